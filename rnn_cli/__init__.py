@@ -1,0 +1,2 @@
+"""A character-level language model at the command line."""
+

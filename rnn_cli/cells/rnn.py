@@ -1,0 +1,69 @@
+"""The plain recurrent network: Elman 1990, with a choice of the non-linear function."""
+
+from rnn_cli.cells.cell import Cell
+from rnn_cli.kernels.activations import relu, sigmoid, step, tanh
+
+
+def tanh_forward(preact, previous):  # type: ignore[no-untyped-def]
+    """h_t = tanh(a)."""
+    (a,) = preact
+    h = tanh(a)
+    return (h,), (h,)
+
+
+def tanh_backward(gates, previous, grad):  # type: ignore[no-untyped-def]
+    """Undo `tanh_forward`."""
+    (h,) = gates
+    (grad_h,) = grad
+    grad_a = grad_h * (1 - h * h)  # h = tanh(a)
+    return (grad_a,), (grad_h * 0,)
+
+
+def relu_forward(preact, previous):  # type: ignore[no-untyped-def]
+    """h_t = max(a, 0)."""
+    (a,) = preact
+    h = relu(a)
+    return (h,), (h,)
+
+
+def relu_backward(gates, previous, grad):  # type: ignore[no-untyped-def]
+    """Undo `relu_forward`."""
+    (h,) = gates
+    (grad_h,) = grad
+    grad_a = grad_h * step(h)  # h = relu(a)
+    return (grad_a,), (grad_h * 0,)
+
+
+def sigmoid_forward(preact, previous):  # type: ignore[no-untyped-def]
+    """h_t = sigmoid(a)."""
+    (a,) = preact
+    h = sigmoid(a)
+    return (h,), (h,)
+
+
+def sigmoid_backward(gates, previous, grad):  # type: ignore[no-untyped-def]
+    """Undo `sigmoid_forward`."""
+    (h,) = gates
+    (grad_h,) = grad
+    grad_a = grad_h * h * (1 - h)  # h = sigmoid(a)
+    return (grad_a,), (grad_h * 0,)
+
+
+def plain_rnn(activation, forward, backward):  # type: ignore[no-untyped-def]
+    """Return the record of the plain cell with this activation."""
+    return Cell(
+        name="rnn",
+        activation=activation,
+        torch_gates=("h",),
+        input_gates=("h",),
+        recurrent_gates=("h",),
+        blocks=1,
+        states=("h",),
+        forward=forward,
+        backward=backward,
+    )
+
+
+RNN_TANH = plain_rnn("tanh", tanh_forward, tanh_backward)
+RNN_RELU = plain_rnn("relu", relu_forward, relu_backward)
+RNN_SIGMOID = plain_rnn("sigmoid", sigmoid_forward, sigmoid_backward)

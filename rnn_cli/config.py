@@ -1,0 +1,76 @@
+"""Configurations: what a model is and how it is trained, with the limits that every entrance checks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from rnn_cli.errors import UsageError
+
+
+def limited(low: float, high: float, default: Any = None) -> Any:
+    """Declare a number field of a configuration that lies in [low, high], None being allowed where it is the default."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class Config:
+    """A set of named values. Raises UsageError where a value is out of its range, not finite or of another type."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            if "low" in item.metadata:
+                value = getattr(self, item.name)
+                if value is not None or item.default is not None:
+                    check_range(item.name, value, item.metadata["low"], item.metadata["high"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values as a JSON-ready dictionary."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Any:
+        """Build the configuration from a dictionary that holds exactly its fields."""
+        names = {item.name for item in fields(cls)}
+        if set(values) != names:
+            odd = sorted(set(values) ^ names)
+            raise UsageError(f"the {cls.__name__} has missing or unknown fields: {', '.join(map(str, odd))}")
+        return cls(**values)
+
+
+def check_range(name: str, value: Any, low: float, high: float) -> None:
+    """Raise UsageError unless `value` is a finite number in [low, high], whole where both limits are whole numbers."""
+    whole = isinstance(low, int) and isinstance(high, int)
+    kind = "a whole number" if whole else "a number"
+    allowed = int if whole else (int, float)
+    if not isinstance(value, allowed) or isinstance(value, bool) or not math.isfinite(value) or not low <= value <= high:
+        raise UsageError(f"{name.replace('_', '-')} must be {kind} from {low:,} to {high:,}, not {value}")
+
+
+@dataclass(frozen=True)
+class ModelConfig(Config):
+    """The network: a stack of recurrent layers and a linear readout."""
+
+    cell: str = "lstm"
+    activation: str = "tanh"
+    vocab_size: int = limited(2, 1_114_113, 2)
+    hidden_size: int = limited(1, 8192, 128)
+    num_layers: int = limited(1, 16, 1)
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Config):
+    """How a model is trained. Exactly one of `steps`, `epochs` and `minutes` says for how long."""
+
+    batch_size: int = limited(1, 4096, 32)
+    sequence_length: int = limited(1, 4096, 64)
+    learning_rate: float = limited(1e-7, 10.0, 2e-3)
+    clip_norm: float = limited(1e-6, 1e6, 1.0)
+    steps: int | None = limited(1, 10**9)
+    epochs: float | None = limited(1e-3, 1e6)
+    minutes: float | None = limited(1e-3, 1e5)
+    patience: int | None = limited(1, 10**6)
+    validation_fraction: float = limited(0.0, 0.9, 0.1)
+    random_seed: int = limited(0, 2**63 - 1, 0)

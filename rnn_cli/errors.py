@@ -1,0 +1,25 @@
+"""What can go wrong, each kind with the exit code that the command line promises for it."""
+
+
+class RnnError(Exception):
+    """A failure that is explained in one sentence: what, where, and what to do. Exit code 1: it failed while running."""
+
+    exit_code = 1
+
+
+class UsageError(RnnError):
+    """A wrong option, or input text that cannot be used. Exit code 2."""
+
+    exit_code = 2
+
+
+class CheckpointError(RnnError):
+    """A checkpoint that is missing, damaged, hostile or of an unknown version. Exit code 3."""
+
+    exit_code = 3
+
+
+class DivergenceError(RnnError):
+    """The training produced values that are not finite. Exit code 4."""
+
+    exit_code = 4
