@@ -1,0 +1,35 @@
+"""What the processor offers: the width of its vectors and the shape of the product's register tile.
+
+A tile of R x C vectors needs R C accumulators, C vectors of the right-hand side and one number of the left.
+"""
+
+from __future__ import annotations
+
+import platform
+
+from llvmlite import binding
+from numba.core import config
+
+
+def cpu_features() -> set[str]:
+    """Return the features that code is compiled for: NUMBA_CPU_FEATURES where it is set, else those of the host."""
+    if config.CPU_FEATURES is not None:
+        return {name[1:] for name in config.CPU_FEATURES.split(",") if name.startswith("+")}
+    return {name for name, present in binding.get_host_cpu_features().items() if present}
+
+
+def tile_shape(features: set[str], machine: str) -> tuple[int, int, int]:
+    """Return (vector bytes, tile rows, tile vectors) for a machine with these features.
+
+    AVX-512 and ARM have 32 registers, AVX2 and plain x86 have 16.
+    """
+    if "avx512f" in features:
+        return 64, 6, 4
+    if "avx2" in features:
+        return 32, 6, 2
+    if machine in ("aarch64", "arm64"):
+        return 16, 6, 4
+    return 16, 6, 2
+
+
+VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = tile_shape(cpu_features(), platform.machine())

@@ -1,0 +1,137 @@
+"""One recurrent layer on some rows of the batch: forward in time, and back through it.
+
+Memory, all contiguous, H being the padded hidden size and S the number of states (h, or h and c):
+
+    inputs  (T, B)            the symbol that is read; 0 is the boundary, where a text starts from the zero state
+    gates   (T, B, blocks H)  pre-activations, then gates, then the gradient in the pre-activations
+    states  (S, T + 1, B, H)  the states before each step; those after the last one stand at T
+    output  (T, B, H)         h, thinned out by `mask` (B, H), as the next layer reads it
+    carry   (layers, S, B, H) the gradient in the states, on its way back
+"""
+
+from __future__ import annotations
+
+from rnn_cli.kernels.equations import cell_backward, cell_forward, load_blocks, load_states, store_tuple
+from rnn_cli.kernels.jit import kernel
+from rnn_cli.kernels.matmul import multiply
+from rnn_cli.kernels.vector import lanes, load, store
+
+
+@kernel
+def clear(array, start, count):  # type: ignore[no-untyped-def]
+    """Set `count` elements to 0."""
+    for k in range(start, start + count):
+        array[k] = 0
+
+
+@kernel
+def copy(target, target_start, source, source_start, count):  # type: ignore[no-untyped-def]
+    """Copy `count` elements, a multiple of the lanes of a vector."""
+    for k in range(0, count, lanes(target)):
+        store(target, target_start + k, load(source, source_start + k))
+
+
+@kernel
+def add_row(target, target_start, source, source_start, count):  # type: ignore[no-untyped-def]
+    """Add `count` elements, a multiple of the lanes of a vector."""
+    for k in range(0, count, lanes(target)):
+        store(target, target_start + k, load(target, target_start + k) + load(source, source_start + k))
+
+
+@kernel
+def restart(net, inputs, states, start, first, last):  # type: ignore[no-untyped-def]
+    """Set the state of the rows to zero whose first input is the boundary; states (S, T + 1, B, H) begin at `start`."""
+    for row in range(first, last):
+        if inputs[row] == 0:
+            for state in range(net.states):
+                plane = state * (net.length + 1) * net.batch
+                clear(states, start + (plane + row) * net.hidden, net.hidden)
+
+
+@kernel
+def layer_forward(  # type: ignore[no-untyped-def]
+    cell, net, layer, inputs, gates, states, output, mask, parameters, packed, places, first, last
+):
+    """Run rows first..last of the batch through all steps of one layer.
+
+    preact_t = x_t W_ih + h_(t-1) W_hh + b    where x_t W_ih is a row of W_ih for the one-hot input of layer 0
+    """
+    hidden, batch, width = net.hidden, net.batch, net.blocks * net.hidden
+    plane = (net.length + 1) * batch * hidden
+    step_gates, step_output = batch * width, batch * hidden
+    gates_at = layer * net.length * step_gates
+    states_at = layer * net.states * plane
+    output_at = layer * net.length * step_output
+    weight_ih, weight_hh, bias = places[layer, 0], places[layer, 1], places[layer, 2]
+    restart(net, inputs, states, states_at, first, last)
+    for t in range(net.length):
+        for row in range(first, last):
+            at = gates_at + row * width
+            copy(gates, at, parameters, bias, width)
+            if layer == 0:
+                symbol = inputs[t * batch + row]
+                add_row(gates, at, parameters, weight_ih + symbol * net.input_columns, net.input_columns)
+        if layer > 0:
+            x = (layer - 1) * net.length * step_output + t * step_output + first * hidden
+            multiply(gates, gates_at + first * width, width, output, x, hidden, 1, last - first, hidden,
+                     packed, weight_ih, net.input_columns)  # fmt: skip
+        recurrent = width - net.recurrent_columns
+        multiply(gates, gates_at + first * width + recurrent, width, states, states_at + first * hidden, hidden, 1,
+                 last - first, hidden, packed, weight_hh, net.recurrent_columns)  # fmt: skip
+        for row in range(first, last):
+            starts_anew = t + 1 < net.length and inputs[(t + 1) * batch + row] == 0
+            for j in range(0, hidden, lanes(gates)):
+                preact = load_blocks(cell, gates, gates_at + row * width + j, hidden)
+                previous = load_states(cell, states, states_at + row * hidden + j, plane)
+                values, state = cell_forward(cell, preact, previous)
+                store_tuple(gates, gates_at + row * width + j, hidden, values)
+                store_tuple(states, states_at + step_output + row * hidden + j, plane, state)
+                kept = load(mask, (layer * batch + row) * hidden + j)
+                store(output, output_at + row * hidden + j, state[0] * kept)
+            if starts_anew:
+                for state in range(net.states):
+                    clear(states, states_at + step_output + row * hidden + state * plane, hidden)
+        gates_at += step_gates
+        states_at += step_output
+        output_at += step_output
+
+
+@kernel
+def layer_backward(  # type: ignore[no-untyped-def]
+    cell, net, layer, inputs, gates, states, grad_output, carry, mask, packed_transposed, places, first, last
+):
+    """Undo `layer_forward`, last step first.
+
+    `grad_output` (T, B, H) holds the gradient in this layer's output, and afterwards that in its input (not for layer
+    0, whose input is one-hot). `carry` holds the gradient in the final states, and afterwards that in the initial ones.
+    """
+    hidden, batch, width = net.hidden, net.batch, net.blocks * net.hidden
+    plane = (net.length + 1) * batch * hidden
+    weight_ih, weight_hh = places[layer, 0], places[layer, 1]
+    recurrent = width - net.recurrent_columns
+    carry_at = layer * net.states * batch * hidden
+    for t in range(net.length - 1, -1, -1):
+        gates_at = (layer * net.length + t) * batch * width
+        states_at = layer * net.states * plane + t * batch * hidden
+        output_at = t * batch * hidden
+        for row in range(first, last):
+            for j in range(0, hidden, lanes(gates)):
+                values = load_blocks(cell, gates, gates_at + row * width + j, hidden)
+                previous = load_states(cell, states, states_at + row * hidden + j, plane)
+                kept = load(mask, (layer * batch + row) * hidden + j)
+                at = carry_at + row * hidden + j
+                store(carry, at, load(carry, at) + load(grad_output, output_at + row * hidden + j) * kept)
+                grad = load_states(cell, carry, at, batch * hidden)
+                grad_preact, grad_previous = cell_backward(cell, values, previous, grad)
+                store_tuple(gates, gates_at + row * width + j, hidden, grad_preact)
+                store_tuple(carry, at, batch * hidden, grad_previous)
+        multiply(carry, carry_at + first * hidden, hidden, gates, gates_at + first * width + recurrent, width, 1,
+                 last - first, net.recurrent_columns, packed_transposed, weight_hh, hidden)  # fmt: skip
+        for row in range(first, last):
+            if inputs[t * batch + row] == 0:  # the step started from zero, whatever was before
+                for state in range(net.states):
+                    clear(carry, carry_at + (state * batch + row) * hidden, hidden)
+        if layer > 0:
+            clear(grad_output, output_at + first * hidden, (last - first) * hidden)
+            multiply(grad_output, output_at + first * hidden, hidden, gates, gates_at + first * width, width, 1,
+                     last - first, net.input_columns, packed_transposed, weight_ih, hidden)  # fmt: skip

@@ -1,0 +1,70 @@
+"""The readout: logits, softmax and cross entropy, and their gradient."""
+
+from __future__ import annotations
+
+import math
+
+from rnn_cli.kernels.jit import kernel
+from rnn_cli.kernels.layer import clear, copy
+from rnn_cli.kernels.matmul import multiply
+from rnn_cli.kernels.vector import broadcast, lanes, load, maximum, maximum_lane, store, sum_lanes
+from rnn_cli.kernels.vector_math import exp
+
+NEVER = -1e30  # the logit of a column that is only there to fill a vector
+
+
+@kernel
+def softmax_cross_entropy(logits, start, vocab_size, columns, target, weight):  # type: ignore[no-untyped-def]
+    """Return -log softmax(logits)[target] in nats, and turn the row of logits into `weight` times its gradient.
+
+    grad_logits = weight (softmax(logits) - onehot(target))
+
+    A negative target is not scored: loss and gradient are 0. `columns` is vocab_size, padded.
+    """
+    if target < 0:
+        clear(logits, start, columns)
+        return 0.0
+    for j in range(start + vocab_size, start + columns):
+        logits[j] = NEVER
+    largest = load(logits, start)
+    for j in range(start, start + columns, lanes(logits)):
+        largest = maximum(largest, load(logits, j))
+    top = maximum_lane(largest)
+    target_logit = logits[start + target]
+    total = broadcast(logits, 0)
+    for j in range(start, start + columns, lanes(logits)):
+        e = exp(load(logits, j) - top)
+        store(logits, j, e)
+        total = total + e
+    denominator = sum_lanes(total)
+    scale = weight / denominator
+    for j in range(start, start + columns, lanes(logits)):
+        store(logits, j, load(logits, j) * scale)
+    # What fills the last vector came out as exp of the lower limit, not quite 0.
+    for j in range(start + vocab_size, start + columns):
+        logits[j] = 0
+    logits[start + target] -= weight
+    return math.log(denominator) + (top - target_logit)
+
+
+@kernel
+def readout_forward(net, output, logits, parameters, packed, places, first, last):  # type: ignore[no-untyped-def]
+    """Compute logits (T, B, V) = output of the last layer (T, B, H) times the decoder, for rows first..last."""
+    weight, bias = places[net.layers, 0], places[net.layers, 1]
+    top = (net.layers - 1) * net.length
+    for t in range(net.length):
+        for row in range(first, last):
+            copy(logits, (t * net.batch + row) * net.columns, parameters, bias, net.columns)
+        multiply(logits, (t * net.batch + first) * net.columns, net.columns,
+                 output, ((top + t) * net.batch + first) * net.hidden, net.hidden, 1,
+                 last - first, net.hidden, packed, weight, net.columns)  # fmt: skip
+
+
+@kernel
+def readout_backward(net, logits, grad_output, packed_transposed, places, first, last):  # type: ignore[no-untyped-def]
+    """Compute the gradient in the output of the last layer (T, B, H) from grad_logits (T, B, V), for rows first..last."""
+    for t in range(net.length):
+        at = (t * net.batch + first) * net.hidden
+        clear(grad_output, at, (last - first) * net.hidden)
+        multiply(grad_output, at, net.hidden, logits, (t * net.batch + first) * net.columns, net.columns, 1,
+                 last - first, net.columns, packed_transposed, places[net.layers, 0], net.hidden)  # fmt: skip

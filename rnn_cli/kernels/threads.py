@@ -1,0 +1,100 @@
+"""Threads: a team of workers that run one kernel together, and the barrier at which they wait inside it.
+
+Kernels release the interpreter's lock, so plain Python threads run them side by side, without a threading layer that
+would have to survive forks. The main thread only waits, and so hears signals at once.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.extending import intrinsic
+
+from rnn_cli.kernels.jit import kernel
+from rnn_cli.kernels.vector import element_pointer
+
+ARRIVED, ROUND = 0, 8  # places in the barrier's memory, a cache line apart
+BARRIER_SIZE = 16
+PATIENCE = 4096  # looks at the barrier before the processor is offered to others
+
+
+def usable_cores() -> int:
+    """Return how many processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Team:
+    """A fixed number of threads that run a kernel together."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._pool = ThreadPoolExecutor(threads)
+
+    def run(self, kernel: Callable[..., None], *args: Any) -> None:
+        """Call kernel(part, parts, *args) once on each thread, and wait for all."""
+        for call in [self._pool.submit(kernel, part, self.threads, *args) for part in range(self.threads)]:
+            call.result()
+
+
+@intrinsic
+def fetch_add(typingctx, array, index, number):  # type: ignore[no-untyped-def]
+    """Add a number to an element of an int64 array, undivided; return what was there before."""
+
+    def lower(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        pointer = element_pointer(context, builder, sig.args[0], *args[:2])
+        return builder.atomic_rmw("add", pointer, args[2], "seq_cst")
+
+    return types.int64(array, types.intp, types.int64), lower
+
+
+@intrinsic
+def pause(typingctx):  # type: ignore[no-untyped-def]
+    """Tell the processor that this is a waiting loop."""
+    machine = platform.machine()
+
+    def lower(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        if machine in ("x86_64", "AMD64"):
+            kind = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), [])
+        elif machine in ("aarch64", "arm64"):
+            kind = ir.FunctionType(ir.VoidType(), [ir.IntType(32)])
+            hint = cgutils.get_or_insert_function(builder.module, kind, "llvm.aarch64.hint")
+            builder.call(hint, [ir.IntType(32)(1)])
+        return context.get_dummy_value()
+
+    return types.void(), lower
+
+
+@intrinsic
+def offer_processor(typingctx):  # type: ignore[no-untyped-def]
+    """Let another thread run."""
+    name = "SwitchToThread" if os.name == "nt" else "sched_yield"
+
+    def lower(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        kind = ir.FunctionType(ir.IntType(32), [])
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [])
+        return context.get_dummy_value()
+
+    return types.void(), lower
+
+
+@kernel
+def wait_for_all(barrier, parts):  # type: ignore[no-untyped-def]
+    """Wait until all parts have come here; `barrier` is an int64 array of BARRIER_SIZE zeros that they share."""
+    current = fetch_add(barrier, ROUND, 0)
+    if fetch_add(barrier, ARRIVED, 1) == parts - 1:
+        fetch_add(barrier, ARRIVED, -parts)
+        fetch_add(barrier, ROUND, 1)
+        return
+    looks = 0
+    while fetch_add(barrier, ROUND, 0) == current:
+        pause()
+        looks += 1
+        if looks > PATIENCE:
+            offer_processor()
