@@ -11,7 +11,7 @@ from rnn_cli.kernels.equations import Equations
 from rnn_cli.kernels.gradients import DEPTH_BLOCK
 from rnn_cli.kernels.host import TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.memory import aligned_zeros
-from rnn_cli.kernels.step import Learning, Memory, Net, Step, pack_weights, score_step, train_step
+from rnn_cli.kernels.step import Learning, Memory, Net, Step, pack_all, score_step, train_step
 from rnn_cli.kernels.threads import BARRIER_SIZE, Team
 from rnn_cli.kernels.update import BLOCK
 from rnn_cli.layout import Layout
@@ -107,7 +107,7 @@ class Window:
 
     def pack(self) -> None:
         """Take over the model's weights, once before scoring."""
-        self.team.run(pack_weights, self.net, self.memory)
+        self.team.run(pack_all, self.net, self.memory)
 
     def score(self) -> None:
         """Run the window forward: fills `losses` and `ranks` (T, B; 0: the target was the most probable)."""

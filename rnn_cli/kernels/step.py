@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_cli.kernels.gradients import weight_gradients
-from rnn_cli.kernels.jit import kernel
+from rnn_cli.kernels.jit import entry_kernel, kernel
 from rnn_cli.kernels.layer import clear, layer_backward, layer_forward
 from rnn_cli.kernels.matmul import even_start, pack, pack_transposed
 from rnn_cli.kernels.softmax import readout_backward, readout_forward, softmax_cross_entropy
@@ -90,6 +90,12 @@ def pack_weights(part, parts, net, memory):  # type: ignore[no-untyped-def]
     pack(source, at, net.columns, net.hidden, net.columns, target, at, part, parts)
 
 
+@entry_kernel
+def pack_all(part, parts, net, memory):  # type: ignore[no-untyped-def]
+    """Take over the parameters for `score_step`, which does not change them."""
+    pack_weights(part, parts, net, memory)
+
+
 @kernel
 def pack_weights_transposed(part, parts, net, memory, target):  # type: ignore[no-untyped-def]
     """Pack the transposed weights for the backward products, this part's panels."""
@@ -133,7 +139,7 @@ def carry_states(net, states, first, last):  # type: ignore[no-untyped-def]
             states[number * plane + k] = states[number * plane + net.length * net.batch * net.hidden + k]
 
 
-@kernel
+@entry_kernel
 def train_step(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
     """Run a window forward and back, and update the parameters by Adam; each thread calls it with its part.
 
@@ -174,7 +180,7 @@ def train_step(part, parts, cell, net, memory, learning, step, weight):  # type:
              step.learning_rate, step.beta1, step.beta2, step.epsilon, step.number, part, parts)  # fmt: skip
 
 
-@kernel
+@entry_kernel
 def score_step(part, parts, cell, net, memory, ranks):  # type: ignore[no-untyped-def]
     """Run a window forward on packed weights: losses (T, B) in nats, and the rank of each target (0 is the most probable)."""
     first = even_start(part, parts, net.batch)

@@ -1,0 +1,135 @@
+"""Compiled kernels are kept in a private directory, so that only the first run compiles.
+
+What is in these files gets executed, so the directory must belong to the user and be closed to all others (mode 0700);
+another one is not used. Its name holds a digest of all sources that are compiled and of the versions that compile them,
+each file's name a digest of the signature and the processor, and each file begins with the digest of what follows. A
+file that is missing, truncated or damaged means that the kernel is compiled again; a directory that cannot be written
+means that nothing is kept. Neither is an error.
+
+RNN_CACHE_DIR names another place; RNN_CACHE_DIR=off keeps nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+import numpy as np
+from numba.core.caching import _Cache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+
+from rnn_cli.kernels.host import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
+
+DIGEST_SIZE = hashlib.sha256().digest_size
+PACKAGE = Path(__file__).parent.parent
+
+on_compile: list[Callable[[], None]] = []
+"""Called before a kernel is compiled because the cache does not hold it: a place to tell the user why it takes time."""
+
+
+def base_directory() -> Path | None:
+    """Return the directory that holds the caches of all versions, or None where none is wanted or known."""
+    chosen = os.environ.get("RNN_CACHE_DIR")
+    if chosen:
+        return None if chosen == "off" else Path(chosen)
+    if sys.platform == "win32":
+        root = os.environ.get("LOCALAPPDATA")
+    else:
+        root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(root) / "rnn" if root and os.path.isabs(root) else None
+
+
+def sources_digest() -> str:
+    """Return a digest of all that determines the machine code besides the processor."""
+    digest = hashlib.sha256()
+    versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
+    digest.update(repr((versions, VECTOR_BYTES, TILE_ROWS, TILE_VECTORS)).encode())
+    for path in sorted([*PACKAGE.glob("kernels/*.py"), *PACKAGE.glob("cells/*.py")]):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def private_directory() -> Path | None:
+    """Return the directory for this version, made if need be, or None where there is none that is ours alone."""
+    base = base_directory()
+    if base is None:
+        return None
+    directory = base / f"kernels-{sources_digest()}"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = directory.lstat()
+    except OSError:
+        return None
+    closed = sys.platform == "win32" or (status.st_uid == os.getuid() and not status.st_mode & 0o077)
+    return directory if stat.S_ISDIR(status.st_mode) and closed else None
+
+
+class KernelCache(_Cache):
+    """The cache of one function, in the form that Numba's dispatcher calls."""
+
+    directory: Path | None = None
+    prepared = False
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    @property
+    def cache_path(self) -> str | None:
+        """The directory that is used."""
+        return str(self.directory) if self.directory else None
+
+    def path(self, signature: Any, codegen: Any) -> Path | None:
+        """Return the file for a signature on this processor."""
+        if not KernelCache.prepared:
+            KernelCache.directory, KernelCache.prepared = private_directory(), True
+        if self.directory is None:
+            return None
+        key = (self.function.__module__, self.function.__qualname__, str(signature), codegen.magic_tuple())
+        name = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+        return self.directory / f"{self.function.__name__}-{name}.kernel"
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the compiled function for a signature, or None where it has to be compiled."""
+        target_context.refresh()
+        path = self.path(sig, target_context.codegen())
+        try:
+            content = path.read_bytes() if path else b""
+        except OSError:
+            content = b""
+        if len(content) > DIGEST_SIZE and hashlib.sha256(content[DIGEST_SIZE:]).digest() == content[:DIGEST_SIZE]:
+            return CompileResult._rebuild(target_context, *pickle.loads(content[DIGEST_SIZE:]))
+        for call in on_compile:
+            call()
+        return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep a compiled function, or not where that fails."""
+        path = self.path(sig, data.codegen)
+        if path is None:
+            return
+        content = dumps(data._reduce())
+        temporary = path.with_suffix(f".{os.getpid()}")
+        try:
+            temporary.write_bytes(hashlib.sha256(content).digest() + content)
+            temporary.replace(path)
+        except OSError:
+            KernelCache.directory = None
+            temporary.unlink(missing_ok=True)
+
+    def enable(self) -> None:
+        """Do nothing: the cache is always on."""
+
+    def disable(self) -> None:
+        """Do nothing: RNN_CACHE_DIR=off turns it off."""
+
+    def flush(self) -> None:
+        """Do nothing: no file is ever out of date."""
