@@ -1,2 +1,49 @@
-"""A character-level language model at the command line."""
+"""A character-level language model at the command line: train, sample and evaluate recurrent networks.
 
+Everything that the commands do can be done from here:
+
+    from rnn_cli import ModelConfig, Trainer, TrainingConfig, load_corpus, sample_texts, save_checkpoint
+
+    corpus = load_corpus(["names.txt"], as_bytes=False, lines=None, validation_fraction=0.1, random_seed=1)
+    model = ModelConfig(cell="gru", vocab_size=len(corpus.vocabulary), hidden_size=128)
+    trainer = Trainer(corpus, model, TrainingConfig(epochs=5), threads=2)
+    for report in trainer:
+        print(report.step, report.bits_per_char)
+    save_checkpoint("names.safetensors", trainer.checkpoint())
+    for text in sample_texts(trainer.checkpoint(), count=10):
+        print(text.decode())
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Checkpoint": "checkpoint",
+    "Corpus": "corpus",
+    "Model": "model",
+    "ModelConfig": "config",
+    "Report": "training",
+    "Trainer": "training",
+    "TrainingConfig": "config",
+    "Vocabulary": "vocabulary",
+    "evaluate_texts": "evaluation",
+    "load_checkpoint": "checkpoint",
+    "load_corpus": "corpus",
+    "Sampler": "sampling",
+    "SamplingConfig": "sampling",
+    "sample_texts": "sampling",
+    "save_checkpoint": "checkpoint",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used, so that `import rnn_cli` costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -10,6 +10,7 @@ from rnn_cli.config import ModelConfig
 from rnn_cli.kernels.equations import Equations
 from rnn_cli.kernels.gradients import DEPTH_BLOCK
 from rnn_cli.kernels.host import TILE_VECTORS, VECTOR_BYTES
+from rnn_cli.kernels.matmul import install_tile
 from rnn_cli.kernels.memory import aligned_zeros
 from rnn_cli.kernels.step import Learning, Memory, Net, Step, pack_all, score_step, train_step
 from rnn_cli.kernels.threads import BARRIER_SIZE, Team
@@ -26,6 +27,7 @@ class Model:
         self.config = config
         self.layout = Layout(config, PAD)
         self.parameters = aligned_zeros(self.layout.size, dtype)
+        install_tile(self.parameters.dtype)
         cell = self.layout.cell
         self.equations = Equations(
             f"{cell.name} {cell.activation}", cell.blocks, len(cell.states), cell.forward, cell.backward

@@ -11,6 +11,8 @@ RNN_CACHE_DIR names another place; RNN_CACHE_DIR=off keeps nothing.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import os
 import pickle
@@ -25,6 +27,8 @@ import numba
 import numpy as np
 from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 
 from rnn_cli.kernels.host import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
@@ -73,11 +77,65 @@ def private_directory() -> Path | None:
     return directory if stat.S_ISDIR(status.st_mode) and closed else None
 
 
+@functools.cache
+def directory() -> Path | None:
+    """Return the directory in use, found when it is first needed."""
+    return private_directory()
+
+
+def path_of(name: str, *key: object) -> Path | None:
+    """Return the file for what `key` determines, or None where nothing is kept."""
+    root = directory()
+    return root and root / f"{name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.kernel"
+
+
+def read(path: Path | None) -> Any:
+    """Return what was kept in a file, or None where it has to be compiled, which is announced."""
+    try:
+        content = path.read_bytes() if path else b""
+    except OSError:
+        content = b""
+    if len(content) > DIGEST_SIZE and hashlib.sha256(content[DIGEST_SIZE:]).digest() == content[:DIGEST_SIZE]:
+        return pickle.loads(content[DIGEST_SIZE:])
+    for call in on_compile:
+        call()
+    return None
+
+
+def write(path: Path | None, value: Any) -> None:
+    """Keep a value, or not where that fails."""
+    if path is None:
+        return
+    content = dumps(value)
+    temporary = path.with_suffix(f".{os.getpid()}")
+    try:
+        temporary.write_bytes(hashlib.sha256(content).digest() + content)
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+@global_compiler_lock
+def cached_library(name: str, emit: Callable[[Any], None]) -> Any:
+    """Return the code library `name`, from the cache or compiled from the LLVM module that `emit` fills."""
+    codegen = cpu_target.target_context.codegen()
+    path = path_of(name, codegen.magic_tuple())
+    kept = read(path)
+    if kept is not None:
+        return codegen.unserialize_library(kept)
+    library = codegen.create_library(name)
+    library.enable_object_caching()
+    module = library.create_ir_module(name)
+    emit(module)
+    library.add_ir_module(module)
+    library.finalize()
+    write(path, library.serialize_using_object_code())
+    return library
+
+
 class KernelCache(_Cache):
     """The cache of one function, in the form that Numba's dispatcher calls."""
-
-    directory: Path | None = None
-    prepared = False
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
@@ -85,45 +143,22 @@ class KernelCache(_Cache):
     @property
     def cache_path(self) -> str | None:
         """The directory that is used."""
-        return str(self.directory) if self.directory else None
+        return str(directory()) if directory() else None
 
     def path(self, signature: Any, codegen: Any) -> Path | None:
         """Return the file for a signature on this processor."""
-        if not KernelCache.prepared:
-            KernelCache.directory, KernelCache.prepared = private_directory(), True
-        if self.directory is None:
-            return None
-        key = (self.function.__module__, self.function.__qualname__, str(signature), codegen.magic_tuple())
-        name = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
-        return self.directory / f"{self.function.__name__}-{name}.kernel"
+        function = self.function
+        return path_of(function.__name__, function.__module__, str(signature), codegen.magic_tuple())
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled function for a signature, or None where it has to be compiled."""
         target_context.refresh()
-        path = self.path(sig, target_context.codegen())
-        try:
-            content = path.read_bytes() if path else b""
-        except OSError:
-            content = b""
-        if len(content) > DIGEST_SIZE and hashlib.sha256(content[DIGEST_SIZE:]).digest() == content[:DIGEST_SIZE]:
-            return CompileResult._rebuild(target_context, *pickle.loads(content[DIGEST_SIZE:]))
-        for call in on_compile:
-            call()
-        return None
+        kept = read(self.path(sig, target_context.codegen()))
+        return kept and CompileResult._rebuild(target_context, *kept)
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep a compiled function, or not where that fails."""
-        path = self.path(sig, data.codegen)
-        if path is None:
-            return
-        content = dumps(data._reduce())
-        temporary = path.with_suffix(f".{os.getpid()}")
-        try:
-            temporary.write_bytes(hashlib.sha256(content).digest() + content)
-            temporary.replace(path)
-        except OSError:
-            KernelCache.directory = None
-            temporary.unlink(missing_ok=True)
+        """Keep a compiled function."""
+        write(self.path(sig, data.codegen), data._reduce())
 
     def enable(self) -> None:
         """Do nothing: the cache is always on."""

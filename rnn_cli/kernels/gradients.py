@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.layer import clear
-from rnn_cli.kernels.matmul import even_start, multiply, pack, panel_count
+from rnn_cli.kernels.matmul import ONE, ZERO, even_start, multiply, pack, panel_count
 from rnn_cli.kernels.vector import broadcast, lanes, load, store
 
 DEPTH_BLOCK = 256  # rows of a panel that are packed at a time: they stay in the inner caches
@@ -27,8 +27,8 @@ def deep_product(  # type: ignore[no-untyped-def]
             clear(grad, grad_start + row * columns + first, width)
         for k in range(0, depth, DEPTH_BLOCK):
             block = min(DEPTH_BLOCK, depth - k)
-            pack(b, b_start + k * b_stride + first, b_stride, block, width, scratch, scratch_start, 0, 1)
-            multiply(grad, grad_start + first, columns, a, a_start + k * rows, 1, rows, rows, block,
+            pack(b, b_start + k * b_stride + first, b_stride, block, width, scratch, scratch_start, ZERO, ONE)
+            multiply(grad, grad_start + first, columns, a, a_start + k * rows, ONE, rows, rows, block,
                      scratch, scratch_start, width)  # fmt: skip
 
 
@@ -84,6 +84,6 @@ def weight_gradients(  # type: ignore[no-untyped-def]
             scatter_rows(grad, places[layer, 0], inputs, net.vocab_size, gates, gates_at, width,
                          net.input_columns, depth, part, parts)  # fmt: skip
         column_sums(grad, places[layer, 2], gates, gates_at, width, depth, part, parts)
-    deep_product(grad, places[net.layers, 0], output, (net.layers - 1) * depth * net.hidden, net.hidden, logits, 0,
+    deep_product(grad, places[net.layers, 0], output, (net.layers - 1) * depth * net.hidden, net.hidden, logits, ZERO,
                  net.columns, net.columns, depth, scratch, scratch_start, part, parts)  # fmt: skip
-    column_sums(grad, places[net.layers, 1], logits, 0, net.columns, depth, part, parts)
+    column_sums(grad, places[net.layers, 1], logits, ZERO, net.columns, depth, part, parts)

@@ -15,10 +15,13 @@ beside it, nor on the thread. This is what makes results repeat for any number o
 
 from __future__ import annotations
 
-from llvmlite import ir
-from numba.core import types
+import numba
+import numpy as np
+from llvmlite import binding, ir
+from numba.core import cgutils, types
 from numba.core.extending import intrinsic
 
+from rnn_cli.kernels.cache import cached_library
 from rnn_cli.kernels.host import TILE_ROWS, TILE_VECTORS
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.vector import (
@@ -36,6 +39,9 @@ from rnn_cli.kernels.vector import (
 INDEX = ir.IntType(64)
 
 
+ZERO, ONE = np.intp(0), np.intp(1)  # for a plain 0 or 1 the compiler would make a further version of a kernel
+
+
 @intrinsic
 def multiply_tile(  # type: ignore[no-untyped-def]
     typingctx, rows, vectors, c, c_start, c_stride, a, a_start, a_row_stride, a_depth_stride, b, b_start, depth
@@ -48,7 +54,9 @@ def multiply_tile(  # type: ignore[no-untyped-def]
 
     def lower(context, builder, sig, args):  # type: ignore[no-untyped-def]
         rows, vectors, c, c_start, c_stride, a, a_start, a_row_stride, a_depth_stride, b, b_start, depth = args
-        tile = tile_function(builder.module, VectorType(sig.args[2].dtype))
+        vector = VectorType(sig.args[2].dtype)
+        install_tile(vector.dtype)
+        tile = cgutils.get_or_insert_function(builder.module, tile_type(vector), tile_name(vector))
         builder.call(
             tile,
             [
@@ -68,16 +76,36 @@ def multiply_tile(  # type: ignore[no-untyped-def]
     return sig, lower
 
 
-def tile_function(module, vector):  # type: ignore[no-untyped-def]
-    """Return the LLVM function of the tile, which has one loop for each number of rows and of vectors."""
-    name = f"rnn_tile_{vector.dtype}"
-    if name in module.globals:
-        return module.globals[name]
+def tile_name(vector):  # type: ignore[no-untyped-def]
+    """Return the name under which machine code finds the tile."""
+    return f"rnn_tile_{vector.dtype}"
+
+
+def tile_type(vector):  # type: ignore[no-untyped-def]
+    """Return the LLVM type of the tile: (shape, c, c_stride, a, a_row_stride, a_depth_stride, b, depth)."""
     element = element_type(vector).as_pointer()
-    arguments = [INDEX, element, INDEX, element, INDEX, INDEX, element, INDEX]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
-    function.linkage = "linkonce_odr"
-    function.attributes.add("noinline")
+    return ir.FunctionType(ir.VoidType(), [INDEX, element, INDEX, element, INDEX, INDEX, element, INDEX])
+
+
+installed: dict[str, object] = {}
+
+
+def install_tile(dtype):  # type: ignore[no-untyped-def]
+    """Make the tile for this type of numbers known to all machine code of the process, compiled once or from the cache.
+
+    It is compiled apart, because otherwise every kernel above it would compile it once more.
+    """
+    vector = VectorType(numba.from_dtype(dtype) if isinstance(dtype, np.dtype) else dtype)
+    name = tile_name(vector)
+    if name not in installed:
+        library = cached_library(name, lambda module: emit_tiles(module, vector))
+        binding.add_symbol(name, library.get_pointer_to_function(name))
+        installed[name] = library  # which holds the code's memory
+
+
+def emit_tiles(module, vector):  # type: ignore[no-untyped-def]
+    """Emit the LLVM function of the tile, which has one loop for each number of rows and of vectors."""
+    function = ir.Function(module, tile_type(vector), tile_name(vector))
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     leave = function.append_basic_block("leave")
     choice = builder.switch(function.args[0], leave)
@@ -90,7 +118,6 @@ def tile_function(module, vector):  # type: ignore[no-untyped-def]
             builder.branch(leave)
     builder.position_at_end(leave)
     builder.ret_void()
-    return function
 
 
 def emit_tile(builder, vector, rows, vectors, c, c_stride, a, a_row_stride, a_depth_stride, b, depth):  # type: ignore[no-untyped-def]

@@ -1,0 +1,74 @@
+"""What is chosen where the user chose nothing: sizes and lengths that fit the corpus, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rnn_cli.config import ModelConfig, TrainingConfig
+from rnn_cli.corpus import Corpus
+
+# Up to so many characters: (hidden size, dropout). Larger texts feed larger networks; dropout holds back memorising.
+SIZES = (
+    (300, 32, 0.0),
+    (3_000, 64, 0.1),
+    (30_000, 128, 0.2),
+    (500_000, 256, 0.25),
+    (float("inf"), 512, 0.4),
+)
+SMALL_CORPUS = 500_000  # characters that are read EPOCHS times; larger texts get MINUTES
+EPOCHS = 30
+FEWEST_STEPS = 300
+MINUTES = 3.0
+STREAM_LENGTH, LINE_LENGTH = 96, 32
+MOST_STREAMS = 64
+WINDOWS_PER_EPOCH = 8
+FEWEST_EVALUATED, MOST_EVALUATED = 50, 500
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A complete configuration, and one line for each choice that says why."""
+
+    model: ModelConfig
+    training: TrainingConfig
+    reasons: tuple[str, ...]
+
+
+def choose(corpus: Corpus, given: Mapping[str, Any]) -> Choice:
+    """Complete what the user gave (None: nothing) with what fits the corpus."""
+    wanted = {name: value for name, value in given.items() if value is not None}
+    reasons: list[str] = []
+
+    def pick(name: str, value: Any, reason: str) -> Any:
+        if name not in wanted:
+            wanted[name] = value
+            reasons.append(f"{name.replace('_', '-')} {value:,}: {reason}")
+        return wanted[name]
+
+    characters = corpus.characters
+    _, hidden, dropout = next(row for row in SIZES if characters <= row[0])
+    pick("hidden_size", hidden, f"for {characters:,} characters of training text")
+    pick("dropout", dropout, "against learning the text by heart")
+
+    usual = LINE_LENGTH if corpus.vocabulary.lines else STREAM_LENGTH
+    length = pick("sequence_length", min(usual, characters), "steps back through which the gradient goes")
+    fitting = max(1, characters // (length * WINDOWS_PER_EPOCH))
+    batch = pick("batch_size", min(MOST_STREAMS, fitting), f"streams side by side, so that a pass has {WINDOWS_PER_EPOCH} steps or more")
+    pick("learning_rate", 0.002 if wanted["hidden_size"] > 256 else 0.004, "for Adam at this size")
+
+    steps_per_epoch = max(1, -(-characters // (batch * length)))
+    if not {"steps", "epochs", "minutes"} & set(wanted):
+        if characters <= SMALL_CORPUS:
+            epochs = max(EPOCHS, -(-FEWEST_STEPS // steps_per_epoch))
+            pick("epochs", epochs, f"passes over the text, about {epochs * steps_per_epoch:,} steps")
+        else:
+            pick("minutes", MINUTES, "for a large text; --minutes gives it more")
+    wanted.setdefault("evaluate_every", min(max(steps_per_epoch, FEWEST_EVALUATED), MOST_EVALUATED))
+
+    model_fields = ("cell", "activation", "hidden_size", "num_layers")
+    model = ModelConfig(
+        vocab_size=len(corpus.vocabulary), **{name: wanted.pop(name) for name in model_fields if name in wanted}
+    )
+    return Choice(model, TrainingConfig(**wanted), tuple(reasons))
