@@ -1,0 +1,131 @@
+"""The one process boundary: exit codes, closed pipes, signals, and one sentence for each failure."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, TextIO
+
+from rnn_cli.display.text import flush_stdout, visible
+from rnn_cli.errors import RnnError, UsageError
+from rnn_cli.signals import Stopped, raise_on_signals
+
+INTERRUPTED, CLOSED_PIPE = 130, 141  # 128 + the number of SIGINT and of SIGPIPE
+
+
+def main(arguments: Sequence[str] | None = None, app: Callable[..., Any] | None = None) -> int:
+    """Run the command line and return its exit code. Tests pass an `app` in place of the program's own."""
+    replace_closed_streams()
+    stdout: TextIO | None = sys.stdout
+    if stdout is None:
+        complain("the standard output is closed; send it to /dev/null to throw the output away")
+        return 1
+    code = attempt(lambda: run(sys.argv[1:] if arguments is None else arguments, app))
+    code = code or attempt(flush_stdout)
+    release(stdout)
+    release(sys.stderr)
+    return code
+
+
+def replace_closed_streams() -> None:
+    """Open the null device for a closed stdin and stderr, or the next file opened would take its number."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+def run(arguments: Sequence[str], app: Callable[..., Any] | None) -> int:
+    """Run a command and return the exit code that it chose."""
+    raise_on_signals()
+    check_arguments(arguments)
+    if app is None:
+        from rnn_cli import cli
+
+        app = cli.app
+    result = app(args=list(arguments), prog_name="rnn", standalone_mode=False)
+    return result if isinstance(result, int) else 0
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Raise UsageError for an argument that is not UTF-8; Python hands its bytes over as lone surrogates."""
+    for number, argument in enumerate(arguments, 1):
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            shown = argument.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            raise UsageError(f"argument {number} is not valid UTF-8: '{shown}'; write it in UTF-8")
+
+
+def attempt(action: Callable[[], int | None]) -> int:
+    """Return the exit code of an action, having explained its failure on stderr."""
+    try:
+        return action() or 0
+    except BaseException as error:
+        if os.environ.get("RNN_DEBUG", "0") not in ("", "0"):
+            import traceback
+
+            traceback.print_exception(error)
+        code, sentence = explain(error)
+        if sentence:
+            complain(sentence)
+        return code
+
+
+def explain(error: BaseException) -> tuple[int, str]:
+    """Return the exit code for what ended a command, and a sentence, empty where there is nothing to say."""
+    match error:
+        case RnnError():
+            return error.exit_code, str(error)
+        case KeyboardInterrupt():
+            return INTERRUPTED, ""
+        case Stopped():
+            return 128 + error.signum, ""
+        case BrokenPipeError():
+            return CLOSED_PIPE, ""
+        case SystemExit():
+            if isinstance(error.__context__, BrokenPipeError):  # Typer's answer to a closed pipe
+                return CLOSED_PIPE, ""
+            return (error.code or 0, "") if isinstance(error.code, int | None) else (1, str(error.code))
+        case MemoryError():
+            return 1, "there is not enough memory; make the model, the batch or the text smaller"
+        case OSError():
+            where = f": {error.filename}" if error.filename is not None else ""
+            return 1, f"reading or writing failed{where}: {error.strerror or error}"
+    if hasattr(
+        error, "format_message"
+    ):  # one of Typer's own; they have no public base class in all its versions
+        return explain_usage(error)
+    return 1, f"unexpected {type(error).__name__}: {error}; set RNN_DEBUG=1 to see where"
+
+
+def explain_usage(error: Any) -> tuple[int, str]:
+    """Return the exit code and the sentence for wrong usage that Typer found."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        with suppress(OSError):
+            print(error.format_message(), file=sys.stderr)
+        return error.exit_code, ""
+    context = getattr(error, "ctx", None)
+    message = " ".join(error.format_message().split()).rstrip(".")
+    hint = f"; see '{context.command_path} --help'" if context else ""
+    return error.exit_code, message[:1].lower() + message[1:] + hint
+
+
+def complain(sentence: str) -> None:
+    """Write an error to stderr, and nothing where that is closed or full."""
+    with suppress(OSError):
+        print(f"rnn: error: {visible(sentence)}", file=sys.stderr)
+
+
+def release(stream: TextIO) -> None:
+    """Flush a stream; what it cannot take is thrown away, or Python would complain of it at exit."""
+    try:
+        stream.flush()
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""The commands. Each is one file: options -> configuration -> one verb -> display.
+
+Nothing heavy is imported before a command runs, so that --help, --version and completion are quick.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rnn_cli.cli.evaluate import evaluate
+from rnn_cli.cli.info import info
+from rnn_cli.cli.predict import predict
+from rnn_cli.cli.sample import sample
+from rnn_cli.cli.train import train
+
+app = typer.Typer(
+    name="rnn",
+    help="Train small recurrent networks on a text, and let them write, score and predict.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for command in (train, sample, evaluate, predict, info):
+    app.command()(command)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        from rnn_cli import __version__
+
+        typer.echo(f"rnn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Train small recurrent networks on a text, and let them write, score and predict."""

@@ -1,0 +1,56 @@
+"""Options that several commands share, in one wording."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_MODEL = Path("model.safetensors")
+
+ModelPath = Annotated[
+    Path, typer.Option("--model", "-m", envvar="RNN_MODEL", help="The model file.", show_default=True)
+]
+Threads = Annotated[int | None, typer.Option("--threads", help="Threads to use; default: all cores that one may use.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
+RandomSeed = Annotated[int | None, typer.Option("--random-seed", help="Makes the result repeatable.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def thread_count(threads: int | None) -> int:
+    """Return the number of threads to use, checked."""
+    from rnn_cli.config import check_range
+    from rnn_cli.kernels.threads import usable_cores
+
+    if threads is None:
+        return usable_cores()
+    check_range("threads", threads, 1, 1024)
+    return threads
+
+
+def random_seed(given: int | None, quiet: bool) -> int:
+    """Return the seed that was given, or draw one and say which on stderr."""
+    from rnn_cli.config import check_range
+
+    if given is not None:
+        check_range("random-seed", given, 0, 2**63 - 1)
+        return given
+    drawn = secrets.randbelow(2**31)
+    if not quiet:
+        print(f"random seed {drawn}", file=sys.stderr)
+    return drawn
+
+
+def announce_compiling(quiet: bool) -> None:
+    """Say once, on stderr, when kernels have to be compiled, because that takes seconds."""
+    from rnn_cli.kernels.cache import on_compile
+
+    def say() -> None:
+        on_compile.clear()
+        if not quiet:
+            print("compiling kernels (first run only)", file=sys.stderr)
+
+    on_compile.append(say)

@@ -1,0 +1,64 @@
+"""rnn predict: a text and a model -> what comes next, or what was expected at each letter."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnn_cli.cli.options import DEFAULT_MODEL, Json, ModelPath, Quiet, announce_compiling
+
+if TYPE_CHECKING:
+    from rnn_cli.sampling import Prediction
+    from rnn_cli.vocabulary import Vocabulary
+
+
+def predict(
+    text: Annotated[str, typer.Argument(help="The text so far.", show_default=False)],
+    model: ModelPath = DEFAULT_MODEL,
+    top: Annotated[int, typer.Option("--top", help="How many symbols to show.")] = 5,
+    each: Annotated[bool, typer.Option("--each", help="Walk through the text, letter by letter.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what comes next, with probabilities.
+
+    Example: rnn predict --each namaskar
+    """
+    from rnn_cli.checkpoint import load_checkpoint
+    from rnn_cli.config import check_range
+    from rnn_cli.corpus import Document, text_for
+    from rnn_cli.display.tables import bars, walk
+    from rnn_cli.display.text import TextWriter
+    from rnn_cli.sampling import predictions
+
+    check_range("top", top, 1, 1_114_113)
+    checkpoint = load_checkpoint(model)
+    vocabulary = checkpoint.vocabulary
+    announce_compiling(quiet)
+    steps = predictions(checkpoint, text_for(vocabulary, Document("the text", text.encode())), top)
+    writer = TextWriter()
+    if as_json:
+        shown = steps if each else steps[-1:]
+        objects = [describe(vocabulary, step, each) for step in shown]
+        writer.write_line(json.dumps(objects if each else objects[0]))
+    elif each:
+        writer.write_line(walk([named(vocabulary, step) for step in steps]))
+    else:
+        writer.write_line(bars([(vocabulary.name(symbol), p) for symbol, p in steps[-1].expected]))
+    writer.close()
+
+
+def named(vocabulary: Vocabulary, step: Prediction) -> tuple[str, str | None, float | None, list[tuple[str, float]]]:
+    """Return a step with names for its symbols: (read, came, its probability, expected)."""
+    read = "start" if step.read is None else vocabulary.name(step.read)
+    came = None if step.came is None else vocabulary.name(step.came)
+    return read, came, step.probability, [(vocabulary.name(symbol), p) for symbol, p in step.expected]
+
+
+def describe(vocabulary: Vocabulary, step: Prediction, each: bool) -> dict[str, object]:
+    """Return what --json prints of a step."""
+    read, came, probability, expected = named(vocabulary, step)
+    seen = {"read": read, "came": came, "probability": probability} if each else {}
+    return {**seen, "expected": [{"symbol": symbol, "probability": p} for symbol, p in expected]}

@@ -1,0 +1,327 @@
+"""rnn train: options -> configuration -> Trainer -> display, log and file."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rnn_cli.cli.options import (
+    DEFAULT_MODEL,
+    ModelPath,
+    Quiet,
+    RandomSeed,
+    Threads,
+    announce_compiling,
+    random_seed,
+    thread_count,
+)
+from rnn_cli.errors import RnnError, UsageError
+
+if TYPE_CHECKING:
+    from rnn_cli.corpus import Corpus
+    from rnn_cli.display.progress import TrainingDisplay
+    from rnn_cli.training import Report, Trainer
+
+SAVE_SECONDS = 10  # the longest that training goes on after an evaluation without saving
+SAMPLE_SECONDS = 15  # between two looks at what the model writes
+SAMPLE_LENGTH = 70
+
+
+class CellName(StrEnum):
+    """The cells, as the command offers them; a test holds this list against the registry."""
+
+    lstm = "lstm"
+    gru = "gru"
+    rnn = "rnn"
+
+
+class Activation(StrEnum):
+    """The activations of the plain cell."""
+
+    tanh = "tanh"
+    relu = "relu"
+    sigmoid = "sigmoid"
+
+
+def train(
+    corpus: Annotated[list[str] | None, typer.Argument(help="Text files, or - for stdin.", show_default=False)] = None,
+    model: ModelPath = DEFAULT_MODEL,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="How long to train.")] = None,
+    epochs: Annotated[float | None, typer.Option("--epochs", help="How many passes over the text.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="How many steps.")] = None,
+    cell: Annotated[CellName | None, typer.Option("--cell", help="The kind of network; default: lstm.")] = None,
+    activation: Annotated[Activation | None, typer.Option("--activation", help="For --cell rnn; default: tanh.")] = None,
+    hidden_size: Annotated[int | None, typer.Option("--hidden-size", help="Units in each layer.")] = None,
+    layers: Annotated[int | None, typer.Option("--layers", help="Layers; default: 1.")] = None,
+    dropout: Annotated[float | None, typer.Option("--dropout", help="Share of outputs left out, from 0 to 0.95.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Streams side by side.")] = None,
+    sequence_length: Annotated[
+        int | None, typer.Option("--sequence-length", help="Steps back that the gradient goes.")
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="The highest rate of Adam.")] = None,
+    clip_norm: Annotated[float | None, typer.Option("--clip-norm", help="Longest gradient; default: 1.")] = None,
+    lines: Annotated[
+        bool | None,
+        typer.Option("--lines/--stream", help="Each line a text of its own, or one long text; default: detected."),
+    ] = None,
+    as_bytes: Annotated[bool | None, typer.Option("--bytes", help="Symbols are bytes: any file will do.")] = None,
+    validation_fraction: Annotated[
+        float | None, typer.Option("--validation-fraction", help="Held out, never trained on; default: 0.1.")
+    ] = None,
+    validation_file: Annotated[
+        list[str] | None, typer.Option("--validation-file", help="Held-out text of its own.", show_default=False)
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option("--patience", help="Stop after so many evaluations without a better one.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the model file stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing model file.")] = False,
+    log: Annotated[Path | None, typer.Option("--log", help="Write reports to this file, as JSON lines.")] = None,
+    random_seed_option: RandomSeed = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model on text.
+
+    Example: rnn train corpora/stars.txt
+    """
+    from rnn_cli.display.progress import TrainingDisplay
+    from rnn_cli.files import check_writable, lock, sweep_stale
+
+    given = {
+        "minutes": minutes,
+        "epochs": epochs,
+        "steps": steps,
+        "cell": cell.value if cell else None,
+        "activation": activation.value if activation else None,
+        "hidden_size": hidden_size,
+        "num_layers": layers,
+        "dropout": dropout,
+        "batch_size": batch_size,
+        "sequence_length": sequence_length,
+        "learning_rate": learning_rate,
+        "clip_norm": clip_norm,
+        "patience": patience,
+    }
+    source = {
+        "lines": lines,
+        "as_bytes": as_bytes,
+        "validation_fraction": validation_fraction,
+        "validation_files": validation_file or None,
+    }
+    check_options(given, source)
+    check_writable(model)
+    announce_compiling(quiet)
+    with lock(model), TrainingDisplay(quiet) as display:
+        sweep_stale(model)
+        if resume:
+            trainer, source = resumed(model, corpus, {**given, **source, "random_seed": random_seed_option}, threads, display)
+        else:
+            if model.exists() and not overwrite:
+                raise UsageError(
+                    f"{model} exists already; go on with it (--resume), replace it (--overwrite) or name another (-m FILE)"
+                )
+            if not corpus:
+                raise UsageError("name a text file to train on, or - for stdin; for example: rnn train corpus.txt")
+            seed = random_seed(random_seed_option, quiet)
+            source = {
+                "paths": [path if path == "-" else str(Path(path).resolve()) for path in corpus],
+                **source,
+                "random_seed": seed,
+            }
+            trainer = started(given, source, seed, threads, display)
+        run(trainer, source, model, log, resume, display)
+
+
+def check_options(given: dict[str, Any], source: dict[str, Any]) -> None:
+    """Raise UsageError for options that are out of range or contradict each other, before anything is read."""
+    from rnn_cli.cells import find_cell
+    from rnn_cli.config import ModelConfig, TrainingConfig, check_range
+
+    lengths = [f"--{name}" for name in ("minutes", "epochs", "steps") if given[name] is not None]
+    if len(lengths) > 1:
+        raise UsageError(f"{' and '.join(lengths)} contradict each other; give one of them")
+    values = {name: value for name, value in given.items() if value is not None}
+    model_values = {name: values.pop(name) for name in ("cell", "activation", "hidden_size", "num_layers") if name in values}
+    config = ModelConfig(**model_values)
+    find_cell(config.cell, config.activation)
+    TrainingConfig(**values)
+    if source["validation_fraction"] is not None:
+        check_range("validation-fraction", source["validation_fraction"], 0.0, 0.9)
+        if source["validation_files"]:
+            raise UsageError("--validation-fraction and --validation-file contradict each other; give one of them")
+
+
+def read_corpus(source: dict[str, Any]) -> Corpus:
+    """Read the corpus that a source describes."""
+    from rnn_cli.corpus import load_corpus
+
+    return load_corpus(
+        source["paths"],
+        as_bytes=bool(source["as_bytes"]),
+        lines=source["lines"],
+        validation_fraction=0.1 if source["validation_fraction"] is None else source["validation_fraction"],
+        validation_files=source["validation_files"],
+        random_seed=source["random_seed"],
+    )
+
+
+def started(
+    given: dict[str, Any], source: dict[str, Any], seed: int, threads: int | None, display: TrainingDisplay
+) -> Trainer:
+    """Begin a new run, saying what was chosen."""
+    from rnn_cli.defaults import choose
+    from rnn_cli.layout import parameter_count
+    from rnn_cli.training import Trainer
+
+    corpus = read_corpus(source)
+    display.note(describe(corpus))
+    choice = choose(corpus, {**given, "random_seed": seed})
+    for reason in choice.reasons:
+        display.note(reason)
+    config = choice.model
+    display.note(
+        f"{config.cell} with {config.num_layers} x {config.hidden_size} units, {parameter_count(config):,} parameters, "
+        f"{(cores := thread_count(threads))} thread{'s' * (cores > 1)}"
+    )
+    return Trainer(corpus, config, choice.training, cores)
+
+
+def resumed(
+    model: Path, corpus: list[str] | None, given: dict[str, Any], threads: int | None, display: TrainingDisplay
+) -> tuple[Trainer, dict[str, Any]]:
+    """Go on with the run in the model file."""
+    from rnn_cli.checkpoint import load_checkpoint
+    from rnn_cli.training import Trainer
+
+    odd = [name.replace("_", "-") for name, value in given.items() if value is not None]
+    if odd:
+        raise UsageError(f"--resume goes on exactly as before; leave out --{', --'.join(odd)}")
+    checkpoint = load_checkpoint(model)
+    if checkpoint.progress is None:
+        steps = checkpoint.record.get("steps", 0)
+        display.note(f"{model} is complete after {steps:,} steps; there is nothing to resume")
+        raise typer.Exit(0)
+    source = checkpoint.progress.pop("source", {})
+    if corpus:
+        source["paths"] = corpus
+    trainer = Trainer.resume(checkpoint, read_corpus(source), thread_count(threads))
+    display.note(f"resuming {model} at step {trainer.progress.step:,}")
+    return trainer, source
+
+
+def describe(corpus: Corpus) -> str:
+    """Return one line that says what the corpus is and how it is read."""
+    vocabulary = corpus.vocabulary
+    mode = "lines" if vocabulary.lines else "one stream"
+    return (
+        f"{corpus.name}: {corpus.characters:,} characters to train on, {len(vocabulary) - 1:,} different {vocabulary.kind}, "
+        f"read as {mode} ({corpus.mode_reason}); validation: {corpus.split_reason}"
+    )
+
+
+def run(
+    trainer: Trainer, source: dict[str, Any], path: Path, log: Path | None, resume: bool, display: TrainingDisplay
+) -> None:
+    """Train to the end, or until a signal; show, log and save."""
+    from rnn_cli.signals import StopRequest
+
+    saver = Saver(trainer, source, path, display)
+    writer = LogWriter(log, trainer.progress.step if resume else 0) if log else None
+    last_sample = time.monotonic()
+    with StopRequest("\nfinishing the step and saving; once more to stop at once\n") as request:
+        trainer.stop = lambda: request.requested is not None
+        for report in trainer:
+            display.report(report.to_dict(), trainer.fraction, trainer.remaining_seconds)
+            if writer:
+                writer.write(report)
+            if report.step % trainer.config.evaluate_every == 0 and not trainer.finished:
+                saver.save_sometimes()
+                if time.monotonic() - last_sample > SAMPLE_SECONDS:
+                    display.sample(sample_line(trainer))
+                    last_sample = time.monotonic()
+        saved = saver.save()
+        if request.requested is not None:
+            command = f"rnn train --resume -m {shlex.quote(str(path))}"
+            display.note(f"stopped at step {trainer.progress.step:,}; go on with: {command}")
+            raise typer.Exit(128 + request.requested)
+    if not saved:
+        raise RnnError(f"the model could not be saved to {path}; free some space or name another file with -m")
+    display.note(summary(trainer, path))
+
+
+def sample_line(trainer: Trainer) -> str:
+    """Return a short text by the model as it stands."""
+    from rnn_cli.sampling import SamplingConfig, sample_texts
+
+    config = SamplingConfig(temperature=0.8, length=SAMPLE_LENGTH, random_seed=trainer.progress.step)
+    (text,) = sample_texts(trainer.checkpoint(), config=config)
+    return " ".join(text.decode("utf-8", errors="replace").split())
+
+
+def summary(trainer: Trainer, path: Path) -> str:
+    """Return the closing sentence."""
+    progress = trainer.progress
+    size = path.stat().st_size / 1e6
+    score = ""
+    if progress.best_loss is not None:
+        bits = progress.best_loss / 0.6931471805599453
+        score = f"; validation {progress.best_loss:.4f} nats = {bits:.3f} bits per character at step {progress.best_step:,}"
+    return f"saved {path} ({size:.1f} MB) after {progress.step:,} steps in {progress.seconds:.0f} s{score}"
+
+
+class Saver:
+    """Writes the model file; a save that fails is said and tried again, and does not end the training."""
+
+    def __init__(self, trainer: Trainer, source: dict[str, Any], path: Path, display: TrainingDisplay) -> None:
+        self.trainer, self.source, self.path, self.display = trainer, source, path, display
+        self._last = time.monotonic()
+
+    def save_sometimes(self) -> None:
+        """Save, unless that was done a moment ago."""
+        if time.monotonic() - self._last >= SAVE_SECONDS:
+            self.save()
+
+    def save(self) -> bool:
+        """Save now; return whether that worked."""
+        from rnn_cli.checkpoint import save_checkpoint
+
+        checkpoint = self.trainer.checkpoint()
+        if checkpoint.progress is not None:
+            checkpoint.progress["source"] = self.source
+        self._last = time.monotonic()
+        try:
+            save_checkpoint(self.path, checkpoint)
+        except OSError as problem:
+            self.display.note(f"could not save {self.path}: {problem.strerror}; the training goes on")
+            return False
+        return True
+
+
+class LogWriter:
+    """Writes reports as JSON lines; after a resume, those behind the step that was saved are written anew."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        kept = []
+        if step and path.exists():
+            for line in path.read_text("utf-8").splitlines():
+                try:
+                    if json.loads(line)["step"] <= step:
+                        kept.append(line + "\n")
+                except (ValueError, KeyError, TypeError):
+                    continue  # the line that a crash cut off
+        try:
+            self._file = path.open("w", encoding="utf-8", buffering=1)
+        except OSError as problem:
+            raise UsageError(f"the log {path} cannot be written: {problem.strerror}") from problem
+        self._file.writelines(kept)
+
+    def write(self, report: Report) -> None:
+        """Add a report."""
+        self._file.write(json.dumps(report.to_dict()) + "\n")

@@ -1,0 +1,1 @@
+"""What people see: text, progress and tables. The only place that imports rich."""

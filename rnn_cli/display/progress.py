@@ -1,0 +1,77 @@
+"""The progress of the commands on stderr: live on a terminal, a plain line every ten seconds elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rnn_cli.display.lines import live_line, plain_line
+from rnn_cli.display.screen import Screen
+from rnn_cli.display.text import visible
+
+
+class TrainingDisplay(Screen):
+    """Shows what a training reports, chooses and writes."""
+
+    def __init__(self, quiet: bool, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(quiet, clock=clock)
+        self._validation: float | None = None
+        self._unprinted: str | None = None
+
+    def note(self, line: str) -> None:
+        """Print a line as it is, above the live one."""
+        self.print(visible(line))
+
+    def sample(self, text: str) -> None:
+        """Print a text that the model wrote, set off by a bar."""
+        for line in text.removesuffix("\n").split("\n"):
+            self.print(f"  | {visible(line)}")
+
+    def report(
+        self, values: Mapping[str, Any], fraction: float | None = None, remaining_seconds: float | None = None
+    ) -> None:
+        """Show the newest values where it is time; on a terminal, each validation gets a line that stays.
+
+        `values` holds `step epoch chars_per_second loss bits_per_char validation_bits_per_char learning_rate
+        grad_norm`: the loss in nats per character, None for a validation that was not made. `fraction` is how
+        much is done, from 0 to 1.
+        """
+        measured = values["validation_bits_per_char"]
+        if measured is not None:
+            self._validation = measured
+        self._unprinted = plain_line(values, fraction, remaining_seconds, self._validation)
+        due = self.is_due()
+        if measured is not None if self.animated else due:
+            self._print_values()
+        if due:
+            self.redraw(live_line(values, fraction, remaining_seconds, self._validation, self.width))
+
+    def close(self) -> None:
+        """Remove the live line, and print the last values where they are not printed yet."""
+        super().close()
+        self._print_values()
+
+    def _print_values(self) -> None:
+        if self._unprinted is not None:
+            self.print(self._unprinted)
+            self._unprinted = None
+
+
+class ScoringDisplay(Screen):
+    """Shows how much of a text is scored. `total` is the number of its characters."""
+
+    def __init__(self, quiet: bool, total: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(quiet, clock=clock)
+        self._total = total
+        self._done = 0
+
+    def advance(self, count: int) -> None:
+        """Take in that so many more characters are scored."""
+        self._done += count
+        if self.is_due():
+            line = f"{min(self._done / max(self._total, 1), 1):.0%} of {self._total:,} characters scored"
+            if self.animated:
+                self.redraw(line)
+            else:
+                self.print(line)

@@ -1,0 +1,98 @@
+"""A place on stderr for lines that stay and one line that changes; the latter only on a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+LIVE_SECONDS, PLAIN_SECONDS = 0.1, 10.0
+
+
+class Screen:
+    """Writes to stderr, or nothing when `quiet`. Use as a context manager. `clock` returns seconds.
+
+    A closed terminal is no reason to lose a model: where stderr fails, the screen is quiet from then on.
+    """
+
+    def __init__(self, quiet: bool, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._quiet = quiet
+        self._clock = clock
+        self._shown = clock()
+        self._live = make_live() if not quiet and can_animate() else None
+        self.animated = self._live is not None
+
+    def is_due(self) -> bool:
+        """Say whether it is time to show progress again; if so the next time is a good while later."""
+        now = self._clock()
+        due = now - self._shown >= (LIVE_SECONDS if self.animated else PLAIN_SECONDS)
+        if due:
+            self._shown = now
+        return due
+
+    @property
+    def width(self) -> int:
+        """The columns that the changing line may take: one less than the terminal has, lest it wrap."""
+        return self._live.console.width - 1 if self._live else 79
+
+    def print(self, line: str) -> None:
+        """Write a line that stays."""
+        if not self._quiet:
+            with self._forgiving():
+                if self._live:
+                    self._live.console.print(line, soft_wrap=True)
+                else:
+                    print(line, file=sys.stderr, flush=True)
+
+    def redraw(self, line: str) -> None:
+        """Replace the line that changes. Does nothing where there is none."""
+        if self._live and not self._quiet:
+            from rich.text import Text
+
+            with self._forgiving():
+                self._live.start()
+                self._live.update(Text(line, style="cyan", no_wrap=True, overflow="crop"), refresh=True)
+
+    def close(self) -> None:
+        """Remove the line that changes."""
+        if self._live:
+            with self._forgiving():
+                self._live.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self._quiet = True
+
+
+def can_animate() -> bool:
+    """Say whether stderr is a terminal that can redraw a line; FORCE_COLOR has no say in it."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def make_live() -> Live:
+    """Return a live line on stderr that is drawn when it is told to, without a thread of its own."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+    return Live(
+        console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+    )

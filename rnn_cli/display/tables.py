@@ -1,0 +1,137 @@
+"""Tables and small pictures made of text."""
+
+from __future__ import annotations
+
+import codecs
+import math
+import sys
+from collections.abc import Sequence
+
+from rnn_cli.display.text import visible
+
+FULL_BLOCK, EIGHTHS = "\u2588", " \u258f\u258e\u258d\u258c\u258b\u258a\u2589"
+DOTTED_CIRCLE = "\u25cc"
+BRAILLE = 0x2800
+BLANKS = " " + chr(BRAILLE)
+LABEL_WIDTH = 9  # of -1.23e+10
+# The bit of each dot in a braille character, by its row from the top and its column.
+DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+
+
+def stdout_is_utf8() -> bool:
+    """Say whether stdout can show blocks and braille."""
+    try:
+        return codecs.lookup(sys.stdout.encoding or "ascii").name == "utf-8"
+    except LookupError:
+        return False
+
+
+def bars(rows: Sequence[tuple[str, float]], width: int = 80, *, ascii_only: bool | None = None) -> str:
+    """Return a line for each (label, probability): the label, the percentage, and a bar that is full at 1.
+
+    The lines are at most `width` columns, whatever the width of the characters in the labels. `ascii_only` is
+    about the bars, not the labels; by default it is what stdout asks for.
+    """
+    from rich.cells import cell_len, set_cell_size
+
+    plain = not stdout_is_utf8() if ascii_only is None else ascii_only
+    labels = [spaced(label) for label, _ in rows]
+    label_width = min(max(map(cell_len, labels), default=0), width // 3)
+    room = max(width - label_width - 11, 1)
+    lines = []
+    for label, (_, probability) in zip(labels, rows):
+        bar = draw_bar(min(max(probability, 0.0), 1.0) * room, plain)
+        lines.append(f"{set_cell_size(label, label_width)}  {probability:7.2%}  {bar}".rstrip())
+    return "\n".join(lines)
+
+
+def draw_bar(length: float, plain: bool) -> str:
+    """Return a bar of this length: to the nearest column in ASCII, to the nearest eighth of one in blocks."""
+    if plain:
+        return "#" * round(length)
+    whole, eighths = divmod(round(length * 8), 8)
+    return FULL_BLOCK * whole + EIGHTHS[eighths]
+
+
+def walk(
+    steps: Sequence[tuple[str, str | None, float | None, Sequence[tuple[str, float]]]], width: int = 80
+) -> str:
+    """Return a heading, and a line for each (read, came, probability of that, expected with probabilities).
+
+    The lines are at most `width` columns; what does not fit of the expected ones is left out.
+    """
+    from rich.cells import cell_len, set_cell_size
+
+    rows = [("after", "came", "", ["expected"])]
+    for read, came, probability, expected in steps:
+        share = "" if probability is None else f"{probability:.2%}"
+        guesses = [f"{spaced(label)} {chance:.0%}" for label, chance in expected]
+        rows.append((spaced(read), "" if came is None else spaced(came), share, guesses))
+    read_size = min(max(cell_len(row[0]) for row in rows), width // 5)
+    came_size = min(max(cell_len(row[1]) for row in rows), width // 5)
+    lines = []
+    for read, came, share, guesses in rows:
+        line = f"{set_cell_size(read, read_size)}  {set_cell_size(came, came_size)}  {share:>7}"
+        for guess in guesses:
+            if cell_len(line) + 2 + cell_len(guess) > width:
+                break
+            line += f"  {guess}"
+        lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+def spaced(label: str) -> str:
+    """Return a label that takes room and does no harm: a combining mark alone gets a circle to stand on."""
+    from rich.cells import cell_len
+
+    label = visible(label)
+    return DOTTED_CIRCLE + label if label and cell_len(label) == 0 else label
+
+
+def key_values(rows: Sequence[tuple[str, object]]) -> str:
+    """Return a line for each (name, value), the values under each other."""
+    name_width = max((len(name) for name, _ in rows), default=0)
+    return "\n".join(f"{name:{name_width}}  {visible(str(value))}".rstrip() for name, value in rows)
+
+
+def curve(
+    values: Sequence[float], width: int = 60, height: int = 6, *, ascii_only: bool | None = None
+) -> str:
+    """Return a picture of the values, `width` columns by `height` lines, with the extremes of what is drawn.
+
+    Values that are not finite are left out; without any the picture is empty. `ascii_only` is by default what
+    stdout asks for.
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return ""
+    plain = not stdout_is_utf8() if ascii_only is None else ascii_only
+    across, down = (1, 1) if plain else (2, 4)
+    columns = max(width - LABEL_WIDTH - 1, 1)
+    points = resample(finite, columns * across)
+    low, high = min(points), max(points)
+    scale = (height * down - 1) / (high - low) if high > low else 0.0
+    rows = [round((high - point) * scale) for point in points]
+    cells = [[0] * columns for _ in range(height)]
+    for x, row in enumerate(rows):
+        before = rows[x - 1] if x else row
+        for y in {row, *range(before + 1, row), *range(row + 1, before)}:  # no gap to the point before
+            cells[y // down][x // across] |= 1 if plain else DOTS[y % 4][x % 2]
+    lines = ["".join(" *"[cell] if plain else chr(BRAILLE + cell) for cell in line) for line in cells]
+    labels = [f"{high:.3g}", *[""] * (height - 2), f"{low:.3g}"]
+    return "\n".join(f"{label:>{LABEL_WIDTH}} {line}".rstrip(BLANKS) for label, line in zip(labels, lines))
+
+
+def resample(values: Sequence[float], count: int) -> list[float]:
+    """Return `count` values: means of equal parts of more values, or points on lines between fewer."""
+    size = len(values)
+    if size >= count:
+        parts = [values[i * size // count : (i + 1) * size // count] for i in range(count)]
+        return [sum(part) / len(part) for part in parts]
+    points = []
+    for i in range(count):
+        place = i * (size - 1) / max(count - 1, 1)
+        left = values[int(place)]
+        right = values[min(int(place) + 1, size - 1)]
+        points.append(left + (right - left) * (place % 1))
+    return points
