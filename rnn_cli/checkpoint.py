@@ -1,10 +1,10 @@
 """The checkpoint: one safetensors file that holds a model, how it came to be, and what resuming it needs.
 
-The tensors have the names and the layout of PyTorch (rnn_cli/layout.py); those that only resuming needs are called
-`training.NAME`. All that is no tensor is JSON, in the metadata of the file under the one key "rnn".
+The tensors have the names and the layout of PyTorch (rnn_cli/layout.py); those that only resuming needs are
+called `training.NAME`. The rest is JSON, in the metadata of the file under the one key "rnn".
 
-A file may come from a stranger. So it is read here and not by the safetensors library, which accepts a name twice:
-each size is compared with the size of the file before anything of that size is allocated, and nothing is executed.
+A file may come from a stranger. So it is read here and not by the safetensors library, which accepts a name
+twice: each size is compared with the size of the file before anything of that size is allocated.
 """
 
 from __future__ import annotations
@@ -30,24 +30,28 @@ from rnn_cli.vocabulary import Vocabulary
 FORMAT = 1
 METADATA_KEY = "rnn"
 TRAINING_PREFIX = "training."
-DTYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8")}
+FLOAT32 = np.dtype("<f4")
+DTYPES: dict[str, np.dtype[Any]] = {"F32": FLOAT32, "F64": np.dtype("<f8"), "I64": np.dtype("<i8")}
 RECORD_KINDS = {"corpus": dict, "training": dict, "history": list, "scores": dict, "versions": dict}
 
 FILE_LIMIT = 4 << 30  # bytes
 HEADER_LIMIT = 64 << 20  # bytes
 DEPTH_LIMIT = 32  # lists and objects of JSON inside each other
-DIGITS_LIMIT = 40  # of a whole number in JSON: a generator's state of 128 bits has 39
+DIGITS_LIMIT = 40  # of a whole number in JSON; one of 128 bits has 39
 DIMENSIONS_LIMIT = 8  # of a tensor
 REASON_LIMIT = 300  # characters of a message that quotes the file
+
+Place = tuple[str, int, int, np.dtype[Any], tuple[int, ...]]
+"""Where a tensor lies in the data: its name, first byte, end, type and shape."""
 
 
 @dataclass
 class Checkpoint:
     """A model and its history.
 
-    `parameters` are float32, with the names and shapes of `torch_shapes(config)`: the best model so far. `record` says
-    how it came to be, in JSON. `training` (float32, float64 or int64) and `progress` (JSON) are what only resuming
-    needs: nothing, and None, once the training has finished.
+    `parameters` are float32, with the names and shapes of `torch_shapes(config)`: the best model so far.
+    `record` says how it came to be, in JSON. `training` (float32, float64 or int64) and `progress` (JSON) are
+    what only resuming needs: nothing, and None, once the training has finished.
     """
 
     config: ModelConfig
@@ -65,8 +69,8 @@ class Checkpoint:
 def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> int:
     """Write a checkpoint in one step and return its size in bytes; on any failure the old file stays.
 
-    Raises RnnError where `load_checkpoint` would refuse it, so that a good model is never replaced by a useless one,
-    and OSError where the file cannot be written.
+    Raises RnnError where `load_checkpoint` would refuse it, so that a good model is never replaced by a bad
+    one, and OSError where the file cannot be written.
     """
     data = to_bytes(checkpoint)
     write_atomically(path, data)
@@ -74,7 +78,10 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> int
 
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:
-    """Return the content of the file: the same bytes for the same checkpoint. Raises RnnError as `save_checkpoint`."""
+    """Return the content of the file, the same bytes for the same checkpoint.
+
+    Raises RnnError where `load_checkpoint` would refuse it.
+    """
     from safetensors.numpy import save
 
     description = {
@@ -85,9 +92,7 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
         "progress": checkpoint.progress,
     }
     try:
-        text = json.dumps(
-            description, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-        )
+        text = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
         read_description(text)
         check(checkpoint)
     except (ValueError, CheckpointError) as problem:
@@ -95,16 +100,17 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
     # The safetensors library writes wrong values, and says nothing, for arrays that are not contiguous.
     tensors = {name: np.asarray(tensor, order="C") for name, tensor in checkpoint.tensors().items()}
     data: bytes = save(tensors, metadata={METADATA_KEY: text})
-    if len(data) > FILE_LIMIT or int.from_bytes(data[:8], "little") > HEADER_LIMIT:
+    header_size = int.from_bytes(data[:8], "little")
+    if len(data) > FILE_LIMIT or header_size > HEADER_LIMIT:
         raise RnnError(
-            f"the model is not saved: it would take {len(data):,} bytes, {len(text):,} of them for its description, "
-            f"and the limits are {FILE_LIMIT:,} and {HEADER_LIMIT:,}; make it smaller, or evaluate less often"
+            f"the model is not saved: it takes {len(data):,} bytes, {header_size:,} of them for its header, "
+            f"and the limits are {FILE_LIMIT:,} and {HEADER_LIMIT:,}; make it smaller or evaluate less often"
         )
     return data
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read a checkpoint. Safe on any file; raises CheckpointError where it is not a whole and sound checkpoint."""
+    """Read a checkpoint. Raises CheckpointError for any file that is not a whole and sound one."""
     try:
         with open(path, "rb", opener=open_without_waiting) as file:
             return read_checkpoint(file)
@@ -126,7 +132,7 @@ def open_without_waiting(path: str, flags: int) -> int:
 
 
 def read_checkpoint(file: io.BufferedReader) -> Checkpoint:
-    """Read a file that is open: the length of the header (8 bytes), the header (JSON), the data of the tensors."""
+    """Read an open file: the size of the header (8 bytes), the header (JSON), the data of the tensors."""
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
         raise CheckpointError("it is not a regular file; give the file that rnn train has written")
@@ -137,36 +143,31 @@ def read_checkpoint(file: io.BufferedReader) -> Checkpoint:
     if status.st_size < 8 or header_size > HEADER_LIMIT:
         raise CheckpointError("it is no safetensors file; give the file that rnn train has written")
     if data_size < 0:
-        raise CheckpointError("it ends within its header; it was cut off: copy or train it again")
+        raise CheckpointError("it ends within its header; it was cut off: copy it or train it again")
     entries = parse_json(file.read(header_size))
-    match entries.pop("__metadata__", None):
-        case {"rnn": str(text)}:
-            config, vocabulary, record, progress = read_description(text)
-        case _:
-            raise CheckpointError("another program wrote it; give the file that rnn train has written")
+    metadata = entries.pop("__metadata__", None)
+    text = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
+        raise CheckpointError("another program wrote it; give the file that rnn train has written")
+    config, vocabulary, record, progress = read_description(text)
     places = find_places(entries, data_size)
     data = np.empty(data_size, np.uint8)
     if file.readinto(data.data) != data_size:
         raise CheckpointError("it became shorter while it was read; try again")
-    tensors = {name: data[start:end].view(dtype).reshape(shape) for name, start, end, dtype, shape in places}
-    checkpoint = Checkpoint(
-        config=config,
-        vocabulary=vocabulary,
-        parameters={name: tensor for name, tensor in tensors.items() if not name.startswith(TRAINING_PREFIX)},
-        record=record,
-        training={
-            name.removeprefix(TRAINING_PREFIX): tensor
-            for name, tensor in tensors.items()
-            if name.startswith(TRAINING_PREFIX)
-        },
-        progress=progress,
-    )
+    parameters, training = {}, {}
+    for name, start, end, dtype, shape in places:
+        tensor = data[start:end].view(dtype).reshape(shape)
+        if name.startswith(TRAINING_PREFIX):
+            training[name.removeprefix(TRAINING_PREFIX)] = tensor
+        else:
+            parameters[name] = tensor
+    checkpoint = Checkpoint(config, vocabulary, parameters, record, training, progress)
     check(checkpoint)
     return checkpoint
 
 
 def parse_json(text: str | bytes) -> dict[str, Any]:
-    """Return an object of JSON in UTF-8: no name twice, no number that is not finite, no great depth or length."""
+    """Return an object of JSON: no name twice, every number finite and short, no great depth."""
     try:
         parsed = json.loads(
             text if isinstance(text, str) else text.decode("utf-8"),
@@ -183,10 +184,10 @@ def parse_json(text: str | bytes) -> dict[str, Any]:
         raise CheckpointError("its description is damaged (it is no JSON object)")
     level: list[Any] = [parsed]
     for _ in range(DEPTH_LIMIT):
-        containers = [value.values() if isinstance(value, dict) else value for value in level]
-        level = [value for container in containers for value in container if isinstance(value, dict | list)]
+        children = (value.values() if isinstance(value, dict) else value for value in level)
+        level = [child for values in children for child in values if isinstance(child, dict | list)]
     if level:
-        raise CheckpointError(f"its description is nested too deeply; the limit is {DEPTH_LIMIT}")
+        raise CheckpointError("its description is nested too deeply")
     return parsed
 
 
@@ -199,7 +200,7 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def bounded(digits: str) -> int:
-    """Return a whole number. Raises ValueError where it has too many digits for what computes with it later."""
+    """Return a whole number. Raises ValueError where it is so long that no float comes near it."""
     if len(digits) > DIGITS_LIMIT:
         raise ValueError(f"a number has {len(digits):,} digits")
     return int(digits)
@@ -219,23 +220,23 @@ def read_description(text: str) -> tuple[ModelConfig, Vocabulary, dict[str, Any]
     version = description.get("format")
     if isinstance(version, int) and version > FORMAT:
         raise CheckpointError(
-            f"it was written by a newer rnn (format {version}); this one reads format {FORMAT}: install the newer one"
+            f"it was written by a newer rnn (format {version}); this one reads format {FORMAT}: "
+            "install the newer one"
         )
-    if version != FORMAT:
-        raise CheckpointError(f"it has the unknown format {version}; this rnn reads format {FORMAT}")
     match description:
         case {
+            "format": int(),
             "model": dict(model),
             "vocabulary": dict(symbols),
             "record": dict(record),
             "progress": dict() | None as progress,
-        } if len(description) == 5:
+        } if version == FORMAT and len(description) == 5:
             pass
         case _:
-            raise CheckpointError("its description has missing, unknown or mistaken parts")
+            raise CheckpointError("its description has missing, unknown or damaged parts")
     for name, kind in RECORD_KINDS.items():
-        if name in record and not isinstance(record[name], kind):
-            raise CheckpointError(f"the part '{name}' of its record is no {kind.__name__}")
+        if not isinstance(record.get(name, kind()), kind):
+            raise CheckpointError(f"the part '{name}' of its record is damaged")
     try:
         config = ModelConfig.from_dict(model)
         find_cell(config.cell, config.activation)
@@ -244,60 +245,48 @@ def read_description(text: str) -> tuple[ModelConfig, Vocabulary, dict[str, Any]
     return config, Vocabulary.from_dict(symbols), record, progress
 
 
-def find_places(
-    entries: dict[str, Any], data_size: int
-) -> list[tuple[str, int, int, np.dtype, tuple[int, ...]]]:
-    """Return the name, first byte, end, type and shape of each tensor, in the order in which they fill the data."""
-    places = []
+def find_places(entries: dict[str, Any], data_size: int) -> list[Place]:
+    """Return the places of all tensors. Raises CheckpointError unless they fill the data without a gap."""
+    places: list[Place] = []
     for name, entry in entries.items():
         match entry:
-            case {"dtype": str(code), "shape": [*shape], "data_offsets": [int(start), int(end)]} if (
+            case {"dtype": str(code), "shape": [*sizes], "data_offsets": [int(start), int(end)]} if (
                 len(entry) == 3
                 and code in DTYPES
-                and len(shape) <= DIMENSIONS_LIMIT
-                and all(type(size) is int and size > 0 for size in shape)
-                and end - start == math.prod(shape) * DTYPES[code].itemsize
+                and len(sizes) <= DIMENSIONS_LIMIT
+                and all(type(size) is int and size > 0 for size in sizes)
+                and end - start == math.prod(sizes) * DTYPES[code].itemsize
             ):
-                places.append((name, start, end, DTYPES[code], tuple(shape)))
+                places.append((name, start, end, DTYPES[code], tuple(sizes)))
             case _:
-                raise CheckpointError(f"no model has a tensor like '{name}': {entry}")
+                raise CheckpointError(f"no model has a tensor '{name}' that is described as {entry}")
     places.sort(key=lambda place: place[1])
     position = 0
     for name, start, end, _, _ in places:
         if start != position:
-            raise CheckpointError(f"the data of its tensor '{name}' are not where they should be")
+            raise CheckpointError(f"its tensor '{name}' does not begin where the one before ends")
         position = end
     if position != data_size:
         raise CheckpointError(
-            f"its tensors have {position:,} bytes and the file holds {data_size:,}; "
-            "it was cut off or altered: copy or train it again"
+            f"its tensors have {position:,} bytes and the file holds {data_size:,}: "
+            "it was cut off or altered; copy it or train it again"
         )
     return places
 
 
 def check(checkpoint: Checkpoint) -> None:
-    """Raise CheckpointError where the parts of a checkpoint do not fit together, or a number is not finite."""
-    config = checkpoint.config
-    if len(checkpoint.vocabulary) != config.vocab_size:
-        raise CheckpointError(
-            f"its vocabulary has {len(checkpoint.vocabulary):,} symbols and its model {config.vocab_size:,}"
-        )
+    """Raise CheckpointError where parts do not fit together, or a tensor holds a value that is not finite."""
+    symbols, config = len(checkpoint.vocabulary), checkpoint.config
+    if symbols != config.vocab_size:
+        raise CheckpointError(f"its vocabulary has {symbols:,} symbols and its model {config.vocab_size:,}")
     shapes = torch_shapes(config)
     for name in sorted(shapes.keys() ^ checkpoint.parameters.keys()):
-        raise CheckpointError(
-            f"its tensor '{name}' is {'missing' if name in shapes else 'none of its model'}"
-        )
+        raise CheckpointError(f"its tensor '{name}' is {'missing' if name in shapes else 'unknown'}")
     for name, tensor in checkpoint.tensors().items():
-        shape = shapes.get(name, tensor.shape)
-        dtypes = [DTYPES["F32"]] if name in shapes else list(DTYPES.values())
-        if tensor.shape != shape or tensor.dtype not in dtypes:
-            wanted = f"{' or '.join(map(str, dtypes))} of shape {shape}"
-            raise CheckpointError(
-                f"its tensor '{name}' is {tensor.dtype} of shape {tensor.shape}, not {wanted}"
-            )
-        if tensor.size == 0 or tensor.ndim > DIMENSIONS_LIMIT:
-            raise CheckpointError(
-                f"its tensor '{name}' is empty or has more than {DIMENSIONS_LIMIT} dimensions"
-            )
+        kind, allowed = f"{tensor.dtype} of shape {tensor.shape}", DTYPES.values()
+        if name in shapes and (tensor.dtype, tensor.shape) != (FLOAT32, shapes[name]):
+            raise CheckpointError(f"its tensor '{name}' is {kind}, not float32 of shape {shapes[name]}")
+        if tensor.dtype not in allowed or tensor.size == 0 or tensor.ndim > DIMENSIONS_LIMIT:
+            raise CheckpointError(f"its tensor '{name}' is {kind}, which this format does not have")
         if not np.isfinite(tensor).all():
             raise CheckpointError(f"its tensor '{name}' holds values that are not finite")

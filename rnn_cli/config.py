@@ -46,7 +46,8 @@ def check_range(name: str, value: Any, low: float, high: float) -> None:
     kind = "a whole number" if whole else "a number"
     allowed = int if whole else (int, float)
     if not isinstance(value, allowed) or isinstance(value, bool) or not math.isfinite(value) or not low <= value <= high:
-        raise UsageError(f"{name.replace('_', '-')} must be {kind} from {low:,} to {high:,}, not {value}")
+        shown = f"{low:,} to {high:,}" if whole else f"{low:g} to {high:g}"
+        raise UsageError(f"{name.replace('_', '-')} must be {kind} from {shown}, not {value}")
 
 
 @dataclass(frozen=True)

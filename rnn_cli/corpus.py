@@ -100,8 +100,8 @@ def load_corpus(
     check_predictable(ids, lines, name)
 
     unknown = 0
-    training, validation = ids, None
     if validation_files:
+        training = ids
         validation, _, unknown = encode_texts(vocabulary, held_out)
         split_reason = joined_names(documents[len(paths) :])
         if scored_symbols(validation, lines) == 0:
@@ -133,11 +133,8 @@ def read_document(path: str) -> Document:
         else:
             data = sys.stdin.buffer.read()
     except OSError as error:
-        advice = (
-            "give the files in it"
-            if isinstance(error, IsADirectoryError)
-            else "check its name and permissions"
-        )
+        directory = isinstance(error, IsADirectoryError)
+        advice = "give the files in it" if directory else "check its name and permissions"
         raise UsageError(f"cannot read '{path}' ({error.strerror}); {advice}") from error
     rest = data.removeprefix(codecs.BOM_UTF8)
     return Document("stdin" if path == "-" else path, rest, len(data) - len(rest))
@@ -181,10 +178,7 @@ def looks_like_lines(text: str | bytes) -> tuple[bool, str]:
     ended = sum(row.endswith(SENTENCE_ENDS) for row in rows) / len(rows)
     if ended >= 0.25:
         return False, f"{ended:.0%} of its lines end in a punctuation mark"
-    return (
-        True,
-        f"its lines are short (at most {longest:,} characters), and {ended:.0%} end in a punctuation mark",
-    )
+    return True, f"its lines have at most {longest:,} characters, and {ended:.0%} end in a punctuation mark"
 
 
 def detect_lines(texts: Sequence[str | bytes]) -> tuple[bool, str]:
@@ -195,20 +189,20 @@ def detect_lines(texts: Sequence[str | bytes]) -> tuple[bool, str]:
 
 def encode_texts(vocabulary: Vocabulary, texts: Sequence[str | bytes]) -> tuple[np.ndarray, int, int]:
     """Return texts as symbols with boundaries, and how many empty lines and unknown symbols were left out."""
-    largest = len(vocabulary) - 1
+    dtype = np.min_scalar_type(len(vocabulary) - 1)
     parts, dropped, unknown = [], 0, 0
     for text in texts:
         ids = vocabulary.encode(text)
         known = ids[ids >= 0]
         unknown += len(ids) - len(known)
-        part = vocabulary.frame(known.astype(np.min_scalar_type(largest)))
+        part = vocabulary.frame(known.astype(dtype))
         if vocabulary.lines:
             empty = (part[1:] == BOUNDARY) & (part[:-1] == BOUNDARY)
             dropped += int(np.count_nonzero(empty))
             part = part[1:][~empty]  # the boundary before the first line is put back below
         parts.append(part)
     if vocabulary.lines:
-        parts.insert(0, np.zeros(1, np.min_scalar_type(largest)))
+        parts.insert(0, np.zeros(1, dtype))
     return np.concatenate(parts), dropped, unknown
 
 
@@ -246,11 +240,13 @@ def split_lines(
 
 
 def split_stream(ids: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """Return the part to train on, the last part, to hold out, with a boundary before it, and what was done."""
+    """Return the first part to train on, the last one, with a boundary before it, and what was done."""
     if fraction == 0:
         return ids, None, "none, as it was asked for"
     cut = len(ids) - round(fraction * len(ids))
-    validation = ids[cut:] if ids[cut : cut + 1] == BOUNDARY else np.append(ids[:1], ids[cut:])
+    validation = ids[cut:]
+    if validation[:1].any():  # it does not begin with a document, which has its boundary
+        validation = np.append(ids[:1], validation)
     count = scored_symbols(validation, lines=False)
     if count < FEWEST_CHARACTERS:
         return ids, None, f"none, as it would have fewer than {FEWEST_CHARACTERS} characters"
@@ -268,8 +264,7 @@ def digest_of(documents: Sequence[Document], training: int) -> str:
 
 def joined_names(documents: Sequence[Document]) -> str:
     """Return the base names of documents, at most three of them."""
-    names = [
-        os.fsencode(os.path.basename(document.name)).decode("utf-8", "replace") for document in documents
-    ]
-    more = [f"{len(names) - 3:,} more"] if len(names) > 3 else []
-    return ", ".join(names[:3] + more)
+    names = [os.path.basename(document.name) for document in documents[:3]]
+    if len(documents) > 3:
+        names.append(f"{len(documents) - 3:,} more")
+    return os.fsencode(", ".join(names)).decode("utf-8", "replace")  # a name may be any bytes

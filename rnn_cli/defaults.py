@@ -44,25 +44,25 @@ def choose(corpus: Corpus, given: Mapping[str, Any]) -> Choice:
     def pick(name: str, value: Any, reason: str) -> Any:
         if name not in wanted:
             wanted[name] = value
-            reasons.append(f"{name.replace('_', '-')} {value:,}: {reason}")
+            reasons.append(f"{name.replace('_', ' '):<16}{value:<10,}{reason}")
         return wanted[name]
 
     characters = corpus.characters
     _, hidden, dropout = next(row for row in SIZES if characters <= row[0])
-    pick("hidden_size", hidden, f"for {characters:,} characters of training text")
-    pick("dropout", dropout, "against learning the text by heart")
+    pick("hidden_size", hidden, f"units suit {characters:,} characters of text")
+    pick("dropout", dropout, "against learning the text by heart" if dropout else "so short a text may be learned by heart")
 
     usual = LINE_LENGTH if corpus.vocabulary.lines else STREAM_LENGTH
-    length = pick("sequence_length", min(usual, characters), "steps back through which the gradient goes")
+    length = pick("sequence_length", min(usual, characters), "characters back that the gradient goes")
     fitting = max(1, characters // (length * WINDOWS_PER_EPOCH))
-    batch = pick("batch_size", min(MOST_STREAMS, fitting), f"streams side by side, so that a pass has {WINDOWS_PER_EPOCH} steps or more")
-    pick("learning_rate", 0.002 if wanted["hidden_size"] > 256 else 0.004, "for Adam at this size")
+    batch = pick("batch_size", min(MOST_STREAMS, fitting), "streams are read side by side")
+    pick("learning_rate", 0.002 if wanted["hidden_size"] > 256 else 0.004, "is the peak of Adam's rate at this size")
 
     steps_per_epoch = max(1, -(-characters // (batch * length)))
     if not {"steps", "epochs", "minutes"} & set(wanted):
         if characters <= SMALL_CORPUS:
             epochs = max(EPOCHS, -(-FEWEST_STEPS // steps_per_epoch))
-            pick("epochs", epochs, f"passes over the text, about {epochs * steps_per_epoch:,} steps")
+            pick("epochs", epochs, f"passes over the text: about {epochs * steps_per_epoch:,} steps")
         else:
             pick("minutes", MINUTES, "for a large text; --minutes gives it more")
     wanted.setdefault("evaluate_every", min(max(steps_per_epoch, FEWEST_EVALUATED), MOST_EVALUATED))

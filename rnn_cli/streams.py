@@ -24,9 +24,9 @@ class Streams:
 
     An epoch scores every symbol once. Its order comes from the seed and the number of the epoch: the lines
     are shuffled, or the text is rotated by a random offset (0 in epoch 0). Then it is cut into `batch_size`
-    streams of about equal length, each of which starts from the zero state. Lines stay whole, because the rest
-    of a cut one would be learned as if it were a start; only a very long line, for which the other streams
-    would have to wait, is cut.
+    streams of about equal length, each of which starts from the zero state. Lines stay whole, because the
+    rest of a cut one would be learned as if it were a start; only a very long line, for which the other
+    streams would have to wait, is cut.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class ScoringPlan:
 
 
 def scoring_pairs(ids: np.ndarray, lines: bool, streams: int) -> ScoringPlan:
-    """Lay out a text in its order: one stream that carries its state, or whole lines in up to `streams` streams.
+    """Lay out a text in its order: in one stream, or whole lines in up to `streams` streams.
 
     There is at least one step, of which nothing is scored where the text is empty.
     """

@@ -119,7 +119,7 @@ class Trainer:
             return None if minutes is None else max(0.0, 60 * minutes - self._elapsed())
         if progress.step == 0:
             return None
-        return (progress.total_steps - progress.step) * progress.seconds / progress.step
+        return (progress.total_steps - progress.step) * (progress.seconds - progress.overhead) / progress.step
 
     @property
     def fraction(self) -> float:

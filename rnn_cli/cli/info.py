@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rnn_cli.cli.options import DEFAULT_MODEL, Json, ModelPath
 
 if TYPE_CHECKING:
     from rnn_cli.checkpoint import Checkpoint
+
+LONGEST_VALUE = 64
 
 
 def info(model: ModelPath = DEFAULT_MODEL, as_json: Json = False) -> None:
@@ -28,11 +31,10 @@ def info(model: ModelPath = DEFAULT_MODEL, as_json: Json = False) -> None:
         writer.write_line(json.dumps({"model": str(model), **facts}))
     else:
         losses = history(checkpoint)
-        rows = [(name.replace("_", " "), readable(value)) for name, value in facts.items() if name != "history"]
-        writer.write_line(key_values(rows))
+        writer.write_line(key_values(flat(facts)))
         if len(losses) > 1:
-            writer.write_line(f"\nloss, from {losses[0]:.2f} to {losses[-1]:.2f} nats per character:")
-            writer.write_line(curve(losses, 60, 6))
+            writer.write_line(f"\nloss over the training, {losses[0]:.2f} to {losses[-1]:.2f} nats per character:")
+            writer.write_line(curve(losses))
     writer.close()
 
 
@@ -55,17 +57,22 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def readable(value: Any) -> str:
-    """Return a value as a person reads it."""
-    if isinstance(value, dict):
-        return ", ".join(f"{name.replace('_', ' ')} {readable(item)}" for name, item in value.items() if item is not None)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return str(value)
+def flat(facts: Mapping[str, Any], group: str = "") -> list[tuple[str, str]]:
+    """Return the facts as rows of a name and a readable value; those of a group carry its name."""
+    rows: list[tuple[str, str]] = []
+    for name, value in facts.items():
+        label = f"{group} {name.replace('_', ' ')}".strip()
+        if isinstance(value, Mapping):
+            rows += flat(value, label)
+        elif isinstance(value, bool):
+            rows.append((label, "yes" if value else "no"))
+        elif isinstance(value, int):
+            rows.append((label, f"{value:,}"))
+        elif isinstance(value, float):
+            rows.append((label, f"{value:.6g}"))
+        elif isinstance(value, str):
+            rows.append((label, value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}..."))
+    return rows
 
 
 def history(checkpoint: Checkpoint) -> list[float]:

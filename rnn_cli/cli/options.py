@@ -31,17 +31,14 @@ def thread_count(threads: int | None) -> int:
     return threads
 
 
-def random_seed(given: int | None, quiet: bool) -> int:
-    """Return the seed that was given, or draw one and say which on stderr."""
+def random_seed(given: int | None) -> int:
+    """Return the seed that was given, checked, or draw one."""
     from rnn_cli.config import check_range
 
-    if given is not None:
-        check_range("random-seed", given, 0, 2**63 - 1)
-        return given
-    drawn = secrets.randbelow(2**31)
-    if not quiet:
-        print(f"random seed {drawn}", file=sys.stderr)
-    return drawn
+    if given is None:
+        return secrets.randbelow(2**31)
+    check_range("random-seed", given, 0, 2**63 - 1)
+    return given
 
 
 def announce_compiling(quiet: bool) -> None:

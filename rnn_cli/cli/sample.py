@@ -77,7 +77,7 @@ def sample(
     vocabulary = checkpoint.vocabulary
     announce_compiling(quiet)
     start = text_for(vocabulary, read_seed(seed, seed_file))
-    config = SamplingConfig(**chosen, random_seed=random_seed(random_seed_option, quiet))
+    config = SamplingConfig(**chosen, random_seed=random_seed(random_seed_option))
     sampler = Sampler(
         checkpoint,
         start,
@@ -86,6 +86,8 @@ def sample(
         unknown=unknown.value,
         threads=thread_count(threads),
     )
+    if random_seed_option is None and temperature > 0 and not quiet:
+        print(f"random seed {config.random_seed}", file=sys.stderr)
     echo = b"" if no_echo else vocabulary.decode(sampler.seed)
     writer = TextWriter(raw=raw)
     end = b"" if raw else b"\n"

@@ -129,13 +129,10 @@ def train(
                 )
             if not corpus:
                 raise UsageError("name a text file to train on, or - for stdin; for example: rnn train corpus.txt")
-            seed = random_seed(random_seed_option, quiet)
-            source = {
-                "paths": [path if path == "-" else str(Path(path).resolve()) for path in corpus],
-                **source,
-                "random_seed": seed,
-            }
-            trainer = started(given, source, seed, threads, display)
+            source = {"paths": corpus, **source, "random_seed": random_seed(random_seed_option)}
+            trainer = started(given, source, threads, display)
+            if random_seed_option is None:
+                display.note(f"random seed {source['random_seed']}")
         run(trainer, source, model, log, resume, display)
 
 
@@ -173,7 +170,7 @@ def read_corpus(source: dict[str, Any]) -> Corpus:
 
 
 def started(
-    given: dict[str, Any], source: dict[str, Any], seed: int, threads: int | None, display: TrainingDisplay
+    given: dict[str, Any], source: dict[str, Any], threads: int | None, display: TrainingDisplay
 ) -> Trainer:
     """Begin a new run, saying what was chosen."""
     from rnn_cli.defaults import choose
@@ -181,13 +178,14 @@ def started(
     from rnn_cli.training import Trainer
 
     corpus = read_corpus(source)
-    display.note(describe(corpus))
-    choice = choose(corpus, {**given, "random_seed": seed})
+    for line in describe(corpus).split("\n"):
+        display.note(line)
+    choice = choose(corpus, {**given, "random_seed": source["random_seed"]})
     for reason in choice.reasons:
         display.note(reason)
     config = choice.model
     display.note(
-        f"{config.cell} with {config.num_layers} x {config.hidden_size} units, {parameter_count(config):,} parameters, "
+        f"{config.cell} with {config.num_layers} x {config.hidden_size} units: {parameter_count(config):,} parameters, "
         f"{(cores := thread_count(threads))} thread{'s' * (cores > 1)}"
     )
     return Trainer(corpus, config, choice.training, cores)
@@ -217,12 +215,15 @@ def resumed(
 
 
 def describe(corpus: Corpus) -> str:
-    """Return one line that says what the corpus is and how it is read."""
+    """Return lines that say what the corpus is and how it is read."""
     vocabulary = corpus.vocabulary
     mode = "lines" if vocabulary.lines else "one stream"
+    dropped = f"; {corpus.dropped_lines:,} empty lines left out" if corpus.dropped_lines else ""
+    unknown = f", {corpus.validation_unknown:,} unknown characters left out" if corpus.validation_unknown else ""
     return (
-        f"{corpus.name}: {corpus.characters:,} characters to train on, {len(vocabulary) - 1:,} different {vocabulary.kind}, "
-        f"read as {mode} ({corpus.mode_reason}); validation: {corpus.split_reason}"
+        f"{corpus.name}: {corpus.characters:,} characters to train on, {len(vocabulary) - 1:,} different {vocabulary.kind}\n"
+        f"read as {mode}: {corpus.mode_reason}{dropped}\n"
+        f"held out to validate: {corpus.split_reason}{unknown}"
     )
 
 
@@ -247,6 +248,7 @@ def run(
                     display.sample(sample_line(trainer))
                     last_sample = time.monotonic()
         saved = saver.save()
+        display.close()
         if request.requested is not None:
             command = f"rnn train --resume -m {shlex.quote(str(path))}"
             display.note(f"stopped at step {trainer.progress.step:,}; go on with: {command}")
@@ -276,6 +278,14 @@ def summary(trainer: Trainer, path: Path) -> str:
     return f"saved {path} ({size:.1f} MB) after {progress.step:,} steps in {progress.seconds:.0f} s{score}"
 
 
+def absolute(source: dict[str, Any]) -> dict[str, Any]:
+    """Return the files of a source by their absolute paths, so that a run can be resumed from another directory."""
+    return {
+        name: source[name] and [path if path == "-" else str(Path(path).resolve()) for path in source[name]]
+        for name in ("paths", "validation_files")
+    }
+
+
 class Saver:
     """Writes the model file; a save that fails is said and tried again, and does not end the training."""
 
@@ -294,7 +304,7 @@ class Saver:
 
         checkpoint = self.trainer.checkpoint()
         if checkpoint.progress is not None:
-            checkpoint.progress["source"] = self.source
+            checkpoint.progress["source"] = {**self.source, **absolute(self.source)}
         self._last = time.monotonic()
         try:
             save_checkpoint(self.path, checkpoint)

@@ -24,6 +24,12 @@ def plain_line(
     return ", ".join(parts)
 
 
+def validation_line(values: Values) -> str:
+    """Return what a validation found, in less than 80 columns."""
+    scores = f"{values['bits_per_char']:.3f} bits/char, validation {values['validation_bits_per_char']:.3f} bits/char"
+    return f"step {values['step']}, epoch {values['epoch']:.2f}: {scores}"
+
+
 def live_line(
     values: Values,
     fraction: float | None,
@@ -39,7 +45,7 @@ def live_line(
     if validation is not None:
         parts.append(f"val {validation:.2f}")
     parts += [f"lr {values['learning_rate']:.2g}", f"norm {values['grad_norm']:.2g}"]
-    parts.append(f"{format_count(values['chars_per_second'])} chars/s")
+    parts.append(f"{format_count(values['chars_per_second'])}/s")
     while len(line := "  ".join(parts)) > width and len(parts) > 1:
         parts.pop()
     return line

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rnn_cli.display.lines import live_line, plain_line
+from rnn_cli.display.lines import live_line, plain_line, validation_line
 from rnn_cli.display.screen import Screen
 from rnn_cli.display.text import visible
 
@@ -40,12 +40,14 @@ class TrainingDisplay(Screen):
         measured = values["validation_bits_per_char"]
         if measured is not None:
             self._validation = measured
+            if self.animated:
+                self.print(validation_line(values))
         self._unprinted = plain_line(values, fraction, remaining_seconds, self._validation)
-        due = self.is_due()
-        if measured is not None if self.animated else due:
-            self._print_values()
-        if due:
-            self.redraw(live_line(values, fraction, remaining_seconds, self._validation, self.width))
+        if self.is_due():
+            if self.animated:
+                self.redraw(live_line(values, fraction, remaining_seconds, self._validation, self.width))
+            else:
+                self._print_values()
 
     def close(self) -> None:
         """Remove the live line, and print the last values where they are not printed yet."""

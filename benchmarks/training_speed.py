@@ -1,0 +1,341 @@
+"""How many characters a second does a training step take in, here and in PyTorch?
+
+A step is all that training repeats: forward, backward in time through the window, clipping by the global
+norm, Adam, and the state carried on to the next window. Both sides start from the same weights and read the
+same symbols; where their first losses differ, the benchmark stops. PyTorch runs torch.nn.LSTM, GRU or RNN
+on one-hot input, a Linear readout, and Adam with fused=True, the fastest of its kinds. The one-hot input is
+written by `scatter_` into one buffer in each step.
+
+Useful operations are those of the matrix products, 6 for each weight and symbol (2 forward, 4 backward),
+with no product for layer 0, whose input is one-hot. The peak is that of the tile kernel on a product that
+stays in the caches.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import math
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from common import alternate, options, report, table
+
+from rnn_cli.cells import find_cell
+from rnn_cli.config import ModelConfig
+from rnn_cli.kernels.gradients import weight_gradients
+from rnn_cli.kernels.host import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
+from rnn_cli.kernels.jit import kernel
+from rnn_cli.kernels.layer import clear, layer_backward, layer_forward
+from rnn_cli.kernels.matmul import even_start, multiply
+from rnn_cli.kernels.memory import aligned_zeros
+from rnn_cli.kernels.softmax import readout_backward, readout_forward
+from rnn_cli.kernels.step import (
+    Step,
+    carry_states,
+    pack_weights,
+    pack_weights_transposed,
+    score_rows,
+    train_step,
+)
+from rnn_cli.kernels.threads import Team, usable_cores, wait_for_all
+from rnn_cli.kernels.update import adam, clip_scale, norm_of_sums, square_sums
+from rnn_cli.model import Model, TrainingWindow
+
+VOCAB_SIZE = 65
+LEARNING_RATE = 1e-6  # so low that nothing is learnt: the gradients stay as large as they are
+CLIP_NORM = 5.0
+
+
+class Size(NamedTuple):
+    """The sizes of one measurement; `window` is the number of time steps."""
+
+    hidden: int
+    layers: int
+    batch: int
+    window: int
+
+    def __str__(self) -> str:
+        """Return the size as the command line takes it."""
+        return ",".join(map(str, self))
+
+
+SIZES = [Size(128, 1, 32, 64), Size(128, 2, 50, 50), Size(256, 2, 64, 64), Size(512, 2, 64, 64)]
+QUICK_SIZES = [Size(32, 2, 8, 16)]
+
+
+def parse_size(text: str) -> Size:
+    """Read hidden,layers,batch,window. Raises ValueError where it is something else."""
+    hidden, layers, batch, window = map(int, text.split(","))
+    return Size(hidden, layers, batch, window)
+
+
+def build_window(cell: str, size: Size, threads: int) -> TrainingWindow:
+    """Return a window over a new model, filled with random symbols."""
+    generator = np.random.default_rng(0)
+    config = ModelConfig(cell=cell, vocab_size=VOCAB_SIZE, hidden_size=size.hidden, num_layers=size.layers)
+    window = TrainingWindow(Model.initialised(config, generator), size.window, size.batch, Team(threads))
+    window.inputs[:] = generator.integers(1, VOCAB_SIZE, window.inputs.shape)
+    window.targets[:] = generator.integers(1, VOCAB_SIZE, window.targets.shape)
+    return window
+
+
+def operations(config: ModelConfig) -> dict[str, int]:
+    """Return the useful operations of each phase for one symbol; together they are 6 for each weight."""
+    cell = find_cell(config.cell)
+    blocks = config.num_layers * len(cell.recurrent_gates) + (config.num_layers - 1) * len(cell.input_gates)
+    layers = blocks * config.hidden_size**2
+    decoder = config.hidden_size * config.vocab_size
+    return {
+        "pack": 0,
+        "forward": 2 * layers,
+        "readout": 4 * decoder,
+        "backward in time": 2 * layers,
+        "weight gradient": 2 * (layers + decoder),
+        "update": 0,
+    }
+
+
+def product_step(window: TrainingWindow) -> Callable[[], float]:
+    """Return the training step of this package; it returns the loss."""
+    numbers = itertools.count(1)
+    return lambda: window.train(Step(next(numbers), LEARNING_RATE, CLIP_NORM))[0]
+
+
+def torch_step(window: TrainingWindow, bfloat16: bool) -> Callable[[], float]:
+    """Return the same step in PyTorch, from the same weights, on as many threads; it returns the loss."""
+    import torch
+
+    torch.set_num_threads(window.team.threads)
+    config = window.model.config
+    layers = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[config.cell]
+    rnn = layers(config.vocab_size, config.hidden_size, config.num_layers)
+    decoder = torch.nn.Linear(config.hidden_size, config.vocab_size)
+    network = torch.nn.ModuleDict({"rnn": rnn, "decoder": decoder})
+    network.load_state_dict(
+        {name: torch.from_numpy(array) for name, array in window.model.to_torch().items()}
+    )
+    optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE, fused=True)
+    inputs = torch.from_numpy(window.inputs).long().unsqueeze(2)
+    targets = torch.from_numpy(window.targets).long().flatten()
+    one_hot = torch.zeros(*window.inputs.shape, config.vocab_size)
+    state = None
+
+    def step() -> float:
+        nonlocal state
+        one_hot.zero_().scatter_(2, inputs, 1)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            output, state = rnn(one_hot, state)
+            logits = decoder(output)
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP_NORM)
+        optimizer.step()
+        state = tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
+        return loss.item()
+
+    return step
+
+
+def build_contenders(window: TrainingWindow, peers: list[str]) -> dict[str, Callable[[], float]]:
+    """Return the steps to compare, by name. Raises RuntimeError where their first losses differ."""
+    contenders = {peer: torch_step(window, peer == "torch bfloat16") for peer in peers}
+    contenders["rnn"] = product_step(window)
+    losses = {name: step() for name, step in contenders.items()}
+    for name, loss in losses.items():
+        if not math.isclose(loss, losses["rnn"], rel_tol=1e-2 if "bfloat16" in name else 1e-5):
+            raise RuntimeError(f"the first losses differ, so the steps are not the same work: {losses}")
+    return contenders
+
+
+@kernel
+def repeat_product(part, parts, sums, a, packed, rows, depth, columns, repeats):  # type: ignore[no-untyped-def]
+    """Add A (rows, depth) times the packed B (depth, columns) to this part's sums, again and again."""
+    for _ in range(repeats):
+        multiply(sums, part * rows * columns, columns, a, 0, depth, 1, rows, depth, packed, 0, columns)
+
+
+def measure_peaks(team_sizes: list[int], seconds: float) -> dict[int, float]:
+    """Return the operations a second of the tile kernel, on as many threads at once."""
+    rows, depth, columns = 16 * TILE_ROWS, 256, TILE_VECTORS * VECTOR_BYTES // 4
+    repeats = 1000
+    generator = np.random.default_rng(0)
+    a, packed = aligned_zeros(rows * depth, np.float32), aligned_zeros(depth * columns, np.float32)
+    a[:], packed[:] = generator.normal(size=a.size), generator.normal(size=packed.size)
+    sums = aligned_zeros(max(team_sizes) * rows * columns, np.float32)
+    arguments = (repeat_product, sums, a, packed, rows, depth, columns, repeats)
+    times = alternate(
+        {str(threads): partial(Team(threads).run, *arguments) for threads in team_sizes}, seconds
+    )
+    return {
+        threads: 2 * rows * depth * columns * repeats * threads / times[str(threads)]
+        for threads in team_sizes
+    }
+
+
+# The phases of train_step, each to be called alone. One after the other they make a whole step.
+
+
+@kernel
+def pack_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
+    """Pack the weights for both directions."""
+    pack_weights(part, parts, net, memory)
+    pack_weights_transposed(part, parts, net, memory, learning.packed_transposed)
+
+
+@kernel
+def forward_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
+    """Run the layers forward."""
+    first, last = even_start(part, parts, net.batch), even_start(part + 1, parts, net.batch)
+    for layer in range(net.layers):
+        layer_forward(cell, net, layer, memory.inputs, memory.gates, memory.states, memory.output,
+                      memory.mask, memory.parameters, memory.packed, memory.places, first, last)  # fmt: skip
+
+
+@kernel
+def readout_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
+    """Compute logits, losses and the gradient in the output of the last layer."""
+    first, last = even_start(part, parts, net.batch), even_start(part + 1, parts, net.batch)
+    readout_forward(
+        net, memory.output, memory.logits, memory.parameters, memory.packed, memory.places, first, last
+    )
+    score_rows(net, memory, weight, first, last)
+    readout_backward(
+        net, memory.logits, learning.grad_output, learning.packed_transposed, memory.places, first, last
+    )
+
+
+@kernel
+def backward_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
+    """Run the layers back in time."""
+    first, last = even_start(part, parts, net.batch), even_start(part + 1, parts, net.batch)
+    for layer in range(net.layers - 1, -1, -1):
+        for state in range(layer * net.states, (layer + 1) * net.states):
+            clear(learning.carry, (state * net.batch + first) * net.hidden, (last - first) * net.hidden)
+        layer_backward(cell, net, layer, memory.inputs, memory.gates, memory.states, learning.grad_output,
+                       learning.carry, memory.mask, learning.packed_transposed, memory.places,
+                       first, last)  # fmt: skip
+
+
+@kernel
+def gradient_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
+    """Compute the gradient in the weights."""
+    weight_gradients(net, memory.inputs, memory.gates, memory.states, memory.output, memory.logits,
+                     learning.grad, memory.places, learning.scratch, part, parts)  # fmt: skip
+
+
+@kernel
+def update_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
+    """Carry the states, clip and update."""
+    first, last = even_start(part, parts, net.batch), even_start(part + 1, parts, net.batch)
+    carry_states(net, memory.states, first, last)
+    square_sums(learning.grad, learning.sums, part, parts)
+    wait_for_all(memory.barrier, parts)
+    scale = clip_scale(norm_of_sums(learning.sums), step.clip_norm)
+    adam(memory.parameters, learning.grad, learning.moment1, learning.moment2, scale, step.learning_rate,
+         step.beta1, step.beta2, step.epsilon, step.number, part, parts)  # fmt: skip
+
+
+@kernel
+def empty_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
+    """Do nothing: what the call of each phase costs."""
+
+
+PHASES: dict[str, Callable[..., None]] = {
+    "pack": pack_phase,
+    "forward": forward_phase,
+    "readout": readout_phase,
+    "backward in time": backward_phase,
+    "weight gradient": gradient_phase,
+    "update": update_phase,
+    "(an empty call)": empty_phase,
+    "(all in one call)": train_step,
+}
+
+
+def measure_phases(cell: str, size: Size, threads: int, peak: float, seconds: float) -> list[list[str]]:
+    """Return a row for each phase: time, share of the whole step, useful operations, share of the peak."""
+    window = build_window(cell, size, threads)
+    symbols = size.batch * size.window
+    step = Step(1, LEARNING_RATE, CLIP_NORM)
+    arguments = (window.model.equations, window.net, window.memory, window.learning, step, 1 / symbols)
+    calls = {name: partial(window.team.run, phase, *arguments) for name, phase in PHASES.items()}
+    times = alternate(calls, seconds / len(calls), single=True)
+    useful = operations(window.model.config)
+    useful["(all in one call)"] = sum(useful.values())
+    rows = []
+    for name, time in times.items():
+        speed = symbols * useful.get(name, 0) / time
+        rates = [f"{speed / 1e9:.1f}", f"{speed / peak:.0%}"] if speed else ["", ""]
+        share = f"{time / times['(all in one call)']:.0%}"
+        rows.append([f"{cell} {size}", str(threads), name, f"{time * 1e3:.3f}", share, *rates])
+    return rows
+
+
+def measure_speed(
+    cell: str, size: Size, threads: int, peak: float, seconds: float, peers: list[str]
+) -> tuple[list[str], float]:
+    """Return the row of the speed table, and the characters a second of this package."""
+    window = build_window(cell, size, threads)
+    symbols = size.batch * size.window
+    times = alternate(build_contenders(window, peers), seconds)
+    speed = symbols / times["rnn"]
+    useful = speed * sum(operations(window.model.config).values())
+    row = [f"{cell} {size}", str(threads), f"{speed:,.0f}", f"{useful / 1e9:.1f}", f"{useful / peak:.0%}"]
+    for peer in peers:
+        row += [f"{symbols / times[peer]:,.0f}", f"{times[peer] / times['rnn']:.2f}"]
+    return row, speed
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = options(__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--cells", nargs="+", choices=["lstm", "gru", "rnn"], default=["lstm", "gru", "rnn"])
+    parser.add_argument("--sizes", nargs="+", type=parse_size, help="hidden,layers,batch,window of each row")
+    parser.add_argument(
+        "--threads", nargs="+", type=int, default=[usable_cores()], help="several show the scaling"
+    )
+    parser.add_argument("--bfloat16", action="store_true", help="PyTorch in bfloat16 (autocast) too")
+    parser.add_argument("--phases", action="store_true", help="where the time goes in this package's step")
+    chosen = parser.parse_args()
+    seconds = 0.05 if chosen.quick else chosen.seconds
+    sizes = chosen.sizes or (QUICK_SIZES if chosen.quick else SIZES)
+    peers = ["torch", "torch bfloat16"] if chosen.bfloat16 else ["torch"]
+    installed = peers if importlib.util.find_spec("torch") else []
+
+    peaks = measure_peaks(sorted({1, *chosen.threads}), seconds)
+    speed_rows, phase_rows = [], []
+    for cell, size in itertools.product(chosen.cells, sizes):
+        first_speed = None
+        for threads in chosen.threads:
+            print(f"{cell} {size}, {threads} threads ...", file=sys.stderr, flush=True)
+            row, speed = measure_speed(cell, size, threads, peaks[threads], seconds, installed)
+            first_speed = first_speed or speed
+            row += [""] * 2 * (len(peers) - len(installed))
+            speed_rows.append([*row, f"{speed / first_speed:.2f}"])
+            if chosen.phases:
+                phase_rows += measure_phases(cell, size, threads, peaks[threads], seconds)
+
+    peak_text = ", ".join(f"{peak / 1e9:.0f} GFLOP/s on {threads}" for threads, peak in peaks.items())
+    headers = ["cell hidden,layers,batch,window", "threads", "rnn chars/s", "useful GFLOP/s", "of peak"]
+    for peer in peers:
+        headers += [f"{peer} chars/s", f"rnn / {peer}"]
+    parts = [
+        f"Peak of the tile kernel in float32, by threads: {peak_text}. rnn runs in float32. "
+        f"Times are medians of a step; scaling is the speed relative to that on {chosen.threads[0]}.",
+        table([*headers, "scaling"], speed_rows),
+    ]
+    if chosen.phases:
+        parts += [
+            "Each phase in a call of its own, so that the time of an empty call is to be taken off.",
+            table([headers[0], "threads", "phase", "ms", "of the step", *headers[3:5]], phase_rows),
+        ]
+    report("training-speed", parts, chosen.save)
+
+
+if __name__ == "__main__":
+    main()
