@@ -53,8 +53,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
     """Raise UsageError for an argument that is not UTF-8; Python hands its bytes over as lone surrogates."""
     for number, argument in enumerate(arguments, 1):
         if any("\ud800" <= character <= "\udfff" for character in argument):
-            shown = argument.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            raise UsageError(f"argument {number} is not valid UTF-8: '{shown}'; write it in UTF-8")
+            raise UsageError(f"argument {number} is not valid UTF-8: '{argument}'; write it in UTF-8")
 
 
 def attempt(action: Callable[[], int | None]) -> int:
@@ -65,7 +64,8 @@ def attempt(action: Callable[[], int | None]) -> int:
         if os.environ.get("RNN_DEBUG", "0") not in ("", "0"):
             import traceback
 
-            traceback.print_exception(error)
+            with suppress(OSError):
+                traceback.print_exception(error)
         code, sentence = explain(error)
         if sentence:
             complain(sentence)
@@ -92,9 +92,7 @@ def explain(error: BaseException) -> tuple[int, str]:
         case OSError():
             where = f": {error.filename}" if error.filename is not None else ""
             return 1, f"reading or writing failed{where}: {error.strerror or error}"
-    if hasattr(
-        error, "format_message"
-    ):  # one of Typer's own; they have no public base class in all its versions
+    if hasattr(error, "format_message"):  # one of Typer's, whose base class is not public in all its versions
         return explain_usage(error)
     return 1, f"unexpected {type(error).__name__}: {error}; set RNN_DEBUG=1 to see where"
 

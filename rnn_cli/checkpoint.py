@@ -220,8 +220,7 @@ def read_description(text: str) -> tuple[ModelConfig, Vocabulary, dict[str, Any]
     version = description.get("format")
     if isinstance(version, int) and version > FORMAT:
         raise CheckpointError(
-            f"it was written by a newer rnn (format {version}); this one reads format {FORMAT}: "
-            "install the newer one"
+            f"it was written by a newer rnn (format {version}); this one reads format {FORMAT}: install the newer one"
         )
     match description:
         case {

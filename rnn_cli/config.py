@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -11,7 +10,7 @@ from rnn_cli.errors import UsageError
 
 
 def limited(low: float, high: float, default: Any = None) -> Any:
-    """Declare a number field of a configuration that lies in [low, high], None being allowed where it is the default."""
+    """Declare a number of a configuration that lies in [low, high], or is None where that is the default."""
     return field(default=default, metadata={"low": low, "high": high})
 
 
@@ -45,7 +44,7 @@ def check_range(name: str, value: Any, low: float, high: float) -> None:
     whole = isinstance(low, int) and isinstance(high, int)
     kind = "a whole number" if whole else "a number"
     allowed = int if whole else (int, float)
-    if not isinstance(value, allowed) or isinstance(value, bool) or not math.isfinite(value) or not low <= value <= high:
+    if not isinstance(value, allowed) or isinstance(value, bool) or not low <= value <= high:
         shown = f"{low:,} to {high:,}" if whole else f"{low:g} to {high:g}"
         raise UsageError(f"{name.replace('_', '-')} must be {kind} from {shown}, not {value}")
 

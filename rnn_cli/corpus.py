@@ -99,15 +99,13 @@ def load_corpus(
     ids, dropped, _ = encode_texts(vocabulary, texts)
     check_predictable(ids, lines, name)
 
-    unknown = 0
+    training, unknown = ids, 0
+    validation: np.ndarray | None
     if validation_files:
-        training = ids
         validation, _, unknown = encode_texts(vocabulary, held_out)
         split_reason = joined_names(documents[len(paths) :])
         if scored_symbols(validation, lines) == 0:
-            raise UsageError(
-                f"{split_reason} has no character that is in {name}; give another text to validate on"
-            )
+            raise UsageError(f"{split_reason} has no character that is in {name}; give another text to validate on")
     elif lines:
         training, validation, split_reason = split_lines(ids, validation_fraction, random_seed)
     else:
@@ -220,9 +218,7 @@ def check_predictable(ids: np.ndarray, lines: bool, name: str) -> None:
         raise UsageError(f"{name} has a single character, so there is nothing to predict; give a longer text")
 
 
-def split_lines(
-    ids: np.ndarray, fraction: float, random_seed: int
-) -> tuple[np.ndarray, np.ndarray | None, str]:
+def split_lines(ids: np.ndarray, fraction: float, random_seed: int) -> tuple[np.ndarray, np.ndarray | None, str]:
     """Return the lines to train on, those to hold out, each in their order, and what was done."""
     starts = np.flatnonzero(ids == BOUNDARY)
     count = len(starts) - 1

@@ -50,13 +50,21 @@ def choose(corpus: Corpus, given: Mapping[str, Any]) -> Choice:
     characters = corpus.characters
     _, hidden, dropout = next(row for row in SIZES if characters <= row[0])
     pick("hidden_size", hidden, f"units suit {characters:,} characters of text")
-    pick("dropout", dropout, "against learning the text by heart" if dropout else "so short a text may be learned by heart")
+    pick(
+        "dropout",
+        dropout,
+        "against learning the text by heart" if dropout else "so short a text may be learned by heart",
+    )
 
     usual = LINE_LENGTH if corpus.vocabulary.lines else STREAM_LENGTH
     length = pick("sequence_length", min(usual, characters), "characters back that the gradient goes")
     fitting = max(1, characters // (length * WINDOWS_PER_EPOCH))
     batch = pick("batch_size", min(MOST_STREAMS, fitting), "streams are read side by side")
-    pick("learning_rate", 0.002 if wanted["hidden_size"] > 256 else 0.004, "is the peak of Adam's rate at this size")
+    pick(
+        "learning_rate",
+        0.002 if wanted["hidden_size"] > 256 else 0.004,
+        "is the peak of Adam's rate at this size",
+    )
 
     steps_per_epoch = max(1, -(-characters // (batch * length)))
     if not {"steps", "epochs", "minutes"} & set(wanted):
@@ -69,6 +77,7 @@ def choose(corpus: Corpus, given: Mapping[str, Any]) -> Choice:
 
     model_fields = ("cell", "activation", "hidden_size", "num_layers")
     model = ModelConfig(
-        vocab_size=len(corpus.vocabulary), **{name: wanted.pop(name) for name in model_fields if name in wanted}
+        vocab_size=len(corpus.vocabulary),
+        **{name: wanted.pop(name) for name in model_fields if name in wanted},
     )
     return Choice(model, TrainingConfig(**wanted), tuple(reasons))

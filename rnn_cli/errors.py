@@ -2,7 +2,7 @@
 
 
 class RnnError(Exception):
-    """A failure that is explained in one sentence: what, where, and what to do. Exit code 1: it failed while running."""
+    """A failure, explained in one sentence: what, where, and what to do. Exit code 1: it failed while running."""
 
     exit_code = 1
 

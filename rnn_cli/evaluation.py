@@ -41,7 +41,11 @@ class Scores:
 
 
 def losses_of(
-    model: Model, ids: np.ndarray, lines: bool, team: Team, progress: Callable[[int], None] = lambda done: None
+    model: Model,
+    ids: np.ndarray,
+    lines: bool,
+    team: Team,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the losses (nats) and ranks of all symbols of a text in their order.
 
@@ -73,8 +77,10 @@ def unknown_nats(checkpoint: Checkpoint) -> float:
     An escape, as probable as one more in all of the training text, then one of the characters that are left:
     log(n + 1) + log(1,112,064 - V).
     """
-    seen = int(checkpoint.record.get("corpus", {}).get("characters", 0))
-    return math.log(seen + 1) + math.log(SCALAR_VALUES - len(checkpoint.vocabulary))
+    seen = checkpoint.record.get("corpus", {}).get("characters")
+    return math.log(max(seen, 0) + 1 if isinstance(seen, int) else 1) + math.log(
+        SCALAR_VALUES - len(checkpoint.vocabulary)
+    )
 
 
 def evaluate_texts(

@@ -66,7 +66,11 @@ class Layout:
         sizes = []
         for layer in range(config.num_layers):
             inputs = self.hidden if layer else config.vocab_size
-            sizes += [inputs * self.input_columns, self.hidden * self.recurrent_columns, self.cell.blocks * self.hidden]
+            sizes += [
+                inputs * self.input_columns,
+                self.hidden * self.recurrent_columns,
+                self.cell.blocks * self.hidden,
+            ]
         sizes += [self.hidden * self.columns, self.columns]
         self.places.flat[1:] = np.cumsum(sizes)
         self.size = int(self.places[-1, 2])

@@ -70,6 +70,7 @@ class Window:
             layers=config.num_layers,
             length=length,
             batch=batch,
+            units=config.hidden_size,
             hidden=layout.hidden,
             blocks=cell.blocks,
             states=len(cell.states),
@@ -144,7 +145,5 @@ class TrainingWindow(Window):
         """
         scored = int(np.count_nonzero(self.targets >= 0))
         weight = 1 / max(scored, 1)
-        self.team.run(
-            train_step, self.model.equations, self.net, self.memory, self.learning, step, weight
-        )
+        self.team.run(train_step, self.model.equations, self.net, self.memory, self.learning, step, weight)
         return float(self.losses.sum(dtype=np.float64)) * weight, float(self.learning.norm[0])

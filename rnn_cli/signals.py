@@ -60,9 +60,7 @@ class StopRequest:
         on_terminal = os.isatty(2)
         if self.requested is not None:
             with suppress(OSError):
-                os.write(
-                    2, b"\x1b[?25h\n" if on_terminal else b""
-                )  # a live display may have hidden the cursor
+                os.write(2, b"\x1b[?25h\n" if on_terminal else b"")  # a live display may have hidden the cursor
             os._exit(128 + signum)
         self.requested = signum
         with suppress(OSError):

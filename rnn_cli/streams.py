@@ -29,9 +29,7 @@ class Streams:
     streams would have to wait, is cut.
     """
 
-    def __init__(
-        self, ids: np.ndarray, lines: bool, batch_size: int, sequence_length: int, random_seed: int
-    ) -> None:
+    def __init__(self, ids: np.ndarray, lines: bool, batch_size: int, sequence_length: int, random_seed: int) -> None:
         """Take a text with something to score, in line mode one without empty lines."""
         self.ids, self.lines, self.batch_size = ids, lines, batch_size
         self.sequence_length, self.random_seed = sequence_length, random_seed
@@ -62,7 +60,9 @@ class Streams:
         targets = self._rows[:, first + 1 : last + 1].T.astype(np.int32, order="C")
         after_end = self._times >= self._lengths - first
         inputs[after_end] = BOUNDARY
-        targets[after_end if self.lines else targets == BOUNDARY] = IGNORED
+        targets[after_end] = IGNORED
+        if not self.lines:
+            targets[targets == BOUNDARY] = IGNORED
         return inputs, targets
 
     def _arrange(self, epoch: int) -> None:
@@ -77,15 +77,12 @@ class Streams:
             sequence, starts = reordered(self.ids, starts, generator.permutation(len(starts) - 1))
         cuts = stream_cuts(self.pairs, self.batch_size, starts, self._reach)
         self._lengths = np.diff(cuts)
-        self._rows.fill(BOUNDARY)
         for row, (start, end) in zip(self._rows, pairwise(cuts)):
             row[1 : end - start + 1] = sequence[start + 1 : end + 1]
         self._epoch = epoch
 
 
-def stream_cuts(
-    pairs: int, streams: int, line_starts: np.ndarray | None = None, reach: int = 0
-) -> np.ndarray:
+def stream_cuts(pairs: int, streams: int, line_starts: np.ndarray | None = None, reach: int = 0) -> np.ndarray:
     """Return where streams of about equal length begin (streams + 1); the last place is the end of the text.
 
     A cut moves on to the next of the `line_starts`, the last of which is the end, by at most `reach`.

@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from rnn_cli.streams import Streams
 
 LOG2_E = 1 / math.log(2)
 REPORTS_PER_EVALUATION = 10
+LONGEST_HISTORY = 1000  # evaluations; of a longer one every second is dropped
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,7 @@ class Trainer:
     def finished(self) -> bool:
         """Whether the run is over."""
         progress = self.progress
-        out_of_patience = (
-            self.config.patience is not None and progress.evaluations_without_gain >= self.config.patience
-        )
+        out_of_patience = self.config.patience is not None and progress.evaluations_without_gain >= self.config.patience
         return out_of_patience or (progress.total_steps is not None and progress.step >= progress.total_steps)
 
     @property
@@ -232,6 +232,8 @@ class Trainer:
         )
         if validation_loss is not None or self.validation is None:
             self.history.append(report)
+            if len(self.history) > LONGEST_HISTORY:
+                del self.history[1::2]
         return report
 
     def checkpoint(self) -> Checkpoint:
@@ -293,8 +295,5 @@ class Trainer:
 
 def versions() -> dict[str, str]:
     """Return the versions that had a part in the result."""
-    import numba
-
-    from rnn_cli import __version__
-
-    return {"rnn": __version__, "numpy": np.__version__, "numba": numba.__version__, "python": platform.python_version()}
+    names = {"rnn": "rnn-cli", "numpy": "numpy", "numba": "numba"}
+    return {name: version(package) for name, package in names.items()} | {"python": platform.python_version()}

@@ -16,9 +16,7 @@ from rnn_cli.errors import CheckpointError
 
 BOUNDARY = 0
 UNKNOWN = -1
-CHUNK = (
-    1 << 18
-)  # characters that are looked up at a time: the arrays in between stay in the processor's cache
+CHUNK = 1 << 18  # characters that are looked up at a time: the arrays in between stay in the processor's cache
 ESCAPES = {"\t": r"\t", "\n": r"\n", "\r": r"\r", " ": "space"}
 
 
@@ -147,13 +145,9 @@ class Vocabulary:
             raise CheckpointError("the vocabulary has fields of a wrong type; the file is damaged")
         if symbols is not None:
             if not symbols or not all(left < right for left, right in pairwise(symbols)):
-                raise CheckpointError(
-                    "the vocabulary is not a list of sorted distinct characters; the file is damaged"
-                )
+                raise CheckpointError("the vocabulary is not a list of sorted distinct characters; the file is damaged")
             if any("\ud800" <= symbol <= "\udfff" for symbol in symbols) or (lines and "\n" in symbols):
-                raise CheckpointError(
-                    "the vocabulary has characters that no text can have; the file is damaged"
-                )
+                raise CheckpointError("the vocabulary has characters that no text can have; the file is damaged")
         return cls(symbols, lines)
 
 

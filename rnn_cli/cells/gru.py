@@ -4,7 +4,7 @@ from rnn_cli.cells.cell import Cell
 from rnn_cli.kernels.activations import sigmoid, tanh
 
 
-def forward(preact, previous):  # type: ignore[no-untyped-def]
+def forward(preact, previous):
     """Mix the last output with a candidate n, which sees as much of the last output as the reset gate r lets through.
 
     r, z = sigmoid(a_r, a_z)    n = tanh(a_n + r u)    h_t = (1 - z) n + z h_(t-1)
@@ -20,7 +20,7 @@ def forward(preact, previous):  # type: ignore[no-untyped-def]
     return (n, r, z, u), (h,)
 
 
-def backward(gates, previous, grad):  # type: ignore[no-untyped-def]
+def backward(gates, previous, grad):
     """Undo `forward`, last line first."""
     n, r, z, u = gates
     (h_previous,) = previous

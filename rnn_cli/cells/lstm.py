@@ -4,7 +4,7 @@ from rnn_cli.cells.cell import Cell
 from rnn_cli.kernels.activations import sigmoid, tanh
 
 
-def forward(preact, previous):  # type: ignore[no-untyped-def]
+def forward(preact, previous):
     """Open and close the gates, then renew the memory c and show it as h.
 
     i, f, o = sigmoid(a_i, a_f, a_o)    g = tanh(a_g)
@@ -21,7 +21,7 @@ def forward(preact, previous):  # type: ignore[no-untyped-def]
     return (i, f, g, o), (h, c)
 
 
-def backward(gates, previous, grad):  # type: ignore[no-untyped-def]
+def backward(gates, previous, grad):
     """Undo `forward`, last line first."""
     i, f, g, o = gates
     h_previous, c_previous = previous

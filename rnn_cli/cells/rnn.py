@@ -4,14 +4,14 @@ from rnn_cli.cells.cell import Cell
 from rnn_cli.kernels.activations import relu, sigmoid, step, tanh
 
 
-def tanh_forward(preact, previous):  # type: ignore[no-untyped-def]
+def tanh_forward(preact, previous):
     """h_t = tanh(a)."""
     (a,) = preact
     h = tanh(a)
     return (h,), (h,)
 
 
-def tanh_backward(gates, previous, grad):  # type: ignore[no-untyped-def]
+def tanh_backward(gates, previous, grad):
     """Undo `tanh_forward`."""
     (h,) = gates
     (grad_h,) = grad
@@ -19,14 +19,14 @@ def tanh_backward(gates, previous, grad):  # type: ignore[no-untyped-def]
     return (grad_a,), (grad_h * 0,)
 
 
-def relu_forward(preact, previous):  # type: ignore[no-untyped-def]
+def relu_forward(preact, previous):
     """h_t = max(a, 0)."""
     (a,) = preact
     h = relu(a)
     return (h,), (h,)
 
 
-def relu_backward(gates, previous, grad):  # type: ignore[no-untyped-def]
+def relu_backward(gates, previous, grad):
     """Undo `relu_forward`."""
     (h,) = gates
     (grad_h,) = grad
@@ -34,14 +34,14 @@ def relu_backward(gates, previous, grad):  # type: ignore[no-untyped-def]
     return (grad_a,), (grad_h * 0,)
 
 
-def sigmoid_forward(preact, previous):  # type: ignore[no-untyped-def]
+def sigmoid_forward(preact, previous):
     """h_t = sigmoid(a)."""
     (a,) = preact
     h = sigmoid(a)
     return (h,), (h,)
 
 
-def sigmoid_backward(gates, previous, grad):  # type: ignore[no-untyped-def]
+def sigmoid_backward(gates, previous, grad):
     """Undo `sigmoid_forward`."""
     (h,) = gates
     (grad_h,) = grad
@@ -49,7 +49,7 @@ def sigmoid_backward(gates, previous, grad):  # type: ignore[no-untyped-def]
     return (grad_a,), (grad_h * 0,)
 
 
-def plain_rnn(activation, forward, backward):  # type: ignore[no-untyped-def]
+def plain_rnn(activation, forward, backward):
     """Return the record of the plain cell with this activation."""
     return Cell(
         name="rnn",

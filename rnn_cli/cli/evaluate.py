@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from rnn_cli.cli.options import DEFAULT_MODEL, Json, ModelPath, Quiet, Threads, announce_compiling, thread_count
+from rnn_cli.cli.options import (
+    DEFAULT_MODEL,
+    Json,
+    ModelPath,
+    Quiet,
+    Threads,
+    announce_compiling,
+    thread_count,
+)
 
 
 def evaluate(

@@ -43,7 +43,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     from rnn_cli.layout import parameter_count
 
     config, vocabulary, record = checkpoint.config, checkpoint.vocabulary, checkpoint.record
-    return {
+    facts = {
         "cell": config.cell if config.cell != "rnn" else f"{config.cell} ({config.activation})",
         "layers": config.num_layers,
         "hidden_size": config.hidden_size,
@@ -53,8 +53,8 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "mode": "lines" if vocabulary.lines else "stream",
         "vocabulary": vocabulary.symbols or "",
         "complete": checkpoint.progress is None,
-        **record,
     }
+    return {**record, **facts}
 
 
 def flat(facts: Mapping[str, Any], group: str = "") -> list[tuple[str, str]]:

@@ -51,7 +51,9 @@ def sample(
     ] = 0,
     stop: Annotated[str, typer.Option("--stop", help="End at this text.", show_default=False)] = "",
     no_echo: Annotated[bool, typer.Option("--no-echo", help="Leave the seed out.")] = False,
-    unknown: Annotated[Unknown, typer.Option("--unknown", help="A seed character that the model does not know.")] = Unknown.error,
+    unknown: Annotated[
+        Unknown, typer.Option("--unknown", help="A seed character that the model does not know.")
+    ] = Unknown.error,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a text.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="No final newline, control characters as they are.")] = False,
     random_seed_option: RandomSeed = None,
@@ -71,13 +73,11 @@ def sample(
     if seed is not None and seed_file is not None:
         raise UsageError("--seed and --seed-file contradict each other; give one of them")
     check_range("count", count, 1, 10**9)
-    chosen = {"temperature": temperature, "top_k": top_k, "length": length}
-    SamplingConfig(**chosen)
+    config = SamplingConfig(temperature, top_k, length, random_seed(random_seed_option))
     checkpoint = load_checkpoint(model)
     vocabulary = checkpoint.vocabulary
     announce_compiling(quiet)
     start = text_for(vocabulary, read_seed(seed, seed_file))
-    config = SamplingConfig(**chosen, random_seed=random_seed(random_seed_option))
     sampler = Sampler(
         checkpoint,
         start,
@@ -94,7 +94,9 @@ def sample(
 
     if jsonl:
         for text in sampler.texts(count):
-            writer.write_line(json.dumps(describe(vocabulary.decode(sampler.seed), vocabulary.decode(text.symbols), text)))
+            writer.write_line(
+                json.dumps(describe(vocabulary.decode(sampler.seed), vocabulary.decode(text.symbols), text))
+            )
     elif count == 1:
         writer.write(echo)
         for piece in sampler.pieces(Text(), 1 if writer.terminal else CHUNK):

@@ -56,10 +56,14 @@ def train(
     epochs: Annotated[float | None, typer.Option("--epochs", help="How many passes over the text.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="How many steps.")] = None,
     cell: Annotated[CellName | None, typer.Option("--cell", help="The kind of network; default: lstm.")] = None,
-    activation: Annotated[Activation | None, typer.Option("--activation", help="For --cell rnn; default: tanh.")] = None,
+    activation: Annotated[
+        Activation | None, typer.Option("--activation", help="For --cell rnn; default: tanh.")
+    ] = None,
     hidden_size: Annotated[int | None, typer.Option("--hidden-size", help="Units in each layer.")] = None,
     layers: Annotated[int | None, typer.Option("--layers", help="Layers; default: 1.")] = None,
-    dropout: Annotated[float | None, typer.Option("--dropout", help="Share of outputs left out, from 0 to 0.95.")] = None,
+    dropout: Annotated[
+        float | None, typer.Option("--dropout", help="Share of outputs left out, from 0 to 0.95.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Streams side by side.")] = None,
     sequence_length: Annotated[
         int | None, typer.Option("--sequence-length", help="Steps back that the gradient goes.")
@@ -75,7 +79,8 @@ def train(
         float | None, typer.Option("--validation-fraction", help="Held out, never trained on; default: 0.1.")
     ] = None,
     validation_file: Annotated[
-        list[str] | None, typer.Option("--validation-file", help="Held-out text of its own.", show_default=False)
+        list[str] | None,
+        typer.Option("--validation-file", help="Held-out text of its own.", show_default=False),
     ] = None,
     patience: Annotated[
         int | None, typer.Option("--patience", help="Stop after so many evaluations without a better one.")
@@ -121,11 +126,14 @@ def train(
     with lock(model), TrainingDisplay(quiet) as display:
         sweep_stale(model)
         if resume:
-            trainer, source = resumed(model, corpus, {**given, **source, "random_seed": random_seed_option}, threads, display)
+            trainer, source = resumed(
+                model, corpus, {**given, **source, "random_seed": random_seed_option}, threads, display
+            )
         else:
             if model.exists() and not overwrite:
                 raise UsageError(
-                    f"{model} exists already; go on with it (--resume), replace it (--overwrite) or name another (-m FILE)"
+                    f"{model} exists already; go on with it (--resume), replace it (--overwrite) "
+                    "or name another (-m FILE)"
                 )
             if not corpus:
                 raise UsageError("name a text file to train on, or - for stdin; for example: rnn train corpus.txt")
@@ -145,7 +153,9 @@ def check_options(given: dict[str, Any], source: dict[str, Any]) -> None:
     if len(lengths) > 1:
         raise UsageError(f"{' and '.join(lengths)} contradict each other; give one of them")
     values = {name: value for name, value in given.items() if value is not None}
-    model_values = {name: values.pop(name) for name in ("cell", "activation", "hidden_size", "num_layers") if name in values}
+    model_values = {
+        name: values.pop(name) for name in ("cell", "activation", "hidden_size", "num_layers") if name in values
+    }
     config = ModelConfig(**model_values)
     find_cell(config.cell, config.activation)
     TrainingConfig(**values)
@@ -169,9 +179,7 @@ def read_corpus(source: dict[str, Any]) -> Corpus:
     )
 
 
-def started(
-    given: dict[str, Any], source: dict[str, Any], threads: int | None, display: TrainingDisplay
-) -> Trainer:
+def started(given: dict[str, Any], source: dict[str, Any], threads: int | None, display: TrainingDisplay) -> Trainer:
     """Begin a new run, saying what was chosen."""
     from rnn_cli.defaults import choose
     from rnn_cli.layout import parameter_count
@@ -192,7 +200,11 @@ def started(
 
 
 def resumed(
-    model: Path, corpus: list[str] | None, given: dict[str, Any], threads: int | None, display: TrainingDisplay
+    model: Path,
+    corpus: list[str] | None,
+    given: dict[str, Any],
+    threads: int | None,
+    display: TrainingDisplay,
 ) -> tuple[Trainer, dict[str, Any]]:
     """Go on with the run in the model file."""
     from rnn_cli.checkpoint import load_checkpoint
@@ -221,14 +233,20 @@ def describe(corpus: Corpus) -> str:
     dropped = f"; {corpus.dropped_lines:,} empty lines left out" if corpus.dropped_lines else ""
     unknown = f", {corpus.validation_unknown:,} unknown characters left out" if corpus.validation_unknown else ""
     return (
-        f"{corpus.name}: {corpus.characters:,} characters to train on, {len(vocabulary) - 1:,} different {vocabulary.kind}\n"
+        f"{corpus.name}: {corpus.characters:,} characters to train on, "
+        f"{len(vocabulary) - 1:,} different {vocabulary.kind}\n"
         f"read as {mode}: {corpus.mode_reason}{dropped}\n"
         f"held out to validate: {corpus.split_reason}{unknown}"
     )
 
 
 def run(
-    trainer: Trainer, source: dict[str, Any], path: Path, log: Path | None, resume: bool, display: TrainingDisplay
+    trainer: Trainer,
+    source: dict[str, Any],
+    path: Path,
+    log: Path | None,
+    resume: bool,
+    display: TrainingDisplay,
 ) -> None:
     """Train to the end, or until a signal; show, log and save."""
     from rnn_cli.signals import StopRequest
@@ -274,7 +292,9 @@ def summary(trainer: Trainer, path: Path) -> str:
     score = ""
     if progress.best_loss is not None:
         bits = progress.best_loss / 0.6931471805599453
-        score = f"; validation {progress.best_loss:.4f} nats = {bits:.3f} bits per character at step {progress.best_step:,}"
+        score = (
+            f"; validation {progress.best_loss:.4f} nats = {bits:.3f} bits per character at step {progress.best_step:,}"
+        )
     return f"saved {path} ({size:.1f} MB) after {progress.step:,} steps in {progress.seconds:.0f} s{score}"
 
 

@@ -26,8 +26,9 @@ def plain_line(
 
 def validation_line(values: Values) -> str:
     """Return what a validation found, in less than 80 columns."""
-    scores = f"{values['bits_per_char']:.3f} bits/char, validation {values['validation_bits_per_char']:.3f} bits/char"
-    return f"step {values['step']}, epoch {values['epoch']:.2f}: {scores}"
+    training, validation = values["bits_per_char"], values["validation_bits_per_char"]
+    where = f"step {values['step']}, epoch {values['epoch']:.2f}"
+    return f"{where}: {training:.3f} bits/char, validation {validation:.3f} bits/char"
 
 
 def live_line(

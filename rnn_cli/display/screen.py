@@ -93,6 +93,4 @@ def make_live() -> Live:
     from rich.live import Live
 
     console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
-    return Live(
-        console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
-    )
+    return Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import math
 import sys
 from collections.abc import Sequence
 
@@ -13,7 +12,7 @@ FULL_BLOCK, EIGHTHS = "\u2588", " \u258f\u258e\u258d\u258c\u258b\u258a\u2589"
 DOTTED_CIRCLE = "\u25cc"
 BRAILLE = 0x2800
 BLANKS = " " + chr(BRAILLE)
-LABEL_WIDTH = 9  # of -1.23e+10
+LABEL_WIDTH = len("-1.23e+98")
 # The bit of each dot in a braille character, by its row from the top and its column.
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
@@ -53,9 +52,7 @@ def draw_bar(length: float, plain: bool) -> str:
     return FULL_BLOCK * whole + EIGHTHS[eighths]
 
 
-def walk(
-    steps: Sequence[tuple[str, str | None, float | None, Sequence[tuple[str, float]]]], width: int = 80
-) -> str:
+def walk(steps: Sequence[tuple[str, str | None, float | None, Sequence[tuple[str, float]]]], width: int = 80) -> str:
     """Return a heading, and a line for each (read, came, probability of that, expected with probabilities).
 
     The lines are at most `width` columns; what does not fit of the expected ones is left out.
@@ -90,19 +87,18 @@ def spaced(label: str) -> str:
 
 def key_values(rows: Sequence[tuple[str, object]]) -> str:
     """Return a line for each (name, value), the values under each other."""
-    name_width = max((len(name) for name, _ in rows), default=0)
-    return "\n".join(f"{name:{name_width}}  {visible(str(value))}".rstrip() for name, value in rows)
+    lines = [(visible(name), visible(str(value))) for name, value in rows]
+    name_width = max((len(name) for name, _ in lines), default=0)
+    return "\n".join(f"{name:{name_width}}  {value}".rstrip() for name, value in lines)
 
 
-def curve(
-    values: Sequence[float], width: int = 60, height: int = 6, *, ascii_only: bool | None = None
-) -> str:
+def curve(values: Sequence[float], width: int = 60, height: int = 6, *, ascii_only: bool | None = None) -> str:
     """Return a picture of the values, `width` columns by `height` lines, with the extremes of what is drawn.
 
-    Values that are not finite are left out; without any the picture is empty. `ascii_only` is by default what
-    stdout asks for.
+    Values that are not finite, or beyond 1e99, are left out; without any the picture is empty.
+    `ascii_only` is by default what stdout asks for.
     """
-    finite = [value for value in values if math.isfinite(value)]
+    finite = [value for value in values if abs(value) < 1e99]  # false for NaN
     if not finite:
         return ""
     plain = not stdout_is_utf8() if ascii_only is None else ascii_only

@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 # C0, DEL and C1; zero width and direction; separators; direction again; lone surrogates; byte order mark.
-HIDDEN = (
-    "\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff\\ufeff"
-)
+HIDDEN = "\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff\\ufeff"
 ALL_HIDDEN = re.compile(f"[{HIDDEN}]")
 HIDDEN_BUT_LAYOUT = re.compile(f"(?![\\t\\n])[{HIDDEN}]")
 

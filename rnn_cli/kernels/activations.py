@@ -7,21 +7,21 @@ in a class room, in the tests that compare the two, and for the reader.
 import numpy as np
 
 
-def sigmoid(x):  # type: ignore[no-untyped-def]
+def sigmoid(x):
     """Return 1 / (1 + exp(-x))."""
     return 1 / (1 + np.exp(-x))
 
 
-def tanh(x):  # type: ignore[no-untyped-def]
+def tanh(x):
     """Return (exp(x) - exp(-x)) / (exp(x) + exp(-x))."""
     return np.tanh(x)
 
 
-def relu(x):  # type: ignore[no-untyped-def]
+def relu(x):
     """Return max(x, 0)."""
     return np.maximum(x, 0)
 
 
-def step(x):  # type: ignore[no-untyped-def]
+def step(x):
     """Return 1 where x > 0, else 0: the derivative of relu."""
     return np.where(x > 0, np.ones_like(x), np.zeros_like(x))

@@ -36,7 +36,7 @@ class Draws(NamedTuple):
 
 
 @kernel
-def mix(number):  # type: ignore[no-untyped-def]
+def mix(number):
     """Return 64 well-mixed bits: the output function of SplitMix64 (Steele, Lea and Flood 2014)."""
     number = (number ^ (number >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     number = (number ^ (number >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -44,7 +44,7 @@ def mix(number):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def uniform(seed, text, position):  # type: ignore[no-untyped-def]
+def uniform(seed, text, position):
     """Return a number in [0, 1) that depends on nothing but the three whole numbers."""
     gamma = np.uint64(0x9E3779B97F4A7C15)
     bits = mix(np.uint64(seed) + gamma)
@@ -54,7 +54,7 @@ def uniform(seed, text, position):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def log_sum_exp(values, start, count, padded):  # type: ignore[no-untyped-def]
+def log_sum_exp(values, start, count, padded):
     """Return the log of the sum of exp over `count` values; what fills the last vector is overwritten."""
     for j in range(start + count, start + padded):
         values[j] = -1e30
@@ -69,7 +69,7 @@ def log_sum_exp(values, start, count, padded):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def keep_top(weights, start, count, top_k):  # type: ignore[no-untyped-def]
+def keep_top(weights, start, count, top_k):
     """Set all but the `top_k` largest weights to 0; of equal ones the first are kept.
 
     Positive float32 numbers have the order of their bits, so the smallest that is kept is found bit by bit.
@@ -95,7 +95,7 @@ def keep_top(weights, start, count, top_k):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def draw(logits, start, net, draws, row, number):  # type: ignore[no-untyped-def]
+def draw(logits, start, net, draws, row, number):
     """Return a symbol drawn from softmax(logits / temperature), cut down to the top_k most probable ones.
 
     Temperature 0 takes the most probable symbol, of equal ones the first. `number` lies in [0, 1).
@@ -129,7 +129,7 @@ def draw(logits, start, net, draws, row, number):  # type: ignore[no-untyped-def
 
 
 @entry_kernel
-def generate(part, parts, cell, net, memory, draws):  # type: ignore[no-untyped-def]
+def generate(part, parts, cell, net, memory, draws):
     """Go on from the states and `memory.inputs` (B) for as many steps as draws.symbols has; net.length is 1.
 
     Rows do not see each other: each thread goes its own way through the steps.

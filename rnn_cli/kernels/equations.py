@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.extending import NativeValue, intrinsic, models, overload, register_model, typeof_impl, unbox
 
-from rnn_cli.kernels.vector import VectorType, element_pointer, load, register_type
+from rnn_cli.kernels.vector import VectorType, element_pointer, register_type
 
 
 @dataclass(frozen=True)
@@ -40,57 +40,57 @@ register_model(EquationsType)(models.OpaqueModel)
 
 
 @typeof_impl.register(Equations)
-def type_of_equations(equations, context):  # type: ignore[no-untyped-def]
+def type_of_equations(equations, context):
     """Give each cell a type of its own."""
     return EquationsType(equations)
 
 
 @unbox(EquationsType)
-def unbox_equations(typ, obj, c):  # type: ignore[no-untyped-def]
+def unbox_equations(typ, obj, c):
     """Pass nothing: what matters is in the type."""
     return NativeValue(c.context.get_dummy_value())
 
 
-def cell_forward(cell, preact, previous):  # type: ignore[no-untyped-def]
+def cell_forward(cell, preact, previous):
     """Return (gates, state) of the cell's forward equations."""
     return cell.forward(preact, previous)
 
 
 @overload(cell_forward)
-def compile_forward(cell, preact, previous):  # type: ignore[no-untyped-def]
+def compile_forward(cell, preact, previous):
     """Inline the forward equations of this type of cell."""
     forward = register_equations(cell.equations.forward)
     return lambda cell, preact, previous: forward(preact, previous)
 
 
-def cell_backward(cell, gates, previous, grad):  # type: ignore[no-untyped-def]
+def cell_backward(cell, gates, previous, grad):
     """Return (grad_preact, grad_previous) of the cell's backward equations."""
     return cell.backward(gates, previous, grad)
 
 
 @overload(cell_backward)
-def compile_backward(cell, gates, previous, grad):  # type: ignore[no-untyped-def]
+def compile_backward(cell, gates, previous, grad):
     """Inline the backward equations of this type of cell."""
     backward = register_equations(cell.equations.backward)
     return lambda cell, gates, previous, grad: backward(gates, previous, grad)
 
 
-def register_equations(function):  # type: ignore[no-untyped-def]
+def register_equations(function):
     """Let compiled code call this plain function."""
     from numba.core.extending import register_jitable
 
     return register_jitable(function)
 
 
-def tuple_loader(count_of):  # type: ignore[no-untyped-def]
+def tuple_loader(count_of):
     """Return an intrinsic that loads as many vectors as `count_of` says of the cell, `stride` elements apart."""
 
     @intrinsic
-    def load_tuple(typingctx, cell, array, index, stride):  # type: ignore[no-untyped-def]
+    def load_tuple(typingctx, cell, array, index, stride):
         count = count_of(cell.equations)
         vector = VectorType(array.dtype)
 
-        def lower(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        def lower(context, builder, sig, args):
             values = []
             for number in range(count):
                 at = builder.add(args[2], builder.mul(args[3], ir.IntType(64)(number)))
@@ -109,10 +109,10 @@ load_states = tuple_loader(lambda equations: equations.states)
 
 
 @intrinsic
-def store_tuple(typingctx, array, index, stride, values):  # type: ignore[no-untyped-def]
+def store_tuple(typingctx, array, index, stride, values):
     """Store the vectors of a tuple, `stride` elements apart."""
 
-    def lower(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def lower(context, builder, sig, args):
         vector = VectorType(sig.args[0].dtype)
         for number in range(len(sig.args[3])):
             at = builder.add(args[1], builder.mul(args[2], ir.IntType(64)(number)))

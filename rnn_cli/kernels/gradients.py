@@ -15,8 +15,21 @@ DEPTH_BLOCK = 256  # rows of a panel that are packed at a time: they stay in the
 
 
 @kernel
-def deep_product(  # type: ignore[no-untyped-def]
-    grad, grad_start, a, a_start, rows, b, b_start, b_stride, columns, depth, scratch, scratch_start, part, parts
+def deep_product(
+    grad,
+    grad_start,
+    a,
+    a_start,
+    rows,
+    b,
+    b_start,
+    b_stride,
+    columns,
+    depth,
+    scratch,
+    scratch_start,
+    part,
+    parts,
 ):
     """Compute grad (rows, columns) = A^T B for this part's panels; A is (depth, rows), B (depth, columns)."""
     panels = panel_count(columns, lanes(grad))
@@ -33,7 +46,7 @@ def deep_product(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def column_sums(grad, grad_start, b, b_start, columns, depth, part, parts):  # type: ignore[no-untyped-def]
+def column_sums(grad, grad_start, b, b_start, columns, depth, part, parts):
     """Compute grad (columns) = the sum of the rows of B (depth, columns), for this part's columns."""
     count = lanes(grad)
     for j in range(even_start(part, parts, columns // count), even_start(part + 1, parts, columns // count)):
@@ -44,10 +57,8 @@ def column_sums(grad, grad_start, b, b_start, columns, depth, part, parts):  # t
 
 
 @kernel
-def scatter_rows(  # type: ignore[no-untyped-def]
-    grad, grad_start, symbols, vocab_size, b, b_start, b_stride, columns, depth, part, parts
-):
-    """Compute grad (vocab_size, columns) = X^T B for one-hot X: add row k of B to row symbols[k], for this part's columns."""
+def scatter_rows(grad, grad_start, symbols, vocab_size, b, b_start, b_stride, columns, depth, part, parts):
+    """Compute grad (vocab_size, columns) = X^T B for one-hot X, row k of B going to symbols[k]; this part's columns."""
     count = lanes(grad)
     first = even_start(part, parts, columns // count) * count
     last = even_start(part + 1, parts, columns // count) * count
@@ -60,9 +71,7 @@ def scatter_rows(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def weight_gradients(  # type: ignore[no-untyped-def]
-    net, inputs, gates, states, output, logits, grad, places, scratch, part, parts
-):
+def weight_gradients(net, inputs, gates, states, output, logits, grad, places, scratch, part, parts):
     """Compute the gradient in all parameters, of which each part does its columns.
 
     grad_W_hh = sum h_(t-1)^T grad_preact_t    grad_W_ih = sum x_t^T grad_preact_t    grad_b = sum grad_preact_t

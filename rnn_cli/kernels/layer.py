@@ -18,28 +18,28 @@ from rnn_cli.kernels.vector import lanes, load, store
 
 
 @kernel
-def clear(array, start, count):  # type: ignore[no-untyped-def]
+def clear(array, start, count):
     """Set `count` elements to 0."""
     for k in range(start, start + count):
         array[k] = 0
 
 
 @kernel
-def copy(target, target_start, source, source_start, count):  # type: ignore[no-untyped-def]
+def copy(target, target_start, source, source_start, count):
     """Copy `count` elements, a multiple of the lanes of a vector."""
     for k in range(0, count, lanes(target)):
         store(target, target_start + k, load(source, source_start + k))
 
 
 @kernel
-def add_row(target, target_start, source, source_start, count):  # type: ignore[no-untyped-def]
+def add_row(target, target_start, source, source_start, count):
     """Add `count` elements, a multiple of the lanes of a vector."""
     for k in range(0, count, lanes(target)):
         store(target, target_start + k, load(target, target_start + k) + load(source, source_start + k))
 
 
 @kernel
-def restart(net, inputs, states, start, first, last):  # type: ignore[no-untyped-def]
+def restart(net, inputs, states, start, first, last):
     """Set the state of the rows to zero whose first input is the boundary; states (S, T + 1, B, H) begin at `start`."""
     for row in range(first, last):
         if inputs[row] == 0:
@@ -49,9 +49,7 @@ def restart(net, inputs, states, start, first, last):  # type: ignore[no-untyped
 
 
 @kernel
-def layer_forward(  # type: ignore[no-untyped-def]
-    cell, net, layer, inputs, gates, states, output, mask, parameters, packed, places, first, last
-):
+def layer_forward(cell, net, layer, inputs, gates, states, output, mask, parameters, packed, places, first, last):
     """Run rows first..last of the batch through all steps of one layer.
 
     preact_t = x_t W_ih + h_(t-1) W_hh + b    where x_t W_ih is a row of W_ih for the one-hot input of layer 0
@@ -88,6 +86,9 @@ def layer_forward(  # type: ignore[no-untyped-def]
                 store_tuple(states, states_at + step_output + row * hidden + j, plane, state)
                 kept = load(mask, (layer * batch + row) * hidden + j)
                 store(output, output_at + row * hidden + j, state[0] * kept)
+            # What fills the last vector stays 0 whatever the cell makes of it, or weights would grow there.
+            clear(states, states_at + step_output + row * hidden + net.units, hidden - net.units)
+            clear(output, output_at + row * hidden + net.units, hidden - net.units)
             if starts_anew:
                 for state in range(net.states):
                     clear(states, states_at + step_output + row * hidden + state * plane, hidden)
@@ -97,7 +98,7 @@ def layer_forward(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def layer_backward(  # type: ignore[no-untyped-def]
+def layer_backward(
     cell, net, layer, inputs, gates, states, grad_output, carry, mask, packed_transposed, places, first, last
 ):
     """Undo `layer_forward`, last step first.

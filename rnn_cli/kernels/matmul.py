@@ -43,8 +43,20 @@ ZERO, ONE = np.intp(0), np.intp(1)  # for a plain 0 or 1 the compiler would make
 
 
 @intrinsic
-def multiply_tile(  # type: ignore[no-untyped-def]
-    typingctx, rows, vectors, c, c_start, c_stride, a, a_start, a_row_stride, a_depth_stride, b, b_start, depth
+def multiply_tile(
+    typingctx,
+    rows,
+    vectors,
+    c,
+    c_start,
+    c_stride,
+    a,
+    a_start,
+    a_row_stride,
+    a_depth_stride,
+    b,
+    b_start,
+    depth,
 ):
     """Add to a tile of C (rows, vectors) the product of A (rows, depth) and a panel B (depth, vectors).
 
@@ -52,7 +64,7 @@ def multiply_tile(  # type: ignore[no-untyped-def]
     """
     index = types.intp
 
-    def lower(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def lower(context, builder, sig, args):
         rows, vectors, c, c_start, c_stride, a, a_start, a_row_stride, a_depth_stride, b, b_start, depth = args
         vector = VectorType(sig.args[2].dtype)
         install_tile(vector.dtype)
@@ -76,12 +88,12 @@ def multiply_tile(  # type: ignore[no-untyped-def]
     return sig, lower
 
 
-def tile_name(vector):  # type: ignore[no-untyped-def]
+def tile_name(vector):
     """Return the name under which machine code finds the tile."""
     return f"rnn_tile_{vector.dtype}"
 
 
-def tile_type(vector):  # type: ignore[no-untyped-def]
+def tile_type(vector):
     """Return the LLVM type of the tile: (shape, c, c_stride, a, a_row_stride, a_depth_stride, b, depth)."""
     element = element_type(vector).as_pointer()
     return ir.FunctionType(ir.VoidType(), [INDEX, element, INDEX, element, INDEX, INDEX, element, INDEX])
@@ -90,7 +102,7 @@ def tile_type(vector):  # type: ignore[no-untyped-def]
 installed: dict[str, object] = {}
 
 
-def install_tile(dtype):  # type: ignore[no-untyped-def]
+def install_tile(dtype):
     """Make the tile for this type of numbers known to all machine code of the process, compiled once or from the cache.
 
     It is compiled apart, because otherwise every kernel above it would compile it once more.
@@ -103,7 +115,7 @@ def install_tile(dtype):  # type: ignore[no-untyped-def]
         installed[name] = library  # which holds the code's memory
 
 
-def emit_tiles(module, vector):  # type: ignore[no-untyped-def]
+def emit_tiles(module, vector):
     """Emit the LLVM function of the tile, which has one loop for each number of rows and of vectors."""
     function = ir.Function(module, tile_type(vector), tile_name(vector))
     builder = ir.IRBuilder(function.append_basic_block("entry"))
@@ -120,12 +132,12 @@ def emit_tiles(module, vector):  # type: ignore[no-untyped-def]
     builder.ret_void()
 
 
-def emit_tile(builder, vector, rows, vectors, c, c_stride, a, a_row_stride, a_depth_stride, b, depth):  # type: ignore[no-untyped-def]
+def emit_tile(builder, vector, rows, vectors, c, c_stride, a, a_row_stride, a_depth_stride, b, depth):
     """Emit the loop over the depth for one shape of tile."""
     register = register_type(vector)
     count, align = register.count, vector.dtype.bitwidth // 8
 
-    def vector_pointer(start, offset):  # type: ignore[no-untyped-def]
+    def vector_pointer(start, offset):
         return builder.bitcast(builder.gep(start, [offset]), register.as_pointer())
 
     sums = [
@@ -145,11 +157,15 @@ def emit_tile(builder, vector, rows, vectors, c, c_stride, a, a_row_stride, a_de
     added = []
     for r in range(rows):
         number = splat(builder, builder.load(builder.gep(a_k, [row_starts[r]])), register)
-        added.append([call_llvm(builder, "llvm.fmuladd", register, [number, panel[v], running[r][v]])
-                      for v in range(vectors)])
+        added.append(
+            [call_llvm(builder, "llvm.fmuladd", register, [number, panel[v], running[r][v]]) for v in range(vectors)]
+        )
     k_next = builder.add(k, INDEX(1))
-    steps = [(k, INDEX(0), k_next), (a_k, a, builder.gep(a_k, [a_depth_stride])),
-             (b_k, b, builder.gep(b_k, [INDEX(vectors * count)]))]
+    steps = [
+        (k, INDEX(0), k_next),
+        (a_k, a, builder.gep(a_k, [a_depth_stride])),
+        (b_k, b, builder.gep(b_k, [INDEX(vectors * count)])),
+    ]
     for r in range(rows):
         steps += zip(running[r], initial[r], added[r])
     for phi, first, following in steps:
@@ -164,19 +180,19 @@ def emit_tile(builder, vector, rows, vectors, c, c_stride, a, a_row_stride, a_de
 
 
 @kernel
-def panel_count(columns, count):  # type: ignore[no-untyped-def]
+def panel_count(columns, count):
     """Return into how many panels so many columns go, with vectors of `count` numbers; columns is a multiple of it."""
     return (columns // count + TILE_VECTORS - 1) // TILE_VECTORS
 
 
 @kernel
-def even_start(part, parts, total):  # type: ignore[no-untyped-def]
+def even_start(part, parts, total):
     """Return where `part` begins when `total` things are split evenly into `parts`."""
     return part * total // parts
 
 
 @kernel
-def multiply(  # type: ignore[no-untyped-def]
+def multiply(
     c, c_start, c_stride, a, a_start, a_row_stride, a_depth_stride, rows, depth, packed, packed_start, columns
 ):
     """Add to C (rows, columns) the product of A (rows, depth) and the packed B (depth, columns).
@@ -207,8 +223,8 @@ def multiply(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def pack(source, start, stride, depth, columns, packed, packed_start, part, parts):  # type: ignore[no-untyped-def]
-    """Pack B (depth, columns), with B[k, j] at start + k stride + j of `source`; one of `parts` shares of the panels."""
+def pack(source, start, stride, depth, columns, packed, packed_start, part, parts):
+    """Pack B (depth, columns), with B[k, j] at start + k stride + j of `source`, this part's panels."""
     panels = panel_count(columns, lanes(source))
     for panel in range(even_start(part, parts, panels), even_start(part + 1, parts, panels)):
         first = even_start(panel, panels, columns // lanes(source)) * lanes(source)
@@ -220,8 +236,8 @@ def pack(source, start, stride, depth, columns, packed, packed_start, part, part
 
 
 @kernel
-def pack_transposed(source, start, stride, depth, columns, packed, packed_start, part, parts):  # type: ignore[no-untyped-def]
-    """Pack B (depth, columns) whose transpose is stored: B[k, j] at start + j stride + k of `source`."""
+def pack_transposed(source, start, stride, depth, columns, packed, packed_start, part, parts):
+    """Pack B (depth, columns) of which the transpose is stored: B[k, j] at start + j stride + k."""
     panels = panel_count(columns, lanes(source))
     for panel in range(even_start(part, parts, panels), even_start(part + 1, parts, panels)):
         first = even_start(panel, panels, columns // lanes(source)) * lanes(source)

@@ -14,7 +14,7 @@ NEVER = -1e30  # the logit of a column that is only there to fill a vector
 
 
 @kernel
-def softmax_cross_entropy(logits, start, vocab_size, columns, target, weight):  # type: ignore[no-untyped-def]
+def softmax_cross_entropy(logits, start, vocab_size, columns, target, weight):
     """Return -log softmax(logits)[target] in nats, and turn the row of logits into `weight` times its gradient.
 
     grad_logits = weight (softmax(logits) - onehot(target))
@@ -48,7 +48,7 @@ def softmax_cross_entropy(logits, start, vocab_size, columns, target, weight):  
 
 
 @kernel
-def readout_forward(net, output, logits, parameters, packed, places, first, last):  # type: ignore[no-untyped-def]
+def readout_forward(net, output, logits, parameters, packed, places, first, last):
     """Compute logits (T, B, V) = output of the last layer (T, B, H) times the decoder, for rows first..last."""
     weight, bias = places[net.layers, 0], places[net.layers, 1]
     top = (net.layers - 1) * net.length
@@ -61,8 +61,8 @@ def readout_forward(net, output, logits, parameters, packed, places, first, last
 
 
 @kernel
-def readout_backward(net, logits, grad_output, packed_transposed, places, first, last):  # type: ignore[no-untyped-def]
-    """Compute the gradient in the output of the last layer (T, B, H) from grad_logits (T, B, V), for rows first..last."""
+def readout_backward(net, logits, grad_output, packed_transposed, places, first, last):
+    """Compute the gradient in the last layer's output (T, B, H) from grad_logits (T, B, V), rows first..last."""
     for t in range(net.length):
         at = (t * net.batch + first) * net.hidden
         clear(grad_output, at, (last - first) * net.hidden)

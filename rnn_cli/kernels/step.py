@@ -16,11 +16,15 @@ from rnn_cli.kernels.update import adam, clip_scale, norm_of_sums, square_sums
 
 
 class Net(NamedTuple):
-    """The sizes of a network and of the window that it runs on, in elements; `hidden` and `columns` are padded."""
+    """The sizes of a network and of the window that it runs on, in elements.
+
+    `hidden` and `columns` are the hidden size `units` and `vocab_size`, padded to whole vectors.
+    """
 
     layers: int
     length: int
     batch: int
+    units: int
     hidden: int
     blocks: int
     states: int
@@ -77,7 +81,7 @@ class Step(NamedTuple):
 
 
 @kernel
-def pack_weights(part, parts, net, memory):  # type: ignore[no-untyped-def]
+def pack_weights(part, parts, net, memory):
     """Pack the weights for the forward products, this part's panels."""
     source, target, places = memory.parameters, memory.packed, memory.places
     for layer in range(net.layers):
@@ -91,13 +95,13 @@ def pack_weights(part, parts, net, memory):  # type: ignore[no-untyped-def]
 
 
 @entry_kernel
-def pack_all(part, parts, net, memory):  # type: ignore[no-untyped-def]
+def pack_all(part, parts, net, memory):
     """Take over the parameters for `score_step`, which does not change them."""
     pack_weights(part, parts, net, memory)
 
 
 @kernel
-def pack_weights_transposed(part, parts, net, memory, target):  # type: ignore[no-untyped-def]
+def pack_weights_transposed(part, parts, net, memory, target):
     """Pack the transposed weights for the backward products, this part's panels."""
     source, places = memory.parameters, memory.places
     for layer in range(net.layers):
@@ -111,7 +115,7 @@ def pack_weights_transposed(part, parts, net, memory, target):  # type: ignore[n
 
 
 @kernel
-def forward(cell, net, memory, first, last):  # type: ignore[no-untyped-def]
+def forward(cell, net, memory, first, last):
     """Compute the logits of rows first..last."""
     for layer in range(net.layers):
         layer_forward(cell, net, layer, memory.inputs, memory.gates, memory.states, memory.output, memory.mask,
@@ -120,7 +124,7 @@ def forward(cell, net, memory, first, last):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def score_rows(net, memory, weight, first, last):  # type: ignore[no-untyped-def]
+def score_rows(net, memory, weight, first, last):
     """Turn logits into losses (nats) and the gradient in the logits, for rows first..last."""
     for t in range(net.length):
         for row in range(first, last):
@@ -131,7 +135,7 @@ def score_rows(net, memory, weight, first, last):  # type: ignore[no-untyped-def
 
 
 @kernel
-def carry_states(net, states, first, last):  # type: ignore[no-untyped-def]
+def carry_states(net, states, first, last):
     """Make the states after the last step the initial ones of the next window."""
     plane = (net.length + 1) * net.batch * net.hidden
     for number in range(net.layers * net.states):
@@ -140,7 +144,7 @@ def carry_states(net, states, first, last):  # type: ignore[no-untyped-def]
 
 
 @entry_kernel
-def train_step(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
+def train_step(part, parts, cell, net, memory, learning, step, weight):
     """Run a window forward and back, and update the parameters by Adam; each thread calls it with its part.
 
     The loss that is differentiated is `weight` times the sum of the losses. Rows of the batch are split over the
@@ -181,8 +185,8 @@ def train_step(part, parts, cell, net, memory, learning, step, weight):  # type:
 
 
 @entry_kernel
-def score_step(part, parts, cell, net, memory, ranks):  # type: ignore[no-untyped-def]
-    """Run a window forward on packed weights: losses (T, B) in nats, and the rank of each target (0 is the most probable)."""
+def score_step(part, parts, cell, net, memory, ranks):
+    """Run a window forward: losses (T, B) in nats, and the rank of each target (0 is the most probable)."""
     first = even_start(part, parts, net.batch)
     last = even_start(part + 1, parts, net.batch)
     forward(cell, net, memory, first, last)

@@ -43,10 +43,10 @@ class Team:
 
 
 @intrinsic
-def fetch_add(typingctx, array, index, number):  # type: ignore[no-untyped-def]
+def fetch_add(typingctx, array, index, number):
     """Add a number to an element of an int64 array, undivided; return what was there before."""
 
-    def lower(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def lower(context, builder, sig, args):
         pointer = element_pointer(context, builder, sig.args[0], *args[:2])
         return builder.atomic_rmw("add", pointer, args[2], "seq_cst")
 
@@ -54,11 +54,11 @@ def fetch_add(typingctx, array, index, number):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def pause(typingctx):  # type: ignore[no-untyped-def]
+def pause(typingctx):
     """Tell the processor that this is a waiting loop."""
     machine = platform.machine()
 
-    def lower(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def lower(context, builder, sig, args):
         if machine in ("x86_64", "AMD64"):
             kind = ir.FunctionType(ir.VoidType(), [])
             builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), [])
@@ -72,11 +72,11 @@ def pause(typingctx):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def offer_processor(typingctx):  # type: ignore[no-untyped-def]
+def offer_processor(typingctx):
     """Let another thread run."""
     name = "SwitchToThread" if os.name == "nt" else "sched_yield"
 
-    def lower(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def lower(context, builder, sig, args):
         kind = ir.FunctionType(ir.IntType(32), [])
         builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [])
         return context.get_dummy_value()
@@ -85,7 +85,7 @@ def offer_processor(typingctx):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def wait_for_all(barrier, parts):  # type: ignore[no-untyped-def]
+def wait_for_all(barrier, parts):
     """Wait until all parts have come here; `barrier` is an int64 array of BARRIER_SIZE zeros that they share."""
     current = fetch_add(barrier, ROUND, 0)
     if fetch_add(barrier, ARRIVED, 1) == parts - 1:

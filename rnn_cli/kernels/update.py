@@ -8,11 +8,13 @@ from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.matmul import even_start
 from rnn_cli.kernels.vector import broadcast, fma, lanes, load, square_root, store, sum_lanes
 
-BLOCK = 4096  # elements whose squares are summed by one thread: fixed, so that the norm has the same bits for any number
+BLOCK = (
+    4096  # elements whose squares are summed by one thread: fixed, so that the norm has the same bits for any number
+)
 
 
 @kernel
-def square_sums(grad, sums, part, parts):  # type: ignore[no-untyped-def]
+def square_sums(grad, sums, part, parts):
     """Put the sum of the squares of each block of `grad` into `sums`, for this part's blocks."""
     blocks = (grad.size + BLOCK - 1) // BLOCK
     for block in range(even_start(part, parts, blocks), even_start(part + 1, parts, blocks)):
@@ -24,7 +26,7 @@ def square_sums(grad, sums, part, parts):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def norm_of_sums(sums):  # type: ignore[no-untyped-def]
+def norm_of_sums(sums):
     """Return the square root of the total of the blocks' sums."""
     total = 0.0
     for block in range(sums.size):
@@ -33,13 +35,13 @@ def norm_of_sums(sums):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def clip_scale(norm, clip_norm):  # type: ignore[no-untyped-def]
-    """Return the factor that brings the norm down to `clip_norm` where it is greater, as torch's clip_grad_norm_ does."""
+def clip_scale(norm, clip_norm):
+    """Return the factor that brings a greater norm down to `clip_norm`, as torch's clip_grad_norm_ does."""
     return min(1.0, clip_norm / (norm + 1e-6))
 
 
 @kernel
-def adam(parameters, grad, moment1, moment2, scale, rate, beta1, beta2, epsilon, step, part, parts):  # type: ignore[no-untyped-def]
+def adam(parameters, grad, moment1, moment2, scale, rate, beta1, beta2, epsilon, step, part, parts):
     """Make step number `step` (the first is 1) of Adam (Kingma and Ba 2015) on this part of the vectors.
 
     g = scale grad    m = beta1 m + (1 - beta1) g    v = beta2 v + (1 - beta2) g^2

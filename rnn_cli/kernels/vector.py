@@ -25,7 +25,7 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from rnn_cli.kernels.host import VECTOR_BYTES
 
 
-def lanes_of(dtype) -> int:  # type: ignore[no-untyped-def]
+def lanes_of(dtype) -> int:
     """Return how many numbers of this Numba type a vector holds."""
     return VECTOR_BYTES * 8 // dtype.bitwidth
 
@@ -33,22 +33,22 @@ def lanes_of(dtype) -> int:  # type: ignore[no-untyped-def]
 class VectorType(types.Type):
     """The Numba type of a vector of `dtype`."""
 
-    def __init__(self, dtype):  # type: ignore[no-untyped-def]
+    def __init__(self, dtype):
         self.dtype = dtype
         super().__init__(name=f"Vector({dtype}, {lanes_of(dtype)})")
 
 
-def element_type(vector):  # type: ignore[no-untyped-def]
+def element_type(vector):
     """Return the LLVM type of one lane."""
     return ir.FloatType() if vector.dtype == types.float32 else ir.DoubleType()
 
 
-def register_type(vector):  # type: ignore[no-untyped-def]
+def register_type(vector):
     """Return the LLVM type of the whole vector."""
     return ir.VectorType(element_type(vector), lanes_of(vector.dtype))
 
 
-def integer_register_type(vector):  # type: ignore[no-untyped-def]
+def integer_register_type(vector):
     """Return the LLVM type of as many integers of the same width."""
     return ir.VectorType(ir.IntType(vector.dtype.bitwidth), lanes_of(vector.dtype))
 
@@ -57,11 +57,11 @@ def integer_register_type(vector):  # type: ignore[no-untyped-def]
 class VectorModel(models.PrimitiveModel):
     """A vector lives in one register."""
 
-    def __init__(self, dmm, fe_type):  # type: ignore[no-untyped-def]
+    def __init__(self, dmm, fe_type):
         super().__init__(dmm, fe_type, register_type(fe_type))
 
 
-def splat(builder, scalar, register):  # type: ignore[no-untyped-def]
+def splat(builder, scalar, register):
     """Emit a vector whose lanes all hold `scalar`."""
     undefined = ir.Constant(register, ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
@@ -71,7 +71,7 @@ def splat(builder, scalar, register):  # type: ignore[no-untyped-def]
 
 @lower_cast(types.Integer, VectorType)
 @lower_cast(types.Float, VectorType)
-def number_to_vector(context, builder, fromty, toty, value):  # type: ignore[no-untyped-def]
+def number_to_vector(context, builder, fromty, toty, value):
     """Make a vector of a plain number, which takes the vector's type."""
     return splat(builder, context.cast(builder, value, fromty, toty.dtype), register_type(toty))
 
@@ -79,7 +79,7 @@ def number_to_vector(context, builder, fromty, toty, value):  # type: ignore[no-
 class VectorOperator(AbstractTemplate):
     """Typing of the operators: a vector with a vector or a number is a vector."""
 
-    def generic(self, args, kws):  # type: ignore[no-untyped-def]
+    def generic(self, args, kws):
         """Return the signature where one of the arguments is a vector."""
         vectors = [arg for arg in args if isinstance(arg, VectorType)]
         if vectors and all(isinstance(arg, types.Number) or arg == vectors[0] for arg in args):
@@ -96,27 +96,27 @@ for symbol, instruction in (
 ):
     infer_global(symbol)(type(f"Vector_{instruction}", (VectorOperator,), {}))
 
-    def lower_operator(context, builder, sig, args, instruction=instruction):  # type: ignore[no-untyped-def]
+    def lower_operator(context, builder, sig, args, instruction=instruction):
         """Emit the instruction for the whole vector."""
         return getattr(builder, instruction)(*args)
 
     lower_builtin(symbol, *[VectorType] * (1 if symbol is operator.neg else 2))(lower_operator)
 
 
-def element_pointer(context, builder, array_type, array, index):  # type: ignore[no-untyped-def]
+def element_pointer(context, builder, array_type, array, index):
     """Emit the address of element `index` of a contiguous array."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [index])
 
 
-def vector_function(arity):  # type: ignore[no-untyped-def]
+def vector_function(arity):
     """Turn an emitter of (builder, vector type, *vectors) into a function of `arity` vectors that returns one."""
 
-    def decorate(emit):  # type: ignore[no-untyped-def]
-        def lower(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def decorate(emit):
+        def lower(context, builder, sig, args):
             return emit(builder, sig.return_type, *args)
 
-        def typed(*vectors):  # type: ignore[no-untyped-def]
+        def typed(*vectors):
             vector = next(arg for arg in vectors if isinstance(arg, VectorType))
             return vector(*[vector] * len(vectors)), lower
 
@@ -130,7 +130,7 @@ def vector_function(arity):  # type: ignore[no-untyped-def]
     return decorate
 
 
-def call_llvm(builder, name, register, args):  # type: ignore[no-untyped-def]
+def call_llvm(builder, name, register, args):
     """Emit a call of the LLVM intrinsic `name` for this register type (llvmlite cannot name vector types itself)."""
     suffix = f"v{register.count}{'f32' if register.element == ir.FloatType() else 'f64'}"
     kind = ir.FunctionType(register, [arg.type for arg in args])
@@ -138,21 +138,21 @@ def call_llvm(builder, name, register, args):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def lanes(typingctx, array):  # type: ignore[no-untyped-def]
+def lanes(typingctx, array):
     """Return how many elements of `array` a vector holds."""
 
-    def lower(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def lower(context, builder, sig, args):
         return context.get_constant(types.intp, lanes_of(array.dtype))
 
     return types.intp(array), lower
 
 
 @intrinsic
-def load(typingctx, array, index):  # type: ignore[no-untyped-def]
+def load(typingctx, array, index):
     """Return the vector at element `index` of the contiguous `array`."""
     vector = VectorType(array.dtype)
 
-    def lower(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def lower(context, builder, sig, args):
         pointer = element_pointer(context, builder, sig.args[0], *args)
         pointer = builder.bitcast(pointer, register_type(vector).as_pointer())
         return builder.load(pointer, align=vector.dtype.bitwidth // 8)
@@ -161,11 +161,11 @@ def load(typingctx, array, index):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def store(typingctx, array, index, value):  # type: ignore[no-untyped-def]
+def store(typingctx, array, index, value):
     """Put the vector `value` at element `index` of the contiguous `array`."""
     vector = VectorType(array.dtype)
 
-    def lower(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def lower(context, builder, sig, args):
         pointer = element_pointer(context, builder, sig.args[0], *args[:2])
         pointer = builder.bitcast(pointer, register_type(vector).as_pointer())
         builder.store(args[2], pointer, align=vector.dtype.bitwidth // 8)
@@ -175,32 +175,32 @@ def store(typingctx, array, index, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def broadcast(typingctx, array, number):  # type: ignore[no-untyped-def]
+def broadcast(typingctx, array, number):
     """Return a vector of the type that `array` is made of, with `number` in every lane."""
     vector = VectorType(array.dtype)
 
-    def lower(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def lower(context, builder, sig, args):
         return splat(builder, args[1], register_type(vector))
 
     return vector(array, array.dtype), lower
 
 
 @intrinsic
-def sum_lanes(typingctx, x):  # type: ignore[no-untyped-def]
+def sum_lanes(typingctx, x):
     """Return the sum of the lanes, halves added to halves: a fixed order."""
 
-    def lower(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def lower(context, builder, sig, args):
         return fold_lanes(builder, args[0], lambda a, b: builder.fadd(a, b))
 
     return x.dtype(x), lower
 
 
 @intrinsic
-def maximum_lane(typingctx, x):  # type: ignore[no-untyped-def]
+def maximum_lane(typingctx, x):
     """Return the largest lane."""
 
-    def lower(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        def larger(a, b):  # type: ignore[no-untyped-def]
+    def lower(context, builder, sig, args):
+        def larger(a, b):
             return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
         return fold_lanes(builder, args[0], larger)
@@ -208,7 +208,7 @@ def maximum_lane(typingctx, x):  # type: ignore[no-untyped-def]
     return x.dtype(x), lower
 
 
-def fold_lanes(builder, value, combine):  # type: ignore[no-untyped-def]
+def fold_lanes(builder, value, combine):
     """Emit `combine` of the two halves of `value`, and of the halves of that, down to one number."""
     count = value.type.count
     while count > 1:
@@ -226,25 +226,25 @@ def fold_lanes(builder, value, combine):  # type: ignore[no-untyped-def]
 
 
 @vector_function(3)
-def fma(builder, vector, a, b, c):  # type: ignore[no-untyped-def]
+def fma(builder, vector, a, b, c):
     """Return a * b + c; llvm.fmuladd never calls a library where the machine has no such instruction."""
     return call_llvm(builder, "llvm.fmuladd", register_type(vector), [a, b, c])
 
 
 @vector_function(2)
-def maximum(builder, vector, a, b):  # type: ignore[no-untyped-def]
+def maximum(builder, vector, a, b):
     """Return the larger of each lane; where one is not a number, b."""
     return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
 
 @vector_function(2)
-def minimum(builder, vector, a, b):  # type: ignore[no-untyped-def]
+def minimum(builder, vector, a, b):
     """Return the smaller of each lane; where one is not a number, b."""
     return builder.select(builder.fcmp_ordered("<", a, b), a, b)
 
 
 @vector_function(1)
-def is_positive(builder, vector, x):  # type: ignore[no-untyped-def]
+def is_positive(builder, vector, x):
     """Return 1 in each lane that is greater than 0, else 0."""
     register = register_type(vector)
     zero = ir.Constant(register, None)
@@ -253,20 +253,20 @@ def is_positive(builder, vector, x):  # type: ignore[no-untyped-def]
 
 
 @vector_function(1)
-def square_root(builder, vector, x):  # type: ignore[no-untyped-def]
+def square_root(builder, vector, x):
     """Return the square root of each lane."""
     return call_llvm(builder, "llvm.sqrt", register_type(vector), [x])
 
 
 @vector_function(1)
-def round_even(builder, vector, x):  # type: ignore[no-untyped-def]
+def round_even(builder, vector, x):
     """Return each lane rounded to the nearest whole number."""
     return call_llvm(builder, "llvm.rint", register_type(vector), [x])
 
 
 @vector_function(1)
-def power_of_two(builder, vector, n):  # type: ignore[no-untyped-def]
-    """Return 2 to the whole number in each lane, by building the exponent bits; n must be a normal number's exponent."""
+def power_of_two(builder, vector, n):
+    """Return 2 to the whole number in each lane, which must be the exponent of a normal number."""
     mantissa, bias = (23, 127) if vector.dtype == types.float32 else (52, 1023)
     integers = integer_register_type(vector)
     exponent = builder.fptosi(n, integers)

@@ -21,13 +21,13 @@ LOG_2_DOUBLE = (0.693147180369123816490, 1.90821492927058770002e-10)
 LIMIT_SINGLE, LIMIT_DOUBLE = 80.0, 700.0
 
 
-def exp(x):  # type: ignore[no-untyped-def]
+def exp(x):
     """Return e to the power of each lane of the vector x, which is limited to +-80 (float32) or +-700 (float64)."""
     raise TypeError("exp on vectors is for compiled code")
 
 
 @overload(exp, jit_options={"error_model": "numpy"})
-def compile_exp(x):  # type: ignore[no-untyped-def]
+def compile_exp(x):
     """Choose the length of the series by the type of the numbers."""
     if not isinstance(x, VectorType):
         return None
@@ -36,7 +36,7 @@ def compile_exp(x):  # type: ignore[no-untyped-def]
     limit = LIMIT_SINGLE if single else LIMIT_DOUBLE
     series = single_series if single else double_series
 
-    def compiled(x):  # type: ignore[no-untyped-def]
+    def compiled(x):
         # The limits stand first, because then a lane that is not a number stays one.
         x = minimum(limit, maximum(-limit, x))
         n = round_even(x * LOG2_E)
@@ -47,7 +47,7 @@ def compile_exp(x):  # type: ignore[no-untyped-def]
 
 
 @register_jitable
-def single_series(r):  # type: ignore[no-untyped-def]
+def single_series(r):
     """Return 1 + r + r^2/2! + ... + r^7/7!."""
     p = fma(r, 1 / 5040, 1 / 720)
     p = fma(r, p, 1 / 120)
@@ -59,7 +59,7 @@ def single_series(r):  # type: ignore[no-untyped-def]
 
 
 @register_jitable
-def double_series(r):  # type: ignore[no-untyped-def]
+def double_series(r):
     """Return 1 + r + r^2/2! + ... + r^13/13!."""
     p = fma(r, 1 / 6227020800, 1 / 479001600)
     p = fma(r, p, 1 / 39916800)
@@ -77,7 +77,7 @@ def double_series(r):  # type: ignore[no-untyped-def]
 
 
 @overload(activations.sigmoid)
-def compile_sigmoid(x):  # type: ignore[no-untyped-def]
+def compile_sigmoid(x):
     """Compile 1 / (1 + exp(-x))."""
     if isinstance(x, VectorType):
         return lambda x: 1 / (1 + exp(-x))
@@ -85,7 +85,7 @@ def compile_sigmoid(x):  # type: ignore[no-untyped-def]
 
 
 @overload(activations.tanh)
-def compile_tanh(x):  # type: ignore[no-untyped-def]
+def compile_tanh(x):
     """Compile 1 - 2 / (1 + exp(2 x)), whose error is absolute, not relative, near 0."""
     if isinstance(x, VectorType):
         return lambda x: 1 - 2 / (1 + exp(x + x))
@@ -93,7 +93,7 @@ def compile_tanh(x):  # type: ignore[no-untyped-def]
 
 
 @overload(activations.relu)
-def compile_relu(x):  # type: ignore[no-untyped-def]
+def compile_relu(x):
     """Compile max(x, 0)."""
     if isinstance(x, VectorType):
         return lambda x: maximum(0, x)
@@ -101,7 +101,7 @@ def compile_relu(x):  # type: ignore[no-untyped-def]
 
 
 @overload(activations.step)
-def compile_step(x):  # type: ignore[no-untyped-def]
+def compile_step(x):
     """Compile 1 where x > 0, else 0."""
     if isinstance(x, VectorType):
         return lambda x: is_positive(x)

@@ -1,0 +1,51 @@
+"""What many tests share: each cell in turn, a team of threads, and windows of random networks."""
+
+import numpy as np
+import pytest
+
+from rnn_cli.cells import CELLS
+from rnn_cli.config import ModelConfig
+from rnn_cli.kernels.threads import Team
+from rnn_cli.model import Model, TrainingWindow
+
+
+def pytest_generate_tests(metafunc):
+    """Run each test that takes a `cell` once for each cell of the registry."""
+    if "cell" in metafunc.fixturenames:
+        metafunc.parametrize("cell", CELLS, ids=lambda cell: f"{cell.name}-{cell.activation}")
+
+
+@pytest.fixture(scope="session")
+def team():
+    """Two threads."""
+    return Team(2)
+
+
+@pytest.fixture(scope="session")
+def make_window(team):
+    """Return a function that makes a training window of a random network, with a fixed seed and sizes that differ.
+
+    It holds what is easily got wrong: boundaries, targets that are not scored, states, biases and a mask that
+    differ everywhere.
+    """
+
+    def make(cell, dtype=np.float64, team=team, *, length=7, batch=5, **sizes):
+        sizes = {"vocab_size": 11, "hidden_size": 19, "num_layers": 3} | sizes
+        config = ModelConfig(cell.name, cell.activation, **sizes)
+        generator = np.random.default_rng(7)
+        model = Model.initialised(config, generator, dtype)
+        layout, parameters = model.layout, model.parameters
+        parameters *= 2  # so that no gradient is too small to be compared
+        biases = [layout.bias(parameters, layer) for layer in range(config.num_layers)]
+        for bias in [*biases, layout.decoder(parameters)[1]]:
+            bias += 0.3 * generator.standard_normal(bias.shape)
+        window = TrainingWindow(model, length, batch, team)
+        window.inputs[:] = generator.integers(0, config.vocab_size, (length, batch))
+        window.targets[:] = generator.integers(-1, config.vocab_size, (length, batch))
+        window.inputs[0, -1], window.inputs[length // 2, 0], window.targets[-1, 0] = 1, 0, 1
+        window.state[:] = 0.5 * generator.standard_normal(window.state.shape)
+        kept = window.mask[..., : config.hidden_size]
+        kept[:] = generator.choice([0, 1.25, 1.75], kept.shape)
+        return window
+
+    return make

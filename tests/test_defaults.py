@@ -1,0 +1,128 @@
+"""Defaults: what is given stays, what is chosen fits the corpus, and each choice has its reason."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnn_cli.config import TrainingConfig
+from rnn_cli.corpus import Corpus
+from rnn_cli.defaults import (
+    EPOCHS,
+    FEWEST_STEPS,
+    MINUTES,
+    SIZES,
+    SMALL_CORPUS,
+    choose,
+)
+from rnn_cli.errors import UsageError
+from rnn_cli.streams import Streams
+from rnn_cli.vocabulary import Vocabulary
+
+LENGTHS = ("steps", "epochs", "minutes")
+
+
+def corpus_of(characters, lines=False):
+    """Return a corpus of so many characters: one line, or a stream."""
+    ids = np.ones(characters + 1, np.uint8)
+    ids[0] = 0
+    if lines:
+        ids[-1] = 0
+    return Corpus("text", "00ff", Vocabulary("ab", lines), ids, None, "", "", 0, 0)
+
+
+def length_of(training):
+    """Return which of the three ways to say a length is used, and its value."""
+    (used,) = [(name, getattr(training, name)) for name in LENGTHS if getattr(training, name) is not None]
+    return used
+
+
+@given(st.integers(2, 2_000_000), st.booleans())
+def test_every_corpus_gets_a_whole_configuration_that_fits_it(characters, lines):
+    corpus = corpus_of(characters, lines)
+    assert corpus.characters == characters
+    choice = choose(corpus, {})
+    training = choice.training
+    assert choice.model.vocab_size == len(corpus.vocabulary)
+    assert training.sequence_length <= characters
+    assert training.batch_size * training.sequence_length <= characters
+    name, value = length_of(training)
+    if characters <= SMALL_CORPUS:
+        per_epoch = Streams(corpus.training, False, training.batch_size, training.sequence_length, 0)
+        assert name == "epochs"
+        assert value >= EPOCHS
+        assert value * per_epoch.steps_per_epoch >= FEWEST_STEPS
+    else:
+        assert (name, value) == ("minutes", MINUTES)
+
+
+@pytest.mark.parametrize("row, size", list(enumerate(SIZES)))
+def test_larger_texts_get_larger_networks(row, size):
+    smallest = SIZES[row - 1][0] + 1 if row else 2
+    largest = size[0] if size[0] < float("inf") else smallest + 1000
+    for characters in (smallest, largest):
+        choice = choose(corpus_of(characters), {})
+        assert (choice.model.hidden_size, choice.training.dropout) == size[1:]
+
+
+def test_what_is_given_stays_and_is_not_explained():
+    given_values = {
+        "cell": "gru",
+        "hidden_size": 7,
+        "num_layers": 3,
+        "dropout": 0.0,
+        "sequence_length": 5,
+        "batch_size": 6,
+        "learning_rate": 0.01,
+        "epochs": 2.5,
+        "clip_norm": 0.5,
+        "patience": 4,
+        "evaluate_every": 11,
+        "random_seed": 9,
+    }
+    choice = choose(corpus_of(10_000), given_values)
+    chosen = choice.model.to_dict() | choice.training.to_dict()
+    assert {name: chosen[name] for name in given_values} == given_values
+    assert choice.reasons == ()
+
+
+@pytest.mark.parametrize("name, value", [("steps", 12), ("epochs", 1.5), ("minutes", 0.5)])
+@pytest.mark.parametrize("characters", [100, SMALL_CORPUS + 1])
+def test_a_given_length_is_the_only_one(name, value, characters):
+    assert length_of(choose(corpus_of(characters), {name: value}).training) == (name, value)
+
+
+def test_none_means_that_nothing_was_given():
+    corpus = corpus_of(5000)
+    names = [field.name for field in fields(TrainingConfig) if field.name != "random_seed"]
+    assert choose(corpus, dict.fromkeys([*names, "cell", "activation", "hidden_size"])) == choose(corpus, {})
+
+
+@pytest.mark.parametrize("characters", [9, 5000, SMALL_CORPUS + 1])
+def test_each_choice_is_said_with_its_value(characters):
+    choice = choose(corpus_of(characters), {})
+    chosen = choice.model.to_dict() | choice.training.to_dict()
+    names = ["hidden size", "dropout", "sequence length", "batch size", "learning rate"]
+    names.append("epochs" if characters <= SMALL_CORPUS else "minutes")
+    assert len(choice.reasons) == len(names)
+    for name, reason in zip(names, choice.reasons):
+        value = chosen[name.replace(" ", "_")]
+        assert reason.startswith(name)
+        assert reason.removeprefix(name).split()[0] == f"{value:,}"
+        assert len(reason.removeprefix(name).split()) > 2
+
+
+def test_a_given_size_decides_about_the_rate_and_the_length_about_the_streams():
+    corpus = corpus_of(10_000)
+    small, large = (choose(corpus, {"hidden_size": size}).training for size in (256, 257))
+    assert large.learning_rate < small.learning_rate
+    short, long = (choose(corpus, {"sequence_length": length}).training for length in (10, 100))
+    assert long.batch_size < short.batch_size
+
+
+@pytest.mark.parametrize("wrong", [{"hidden_size": 0}, {"batch_size": 5000}, {"dropout": 1.0}, {"steps": 0}])
+def test_what_is_out_of_range_is_refused(wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong)).replace("_", "-")):
+        choose(corpus_of(1000), wrong)

@@ -1,0 +1,89 @@
+"""The gradients of every cell against central differences: parameters, initial states, a layer's input."""
+
+import numpy as np
+import pytest
+from gradcheck import assert_same_gradient, numeric_gradient
+
+from rnn_cli.kernels.step import Step
+from rnn_cli.layout import parameter_count
+
+GRADIENT_ONLY = Step(number=0, learning_rate=0.0, clip_norm=1.0)
+SIZES = [
+    {"num_layers": 1, "hidden_size": 19, "length": 7, "batch": 5, "vocab_size": 11},
+    {"num_layers": 3, "hidden_size": 6, "length": 8, "batch": 3, "vocab_size": 17},
+]
+
+
+@pytest.fixture(params=SIZES, ids=["1-layer", "3-layers"])
+def window(request, make_window, cell):
+    """A window whose losses and gradients are computed."""
+    return make_window(cell, **request.param)
+
+
+def loss_by(window, array):
+    """Return the window's mean loss as a function of the values in `array`, a view of its memory."""
+    state, original = window.state.copy(), array.copy()
+
+    def loss(values):
+        window.state[:] = state
+        array[:] = values
+        mean, _ = window.train(GRADIENT_ONLY)
+        array[:] = original
+        return mean
+
+    return loss
+
+
+def parameter_views(layout, flat):
+    """Return each parameter, or the gradient in it, as a view of the flat vector without the padding."""
+    views = {}
+    for layer in range(layout.config.num_layers):
+        views[f"W_ih of layer {layer}"] = layout.input_weights(flat, layer)
+        views[f"W_hh of layer {layer}"] = layout.recurrent_weights(flat, layer)
+        views[f"bias of layer {layer}"] = layout.bias(flat, layer)
+    views["decoder weight"], views["decoder bias"] = layout.decoder(flat)
+    return views
+
+
+def test_gradient_of_each_parameter(window):
+    layout = window.model.layout
+    parameters = parameter_views(layout, window.model.parameters)
+    assert sum(array.size for array in parameters.values()) == parameter_count(layout.config)
+    state = window.state.copy()
+    window.train(GRADIENT_ONLY)
+    analytic = parameter_views(layout, window.grad.copy())
+    for name, array in parameters.items():
+        window.state[:] = state
+        assert_same_gradient(analytic[name], numeric_gradient(loss_by(window, array), array.copy()), name)
+
+
+def test_gradient_of_the_initial_states(window):
+    loss, state = loss_by(window, window.state), window.state.copy()
+    window.train(GRADIENT_ONLY)
+    analytic = window.carry[..., : state.shape[-1]].copy()
+    numeric = numeric_gradient(loss, state)
+    for layer in range(len(state)):
+        for number, name in enumerate(window.model.layout.cell.states):
+            assert_same_gradient(analytic[layer, number], numeric[layer, number], f"{name} of layer {layer}")
+
+
+def test_a_boundary_cuts_the_gradient_in_the_initial_states(window):
+    window.inputs[0] = 0, 1, *window.inputs[0, 2:]
+    window.train(GRADIENT_ONLY)
+    assert not window.carry[:, :, 0].any()
+    assert window.carry[:, :, 1].any()
+
+
+def test_gradient_of_a_layers_input(make_window, cell):
+    """Check the gradient that layer 1 hands down, by way of the mask on it.
+
+    Layer 1 reads x = h mask, with h of layer 0. So the gradient in the mask is the sum over time of grad_x h.
+    """
+    window = make_window(cell, **SIZES[1])
+    mask = window.mask[0]
+    loss, shape = loss_by(window, mask), (window.net.length, *mask.shape)
+    window.train(GRADIENT_ONLY)
+    layer_input = window.memory.output[: np.prod(shape)].reshape(shape)
+    kept = np.nonzero(mask[:, : window.model.config.hidden_size])
+    analytic = (window.learning.grad_output.reshape(shape) * layer_input).sum(axis=0)[kept] / mask[kept]
+    assert_same_gradient(analytic, numeric_gradient(loss, mask.copy())[kept], "the input of layer 1")

@@ -1,0 +1,193 @@
+"""Streams: every symbol is a target exactly once, after what really stands before it."""
+
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnn_cli.streams import GATHER, IGNORED, LONG_LINE, Streams, reordered, scoring_pairs, stream_cuts
+from rnn_cli.vocabulary import BOUNDARY
+
+SIZES = {"batch_size": st.integers(1, 40), "sequence_length": st.integers(1, 20)}
+SEEDS = st.integers(0, 2**63 - 1)
+LINES = st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=30).map(tuple), min_size=1, max_size=30)
+
+
+def text_of_lines(lines):
+    return np.array([0, *(symbol for line in lines for symbol in (*line, 0))], np.uint8)
+
+
+def epoch_of(streams, epoch):
+    """Return the inputs and targets of a whole epoch."""
+    steps = streams.steps_per_epoch
+    windows = [streams.window(step) for step in range(epoch * steps, (epoch + 1) * steps)]
+    return [np.concatenate(parts) for parts in zip(*windows)]
+
+
+def lines_in(inputs, targets):
+    """Read the lines back from a layout, and check that each input is the target before it."""
+    found = []
+    for column, following in zip(inputs.T.tolist(), targets.T.tolist()):
+        line = []
+        for symbol, target in zip(column, following):
+            assert symbol == (line[-1] if line else BOUNDARY)
+            if target == BOUNDARY:
+                found.append(tuple(line))
+                line = []
+            elif target != IGNORED:
+                line.append(target)
+        assert not line
+    return found
+
+
+@settings(deadline=None)
+@given(LINES, *SIZES.values(), SEEDS, st.integers(0, 3))
+def test_every_line_is_read_whole_and_once_in_an_epoch(lines, batch_size, sequence_length, seed, epoch):
+    streams = Streams(text_of_lines(lines), True, batch_size, sequence_length, seed)
+    inputs, targets = epoch_of(streams, epoch)
+    assert Counter(lines_in(inputs, targets)) == Counter(lines)
+    assert (inputs[targets == IGNORED] == BOUNDARY).all()
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=4), *SIZES.values(), SEEDS, st.integers(0, 3))
+def test_every_character_of_a_stream_is_a_target_once(sizes, batch_size, sequence_length, seed, epoch):
+    # Each symbol occurs once, so what precedes it is known; documents begin with a boundary.
+    numbers = iter(range(1, sum(sizes) + 1))
+    ids = np.array(
+        [symbol for size in sizes for symbol in (0, *(next(numbers) for _ in range(size)))], np.uint8
+    )
+    streams = Streams(ids, False, batch_size, sequence_length, seed)
+    inputs, targets = epoch_of(streams, epoch)
+    assert sorted(targets[targets != IGNORED].tolist()) == list(range(1, sum(sizes) + 1))
+    before = dict(zip(ids[1:].tolist(), ids.tolist()))
+    for symbol, target in zip(inputs[1:].ravel().tolist(), targets[1:].ravel().tolist()):
+        assert target == IGNORED or symbol == before[target]
+    assert (inputs[0] == BOUNDARY).all()
+
+
+@settings(deadline=None)
+@given(LINES, st.booleans(), *SIZES.values(), SEEDS, st.lists(st.integers(0, 200), max_size=10))
+def test_any_step_can_be_had_at_any_time(lines, as_lines, batch_size, sequence_length, seed, steps):
+    ids = text_of_lines(lines) if as_lines else text_of_lines(lines)[:-1]
+    streams = Streams(ids, as_lines, batch_size, sequence_length, seed)
+    for step in steps:
+        fresh = Streams(ids, as_lines, batch_size, sequence_length, seed)
+        for ours, others in zip(streams.window(step), fresh.window(step)):
+            np.testing.assert_array_equal(ours, others)
+
+
+@pytest.mark.parametrize("as_lines", [True, False])
+def test_windows_have_their_shape_and_are_their_owners(as_lines):
+    ids = text_of_lines([(1, 2, 3), (4,)])
+    streams = Streams(ids, as_lines, 5, 7, 1)
+    for array in streams.window(0):
+        assert (array.shape, array.dtype, array.flags.c_contiguous) == ((7, 5), np.int32, True)
+        array[:] = 99
+    assert all((array != 99).all() for array in streams.window(0))
+    assert streams.first_of_epoch(0)
+    assert streams.first_of_epoch(3 * streams.steps_per_epoch)
+
+
+def test_first_of_epoch_is_false_between():
+    streams = Streams(np.arange(20), False, 2, 4, 1)
+    assert [streams.first_of_epoch(step) for step in range(4)] == [True, False, False, True]
+
+
+@pytest.mark.parametrize("as_lines", [True, False])
+def test_the_order_depends_on_seed_and_epoch(as_lines):
+    ids = text_of_lines([(symbol,) for symbol in range(1, 100)])
+    orders = [
+        epoch_of(Streams(ids, as_lines, 3, 8, seed), epoch)[1].tolist()
+        for seed in (1, 2)
+        for epoch in (0, 1, 2)
+    ]
+    same = [left == right for left, right in zip(orders[:3], orders[3:])]
+    assert same == ([False] * 3 if as_lines else [True, False, False])  # a stream's epoch 0 is not rotated
+    assert orders[0] != orders[1] != orders[2]
+
+
+def test_a_stream_is_read_from_its_start_in_epoch_0():
+    inputs, targets = epoch_of(Streams(np.array([0, 1, 2, 3, 4, 5, 6, 7]), False, 2, 3, 1), 0)
+    assert inputs.T.tolist() == [[0, 1, 2, 3, 0, 0], [0, 5, 6, 7, 0, 0]]
+    assert targets.T.tolist() == [[1, 2, 3, 4, -1, -1], [5, 6, 7, -1, -1, -1]]
+
+
+def test_one_short_line_is_read_by_one_stream_of_many():
+    inputs, targets = epoch_of(Streams(text_of_lines([(1, 2, 3)]), True, 8, 4, 1), 0)
+    assert np.count_nonzero((targets != IGNORED).any(axis=0)) == 1
+    assert lines_in(inputs, targets) == [(1, 2, 3)]
+
+
+def test_a_very_long_line_is_cut_but_scored_once():
+    size = 8 * LONG_LINE
+    ids = np.array([0, *range(1, size + 1), 0, 7, 0], np.int32)
+    streams = Streams(ids, True, 16, 64, 1)
+    _, targets = epoch_of(streams, 0)
+    scored = np.sort(targets[targets != IGNORED])
+    np.testing.assert_array_equal(scored, np.sort(ids[1:]))
+    assert streams.steps_per_epoch * 64 < size
+
+
+def test_reordered_moves_whole_lines_across_chunks():
+    lengths = [GATHER // 2 + 3, 5, GATHER + 7, 1, GATHER // 3]
+    lines = [np.full(length, number, np.uint8) for number, length in enumerate(lengths, 1)]
+    end = np.zeros(1, np.uint8)
+    ids = np.concatenate([end, *(part for line in lines for part in (line, end))])
+    order = np.array([3, 2, 0, 4, 1])
+    sequence, starts = reordered(ids, np.flatnonzero(ids == 0), order)
+    expected = np.concatenate([end, *(part for number in order for part in (lines[number], end))])
+    np.testing.assert_array_equal(sequence, expected)
+    np.testing.assert_array_equal(starts, np.flatnonzero(expected == 0))
+
+
+def test_cuts_wait_for_the_next_line_as_far_as_they_reach():
+    starts = np.array([0, 2, 9, 10])
+    assert stream_cuts(10, 3).tolist() == [0, 4, 8, 10]
+    assert stream_cuts(10, 3, starts, 9).tolist() == [0, 9, 9, 10]
+    assert stream_cuts(10, 3, starts, 4).tolist() == [0, 4, 9, 10]
+
+
+POSSIBLY_EMPTY = st.lists(st.lists(st.integers(1, 5), max_size=30).map(tuple), max_size=40)
+
+
+@settings(deadline=None)
+@given(POSSIBLY_EMPTY, st.integers(1, 70))
+def test_scoring_lines_takes_each_once_in_its_place(lines, count):
+    ids = text_of_lines(lines)
+    plan = scoring_pairs(ids, True, count)
+    assert plan.count == len(ids) - 1
+    assert 1 <= plan.inputs.shape[1] <= count
+    assert Counter(lines_in(plan.inputs, plan.targets)) == Counter(lines)
+    check_plan(plan, ids[1:])
+    for start, end in pairwise(np.flatnonzero(ids == 0)):  # no line is spread over two streams
+        columns = np.nonzero((plan.positions >= start) & (plan.positions < end))[1]
+        assert len(set(columns.tolist())) == 1
+
+
+@settings(deadline=None)
+@given(POSSIBLY_EMPTY, st.integers(1, 70))
+def test_scoring_a_stream_carries_on_through_documents(documents, count):
+    ids = text_of_lines(documents)
+    plan = scoring_pairs(ids, False, count)
+    assert plan.inputs.shape == (max(1, len(ids) - 1), 1)
+    assert plan.inputs[:, 0].tolist() == ids[:-1].tolist() or len(ids) == 1
+    check_plan(plan, ids[ids != 0])
+
+
+def check_plan(plan, scored_in_order):
+    """Check the types, and that the positions put the targets back into the order of the text."""
+    assert (plan.inputs.dtype, plan.targets.dtype, plan.positions.dtype) == (np.int32, np.int32, np.int64)
+    scored = plan.targets != IGNORED
+    assert (plan.positions[~scored] == -1).all()
+    restored = np.full(plan.count, -9)
+    restored[plan.positions[scored]] = plan.targets[scored]
+    assert restored.tolist() == scored_in_order.tolist()
+
+
+def test_scoring_one_huge_line_does_not_multiply_the_memory():
+    plan = scoring_pairs(text_of_lines([(1,) * 10_000, *[(2,)] * 200]), True, 64)
+    assert plan.inputs.size <= 3 * plan.count

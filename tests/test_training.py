@@ -1,0 +1,483 @@
+"""Training: a stopped and resumed run takes the same steps, bit for bit, and the best model is what is kept."""
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from rnn_cli import training
+from rnn_cli.cells import CELLS
+from rnn_cli.checkpoint import load_checkpoint, save_checkpoint
+from rnn_cli.config import ModelConfig, TrainingConfig
+from rnn_cli.corpus import load_corpus
+from rnn_cli.defaults import choose
+from rnn_cli.errors import CheckpointError, DivergenceError, UsageError
+from rnn_cli.evaluation import evaluate_texts
+from rnn_cli.sampling import predictions
+from rnn_cli.schedule import learning_rate
+from rnn_cli.training import Trainer
+from rnn_cli.vocabulary import BOUNDARY
+
+NAMES = sorted({cell.name for cell in CELLS})
+MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+TIMES = ("seconds", "chars_per_second")
+CONFIG = TrainingConfig(
+    batch_size=4, sequence_length=8, learning_rate=0.01, dropout=0.3, steps=50, evaluate_every=20, random_seed=5
+)
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory):
+    """Return a text with a part that is held out, as one stream and as lines."""
+    generator = np.random.default_rng(3)
+    words = ["".join(generator.choice(list("abcdef"), generator.integers(1, 9))) for _ in range(200)]
+    path = tmp_path_factory.mktemp("corpora") / "words.txt"
+    path.write_text("\n".join(words))
+    options = {"as_bytes": False, "validation_fraction": 0.2, "random_seed": 5}
+    return {lines: load_corpus([str(path)], lines=lines, **options) for lines in (False, True)}
+
+
+def load_text(tmp_path, text, held_out=None, **options):
+    """Return a corpus of a text, with another one to validate on."""
+    (tmp_path / "text.txt").write_text(text)
+    (tmp_path / "held_out.txt").write_text(held_out or "")
+    return load_corpus(
+        [str(tmp_path / "text.txt")],
+        as_bytes=False,
+        validation_fraction=0.0,
+        validation_files=[str(tmp_path / "held_out.txt")] if held_out else None,
+        random_seed=5,
+        **{"lines": None, **options},
+    )
+
+
+def model_of(corpus, name="lstm", activation="tanh", layers=1):
+    return ModelConfig(name, activation, len(corpus.vocabulary), hidden_size=16, num_layers=layers)
+
+
+def make_trainer(corpus, config=CONFIG, threads=1, **others):
+    return Trainer(corpus, model_of(corpus), config, threads, **others)
+
+
+def train_until(trainer, step=None):
+    """Train until this many steps are made, or to the end; return the reports."""
+    trainer.stop = lambda: step is not None and trainer.progress.step >= step
+    return list(trainer)
+
+
+def reload(trainer, path, corpus, threads, **others):
+    """Save a run, load it and return it."""
+    save_checkpoint(path, trainer.checkpoint())
+    return Trainer.resume(load_checkpoint(path), corpus, threads, **others)
+
+
+def without_times(report):
+    values = report if isinstance(report, dict) else report.to_dict()
+    return {name: value for name, value in values.items() if name not in TIMES}
+
+
+def bits(trainer):
+    """Return all of a checkpoint but the times, its tensors as bytes."""
+    checkpoint = trainer.checkpoint()
+    tensors = {name: (t.dtype, t.shape, t.tobytes()) for name, t in checkpoint.tensors().items()}
+    record = {name: value for name, value in checkpoint.record.items() if name not in TIMES}
+    record["history"] = [without_times(report) for report in record["history"]]
+    progress = checkpoint.progress and {
+        name: value for name, value in checkpoint.progress.items() if name not in ("seconds", "overhead")
+    }
+    return checkpoint.config, checkpoint.vocabulary, tensors, record, progress
+
+
+class Clock:
+    """A clock that moves on by a fixed time whenever it is read."""
+
+    def __init__(self, tick):
+        self.now, self.tick = 1000.0, tick
+
+    def __call__(self):
+        self.now += self.tick
+        return self.now
+
+
+@pytest.mark.parametrize("name", NAMES)
+@MODES
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_a_resumed_run_is_the_run_that_never_stopped(corpora, tmp_path, name, lines, dropout):
+    corpus = corpora[lines]
+    config = replace(CONFIG, dropout=dropout)
+    whole = Trainer(corpus, model_of(corpus, name, layers=2), config, 1)
+    assert 7 % whole.streams.steps_per_epoch and 1 < whole.streams.steps_per_epoch < 39  # so 7 is within an epoch
+    expected = train_until(whole, 45)
+    before_the_end = bits(whole)
+    expected += train_until(whole)
+
+    pieces = Trainer(corpus, model_of(corpus, name, layers=2), config, 2)
+    reports = []
+    # Before the first report, between two, at an evaluation, after it, and in the decay.
+    stops = (0, 1, 7, 20, 21, whole.streams.steps_per_epoch, 39)
+    for number, step in enumerate(sorted(stops)):
+        reports += train_until(pieces, step)
+        assert pieces.progress.step == step
+        pieces = reload(pieces, tmp_path / "model", corpus, threads=1 + number % 3)
+    reports += train_until(pieces, 45)
+    assert bits(pieces) == before_the_end
+    reports += train_until(pieces)
+    assert bits(pieces) == bits(whole)
+    assert [*map(without_times, reports)] == [*map(without_times, expected)]
+    assert pieces.checkpoint().progress is None
+    assert pieces.checkpoint().training == {}
+
+
+@MODES
+def test_the_bits_do_not_depend_on_the_number_of_threads(corpora, lines):
+    def run(threads):
+        trainer = make_trainer(corpora[lines], threads=threads)
+        train_until(trainer, 45)
+        return bits(trainer)
+
+    assert run(1) == run(2) == run(3)
+
+
+def test_another_seed_makes_another_run(corpora):
+    runs = [make_trainer(corpora[True], replace(CONFIG, random_seed=seed)) for seed in (5, 6)]
+    first, second = ([report.loss for report in train_until(trainer)] for trainer in runs)
+    assert all(one != other for one, other in zip(first, second))
+
+
+@MODES
+def test_evaluations_do_not_disturb_the_training(corpora, lines):
+    often, never = (
+        make_trainer(corpora[lines], replace(CONFIG, evaluate_every=every)) for every in (1, 10**9)
+    )
+    train_until(often, 49)
+    train_until(never, 49)
+    assert len(often.history) == 49
+    assert never.history == []
+    theirs = never.checkpoint().training
+    for name, tensor in often.checkpoint().training.items():
+        assert np.array_equal(tensor, theirs[name])
+
+
+@MODES
+def test_the_held_out_part_is_never_trained_on(corpora, lines):
+    corpus = corpora[lines]
+    other = corpus.validation.copy()
+    other[1:-1] = np.where(other[1:-1] == BOUNDARY, BOUNDARY, corpus.training[1])
+    assert not np.array_equal(other, corpus.validation)
+    runs = [make_trainer(replace(corpus, validation=held_out)) for held_out in (corpus.validation, other, None)]
+    reports = [train_until(trainer, 49) for trainer in runs]
+    states = [trainer.checkpoint().training for trainer in runs]
+    for state in states[1:]:
+        assert all(np.array_equal(state[name], tensor) for name, tensor in states[0].items())
+    assert reports[0][-1].loss == reports[1][-1].loss == reports[2][-1].loss
+    assert runs[0].history[-1].validation_loss != runs[1].history[-1].validation_loss
+    assert all(report.validation_loss is None for report in reports[2])
+
+
+def overfitting(tmp_path, **options):
+    """Return a run that learns a text which the held-out one contradicts."""
+    corpus = load_text(tmp_path, "abcd" * 100 + "aabbccdd", "ddccbbaa" * 20, lines=False)
+    options = {"dropout": 0.0, "steps": None, "epochs": 40.0, "evaluate_every": 5, **options}
+    return corpus, make_trainer(corpus, replace(CONFIG, **options))
+
+
+def test_the_best_model_is_kept(tmp_path):
+    corpus, trainer = overfitting(tmp_path)
+    after = {}
+    for report in trainer:
+        after[report.step] = trainer.model.parameters.copy()
+    history, progress = trainer.history, trainer.progress
+    best = min(history, key=lambda report: report.validation_loss)
+    assert best.step < history[-1].step
+    assert history[-1].validation_loss > best.validation_loss + 0.5
+    assert (progress.best_step, progress.best_loss) == (best.step, best.validation_loss)
+    assert np.array_equal(trainer.best_parameters, after[best.step])
+    checkpoint = trainer.checkpoint()
+    assert (checkpoint.record["best_step"], checkpoint.record["best_loss"]) == (best.step, best.validation_loss)
+    # The loss on the held-out text, in streams, is near that of the whole text in one.
+    assert evaluate_texts(checkpoint, ["ddccbbaa" * 20]).nats_per_char == pytest.approx(best.validation_loss, rel=0.1)
+
+
+@pytest.mark.parametrize("stop", [0, 1, 2])
+def test_patience_and_the_best_model_survive_a_stop(tmp_path, stop):
+    corpus, whole = overfitting(tmp_path, patience=3)
+    train_until(whole)
+    assert whole.progress.step == whole.progress.best_step + 3 * 5
+    assert whole.progress.step < whole.progress.total_steps
+    assert whole.finished
+
+    _, stopped = overfitting(tmp_path, patience=3)
+    train_until(stopped, whole.progress.best_step + 5 * stop + 2)
+    assert stopped.progress.evaluations_without_gain == stop
+    resumed = reload(stopped, tmp_path / "model", corpus, threads=2)
+    assert np.array_equal(resumed.best_parameters, whole.best_parameters)
+    train_until(resumed)
+    assert bits(resumed) == bits(whole)
+
+
+def test_without_a_held_out_part_the_last_model_is_kept(corpora):
+    trainer = make_trainer(replace(corpora[False], validation=None))
+    reports = train_until(trainer)
+    assert np.array_equal(trainer.best_parameters, trainer.model.parameters)
+    assert trainer.history == reports
+    assert trainer.progress.best_loss is None
+    assert trainer.progress.best_step == CONFIG.steps
+
+
+@pytest.mark.parametrize("stops", [(), (10, 150)], ids=["whole", "resumed"])
+def test_minutes_fix_the_number_of_steps_at_their_middle(corpora, tmp_path, stops):
+    corpus, clock = corpora[False], Clock(0.125)
+    config = replace(CONFIG, steps=None, minutes=1.0, evaluate_every=10)
+    trainer = make_trainer(corpus, config, clock=clock)
+    assert (trainer.fraction, trainer.progress.total_steps) == (pytest.approx(0, abs=0.01), None)
+    fractions = []
+    for stop in (*stops, None):
+        trainer.stop = lambda stop=stop, trainer=trainer: trainer.progress.step == stop
+        for report in trainer:
+            fractions.append(trainer.fraction)
+            assert trainer.remaining_seconds >= 0
+            total = trainer.progress.total_steps
+            assert total is None or report.step >= total / 2
+        if stop:
+            trainer = reload(trainer, tmp_path / "model", corpus, 2, clock=clock)
+            clock.now += 1000  # the time between two parts does not count; what follows begins afresh
+            trainer._started = clock()
+    total = trainer.progress.total_steps
+    assert trainer.progress.step == total
+    assert total > 100
+    assert fractions == sorted(fractions)
+    assert (fractions[-1], trainer.remaining_seconds) == (1, 0)
+    assert trainer.progress.seconds == pytest.approx(60, rel=0.05)
+
+    same = make_trainer(corpus, replace(config, minutes=None, steps=total))
+    train_until(same)
+    ours, theirs = bits(trainer), bits(same)
+    assert ours[3].pop("training")["minutes"] == 1.0
+    assert theirs[3].pop("training")["steps"] == total
+    assert ours == theirs
+
+
+def test_the_time_before_a_stop_counts(corpora, tmp_path):
+    config = replace(CONFIG, steps=None, minutes=1.0)
+    trainer = make_trainer(corpora[True], config, clock=Clock(0.5))
+    train_until(trainer, 30)
+    seconds = trainer.progress.seconds
+    assert seconds > 10
+    resumed = reload(trainer, tmp_path / "model", corpora[True], 1, clock=Clock(0.5))
+    assert resumed.fraction == pytest.approx(seconds / 60, abs=0.05)
+    train_until(resumed)
+    assert resumed.progress.seconds == pytest.approx(60, rel=0.1)
+
+
+def test_namaskar_is_learned_letter_by_letter(tmp_path, cell):
+    corpus = load_text(tmp_path, "namaskar\n")
+    assert corpus.vocabulary.lines
+    choice = choose(corpus, {"cell": cell.name, "activation": cell.activation})
+    trainer = Trainer(corpus, choice.model, choice.training, 1)
+    train_until(trainer)
+    vocabulary = corpus.vocabulary
+    steps = predictions(trainer.checkpoint(), "namaskar", 1)
+    guesses = [vocabulary.symbol(step.expected[0][0]).decode() for step in steps]
+    assert "".join(guesses) == "namaskar\n"
+    assert min(step.expected[0][1] for step in steps) > 0.95
+
+
+def test_a_run_that_diverges_says_so_and_keeps_its_best_model(tmp_path):
+    corpus = load_text(tmp_path, "abcdefgh" * 100)
+    config = replace(CONFIG, learning_rate=10.0, sequence_length=64, dropout=0.0, steps=500, evaluate_every=1)
+    trainer = Trainer(corpus, model_of(corpus, "rnn", "relu"), config, 1)
+    best = None
+    with pytest.raises(DivergenceError, match=r"diverged at step [\d,]+.*--learning-rate 2\.5"):  # noqa: PT012
+        for _ in trainer:
+            best = trainer.best_parameters.copy()
+    assert best is not None
+    assert np.isfinite(best).all()
+    assert np.array_equal(trainer.best_parameters, best)
+    assert np.isfinite(trainer.model.parameters).all()
+    path = tmp_path / "model"
+    save_checkpoint(path, trainer.checkpoint())
+    kept = load_checkpoint(path).parameters
+    assert all(np.array_equal(kept[name], tensor) for name, tensor in trainer.model.layout.to_torch(best).items())
+
+
+@pytest.mark.parametrize("steps", [0, 1, 13])
+def test_stop_ends_the_run_after_the_step(corpora, steps):
+    answers = iter([False] * steps + [True])
+    trainer = make_trainer(corpora[True], stop=lambda: next(answers))
+    reports = list(trainer)
+    assert trainer.progress.step == steps
+    assert [report.step for report in reports] == list(range(2, steps + 1, 2))
+    assert not trainer.finished
+
+
+@MODES
+def test_the_numbers_of_the_reports_fit_together(corpora, lines):
+    trainer = make_trainer(corpora[lines], replace(CONFIG, evaluate_every=30), clock=Clock(0.125))
+    reports = train_until(trainer)
+    assert [report.step for report in reports] == [*range(3, 50, 3), 50]
+    assert [report.step for report in trainer.history] == [30, 50]
+    assert trainer.history == [report for report in reports if report.validation_loss is not None]
+    for report in reports:
+        assert report.bits_per_char == pytest.approx(report.loss / math.log(2))
+        assert report.epoch == pytest.approx(report.step / trainer.streams.steps_per_epoch)
+        assert report.learning_rate == learning_rate(CONFIG.learning_rate, report.step - 1, 50)
+        assert report.grad_norm > 0
+        assert report.chars_per_second > 0
+        assert (report.validation_bits_per_char is None) == (report.validation_loss is None)
+    for report in trainer.history:
+        assert report.validation_bits_per_char == pytest.approx(report.validation_loss / math.log(2))
+    assert all(one.seconds < other.seconds for one, other in pairwise(reports))
+    assert reports[-1].seconds == trainer.progress.seconds
+    assert reports[0].loss == pytest.approx(math.log(len(trainer.corpus.vocabulary)), rel=0.1)
+    assert reports[-1].loss < reports[0].loss
+
+
+@MODES
+def test_a_reported_loss_is_the_mean_over_the_symbols_since_the_last_one(corpora, lines):
+    each, some = (make_trainer(corpora[lines], replace(CONFIG, evaluate_every=every)) for every in (10, 40))
+    single, together = train_until(each), train_until(some)
+    assert [report.step for report in together] == [*range(4, 50, 4), 50]
+    scored = [np.count_nonzero(each.streams.window(step)[1] >= 0) for step in range(50)]
+    start = 0
+    for report in together:
+        span = slice(start, report.step)
+        expected = np.average([report.loss for report in single[span]], weights=scored[span])
+        assert report.loss == pytest.approx(expected, rel=1e-9)
+        start = report.step
+
+
+@MODES
+def test_the_validation_loss_counts_every_held_out_symbol_once(corpora, lines):
+    trainer = make_trainer(corpora[lines], replace(CONFIG, batch_size=1))
+    train_until(trainer, 9)
+    vocabulary = corpora[lines].vocabulary
+    held_out = vocabulary.decode(corpora[lines].validation[1:]).decode()
+    trainer.best_parameters[:] = trainer.model.parameters
+    scores = evaluate_texts(trainer.checkpoint(), [held_out])
+    assert scores.characters == corpora[lines].validation_characters
+    assert trainer.validation_loss() == pytest.approx(scores.nats_per_char, rel=1e-5)
+
+
+def test_a_long_history_is_thinned_out(corpora, monkeypatch, tmp_path):
+    monkeypatch.setattr(training, "LONGEST_HISTORY", 8)
+    trainer = make_trainer(corpora[True], replace(CONFIG, evaluate_every=1))
+    train_until(trainer, 8)
+    assert [report.step for report in trainer.history] == list(range(1, 9))
+    trainer = reload(trainer, tmp_path / "model", corpora[True], 1)
+    train_until(trainer)
+    steps = [report.step for report in trainer.history]
+    assert len(steps) <= 8
+    assert steps == sorted(set(steps))
+    assert steps[0] == 1
+
+
+def test_epochs_are_passes_over_the_text(corpora):
+    trainer = make_trainer(corpora[True], replace(CONFIG, steps=None, epochs=1.5))
+    per_epoch = trainer.streams.steps_per_epoch
+    assert trainer.progress.total_steps == round(1.5 * per_epoch)
+    assert train_until(trainer)[-1].epoch == pytest.approx(1.5, abs=0.5 / per_epoch)
+    shortest = make_trainer(corpora[True], replace(CONFIG, steps=None, epochs=0.001))
+    assert shortest.progress.total_steps == 1
+
+
+@pytest.mark.parametrize("lengths", [{}, {"steps": 5, "minutes": 1.0}, {"epochs": 1.0, "minutes": 1.0}])
+def test_a_run_needs_one_length(corpora, lengths):
+    with pytest.raises(UsageError, match="one of steps, epochs and minutes"):
+        make_trainer(corpora[True], replace(CONFIG, **{"steps": None, **lengths}))
+
+
+def test_a_changed_corpus_is_refused(corpora, tmp_path):
+    trainer = make_trainer(corpora[True])
+    train_until(trainer, 3)
+    other = load_text(tmp_path, "\n".join(["abcdef", "fedcba"] * 20), lines=True)
+    with pytest.raises(UsageError, match=r"text\.txt is not the text"):
+        Trainer.resume(trainer.checkpoint(), other, 1)
+
+
+def test_a_complete_run_is_not_resumed(corpora):
+    trainer = make_trainer(corpora[True], replace(CONFIG, steps=2))
+    train_until(trainer)
+    with pytest.raises(UsageError, match="nothing to resume"):
+        Trainer.resume(trainer.checkpoint(), corpora[True], 1)
+
+
+def damage(part, name, value):
+    """Return a function that replaces one value of a checkpoint, or takes it away where `value` is None."""
+
+    def apply(checkpoint):
+        values = getattr(checkpoint, part)
+        if value is None:
+            del values[name]
+        else:
+            values[name] = value(values[name]) if callable(value) else value
+
+    return pytest.param(apply, id=f"{part}-{name}-{getattr(value, '__name__', value)}")
+
+
+def cut(tensor):
+    return tensor[:-1]
+
+
+def doubled(tensor):
+    return np.concatenate([tensor, tensor])
+
+
+def spread(tensor):
+    return tensor.ravel()[:1]
+
+
+def transposed(tensor):
+    return np.ascontiguousarray(tensor.T)
+
+
+def too_large_for_float32(tensor):
+    return np.full(tensor.shape, 1e300)
+
+
+def without_steps(values):
+    return {name: value for name, value in values.items() if name != "steps"}
+
+
+def with_minutes(values):
+    return values | {"minutes": 1.0}
+
+
+def with_another_batch(values):
+    return values | {"batch_size": values["batch_size"] + 1}
+
+
+VECTORS = ("parameters", "moment1", "moment2")
+COUNTS = ("step", "best_step", "evaluations_without_gain", "loss_count")
+NUMBERS = ("seconds", "overhead", "loss_sum")
+DAMAGES = [
+    *(damage("training", name, None) for name in (*VECTORS, "state")),
+    *(damage("training", name, how) for name in VECTORS for how in (cut, doubled, spread, too_large_for_float32)),
+    *(damage("training", "state", how) for how in (cut, doubled, spread, transposed, too_large_for_float32)),
+    *(damage("progress", name, value) for name in COUNTS for value in ("7", -1, 1.5, [])),
+    *(damage("progress", name, value) for name in NUMBERS for value in ("7", -1.0, [])),
+    damage("progress", "step", None),
+    damage("progress", "step", 10**30),
+    damage("progress", "total_steps", None),
+    *(damage("progress", "total_steps", value) for value in ("7", -1, 1.5)),
+    damage("progress", "best_loss", "7"),
+    damage("progress", "unheard", 1),
+    damage("record", "training", None),
+    *(damage("record", "training", value) for value in ({}, without_steps, with_minutes, with_another_batch)),
+    damage("record", "corpus", None),
+    damage("record", "corpus", {}),
+    damage("record", "history", None),
+    *(damage("record", "history", value) for value in ([7], [[]], [{}], [{"step": 1}])),
+]
+
+
+@pytest.mark.parametrize("apply", DAMAGES)
+def test_a_damaged_state_is_refused(corpora, apply):
+    trainer = make_trainer(corpora[True])
+    train_until(trainer, 3)
+    checkpoint = trainer.checkpoint()
+    Trainer.resume(checkpoint, corpora[True], 1)
+    apply(checkpoint)
+    with pytest.raises(CheckpointError):
+        Trainer.resume(checkpoint, corpora[True], 1)
