@@ -9,30 +9,34 @@ from typing import Any
 from rnn_cli.errors import UsageError
 
 
-def limited(low: float, high: float, default: Any = None) -> Any:
-    """Declare a number of a configuration that lies in [low, high], or is None where that is the default."""
-    return field(default=default, metadata={"low": low, "high": high})
+def limited(low: float, high: float, default: Any = None, option: str | None = None) -> Any:
+    """Declare a number of a configuration that lies in [low, high], or is None where that is the default.
+
+    `option` is its name on the command line where that is another one.
+    """
+    return field(default=default, metadata={"low": low, "high": high, "option": option})
 
 
-@dataclass(frozen=True)
 class Config:
-    """A set of named values. Raises UsageError where a value is out of its range, not finite or of another type."""
+    """What a dataclass of named values inherits: UsageError where one is out of its range, not finite or no number."""
 
     def __post_init__(self) -> None:
-        for item in fields(self):
+        for item in fields(self):  # type: ignore[arg-type]
             if "low" in item.metadata:
                 value = getattr(self, item.name)
                 if value is not None or item.default is not None:
-                    check_range(item.name, value, item.metadata["low"], item.metadata["high"])
+                    check_range(
+                        item.metadata["option"] or item.name, value, item.metadata["low"], item.metadata["high"]
+                    )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values as a JSON-ready dictionary."""
-        return asdict(self)
+        return asdict(self)  # type: ignore[call-overload]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Any:
         """Build the configuration from a dictionary that holds exactly its fields."""
-        names = {item.name for item in fields(cls)}
+        names = {item.name for item in fields(cls)}  # type: ignore[arg-type]
         if set(values) != names:
             odd = sorted(set(values) ^ names)
             raise UsageError(f"the {cls.__name__} has missing or unknown fields: {', '.join(map(str, odd))}")
@@ -57,7 +61,7 @@ class ModelConfig(Config):
     activation: str = "tanh"
     vocab_size: int = limited(2, 1_114_113, 2)
     hidden_size: int = limited(1, 8192, 128)
-    num_layers: int = limited(1, 16, 1)
+    num_layers: int = limited(1, 16, 1, option="layers")
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,18 @@ from rnn_cli.corpus import Corpus
 # Up to so many characters: (hidden size, dropout). Larger texts feed larger networks; dropout holds back memorising.
 SIZES = (
     (300, 32, 0.0),
-    (3_000, 64, 0.1),
-    (30_000, 128, 0.2),
-    (500_000, 256, 0.25),
+    (3_000, 64, 0.3),
+    (30_000, 128, 0.3),
+    (500_000, 256, 0.3),
     (float("inf"), 512, 0.4),
 )
 SMALL_CORPUS = 500_000  # characters that are read EPOCHS times; larger texts get MINUTES
-EPOCHS = 30
-FEWEST_STEPS = 300
+EPOCHS = 12
+FEWEST_STEPS = 400
 MINUTES = 3.0
 STREAM_LENGTH, LINE_LENGTH = 96, 32
 MOST_STREAMS = 64
-WINDOWS_PER_EPOCH = 8
+WINDOWS_PER_EPOCH = 20
 FEWEST_EVALUATED, MOST_EVALUATED = 50, 500
 
 
@@ -60,11 +60,8 @@ def choose(corpus: Corpus, given: Mapping[str, Any]) -> Choice:
     length = pick("sequence_length", min(usual, characters), "characters back that the gradient goes")
     fitting = max(1, characters // (length * WINDOWS_PER_EPOCH))
     batch = pick("batch_size", min(MOST_STREAMS, fitting), "streams are read side by side")
-    pick(
-        "learning_rate",
-        0.002 if wanted["hidden_size"] > 256 else 0.004,
-        "is the peak of Adam's rate at this size",
-    )
+    slow = wanted.get("cell") == "rnn" or wanted["hidden_size"] > 512
+    pick("learning_rate", 0.002 if slow else 0.004, "is the peak of Adam's rate")
 
     steps_per_epoch = max(1, -(-characters // (batch * length)))
     if not {"steps", "epochs", "minutes"} & set(wanted):

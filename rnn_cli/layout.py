@@ -15,6 +15,8 @@ import numpy as np
 from rnn_cli.cells import Cell, find_cell
 from rnn_cli.config import ModelConfig
 
+EMBEDDING_BOUND = 2.0
+
 
 def torch_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Return the shape of each tensor, by its name in a torch module with the members `rnn` and `decoder`.
@@ -160,10 +162,15 @@ class Layout:
         self.from_torch(flat, {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts)})
 
     def initialise(self, flat: np.ndarray, generator: np.random.Generator) -> None:
-        """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), as PyTorch does; biases are 0, or what the cell says."""
-        bound = self.config.hidden_size**-0.5
+        """Draw the weights from U(-1/sqrt(H), 1/sqrt(H)), as PyTorch does; biases are 0, or what the cell says.
+
+        For a one-hot input W_ih is an embedding: one row of it is all that a symbol contributes, against a whole sum
+        from h. With PyTorch's bound it would take the first pass over a text to grow, so it is U(-2, 2).
+        """
+        usual = self.config.hidden_size**-0.5
         tensors = {}
         for name, shape in torch_shapes(self.config).items():
+            bound = EMBEDDING_BOUND if name == "rnn.weight_ih_l0" else usual
             drawn = generator.uniform(-bound, bound, shape)
             tensors[name] = np.zeros(shape) if "bias" in name else drawn
         self.from_torch(flat, tensors)

@@ -29,9 +29,7 @@ class Model:
         self.parameters = aligned_zeros(self.layout.size, dtype)
         install_tile(self.parameters.dtype)
         cell = self.layout.cell
-        self.equations = Equations(
-            f"{cell.name} {cell.activation}", cell.blocks, len(cell.states), cell.forward, cell.backward
-        )
+        self.equations = Equations(cell.blocks, len(cell.states), cell.forward, cell.backward)
 
     @classmethod
     def initialised(cls, config: ModelConfig, generator: np.random.Generator, dtype: Any = np.float32) -> Model:

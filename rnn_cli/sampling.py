@@ -127,7 +127,9 @@ class Reader:
         return weights / weights.sum()
 
 
-def encode_seed(vocabulary: Vocabulary, seed: str | bytes, unknown: str = "error") -> np.ndarray:
+def encode_seed(
+    vocabulary: Vocabulary, seed: str | bytes, unknown: str = "error", what: str = "the seed"
+) -> np.ndarray:
     """Return the ids of a seed. An unknown character raises UsageError, or is left out where `unknown` is "skip"."""
     ids = vocabulary.encode(seed)
     missing = np.flatnonzero(ids < 0)
@@ -136,7 +138,7 @@ def encode_seed(vocabulary: Vocabulary, seed: str | bytes, unknown: str = "error
         assert isinstance(character, str)  # a byte model knows every byte
         known = ", ".join(f"'{near}'" for near in vocabulary.nearest(character))
         raise UsageError(
-            f"the model has never seen '{character}' (U+{ord(character):04X}), character {missing[0] + 1} of the seed; "
+            f"the model has never seen '{character}' (U+{ord(character):04X}), character {missing[0] + 1} of {what}; "
             f"it knows {known}; change it, or leave it out with --unknown skip"
         )
     return ids[ids >= 0]
@@ -158,12 +160,15 @@ class Sampler:
         self.vocabulary, self.threads = checkpoint.vocabulary, threads
         self.model = Model.from_torch(checkpoint.config, checkpoint.parameters)
         self.seed = encode_seed(self.vocabulary, seed, unknown)
-        self.stop = encode_seed(self.vocabulary, stop, unknown).tolist()
+        self.stop = encode_seed(self.vocabulary, stop, what="the stop text").tolist()
         self._first = Reader(self.model, 1, Team(1))
         self._first.read(self.seed)
 
     def _draw(self, reader: Reader, texts: list[Text], start: int, chunk: int) -> Iterator[None]:
         """Draw for texts number start, start + 1, ... side by side, up to `chunk` symbols at a time, until all stop."""
+        if self.config.length == 0:
+            for text in texts:
+                text.stopped = "length"
         reader.take_state(self._first)
         numbers = np.arange(start, start + reader.rows, dtype=np.int64)
         for position in range(0, self.config.length, chunk):
@@ -177,7 +182,7 @@ class Sampler:
 
     def texts(self, count: int) -> Iterator[Text]:
         """Yield so many texts, in their order."""
-        rows = min(count, ROWS)
+        rows = max(1, min(count, ROWS))
         reader = Reader(self.model, rows, Team(min(self.threads, rows)))
         for start in range(0, count, rows):
             texts = [Text() for _ in range(min(rows, count - start))]

@@ -6,14 +6,14 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from rnn_cli.checkpoint import Checkpoint
-from rnn_cli.config import ModelConfig, TrainingConfig
+from rnn_cli.config import Config, ModelConfig, TrainingConfig, limited
 from rnn_cli.corpus import Corpus
 from rnn_cli.errors import CheckpointError, DivergenceError, UsageError
 from rnn_cli.kernels.step import Step
@@ -48,21 +48,21 @@ class Report:
 
 
 @dataclass
-class Progress:
+class Progress(Config):
     """Where a run stands: with the parameters, moments and states, all that the next step depends on.
 
     `overhead` is the part of `seconds` that was spent on compiling and setting up, at each start.
     """
 
-    step: int = 0
-    total_steps: int | None = None
-    seconds: float = 0.0
-    overhead: float = 0.0
-    best_loss: float | None = None
-    best_step: int = 0
-    evaluations_without_gain: int = 0
-    loss_sum: float = 0.0
-    loss_count: int = 0
+    step: int = limited(0, 10**9, 0)
+    total_steps: int | None = limited(1, 10**9)
+    seconds: float = limited(0.0, 1e12, 0.0)
+    overhead: float = limited(0.0, 1e12, 0.0)
+    best_loss: float | None = limited(0.0, 1e12)
+    best_step: int = limited(0, 10**9, 0)
+    evaluations_without_gain: int = limited(0, 10**9, 0)
+    loss_sum: float = limited(0.0, 1e18, 0.0)
+    loss_count: int = limited(0, 10**18, 0)
 
 
 class Trainer:
@@ -95,6 +95,7 @@ class Trainer:
         self.validation = None if corpus.validation is None else self._streams(corpus.validation)
         self.best_parameters = self.model.parameters.copy()
         self.history: list[Report] = []
+        self.diverged = False
         self.progress = Progress(total_steps=config.steps)
         if config.epochs is not None:
             self.progress.total_steps = max(1, round(config.epochs * self.streams.steps_per_epoch))
@@ -171,9 +172,13 @@ class Trainer:
         rate = learning_rate(config.learning_rate, progress.step, progress.total_steps)
         loss, norm = window.train(Step(progress.step + 1, rate, config.clip_norm))
         if not (math.isfinite(loss) and math.isfinite(norm)):
+            self.diverged = True
+            kept = (
+                f"the model of step {progress.best_step:,} is kept" if progress.best_step else "there is no model yet"
+            )
             raise DivergenceError(
                 f"the training diverged at step {progress.step + 1:,}: the loss is no finite number any more; "
-                f"the best model so far is kept; try --learning-rate {config.learning_rate / 4:.2g}"
+                f"{kept}; try --learning-rate {config.learning_rate / 4:.2g}"
             )
         return loss, norm, rate
 
@@ -237,8 +242,11 @@ class Trainer:
         return report
 
     def checkpoint(self) -> Checkpoint:
-        """Return the model that is to be saved, the best one so far, and what resuming needs if the run is not over."""
-        layout, corpus = self.model.layout, self.corpus
+        """Return what is to be saved: the best model so far, and what resuming needs unless the run is over.
+
+        Before the first evaluation the model as it stands is the best one.
+        """
+        layout, corpus, progress = self.model.layout, self.corpus, self.progress
         record = {
             "corpus": {
                 "name": corpus.name,
@@ -247,21 +255,21 @@ class Trainer:
                 "validation_characters": corpus.validation_characters,
             },
             "training": self.config.to_dict(),
-            "steps": self.progress.step,
-            "seconds": self.progress.seconds,
-            "best_step": self.progress.best_step,
-            "best_loss": self.progress.best_loss,
+            "steps": progress.step,
+            "seconds": progress.seconds,
+            "best_step": progress.best_step,
+            "best_loss": progress.best_loss,
             "history": [report.to_dict() for report in self.history],
             "versions": versions(),
         }
         checkpoint = Checkpoint(
             config=self.model.config,
             vocabulary=corpus.vocabulary,
-            parameters=layout.to_torch(self.best_parameters),
+            parameters=layout.to_torch(self.best_parameters if progress.best_step else self.model.parameters),
             record=record,
         )
-        if not self.finished:
-            checkpoint.progress = asdict(self.progress)
+        if not (self.finished or self.diverged):
+            checkpoint.progress = progress.to_dict()
             checkpoint.training = {
                 "parameters": layout.compact(self.model.parameters),
                 "moment1": layout.compact(self.window.moments[0]),
@@ -275,18 +283,28 @@ class Trainer:
         """Go on where a run was saved. Raises UsageError where the corpus is another one."""
         if checkpoint.progress is None:
             raise UsageError("the training of this model is complete; there is nothing to resume")
-        if corpus.digest != checkpoint.record["corpus"]["digest"]:
+        if corpus.digest != checkpoint.record.get("corpus", {}).get("digest"):
             raise UsageError(f"{corpus.name} is not the text that this model was trained on; give the same files")
+
+        def tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
+            found = checkpoint.training[name]
+            if found.shape != shape or found.dtype != np.float32:
+                raise ValueError(f"the tensor {name}")
+            return found
+
         try:
             config = TrainingConfig.from_dict(checkpoint.record["training"])
             trainer = cls(corpus, checkpoint.config, config, threads, **others)
             layout, window = trainer.model.layout, trainer.window
             layout.from_torch(trainer.best_parameters, checkpoint.parameters)
-            layout.expand(trainer.model.parameters, checkpoint.training["parameters"])
-            layout.expand(window.moments[0], checkpoint.training["moment1"])
-            layout.expand(window.moments[1], checkpoint.training["moment2"])
-            window.state[:] = checkpoint.training["state"]
-            trainer.progress = replace(Progress(**checkpoint.progress))
+            size = layout.compact(trainer.best_parameters).shape
+            layout.expand(trainer.model.parameters, tensor("parameters", size))
+            layout.expand(window.moments[0], tensor("moment1", size))
+            layout.expand(window.moments[1], tensor("moment2", size))
+            window.state[:] = tensor("state", window.state.shape)
+            planned, trainer.progress = trainer.progress.total_steps, Progress.from_dict(checkpoint.progress)
+            if trainer.finished or planned not in (None, trainer.progress.total_steps):
+                raise ValueError("its number of steps")
             trainer.history = [Report(**values) for values in checkpoint.record["history"]]
         except (KeyError, TypeError, ValueError, UsageError) as problem:
             raise CheckpointError(f"the state of the training in this model is damaged ({problem})") from problem

@@ -245,9 +245,7 @@ def test_the_table_uses_every_file() -> None:
 
 def content(directory: Path) -> dict[str, bytes]:
     """Return all files below a directory, hidden ones too."""
-    return {
-        str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()
-    }
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("arguments, code, words", ROWS, ids=[row[0] for row in ROWS])

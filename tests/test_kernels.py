@@ -84,9 +84,7 @@ def test_activations_follow_numpy(dtype, function, plain):
     assert np.abs(apply(function, x) - plain(x.astype(np.longdouble))).max() < tolerance
 
 
-@pytest.mark.parametrize(
-    "function, low, high", [(exp, 0, None), (sigmoid, 0, 1), (tanh, -1, 1), (relu, 0, None)]
-)
+@pytest.mark.parametrize("function, low, high", [(exp, 0, None), (sigmoid, 0, 1), (tanh, -1, 1), (relu, 0, None)])
 def test_activations_bear_any_argument(dtype, function, low, high):
     largest = np.finfo(dtype).max
     x = np.array([-np.inf, -largest, -1e4, 1e4, largest, np.inf, np.nan], dtype)

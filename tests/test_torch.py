@@ -68,9 +68,7 @@ def assert_near(ours, theirs, tolerance):
     assert np.abs(ours - theirs).max() < tolerance * largest
 
 
-@pytest.mark.parametrize(
-    "dtype, tolerance", [(np.float64, 1e-10), (np.float32, 1e-5)], ids=["float64", "float32"]
-)
+@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-10), (np.float32, 1e-5)], ids=["float64", "float32"])
 @pytest.mark.parametrize("num_layers", [1, 3])
 def test_loss_and_gradients(make_window, cell, num_layers, dtype, tolerance):
     window, network = make_pair(make_window, cell, dtype, num_layers=num_layers)
@@ -91,9 +89,7 @@ def test_loss_and_gradients(make_window, cell, num_layers, dtype, tolerance):
         assert_near(carry, state.grad.numpy(), tolerance)
 
 
-@pytest.mark.parametrize(
-    "dtype, tolerance", [(np.float64, 1e-12), (np.float32, 2e-5)], ids=["float64", "float32"]
-)
+@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-12), (np.float32, 2e-5)], ids=["float64", "float32"])
 def test_saved_weights_give_the_same_logits(make_window, cell, dtype, tolerance):
     window, network = make_pair(make_window, cell, dtype)
     window.targets[:] = 1

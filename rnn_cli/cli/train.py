@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +22,7 @@ from rnn_cli.cli.options import (
     random_seed,
     thread_count,
 )
-from rnn_cli.errors import RnnError, UsageError
+from rnn_cli.errors import DivergenceError, RnnError, UsageError
 
 if TYPE_CHECKING:
     from rnn_cli.corpus import Corpus
@@ -256,7 +257,7 @@ def run(
     last_sample = time.monotonic()
     with StopRequest("\nfinishing the step and saving; once more to stop at once\n") as request:
         trainer.stop = lambda: request.requested is not None
-        for report in trainer:
+        for report in saving_on_divergence(trainer, saver):
             display.report(report.to_dict(), trainer.fraction, trainer.remaining_seconds)
             if writer:
                 writer.write(report)
@@ -274,6 +275,16 @@ def run(
     if not saved:
         raise RnnError(f"the model could not be saved to {path}; free some space or name another file with -m")
     display.note(summary(trainer, path))
+
+
+def saving_on_divergence(trainer: Trainer, saver: Saver) -> Iterator[Report]:
+    """Yield the reports of the trainer; where it diverges, save the best model so far first, if there is one."""
+    try:
+        yield from trainer
+    except DivergenceError:
+        if trainer.progress.best_step:
+            saver.save()
+        raise
 
 
 def sample_line(trainer: Trainer) -> str:

@@ -107,7 +107,7 @@ def draw(logits, start, net, draws, row, number):
     if draws.temperature == 0:
         return best
     weights, at = draws.scratch, row * net.columns
-    top, scale = logits[start + best], 1 / draws.temperature
+    top, scale = logits[start + best], min(1 / draws.temperature, 1e30)
     for j in range(0, net.columns, lanes(weights)):
         store(weights, at + j, exp((load(logits, start + j) - top) * scale))
     for j in range(draws.lowest):

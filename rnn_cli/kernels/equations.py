@@ -21,7 +21,6 @@ from rnn_cli.kernels.vector import VectorType, element_pointer, register_type
 class Equations:
     """The two functions of a cell with the lengths of the tuples that they take: see cells/cell.py."""
 
-    name: str
     blocks: int
     states: int
     forward: Callable[..., Any]
@@ -33,7 +32,9 @@ class EquationsType(types.Opaque):
 
     def __init__(self, equations: Equations) -> None:
         self.equations = equations
-        super().__init__(name=f"Equations({equations.name})")
+        pair = (equations.forward, equations.backward)
+        names = ", ".join(f"{function.__module__}.{function.__qualname__}" for function in pair)
+        super().__init__(name=f"Equations({names})")
 
 
 register_model(EquationsType)(models.OpaqueModel)

@@ -1,0 +1,251 @@
+"""rnn sample, as users meet it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from commands import ENVIRONMENT, LINES_TEXT, PROGRAM, SMALL, STREAM_TEXT, Result, run, run_on_terminal, run_process
+
+HIDDEN_TEXT = "a\x1b[2J\u202eb\u200b\n" * 60
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with models of a stream (the default one), lines, bytes and hidden characters."""
+    directory = tmp_path_factory.mktemp("models")
+    for name, text, *options in (
+        ("model.safetensors", STREAM_TEXT, "--stream"),
+        ("lines", LINES_TEXT, "--lines"),
+        ("bytes", STREAM_TEXT, "--stream", "--bytes"),
+        ("hidden", HIDDEN_TEXT, "--stream"),
+    ):
+        options += [*SMALL, "--steps", "300", "--learning-rate", "0.03"]
+        done = run("train", "-", "-m", name, *options, cwd=directory, stdin=text.encode())
+        assert done.code == 0, done.stderr
+    return directory
+
+
+def sample(place: Path, *arguments: object, stdin: bytes = b"") -> str:
+    """Return what is written with a fixed seed; it must succeed."""
+    done = run("sample", "--random-seed", 1, *arguments, cwd=place, stdin=stdin)
+    assert (done.code, done.stderr) == (0, "")
+    return done.text
+
+
+def lines_of(place: Path, *arguments: object) -> list[str]:
+    """Return the lines of the texts that a line model writes."""
+    return sample(place, "-m", "lines", *arguments).removesuffix("\n").split("\n")
+
+
+# The seed
+
+
+def test_seed_and_continuation(place: Path) -> None:
+    text = sample(place, "--seed", "the cat", "-l", 30)
+    assert text.startswith("the cat")
+    assert len(text) == len("the cat") + 30 + 1
+    assert text.endswith("\n")
+    assert set(text) <= set(STREAM_TEXT)
+    assert sample(place, "--prompt", "the cat", "-l", 30) == text
+    assert sample(place, "--seed", "the cat", "-l", 30, "--no-echo") == text.removeprefix("the cat")
+    assert sample(place, "--seed", "the cat", "-l", 30, "--raw") + "\n" == text
+
+
+def test_the_seed_may_come_from_a_file_or_stdin(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "seed.txt").write_bytes(b"the cat")
+    text = sample(place, "--seed", "the cat", "-l", 30)
+    assert sample(place, "--seed-file", tmp_path / "seed.txt", "-l", 30) == text
+    assert sample(place, "--seed-file", "-", "-l", 30, stdin=b"the cat") == text
+    assert sample(place, "-l", 30, stdin=b"the cat") == text
+    assert sample(place, "--seed", "the cat", "-l", 30, stdin=b"the dog") == text
+
+
+def test_the_seed_is_read(place: Path) -> None:
+    greedy = [sample(place, "--seed", seed, "-t", 0, "-l", 5, "--no-echo") for seed in ("th", "sat, and s", "mat")]
+    assert len(set(greedy)) > 1
+
+
+def test_without_a_seed_a_text_begins(place: Path) -> None:
+    assert len(sample(place, "-l", 30)) == 31
+    assert len(sample(place, "-l", 30, "--seed", "")) == 31
+
+
+def test_a_line_of_stdin_is_a_line_to_go_on_with(place: Path) -> None:
+    """As `echo car | rnn sample` gives it; its newline is not the end of what is to be gone on with."""
+    written = sample(place, "-m", "lines", "-l", 3, stdin=b"car\n")
+    assert written == sample(place, "-m", "lines", "-l", 3, "--seed", "car")
+
+
+def test_unknown_characters_of_the_seed_may_be_skipped(place: Path) -> None:
+    done = run("sample", "--seed", "th?X", cwd=place)
+    assert (done.code, done.stdout) == (2, b"")
+    assert run("sample", "--seed", "th?X", "--unknown", "error", cwd=place) == done
+    assert sample(place, "--seed", "th?X", "--unknown", "skip") == sample(place, "--seed", "th")
+
+
+# How many, how long, where they end
+
+
+def test_count_and_length(place: Path) -> None:
+    assert len(sample(place, "-l", 7)) == 8
+    assert len(sample(place, "--length", 7)) == 8
+    assert sample(place, "-l", 0, "--seed", "the") == "the\n"
+    assert len(sample(place)) == 501
+    assert len(lines_of(place, "-n", 70)) == 70
+    assert len(lines_of(place, "--count", 3)) == 3
+
+
+def test_a_text_does_not_depend_on_how_many_are_written(place: Path) -> None:
+    ten = lines_of(place, "-n", 10)
+    assert len(set(ten)) > 1
+    assert lines_of(place, "-n", 3) == ten[:3]
+    assert lines_of(place, "-n", 1) == ten[:1]
+    assert lines_of(place, "-n", 70)[:10] == ten
+    one = sample(place, "--seed", "the", "-l", 200)
+    assert sample(place, "--seed", "the", "-l", 200, "--no-echo", "-n", 2).startswith(one.removeprefix("the"))
+    assert one.startswith(sample(place, "--seed", "the", "-l", 77).removesuffix("\n"))
+
+
+def test_a_line_ends(place: Path) -> None:
+    for line in lines_of(place, "-n", 20, "-l", 500):
+        assert len(line) < 500
+
+
+def test_stop(place: Path) -> None:
+    whole = sample(place, "--seed", "the ", "-l", 200, "--no-echo").removesuffix("\n")
+    for stop in (whole[20], whole[20:22], whole[100:103]):
+        expected = whole[: whole.index(stop)]
+        assert sample(place, "--seed", "the ", "-l", 200, "--no-echo", "--stop", stop) == expected + "\n"
+    assert sample(place, "--seed", "the ", "-l", 20, "--stop", "tttttttttt", "--no-echo") == whole[:20] + "\n"
+
+
+# The distribution
+
+
+def test_greedy_is_repeatable_and_knows_no_seed(place: Path) -> None:
+    first = run("sample", "-t", 0, "--seed", "the", "-l", 50, cwd=place)
+    assert (first.code, first.stderr) == (0, "")
+    assert run("sample", "-t", 0, "--seed", "the", "-l", 50, "--random-seed", 9, cwd=place) == first
+    assert sample(place, "--top-k", 1, "--seed", "the", "-l", 50) == first.text
+
+
+def test_temperature_and_top_k_change_the_text(place: Path) -> None:
+    plain = sample(place, "-l", 100)
+    texts = {plain, sample(place, "-l", 100, "-t", 0.3), sample(place, "-l", 100, "--temperature", 5)}
+    assert len({*texts, sample(place, "-l", 100, "--top-k", 3)}) == 4
+    assert sample(place, "-l", 100, "--top-k", 1000) == plain == sample(place, "-l", 100, "--top-k", 0)
+
+
+def test_a_lower_temperature_surprises_the_model_less(place: Path) -> None:
+    bits = [
+        json.loads(sample(place, "--jsonl", "-l", 400, "-t", temperature))["bits_per_char"]
+        for temperature in (0, 0.5, 1, 5)
+    ]
+    assert bits == sorted(bits)
+    assert bits[0] < bits[-1]
+
+
+def test_the_same_bytes_for_any_threads(place: Path) -> None:
+    for options in (["-n", 9], ["-n", 1, "-m", "bytes"], ["-n", 70, "-m", "lines"]):
+        one, two = (sample(place, *options, "-l", 100, "--threads", threads) for threads in (1, 2))
+        assert one == two
+
+
+def test_a_drawn_seed_is_said_and_repeats_the_text(place: Path) -> None:
+    done = run("sample", "-l", 50, cwd=place)
+    (seed,) = re.fullmatch(r"random seed (\d+)\n", done.stderr).groups()  # type: ignore[union-attr]
+    assert run("sample", "-l", 50, "--random-seed", seed, cwd=place) == Result(0, done.stdout, "")
+    assert run("sample", "-l", 50, "--random-seed", int(seed) + 1, cwd=place).stdout != done.stdout
+    for quiet in ("-q", "--quiet"):
+        assert run("sample", "-l", 50, quiet, cwd=place).stderr == ""
+
+
+# What is written
+
+
+def test_jsonl(place: Path) -> None:
+    options = ["--seed", "th", "-l", 9, "-n", 3]
+    texts = [json.loads(line) for line in sample(place, *options, "--jsonl").splitlines()]
+    assert len(texts) == 3
+    plain = sample(place, *options)
+    assert "".join(f"{text['seed']}{text['text']}\n" for text in texts) == plain
+    for text in texts:
+        assert list(text) == ["seed", "text", "characters", "bits_per_char", "stopped"]
+        assert (text["seed"], text["characters"], text["stopped"]) == ("th", 9, "length")
+        assert 0 < text["bits_per_char"] < 20
+    stopped = json.loads(sample(place, "--jsonl", "--stop", " "))
+    assert (stopped["stopped"], len(stopped["text"])) == ("stop", stopped["characters"])
+    ended = [json.loads(line) for line in lines_of(place, "--jsonl", "-n", 5)]
+    assert {text["stopped"] for text in ended} == {"end"}
+    nothing = json.loads(sample(place, "--jsonl", "-l", 0))
+    assert (nothing["text"], nothing["characters"], nothing["bits_per_char"]) == ("", 0, None)
+    assert nothing["stopped"] == "length"
+
+
+def test_the_model_may_come_from_the_environment(place: Path, tmp_path: Path) -> None:
+    options = ["sample", "--random-seed", 1, "-l", 20]
+    from_environment = run(*options, cwd=tmp_path, env={"RNN_MODEL": str(place / "lines")})
+    assert from_environment.text == sample(place, "-m", "lines", "-l", 20)
+    given = run(*options, "-m", place / "bytes", cwd=tmp_path, env={"RNN_MODEL": str(place / "lines")})
+    assert given.text == sample(place, "-m", "bytes", "-l", 20)
+
+
+def test_bytes_come_as_they_are(place: Path) -> None:
+    done = run("sample", "-m", "bytes", "--seed", "the", "-l", 200, "-t", 50, "--random-seed", 1, cwd=place)
+    assert len(done.stdout) == 3 + 200 + 1
+    assert max(done.stdout) > 127
+
+
+def test_a_terminal_shows_control_characters_and_a_pipe_gets_them(place: Path) -> None:
+    options = ["sample", "-m", place / "hidden", "-l", 60, "--random-seed", 1]
+    piped = run(*options).text
+    assert {"\x1b", "\u202e", "\u200b"} <= set(piped)
+    shown = run_on_terminal(*options)
+    assert shown.code == 0
+    visible = piped.replace("\x1b", r"\x1b").replace("\u202e", r"\u202e").replace("\u200b", r"\u200b")
+    assert shown.text == visible
+    assert run_on_terminal(*options, "--raw").text == piped.removesuffix("\n")
+
+
+# Pipes and disks
+
+
+def test_only_the_text_goes_to_stdout(place: Path) -> None:
+    done = run_process("sample", "-m", place / "model.safetensors", "--seed", "the", "-l", 20)
+    assert done.code == 0
+    assert len(done.text) == 3 + 20 + 1
+    assert done.stderr.startswith("random seed ")
+
+
+def test_a_closed_pipe_ends_it_quietly(place: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = run_process("sample", "-q", "-l", 10**9, cwd=place, stdout=writing)
+    os.close(writing)
+    assert (done.code, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_one_sentence(place: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = run_process("sample", "-q", "-n", 3, cwd=place, stdout=full)
+    assert done.code == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("rnn: error: ")
+    assert "standard output: No space left on device" in done.stderr
+
+
+def test_a_closed_stdout_is_one_sentence(place: Path) -> None:
+    command = f"exec {shlex.join(PROGRAM)} sample -q -l 5 >&-"
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=place, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("rnn: error: the standard output is closed")
