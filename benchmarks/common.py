@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from rnn_cli.kernels.threads import usable_cores
+from rnn_cli.cli.options import usable_cores
 
 PROC = Path("/proc")
 ROOT = Path(__file__).parent.parent
@@ -25,12 +25,8 @@ RESULTS = ROOT / "benchmarks" / "results"
 def options(description: str | None) -> argparse.ArgumentParser:
     """Return a parser with the options that every benchmark has."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
-        "--seconds", type=float, default=5, help="time for each contender of each row (default: 5)"
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="only show that it works: the numbers mean nothing"
-    )
+    parser.add_argument("--seconds", type=float, default=5, help="time for each contender of each row (default: 5)")
+    parser.add_argument("--quick", action="store_true", help="only show that it works: the numbers mean nothing")
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/DATE-NAME.md too")
     return parser
 
@@ -48,9 +44,7 @@ def call_times(call: Callable[[], object], seconds: float) -> list[float]:
             return times
 
 
-def alternate(
-    contenders: Mapping[str, Callable[[], object]], seconds: float, single: bool = False
-) -> dict[str, float]:
+def alternate(contenders: Mapping[str, Callable[[], object]], seconds: float, single: bool = False) -> dict[str, float]:
     """Time the contenders in turns, A B A B ..., and return the median seconds of a call of each.
 
     All are called once beforehand, in their order, so that nothing is compiled in a turn. A turn is a tenth
@@ -104,9 +98,7 @@ def machine() -> str:
     """Describe the machine and the versions in one line."""
     versions = [f"{package} {version(package)}" for package in ("numpy", "numba", "torch")]
     cores = f"{usable_cores()} of {os.cpu_count()} cores"
-    return ", ".join(
-        [processor(), cores, platform.platform(), f"Python {platform.python_version()}", *versions]
-    )
+    return ", ".join([processor(), cores, platform.platform(), f"Python {platform.python_version()}", *versions])
 
 
 def clocks() -> tuple[float, float, float]:

@@ -25,6 +25,7 @@ import numpy as np
 from common import alternate, options, report, table
 
 from rnn_cli.cells import find_cell
+from rnn_cli.cli.options import usable_cores
 from rnn_cli.config import ModelConfig
 from rnn_cli.kernels.gradients import weight_gradients
 from rnn_cli.kernels.host import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
@@ -41,7 +42,7 @@ from rnn_cli.kernels.step import (
     score_rows,
     train_step,
 )
-from rnn_cli.kernels.threads import Team, usable_cores, wait_for_all
+from rnn_cli.kernels.threads import Team, wait_for_all
 from rnn_cli.kernels.update import adam, clip_scale, norm_of_sums, square_sums
 from rnn_cli.model import Model, TrainingWindow
 
@@ -115,9 +116,7 @@ def torch_step(window: TrainingWindow, bfloat16: bool) -> Callable[[], float]:
     rnn = layers(config.vocab_size, config.hidden_size, config.num_layers)
     decoder = torch.nn.Linear(config.hidden_size, config.vocab_size)
     network = torch.nn.ModuleDict({"rnn": rnn, "decoder": decoder})
-    network.load_state_dict(
-        {name: torch.from_numpy(array) for name, array in window.model.to_torch().items()}
-    )
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in window.model.to_torch().items()})
     optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE, fused=True)
     inputs = torch.from_numpy(window.inputs).long().unsqueeze(2)
     targets = torch.from_numpy(window.targets).long().flatten()
@@ -168,13 +167,8 @@ def measure_peaks(team_sizes: list[int], seconds: float) -> dict[int, float]:
     a[:], packed[:] = generator.normal(size=a.size), generator.normal(size=packed.size)
     sums = aligned_zeros(max(team_sizes) * rows * columns, np.float32)
     arguments = (repeat_product, sums, a, packed, rows, depth, columns, repeats)
-    times = alternate(
-        {str(threads): partial(Team(threads).run, *arguments) for threads in team_sizes}, seconds
-    )
-    return {
-        threads: 2 * rows * depth * columns * repeats * threads / times[str(threads)]
-        for threads in team_sizes
-    }
+    times = alternate({str(threads): partial(Team(threads).run, *arguments) for threads in team_sizes}, seconds)
+    return {threads: 2 * rows * depth * columns * repeats * threads / times[str(threads)] for threads in team_sizes}
 
 
 # The phases of train_step, each to be called alone. One after the other they make a whole step.
@@ -200,13 +194,9 @@ def forward_phase(part, parts, cell, net, memory, learning, step, weight):  # ty
 def readout_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
     """Compute logits, losses and the gradient in the output of the last layer."""
     first, last = even_start(part, parts, net.batch), even_start(part + 1, parts, net.batch)
-    readout_forward(
-        net, memory.output, memory.logits, memory.parameters, memory.packed, memory.places, first, last
-    )
+    readout_forward(net, memory.output, memory.logits, memory.parameters, memory.packed, memory.places, first, last)
     score_rows(net, memory, weight, first, last)
-    readout_backward(
-        net, memory.logits, learning.grad_output, learning.packed_transposed, memory.places, first, last
-    )
+    readout_backward(net, memory.logits, learning.grad_output, learning.packed_transposed, memory.places, first, last)
 
 
 @kernel
@@ -296,9 +286,7 @@ def main() -> None:
     parser = options(__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--cells", nargs="+", choices=["lstm", "gru", "rnn"], default=["lstm", "gru", "rnn"])
     parser.add_argument("--sizes", nargs="+", type=parse_size, help="hidden,layers,batch,window of each row")
-    parser.add_argument(
-        "--threads", nargs="+", type=int, default=[usable_cores()], help="several show the scaling"
-    )
+    parser.add_argument("--threads", nargs="+", type=int, default=[usable_cores()], help="several show the scaling")
     parser.add_argument("--bfloat16", action="store_true", help="PyTorch in bfloat16 (autocast) too")
     parser.add_argument("--phases", action="store_true", help="where the time goes in this package's step")
     chosen = parser.parse_args()

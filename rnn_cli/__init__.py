@@ -34,7 +34,7 @@ _HOMES = {
     "load_checkpoint": "checkpoint",
     "load_corpus": "corpus",
     "Sampler": "sampling",
-    "SamplingConfig": "sampling",
+    "SamplingConfig": "config",
     "sample_texts": "sampling",
     "save_checkpoint": "checkpoint",
 }

@@ -79,3 +79,16 @@ class TrainingConfig(Config):
     evaluate_every: int = limited(1, 10**9, 100)
     patience: int | None = limited(1, 10**6)
     random_seed: int = limited(0, 2**63 - 1, 0)
+
+
+@dataclass(frozen=True)
+class SamplingConfig(Config):
+    """How symbols are drawn: softmax(logits / temperature), cut down to the top_k most probable; 0 keeps all.
+
+    Temperature 0 takes the most probable symbol.
+    """
+
+    temperature: float = limited(0.0, 100.0, 1.0)
+    top_k: int = limited(0, 1_114_113, 0)
+    length: int = limited(0, 10**9, 500)
+    random_seed: int = limited(0, 2**63 - 1, 0)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnn_cli.checkpoint import Checkpoint
-from rnn_cli.config import Config, limited
+from rnn_cli.config import SamplingConfig
 from rnn_cli.errors import UsageError
 from rnn_cli.kernels.draw import Draws, generate
 from rnn_cli.kernels.memory import aligned_zeros
@@ -21,19 +21,6 @@ from rnn_cli.vocabulary import BOUNDARY, Vocabulary
 DRAWN = -1  # in place of a symbol that is given
 ROWS = 64  # texts that are drawn side by side
 CHUNK = 64  # symbols between two looks at what was drawn
-
-
-@dataclass(frozen=True)
-class SamplingConfig(Config):
-    """How symbols are drawn: softmax(logits / temperature), cut down to the top_k most probable; 0 keeps all.
-
-    Temperature 0 takes the most probable symbol.
-    """
-
-    temperature: float = limited(0.0, 100.0, 1.0)
-    top_k: int = limited(0, 1_114_113, 0)
-    length: int = limited(0, 10**9, 500)
-    random_seed: int = limited(0, 2**63 - 1, 0)
 
 
 @dataclass
@@ -139,7 +126,7 @@ def encode_seed(
         known = ", ".join(f"'{near}'" for near in vocabulary.nearest(character))
         raise UsageError(
             f"the model has never seen '{character}' (U+{ord(character):04X}), character {missing[0] + 1} of {what}; "
-            f"it knows {known}; change it, or leave it out with --unknown skip"
+            f"it knows {known}; change it{', or leave it out with --unknown skip' if what == 'the seed' else ''}"
         )
     return ids[ids >= 0]
 
@@ -222,7 +209,7 @@ class Prediction:
 def predictions(checkpoint: Checkpoint, text: str | bytes, top: int) -> list[Prediction]:
     """Return what a model expects at the start of a text and after each of its symbols."""
     vocabulary = checkpoint.vocabulary
-    ids = encode_seed(vocabulary, text).tolist()
+    ids = encode_seed(vocabulary, text, what="the text").tolist()
     reader = Reader(Model.from_torch(checkpoint.config, checkpoint.parameters), 1, Team(1))
     steps = []
     for read, came in zip([None, *ids], [*ids, None]):

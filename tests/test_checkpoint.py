@@ -34,13 +34,10 @@ RECORD = {
 def make_checkpoint(cell: Cell = CELLS[0], layers: int = 2, finished: bool = False) -> Checkpoint:
     """Return a small checkpoint with random values, some of them of a kind that is easily lost."""
     vocabulary = Vocabulary("\nabc\u0926\U0001f600", lines=False)
-    config = ModelConfig(
-        cell.name, cell.activation, vocab_size=len(vocabulary), hidden_size=5, num_layers=layers
-    )
+    config = ModelConfig(cell.name, cell.activation, vocab_size=len(vocabulary), hidden_size=5, num_layers=layers)
     generator = np.random.default_rng(1)
     parameters = {
-        name: generator.standard_normal(shape, dtype=np.float32)
-        for name, shape in torch_shapes(config).items()
+        name: generator.standard_normal(shape, dtype=np.float32) for name, shape in torch_shapes(config).items()
     }
     parameters["decoder.bias"][:2] = -0.0, 1e-45
     checkpoint = Checkpoint(config, vocabulary, parameters, json.loads(json.dumps(RECORD)))
@@ -357,9 +354,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage, words", DAMAGE.values(), ids=DAMAGE.keys())
-def test_refuses_damaged_and_hostile_files(
-    tmp_path: Path, damage: Callable[[bytes], bytes], words: str
-) -> None:
+def test_refuses_damaged_and_hostile_files(tmp_path: Path, damage: Callable[[bytes], bytes], words: str) -> None:
     with pytest.raises(CheckpointError, match=words) as caught:
         load_bytes(tmp_path, damage(to_bytes(make_checkpoint())))
     message = str(caught.value)

@@ -230,9 +230,7 @@ def test_a_small_stream_is_not_split(load):
 
 def test_a_random_tenth_of_the_lines_is_held_out_in_order(load):
     corpus = load(NAMES)
-    training, validation = (
-        decoded(corpus, part).splitlines() for part in (corpus.training, corpus.validation)
-    )
+    training, validation = (decoded(corpus, part).splitlines() for part in (corpus.training, corpus.validation))
     names = NAMES.splitlines()
     assert len(validation) == 20
     assert Counter(training + validation) == Counter(names)

@@ -116,7 +116,7 @@ def test_each_choice_is_said_with_its_value(characters):
 
 def test_a_given_size_decides_about_the_rate_and_the_length_about_the_streams():
     corpus = corpus_of(10_000)
-    small, large = (choose(corpus, {"hidden_size": size}).training for size in (256, 257))
+    small, large = (choose(corpus, {"hidden_size": size}).training for size in (512, 513))
     assert large.learning_rate < small.learning_rate
     short, long = (choose(corpus, {"sequence_length": length}).training for length in (10, 100))
     assert long.batch_size < short.batch_size

@@ -73,16 +73,11 @@ def test_visible_escapes_what_acts_or_hides() -> None:
 def test_visible_leaves_no_control_character_and_no_other_is_changed() -> None:
     every = [chr(code) for code in range(sys.maxunicode + 1)]
     changed = {character for character in every if visible(character) != character}
-    assert changed >= {
-        character for character in every if unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs")
-    }
+    assert changed >= {character for character in every if unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs")}
     direction = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
     assert changed >= {character for character in every if unicodedata.bidirectional(character) in direction}
     assert {unicodedata.category(character) for character in changed} == {"Cc", "Zl", "Zp", "Cs", "Cf"}
-    assert (
-        visible("\u0928\u092e\u200d \u4e2d \U0001f600 e\u0301\\")
-        == "\u0928\u092e\u200d \u4e2d \U0001f600 e\u0301\\"
-    )
+    assert visible("\u0928\u092e\u200d \u4e2d \U0001f600 e\u0301\\") == "\u0928\u092e\u200d \u4e2d \U0001f600 e\u0301\\"
 
 
 def test_the_writer_is_exact_in_a_pipe(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -119,8 +114,7 @@ def test_lines_hold_the_values() -> None:
         "learning rate 0.0012, gradient norm 0.54, 1.23M chars/s"
     )
     assert plain_line(VALUES, None, None, None) == (
-        "step 1200, epoch 1.50, loss 1.234, 1.781 bits/char, "
-        "learning rate 0.0012, gradient norm 0.54, 1.23M chars/s"
+        "step 1200, epoch 1.50, loss 1.234, 1.781 bits/char, learning rate 0.0012, gradient norm 0.54, 1.23M chars/s"
     )
     assert live_line(VALUES, 0.24, 201, 1.912, 79) == (
         "24%  ETA 3:21  loss 1.234  bits 1.78  val 1.91  lr 0.0012  norm 0.54  1.23M/s"
@@ -302,9 +296,7 @@ def test_long_labels_are_cut() -> None:
     assert max(map(cell_len, bars([("\u4e2d" * 100, 1.0), ("a", 0.5)], 80).split("\n"))) == 80
 
 
-@pytest.mark.parametrize(
-    "encoding, bar", [("utf-8", "\u2588"), ("latin-1", "#"), ("ascii", "#"), ("unknown", "#")]
-)
+@pytest.mark.parametrize("encoding, bar", [("utf-8", "\u2588"), ("latin-1", "#"), ("ascii", "#"), ("unknown", "#")])
 def test_bars_follow_the_encoding_of_stdout(monkeypatch: pytest.MonkeyPatch, encoding: str, bar: str) -> None:
     class Stdout:
         pass
@@ -338,9 +330,7 @@ def test_a_curve_falls_from_left_to_right() -> None:
     lines = curve([4, 3, 2, 1], 14, 4, ascii_only=True).split("\n")
     assert lines == ["        4 *", " " * 11 + "*", " " * 12 + "*", "        1    *"]
     first, second = curve([8.0, 0.0], 14, 2, ascii_only=False).split("\n")
-    assert (
-        first == "        8 \u2811\u2884"
-    )  # two dots a column, four a row, each one lower than the one before
+    assert first == "        8 \u2811\u2884"  # two dots a column, four a row, each one lower than the one before
     assert second == "        0 \u2800\u2800\u2811\u2884"
 
 

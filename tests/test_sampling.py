@@ -286,13 +286,10 @@ def test_an_unknown_character_of_the_stop_text_is_not_said_to_be_in_the_seed():
         Sampler(make_checkpoint(False), "abc", stop="aX")
 
 
-def test_a_stop_text_with_an_unknown_character_never_comes():
-    checkpoint = make_checkpoint(False)
-    (free,) = draw(checkpoint, 1, length=100)
-    assert checkpoint.vocabulary.encode("a")[0] in free
-    sampler = Sampler(checkpoint, "ab", SamplingConfig(length=100), stop="aX", unknown="skip")
-    (text,) = sampler.texts(1)
-    assert (text.symbols, text.stopped) == (free, "length")
+def test_a_stop_text_with_an_unknown_character_is_refused():
+    """It could never come, whatever is done with unknown characters of the seed."""
+    with pytest.raises(UsageError, match=r"'X' .* of the stop text"):
+        Sampler(make_checkpoint(False), "ab", SamplingConfig(length=100), stop="aX", unknown="skip")
 
 
 def test_sample_texts_gives_bytes():

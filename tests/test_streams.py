@@ -57,9 +57,7 @@ def test_every_line_is_read_whole_and_once_in_an_epoch(lines, batch_size, sequen
 def test_every_character_of_a_stream_is_a_target_once(sizes, batch_size, sequence_length, seed, epoch):
     # Each symbol occurs once, so what precedes it is known; documents begin with a boundary.
     numbers = iter(range(1, sum(sizes) + 1))
-    ids = np.array(
-        [symbol for size in sizes for symbol in (0, *(next(numbers) for _ in range(size)))], np.uint8
-    )
+    ids = np.array([symbol for size in sizes for symbol in (0, *(next(numbers) for _ in range(size)))], np.uint8)
     streams = Streams(ids, False, batch_size, sequence_length, seed)
     inputs, targets = epoch_of(streams, epoch)
     assert sorted(targets[targets != IGNORED].tolist()) == list(range(1, sum(sizes) + 1))
@@ -100,11 +98,7 @@ def test_first_of_epoch_is_false_between():
 @pytest.mark.parametrize("as_lines", [True, False])
 def test_the_order_depends_on_seed_and_epoch(as_lines):
     ids = text_of_lines([(symbol,) for symbol in range(1, 100)])
-    orders = [
-        epoch_of(Streams(ids, as_lines, 3, 8, seed), epoch)[1].tolist()
-        for seed in (1, 2)
-        for epoch in (0, 1, 2)
-    ]
+    orders = [epoch_of(Streams(ids, as_lines, 3, 8, seed), epoch)[1].tolist() for seed in (1, 2) for epoch in (0, 1, 2)]
     same = [left == right for left, right in zip(orders[:3], orders[3:])]
     assert same == ([False] * 3 if as_lines else [True, False, False])  # a stream's epoch 0 is not rotated
     assert orders[0] != orders[1] != orders[2]

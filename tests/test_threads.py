@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from rnn_cli.cli.options import usable_cores
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.memory import aligned_zeros
 from rnn_cli.kernels.step import Step
-from rnn_cli.kernels.threads import BARRIER_SIZE, Team, usable_cores, wait_for_all
+from rnn_cli.kernels.threads import BARRIER_SIZE, Team, wait_for_all
 
 
 def train(window):

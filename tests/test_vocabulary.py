@@ -83,9 +83,7 @@ def test_the_newline_is_the_boundary_in_line_mode_only():
     assert Vocabulary.of_characters("a", True).decode([1, BOUNDARY, 1]) == b"a\na"
 
 
-@pytest.mark.parametrize(
-    "text, framed", [("", [0]), ("ab", [0, 1, 2, 0]), ("ab\n", [0, 1, 2, 0]), ("\n", [0, 0])]
-)
+@pytest.mark.parametrize("text, framed", [("", [0]), ("ab", [0, 1, 2, 0]), ("ab\n", [0, 1, 2, 0]), ("\n", [0, 0])])
 def test_frame_closes_each_line(text, framed):
     vocabulary = Vocabulary.of_characters("ab", True)
     assert vocabulary.frame(vocabulary.encode(text)).tolist() == framed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from pathlib import Path
@@ -20,10 +21,14 @@ RandomSeed = Annotated[int | None, typer.Option("--random-seed", help="Makes the
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
+def usable_cores() -> int:
+    """Return how many processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def thread_count(threads: int | None) -> int:
     """Return the number of threads to use, checked."""
     from rnn_cli.config import check_range
-    from rnn_cli.kernels.threads import usable_cores
 
     if threads is None:
         return usable_cores()

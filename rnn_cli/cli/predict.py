@@ -26,14 +26,16 @@ def predict(
 
     Example: rnn predict --each namaskar
     """
-    from rnn_cli.checkpoint import load_checkpoint
     from rnn_cli.config import check_range
+
+    check_range("top", top, 1, 1_114_113)
+
+    from rnn_cli.checkpoint import load_checkpoint
     from rnn_cli.corpus import Document, text_for
     from rnn_cli.display.tables import bars, walk
     from rnn_cli.display.text import TextWriter
     from rnn_cli.sampling import predictions
 
-    check_range("top", top, 1, 1_114_113)
     checkpoint = load_checkpoint(model)
     vocabulary = checkpoint.vocabulary
     announce_compiling(quiet)

@@ -64,27 +64,30 @@ def sample(
 
     Example: rnn sample --seed "nama" -n 5
     """
-    from rnn_cli.checkpoint import load_checkpoint
-    from rnn_cli.config import check_range
-    from rnn_cli.corpus import Document, text_for
-    from rnn_cli.display.text import TextWriter
-    from rnn_cli.sampling import CHUNK, Sampler, SamplingConfig, Text
+    from rnn_cli.config import SamplingConfig, check_range
 
     if seed is not None and seed_file is not None:
         raise UsageError("--seed and --seed-file contradict each other; give one of them")
     check_range("count", count, 1, 10**9)
     config = SamplingConfig(temperature, top_k, length, random_seed(random_seed_option))
+    cores = thread_count(threads)
+
+    from rnn_cli.checkpoint import load_checkpoint
+    from rnn_cli.corpus import Document, text_for
+    from rnn_cli.display.text import TextWriter
+    from rnn_cli.sampling import CHUNK, Sampler, Text
+
     checkpoint = load_checkpoint(model)
     vocabulary = checkpoint.vocabulary
     announce_compiling(quiet)
-    start = text_for(vocabulary, read_seed(seed, seed_file))
+    start = text_for(vocabulary, read_seed(seed, seed_file, vocabulary.lines))
     sampler = Sampler(
         checkpoint,
         start,
         config,
         stop=text_for(vocabulary, Document("the stop text", stop.encode())),
         unknown=unknown.value,
-        threads=thread_count(threads),
+        threads=cores,
     )
     if random_seed_option is None and temperature > 0 and not quiet:
         print(f"random seed {config.random_seed}", file=sys.stderr)
@@ -108,8 +111,11 @@ def sample(
     writer.close()
 
 
-def read_seed(seed: str | None, seed_file: str | None) -> Document:
-    """Return the seed: the option, the file, stdin where that is no terminal, or nothing."""
+def read_seed(seed: str | None, seed_file: str | None, lines: bool) -> Document:
+    """Return the seed: the option, the file, stdin where that is no terminal, or nothing.
+
+    Where a line is the text, the newline that ends a file is not part of it.
+    """
     from rnn_cli.corpus import Document, read_documents
 
     if seed is not None:
@@ -117,7 +123,7 @@ def read_seed(seed: str | None, seed_file: str | None) -> Document:
     if seed_file is None and (sys.stdin is None or sys.stdin.isatty()):
         return Document("the seed", b"")
     (document,) = read_documents([seed_file or "-"])
-    return document
+    return Document("the seed", document.data.removesuffix(b"\n")) if lines else document
 
 
 def describe(seed: bytes, written: bytes, text: Text) -> dict[str, object]:

@@ -6,9 +6,10 @@ import json
 import shlex
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
@@ -22,7 +23,7 @@ from rnn_cli.cli.options import (
     random_seed,
     thread_count,
 )
-from rnn_cli.errors import DivergenceError, RnnError, UsageError
+from rnn_cli.errors import CheckpointError, DivergenceError, RnnError, UsageError
 
 if TYPE_CHECKING:
     from rnn_cli.corpus import Corpus
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 SAVE_SECONDS = 10  # the longest that training goes on after an evaluation without saving
 SAMPLE_SECONDS = 15  # between two looks at what the model writes
 SAMPLE_LENGTH = 70
+OPTIONS = {  # whose names differ from those of what they set
+    "num_layers": "--layers",
+    "as_bytes": "--bytes",
+    "lines": "--lines or --stream",
+    "validation_files": "--validation-file",
+}
 
 
 class CellName(StrEnum):
@@ -122,13 +129,21 @@ def train(
         "validation_files": validation_file or None,
     }
     check_options(given, source)
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite contradict each other; give one of them")
+    if not resume and not corpus:
+        raise UsageError("name a text file to train on, or - for stdin; for example: rnn train corpus.txt")
+    others = [str(model), *(corpus or []), *(validation_file or [])]
+    if log and log.resolve() in {Path(name).resolve() for name in others}:
+        raise UsageError(f"--log {log} would replace a file that is read, or the model; name another file")
+    cores = thread_count(threads)
     check_writable(model)
     announce_compiling(quiet)
     with lock(model), TrainingDisplay(quiet) as display:
         sweep_stale(model)
         if resume:
             trainer, source = resumed(
-                model, corpus, {**given, **source, "random_seed": random_seed_option}, threads, display
+                model, corpus, {**given, **source, "random_seed": random_seed_option}, cores, display
             )
         else:
             if model.exists() and not overwrite:
@@ -136,10 +151,8 @@ def train(
                     f"{model} exists already; go on with it (--resume), replace it (--overwrite) "
                     "or name another (-m FILE)"
                 )
-            if not corpus:
-                raise UsageError("name a text file to train on, or - for stdin; for example: rnn train corpus.txt")
             source = {"paths": corpus, **source, "random_seed": random_seed(random_seed_option)}
-            trainer = started(given, source, threads, display)
+            trainer = started(given, source, cores, display)
             if random_seed_option is None:
                 display.note(f"random seed {source['random_seed']}")
         run(trainer, source, model, log, resume, display)
@@ -147,7 +160,6 @@ def train(
 
 def check_options(given: dict[str, Any], source: dict[str, Any]) -> None:
     """Raise UsageError for options that are out of range or contradict each other, before anything is read."""
-    from rnn_cli.cells import find_cell
     from rnn_cli.config import ModelConfig, TrainingConfig, check_range
 
     lengths = [f"--{name}" for name in ("minutes", "epochs", "steps") if given[name] is not None]
@@ -158,8 +170,11 @@ def check_options(given: dict[str, Any], source: dict[str, Any]) -> None:
         name: values.pop(name) for name in ("cell", "activation", "hidden_size", "num_layers") if name in values
     }
     config = ModelConfig(**model_values)
-    find_cell(config.cell, config.activation)
     TrainingConfig(**values)
+    if config.activation != ModelConfig.activation:
+        from rnn_cli.cells import find_cell
+
+        find_cell(config.cell, config.activation)
     if source["validation_fraction"] is not None:
         check_range("validation-fraction", source["validation_fraction"], 0.0, 0.9)
         if source["validation_files"]:
@@ -180,7 +195,7 @@ def read_corpus(source: dict[str, Any]) -> Corpus:
     )
 
 
-def started(given: dict[str, Any], source: dict[str, Any], threads: int | None, display: TrainingDisplay) -> Trainer:
+def started(given: dict[str, Any], source: dict[str, Any], threads: int, display: TrainingDisplay) -> Trainer:
     """Begin a new run, saying what was chosen."""
     from rnn_cli.defaults import choose
     from rnn_cli.layout import parameter_count
@@ -189,40 +204,46 @@ def started(given: dict[str, Any], source: dict[str, Any], threads: int | None, 
     corpus = read_corpus(source)
     for line in describe(corpus).split("\n"):
         display.note(line)
+    if given["patience"] is not None and corpus.validation is None:
+        raise UsageError(f"--patience needs a part that is held out, and there is {corpus.split_reason}")
     choice = choose(corpus, {**given, "random_seed": source["random_seed"]})
     for reason in choice.reasons:
         display.note(reason)
     config = choice.model
     display.note(
         f"{config.cell} with {config.num_layers} x {config.hidden_size} units: {parameter_count(config):,} parameters, "
-        f"{(cores := thread_count(threads))} thread{'s' * (cores > 1)}"
+        f"{threads} thread{'s' * (threads > 1)}"
     )
-    return Trainer(corpus, config, choice.training, cores)
+    return Trainer(corpus, config, choice.training, threads)
 
 
 def resumed(
     model: Path,
     corpus: list[str] | None,
     given: dict[str, Any],
-    threads: int | None,
+    threads: int,
     display: TrainingDisplay,
 ) -> tuple[Trainer, dict[str, Any]]:
     """Go on with the run in the model file."""
     from rnn_cli.checkpoint import load_checkpoint
     from rnn_cli.training import Trainer
 
-    odd = [name.replace("_", "-") for name, value in given.items() if value is not None]
+    odd = [OPTIONS.get(name, f"--{name.replace('_', '-')}") for name, value in given.items() if value is not None]
     if odd:
-        raise UsageError(f"--resume goes on exactly as before; leave out --{', --'.join(odd)}")
+        raise UsageError(f"--resume goes on exactly as before; leave out {', '.join(odd)}")
     checkpoint = load_checkpoint(model)
     if checkpoint.progress is None:
         steps = checkpoint.record.get("steps", 0)
-        display.note(f"{model} is complete after {steps:,} steps; there is nothing to resume")
+        display.note(f"{model} is complete after {steps} steps; there is nothing to resume")
         raise typer.Exit(0)
     source = checkpoint.progress.pop("source", {})
     if corpus:
         source["paths"] = corpus
-    trainer = Trainer.resume(checkpoint, read_corpus(source), thread_count(threads))
+    try:
+        again = read_corpus(source)
+    except (KeyError, TypeError) as problem:
+        raise CheckpointError(f"{model} does not say what it was trained on ({problem}); name the files") from problem
+    trainer = Trainer.resume(checkpoint, again, threads)
     display.note(f"resuming {model} at step {trainer.progress.step:,}")
     return trainer, source
 
@@ -253,9 +274,11 @@ def run(
     from rnn_cli.signals import StopRequest
 
     saver = Saver(trainer, source, path, display)
-    writer = LogWriter(log, trainer.progress.step if resume else 0) if log else None
     last_sample = time.monotonic()
-    with StopRequest("\nfinishing the step and saving; once more to stop at once\n") as request:
+    with (
+        LogWriter(log, trainer.progress.step if resume else 0) if log else nullcontext() as writer,
+        StopRequest("\nfinishing the step and saving; once more to stop at once\n") as request,
+    ):
         trainer.stop = lambda: request.requested is not None
         for report in saving_on_divergence(trainer, saver):
             display.report(report.to_dict(), trainer.fraction, trainer.remaining_seconds)
@@ -268,12 +291,12 @@ def run(
                     last_sample = time.monotonic()
         saved = saver.save()
         display.close()
+        if not saved:
+            raise RnnError(f"the model could not be saved to {path}; free some space or name another file with -m")
         if request.requested is not None:
             command = f"rnn train --resume -m {shlex.quote(str(path))}"
             display.note(f"stopped at step {trainer.progress.step:,}; go on with: {command}")
             raise typer.Exit(128 + request.requested)
-    if not saved:
-        raise RnnError(f"the model could not be saved to {path}; free some space or name another file with -m")
     display.note(summary(trainer, path))
 
 
@@ -362,6 +385,12 @@ class LogWriter:
         except OSError as problem:
             raise UsageError(f"the log {path} cannot be written: {problem.strerror}") from problem
         self._file.writelines(kept)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._file.close()
 
     def write(self, report: Report) -> None:
         """Add a report."""

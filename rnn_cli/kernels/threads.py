@@ -24,11 +24,6 @@ BARRIER_SIZE = 16
 PATIENCE = 4096  # looks at the barrier before the processor is offered to others
 
 
-def usable_cores() -> int:
-    """Return how many processors this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class Team:
     """A fixed number of threads that run a kernel together."""
 
