@@ -9,9 +9,9 @@ from __future__ import annotations
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.layer import clear
 from rnn_cli.kernels.matmul import ONE, ZERO, even_start, multiply, pack, panel_count
-from rnn_cli.kernels.vector import broadcast, lanes, load, store
+from rnn_cli.kernels.vector import lanes, load, store
 
-DEPTH_BLOCK = 256  # rows of a panel that are packed at a time: they stay in the inner caches
+DEPTH_BLOCK = 128  # rows of a panel that are packed at a time: they stay in the inner caches
 
 
 @kernel
@@ -31,15 +31,20 @@ def deep_product(
     part,
     parts,
 ):
-    """Compute grad (rows, columns) = A^T B for this part's panels; A is (depth, rows), B (depth, columns)."""
+    """Compute grad (rows, columns) = A^T B for this part's panels; A is (depth, rows), B (depth, columns).
+
+    A block of A stays in the inner cache while all panels of the gradient pass by.
+    """
     panels = panel_count(columns, lanes(grad))
-    for panel in range(even_start(part, parts, panels), even_start(part + 1, parts, panels)):
-        first = even_start(panel, panels, columns // lanes(grad)) * lanes(grad)
-        width = even_start(panel + 1, panels, columns // lanes(grad)) * lanes(grad) - first
-        for row in range(rows):
-            clear(grad, grad_start + row * columns + first, width)
-        for k in range(0, depth, DEPTH_BLOCK):
-            block = min(DEPTH_BLOCK, depth - k)
+    own = range(even_start(part, parts, panels), even_start(part + 1, parts, panels))
+    for k in range(0, depth, DEPTH_BLOCK):
+        block = min(DEPTH_BLOCK, depth - k)
+        for panel in own:
+            first = even_start(panel, panels, columns // lanes(grad)) * lanes(grad)
+            width = even_start(panel + 1, panels, columns // lanes(grad)) * lanes(grad) - first
+            if k == 0:
+                for row in range(rows):
+                    clear(grad, grad_start + row * columns + first, width)
             pack(b, b_start + k * b_stride + first, b_stride, block, width, scratch, scratch_start, ZERO, ONE)
             multiply(grad, grad_start + first, columns, a, a_start + k * rows, ONE, rows, rows, block,
                      scratch, scratch_start, width)  # fmt: skip
@@ -49,11 +54,12 @@ def deep_product(
 def column_sums(grad, grad_start, b, b_start, columns, depth, part, parts):
     """Compute grad (columns) = the sum of the rows of B (depth, columns), for this part's columns."""
     count = lanes(grad)
-    for j in range(even_start(part, parts, columns // count), even_start(part + 1, parts, columns // count)):
-        total = broadcast(grad, 0)
-        for k in range(depth):
-            total = total + load(b, b_start + k * columns + j * count)
-        store(grad, grad_start + j * count, total)
+    first = even_start(part, parts, columns // count) * count
+    last = even_start(part + 1, parts, columns // count) * count
+    clear(grad, grad_start + first, last - first)
+    for k in range(depth):
+        for j in range(first, last, count):
+            store(grad, grad_start + j, load(grad, grad_start + j) + load(b, b_start + k * columns + j))
 
 
 @kernel
