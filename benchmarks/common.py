@@ -107,7 +107,7 @@ def clocks() -> tuple[float, float, float]:
     if (PROC / "stat").exists():
         user, nice, system, _, _, *others = map(int, (PROC / "stat").read_text().split(maxsplit=9)[1:9])
         busy = (user + nice + system + sum(others)) / os.sysconf("SC_CLK_TCK")
-    return time.perf_counter(), time.process_time(), busy
+    return time.perf_counter(), sum(os.times()[:4]), busy
 
 
 def disturbance() -> str:
