@@ -1,0 +1,87 @@
+"""What the documents show is what happens: transcripts are run again, and figures come from the results."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+TRANSCRIPTS = re.findall(r"<!-- transcript -->\n```console\n(.*?)```", README, re.DOTALL)
+
+
+def commands_of(transcript):
+    """Return (command, printed) pairs."""
+    parts = re.split(r"^\$ ", transcript, flags=re.MULTILINE)[1:]
+    return [tuple(part.split("\n", 1)) for part in parts]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("docs")
+    (path / "corpora").symlink_to(ROOT / "corpora")
+    (path / "rnn").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m rnn_cli "$@"\n')
+    (path / "rnn").chmod(0o755)
+    return path
+
+
+def run(command, folder):
+    environment = {"PATH": f"{folder}:/usr/bin:/bin", "HOME": str(Path.home()), "LC_ALL": "C.UTF-8"}
+    return subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=folder, env=environment, capture_output=True)
+
+
+@pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=lambda transcript: transcript.split("\n")[0])
+def test_transcript(transcript, folder):
+    """Every command runs, and prints as many lines and the same words as shown; letters drawn depend on the machine."""
+    for command, printed in commands_of(transcript):
+        done = run(command, folder)
+        assert done.returncode == 0, done.stderr.decode()
+        shown, found = printed.splitlines(), done.stdout.decode().splitlines()
+        assert len(found) == len(shown), command
+        if "evaluate" in command:
+            assert [re.sub(r"[\d.]+", "0", line) for line in found] == [re.sub(r"[\d.]+", "0", line) for line in shown]
+
+
+def test_there_are_transcripts():
+    assert len(TRANSCRIPTS) == 3
+    assert all(commands_of(transcript) for transcript in TRANSCRIPTS)
+
+
+def test_the_python_examples_run(folder):
+    examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        if "torch" in example:
+            pytest.importorskip("torch")
+        exec(
+            compile(
+                example.replace('"stars-gru', f'"{folder}/stars-gru').replace('"corpora', f'"{ROOT}/corpora'),
+                "README",
+                "exec",
+            ),
+            {},
+        )
+
+
+@pytest.mark.parametrize("name", ["main-job", "training-speed"])
+def test_figures_come_from_a_result(name):
+    """Each row of the README's table stands in the newest result of that benchmark."""
+    result = max((ROOT / "benchmarks" / "results").glob(f"*-{name}.md")).read_text("utf-8")
+    rows = re.findall(rf"<!-- {name} -->\n\n(.*?)\n\n", README, re.DOTALL)[0].splitlines()
+    results = [re.split(r"\s*\|\s*", row.strip("| ")) for row in result.splitlines() if row.startswith("|")]
+    assert len(rows) > 3
+    for row in rows[2:]:
+        cells = re.split(r"\s*\|\s*", row.strip("| "))
+        assert any(set(cells) <= set(found) for found in results), row
+
+
+def test_the_corpora_are_as_described():
+    table = (ROOT / "corpora" / "README.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\S+)` \| (\d+) \| (\d+) \|", table, re.MULTILINE)
+    assert sorted(name for name, _, _ in rows) == sorted(path.name for path in (ROOT / "corpora").glob("*.txt"))
+    for name, lines, characters in rows:
+        text = (ROOT / "corpora" / name).read_text("utf-8")
+        assert (text.count("\n"), len(text)) == (int(lines), int(characters))
+        assert len(set(text.splitlines())) == int(lines)
