@@ -54,7 +54,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "vocabulary": vocabulary.symbols or "",
         "complete": checkpoint.progress is None,
     }
-    return {**record, **facts}
+    return facts | {name: value for name, value in record.items() if name not in facts}
 
 
 def flat(facts: Mapping[str, Any], group: str = "") -> list[tuple[str, str]]:

@@ -1,0 +1,159 @@
+"""A run of `rnn train`: what the Trainer reports is shown, logged and saved, until the end or a signal."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import typer
+
+from rnn_cli.errors import DivergenceError, RnnError, UsageError
+
+if TYPE_CHECKING:
+    from rnn_cli.display.progress import TrainingDisplay
+    from rnn_cli.training import Report, Trainer
+
+SAVE_SECONDS = 10  # the longest that training goes on after an evaluation without saving
+SAMPLE_SECONDS = 15  # between two looks at what the model writes
+SAMPLE_LENGTH = 70
+
+
+def run(
+    trainer: Trainer,
+    source: dict[str, Any],
+    path: Path,
+    log: Path | None,
+    resume: bool,
+    display: TrainingDisplay,
+) -> None:
+    """Train to the end, or until a signal; show, log and save."""
+    from rnn_cli.signals import StopRequest
+
+    saver = Saver(trainer, source, path, display)
+    last_sample = time.monotonic()
+    with (
+        LogWriter(log, trainer.progress.step if resume else 0) if log else nullcontext() as writer,
+        StopRequest("\nfinishing the step and saving; once more to stop at once\n") as request,
+    ):
+        trainer.stop = lambda: request.requested is not None
+        for report in saving_on_divergence(trainer, saver):
+            display.report(report.to_dict(), trainer.fraction, trainer.remaining_seconds)
+            if writer:
+                writer.write(report)
+            if report.step % trainer.config.evaluate_every == 0 and not trainer.finished:
+                saver.save_sometimes()
+                if time.monotonic() - last_sample > SAMPLE_SECONDS:
+                    display.sample(sample_line(trainer))
+                    last_sample = time.monotonic()
+        saved = saver.save()
+        display.close()
+        if not saved:
+            raise RnnError(f"the model could not be saved to {path}; free some space or name another file with -m")
+        if request.requested is not None:
+            command = f"rnn train --resume -m {shlex.quote(str(path))}"
+            display.note(f"stopped at step {trainer.progress.step:,}; go on with: {command}")
+            raise typer.Exit(128 + request.requested)
+    display.note(summary(trainer, path))
+
+
+def saving_on_divergence(trainer: Trainer, saver: Saver) -> Iterator[Report]:
+    """Yield the reports of the trainer; where it diverges, save the best model so far first, if there is one."""
+    try:
+        yield from trainer
+    except DivergenceError:
+        if trainer.progress.best_step:
+            saver.save()
+        raise
+
+
+def sample_line(trainer: Trainer) -> str:
+    """Return a short text by the model as it stands."""
+    from rnn_cli.sampling import SamplingConfig, sample_texts
+
+    config = SamplingConfig(temperature=0.8, length=SAMPLE_LENGTH, random_seed=trainer.progress.step)
+    (text,) = sample_texts(trainer.checkpoint(), config=config)
+    return " ".join(text.decode("utf-8", errors="replace").split())
+
+
+def summary(trainer: Trainer, path: Path) -> str:
+    """Return the closing sentence."""
+    progress = trainer.progress
+    size = path.stat().st_size / 1e6
+    score = ""
+    if progress.best_loss is not None:
+        bits = progress.best_loss / math.log(2)
+        score = (
+            f"; validation {progress.best_loss:.4f} nats = {bits:.3f} bits per character at step {progress.best_step:,}"
+        )
+    return f"saved {path} ({size:.1f} MB) after {progress.step:,} steps in {progress.seconds:.0f} s{score}"
+
+
+def absolute(source: dict[str, Any]) -> dict[str, Any]:
+    """Return the files of a source by their absolute paths, so that a run can be resumed from another directory."""
+    return {
+        name: source[name] and [path if path == "-" else str(Path(path).resolve()) for path in source[name]]
+        for name in ("paths", "validation_files")
+    }
+
+
+class Saver:
+    """Writes the model file; a save that fails is said and tried again, and does not end the training."""
+
+    def __init__(self, trainer: Trainer, source: dict[str, Any], path: Path, display: TrainingDisplay) -> None:
+        self.trainer, self.source, self.path, self.display = trainer, source, path, display
+        self._last = time.monotonic()
+
+    def save_sometimes(self) -> None:
+        """Save, unless that was done a moment ago."""
+        if time.monotonic() - self._last >= SAVE_SECONDS:
+            self.save()
+
+    def save(self) -> bool:
+        """Save now; return whether that worked."""
+        from rnn_cli.checkpoint import save_checkpoint
+
+        checkpoint = self.trainer.checkpoint()
+        if checkpoint.progress is not None:
+            checkpoint.progress["source"] = {**self.source, **absolute(self.source)}
+        self._last = time.monotonic()
+        try:
+            save_checkpoint(self.path, checkpoint)
+        except OSError as problem:
+            self.display.note(f"could not save {self.path}: {problem.strerror}; the training goes on")
+            return False
+        return True
+
+
+class LogWriter:
+    """Writes reports as JSON lines; after a resume, those behind the step that was saved are written anew."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        kept = []
+        if step and path.exists():
+            for line in path.read_text("utf-8").splitlines():
+                try:
+                    if json.loads(line)["step"] <= step:
+                        kept.append(line + "\n")
+                except (ValueError, KeyError, TypeError):
+                    continue  # the line that a crash cut off
+        try:
+            self._file = path.open("w", encoding="utf-8", buffering=1)
+        except OSError as problem:
+            raise UsageError(f"the log {path} cannot be written: {problem.strerror}") from problem
+        self._file.writelines(kept)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._file.close()
+
+    def write(self, report: Report) -> None:
+        """Add a report."""
+        self._file.write(json.dumps(report.to_dict()) + "\n")
