@@ -56,7 +56,7 @@ def run(
         if not saved:
             raise RnnError(f"the model could not be saved to {path}; free some space or name another file with -m")
         if request.requested is not None:
-            command = f"rnn train --resume -m {shlex.quote(str(path))}"
+            command = shlex.join(["rnn", "train", "--resume", "-m", str(path), *(["--log", str(log)] if log else [])])
             display.note(f"stopped at step {trainer.progress.step:,}; go on with: {command}")
             raise typer.Exit(128 + request.requested)
     display.note(summary(trainer, path))

@@ -40,13 +40,16 @@ class TrainingDisplay(Screen):
         measured = values["validation_bits_per_char"]
         if measured is not None:
             self._validation = measured
-            if self.animated:
+        if self.animated:
+            line = live_line(values, fraction, remaining_seconds, self._validation, self.width)
+            self._unprinted = line if measured is None else None
+            if measured is not None:
                 self.print(validation_line(values))
-        self._unprinted = plain_line(values, fraction, remaining_seconds, self._validation)
-        if self.is_due():
-            if self.animated:
-                self.redraw(live_line(values, fraction, remaining_seconds, self._validation, self.width))
-            else:
+            if self.is_due():
+                self.redraw(line)
+        else:
+            self._unprinted = plain_line(values, fraction, remaining_seconds, self._validation)
+            if self.is_due():
                 self._print_values()
 
     def close(self) -> None:
