@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.layer import clear
-from rnn_cli.kernels.matmul import ONE, ZERO, even_start, multiply, pack, panel_count
+from rnn_cli.kernels.matmul import ONE, ZERO, even_start, multiply, pack, panel_count, panel_span
 from rnn_cli.kernels.vector import lanes, load, store
 
 DEPTH_BLOCK = 128  # rows of a panel that are packed at a time: they stay in the inner caches
@@ -40,8 +40,7 @@ def deep_product(
     for k in range(0, depth, DEPTH_BLOCK):
         block = min(DEPTH_BLOCK, depth - k)
         for panel in own:
-            first = even_start(panel, panels, columns // lanes(grad)) * lanes(grad)
-            width = even_start(panel + 1, panels, columns // lanes(grad)) * lanes(grad) - first
+            first, width = panel_span(panel, columns, lanes(grad))
             if k == 0:
                 for row in range(rows):
                     clear(grad, grad_start + row * columns + first, width)

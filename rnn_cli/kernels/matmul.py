@@ -192,6 +192,14 @@ def even_start(part, parts, total):
 
 
 @kernel
+def panel_span(panel, columns, count):
+    """Return the first column of a panel, and how many it has; see `panel_count`."""
+    panels = panel_count(columns, count)
+    first = even_start(panel, panels, columns // count) * count
+    return first, even_start(panel + 1, panels, columns // count) * count - first
+
+
+@kernel
 def multiply(
     c, c_start, c_stride, a, a_start, a_row_stride, a_depth_stride, rows, depth, packed, packed_start, columns
 ):
@@ -199,25 +207,23 @@ def multiply(
 
     C[r, j] stands at c_start + r c_stride + j, A[r, k] at a_start + r a_row_stride + k a_depth_stride.
     """
-    panels = panel_count(columns, lanes(packed))
     tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
-    for panel in range(panels):
-        first = even_start(panel, panels, columns // lanes(packed))
-        vectors = even_start(panel + 1, panels, columns // lanes(packed)) - first
+    for panel in range(panel_count(columns, lanes(packed))):
+        first, width = panel_span(panel, columns, lanes(packed))
         for tile in range(tiles):
             row = even_start(tile, tiles, rows)
             multiply_tile(
                 even_start(tile + 1, tiles, rows) - row,
-                vectors,
+                width // lanes(packed),
                 c,
-                c_start + row * c_stride + first * lanes(packed),
+                c_start + row * c_stride + first,
                 c_stride,
                 a,
                 a_start + row * a_row_stride,
                 a_row_stride,
                 a_depth_stride,
                 packed,
-                packed_start + first * lanes(packed) * depth,
+                packed_start + first * depth,
                 depth,
             )
 
@@ -227,8 +233,7 @@ def pack(source, start, stride, depth, columns, packed, packed_start, part, part
     """Pack B (depth, columns), with B[k, j] at start + k stride + j of `source`, this part's panels."""
     panels = panel_count(columns, lanes(source))
     for panel in range(even_start(part, parts, panels), even_start(part + 1, parts, panels)):
-        first = even_start(panel, panels, columns // lanes(source)) * lanes(source)
-        width = even_start(panel + 1, panels, columns // lanes(source)) * lanes(source) - first
+        first, width = panel_span(panel, columns, lanes(source))
         target = packed_start + first * depth
         for k in range(depth):
             for j in range(0, width, lanes(source)):
@@ -240,8 +245,7 @@ def pack_transposed(source, start, stride, depth, columns, packed, packed_start,
     """Pack B (depth, columns) of which the transpose is stored: B[k, j] at start + j stride + k."""
     panels = panel_count(columns, lanes(source))
     for panel in range(even_start(part, parts, panels), even_start(part + 1, parts, panels)):
-        first = even_start(panel, panels, columns // lanes(source)) * lanes(source)
-        width = even_start(panel + 1, panels, columns // lanes(source)) * lanes(source) - first
+        first, width = panel_span(panel, columns, lanes(source))
         target = packed_start + first * depth
         # Sixteen rows at a time: what is read are whole cache lines, what is written stays near.
         for block in range(0, depth, 16):

@@ -49,13 +49,7 @@ def compile_exp(x):
 @register_jitable
 def single_series(r):
     """Return 1 + r + r^2/2! + ... + r^7/7!."""
-    p = fma(r, 1 / 5040, 1 / 720)
-    p = fma(r, p, 1 / 120)
-    p = fma(r, p, 1 / 24)
-    p = fma(r, p, 1 / 6)
-    p = fma(r, p, 1 / 2)
-    p = fma(r, p, 1)
-    return fma(r, p, 1)
+    return lower_terms(r, 1 / 5040)
 
 
 @register_jitable
@@ -66,7 +60,12 @@ def double_series(r):
     p = fma(r, p, 1 / 3628800)
     p = fma(r, p, 1 / 362880)
     p = fma(r, p, 1 / 40320)
-    p = fma(r, p, 1 / 5040)
+    return lower_terms(r, fma(r, p, 1 / 5040))
+
+
+@register_jitable
+def lower_terms(r, p):
+    """Return 1 + r + r^2/2! + ... + r^6/6! + r^7 p."""
     p = fma(r, p, 1 / 720)
     p = fma(r, p, 1 / 120)
     p = fma(r, p, 1 / 24)
