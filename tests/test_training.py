@@ -362,7 +362,7 @@ def test_a_reported_loss_is_the_mean_over_the_symbols_since_the_last_one(corpora
 
 @MODES
 def test_the_validation_loss_counts_every_held_out_symbol_once(corpora, lines):
-    trainer = make_trainer(corpora[lines], replace(CONFIG, batch_size=1))
+    trainer = make_trainer(corpora[lines], replace(CONFIG, batch_size=1, evaluate_every=10**6))
     train_until(trainer, 9)
     vocabulary = corpora[lines].vocabulary
     held_out = vocabulary.decode(corpora[lines].validation[1:]).decode()
@@ -501,3 +501,14 @@ def test_a_damaged_state_is_refused(corpora, apply):
     apply(checkpoint)
     with pytest.raises(CheckpointError):
         Trainer.resume(checkpoint, corpora[True], 1)
+
+
+def test_a_large_part_is_validated_in_part(corpora):
+    """What is scored is the beginning of each stream: the mean over the first windows, and not over more."""
+    trainer = make_trainer(corpora[False])
+    windows = trainer.validation = trainer.streams
+    assert windows.steps_per_epoch > 20
+    scored = []
+    windows.window = lambda number, window=windows.window: scored.append(number) or window(number)
+    trainer.validation_loss()
+    assert scored == list(range(20))
