@@ -450,3 +450,19 @@ def test_a_model_that_cannot_be_saved_when_it_is_stopped_is_a_failure(place: Pat
     assert stopped.code == 1
     assert "rnn: error: the model could not be saved" in stopped.stderr
     assert "go on with" not in stopped.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_for_the_log_does_not_cost_the_model(place: Path) -> None:
+    done = run("train", "lines.txt", *SMALL, "--steps", 30, "--log", "/dev/full", "-m", "kept", cwd=place)
+    assert done.code == 1
+    assert "could not write the log /dev/full" in done.stderr
+    assert "the model is saved" in done.stderr.splitlines()[-1]
+    assert facts(place, "kept")["complete"]
+
+
+def test_a_log_that_is_no_text_is_replaced(place: Path) -> None:
+    log = place / "log"
+    log.write_bytes(b"\xff\xfe no JSON\n")
+    assert run("train", "lines.txt", *SMALL, "--steps", 30, "--log", log, "-m", "kept", cwd=place).code == 0
+    assert json.loads(log.read_text("utf-8").splitlines()[-1])["step"] == 30

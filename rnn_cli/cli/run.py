@@ -7,7 +7,7 @@ import math
 import shlex
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -38,7 +38,7 @@ def run(
     saver = Saver(trainer, source, path, display)
     last_sample = time.monotonic()
     with (
-        LogWriter(log, trainer.progress.step if resume else 0) if log else nullcontext() as writer,
+        LogWriter(log, trainer.progress.step if resume else 0, display) if log else nullcontext() as writer,
         StopRequest("\nfinishing the step and saving; once more to stop at once\n") as request,
     ):
         trainer.stop = lambda: request.requested is not None
@@ -60,6 +60,8 @@ def run(
             display.note(f"stopped at step {trainer.progress.step:,}; go on with: {command}")
             raise typer.Exit(128 + request.requested)
     display.note(summary(trainer, path))
+    if writer and writer.failed:
+        raise RnnError(f"the model is saved, but the log {log} is not complete; free some space")
 
 
 def saving_on_divergence(trainer: Trainer, saver: Saver) -> Iterator[Report]:
@@ -131,12 +133,16 @@ class Saver:
 
 
 class LogWriter:
-    """Writes reports as JSON lines; after a resume, those behind the step that was saved are written anew."""
+    """Writes reports as JSON lines; after a resume, those behind the step that was saved are written anew.
 
-    def __init__(self, path: Path, step: int) -> None:
+    Where a line cannot be written that is said, no more are, and the training goes on.
+    """
+
+    def __init__(self, path: Path, step: int, display: TrainingDisplay) -> None:
+        self.failed, self._path, self._display = False, path, display
         kept = []
         if step and path.exists():
-            for line in path.read_text("utf-8").splitlines():
+            for line in path.read_text("utf-8", errors="replace").splitlines():
                 try:
                     if json.loads(line)["step"] <= step:
                         kept.append(line + "\n")
@@ -146,14 +152,24 @@ class LogWriter:
             self._file = path.open("w", encoding="utf-8", buffering=1)
         except OSError as problem:
             raise UsageError(f"the log {path} cannot be written: {problem.strerror}") from problem
-        self._file.writelines(kept)
+        self._write("".join(kept))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *problem: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # what could not be written before cannot be now
+            self._file.close()
 
     def write(self, report: Report) -> None:
         """Add a report."""
-        self._file.write(json.dumps(report.to_dict()) + "\n")
+        self._write(json.dumps(report.to_dict()) + "\n")
+
+    def _write(self, text: str) -> None:
+        if self.failed:
+            return
+        try:
+            self._file.write(text)
+        except OSError as problem:
+            self.failed = True
+            self._display.note(f"could not write the log {self._path}: {problem.strerror}; the training goes on")
