@@ -22,10 +22,11 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-def options(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser with the options that every benchmark has."""
+def options(description: str | None, timed: bool = True) -> argparse.ArgumentParser:
+    """Return a parser with the options that every benchmark has, `--seconds` only where it takes times."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--seconds", type=float, default=5, help="time for each contender of each row (default: 5)")
+    if timed:
+        parser.add_argument("--seconds", type=float, default=5, help="time for each contender of each row (default: 5)")
     parser.add_argument("--quick", action="store_true", help="only show that it works: the numbers mean nothing")
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/DATE-NAME.md too")
     return parser

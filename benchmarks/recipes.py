@@ -1,0 +1,103 @@
+"""What does each regulariser of `rnn train` gain?
+
+Each set of options trains on the same text, for the same time, with the same seeds, one set after the other within
+each seed. The model that is best on the held-out text is the one that is kept and scored, as it is for all sets. The
+gain of a set is the mean over seeds of what it scores less than the first set; the spread is that of its scores.
+
+Without --recipes the sets are: no regulariser, each alone, all, and all but each. A file of recipes has a line
+`name: options` for each set. Needs tinyshakespeare or names.txt; nothing that is quoted elsewhere is looked at.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+import statistics
+import sys
+from pathlib import Path
+
+from common import options, report, table
+from runs import Split, development_splits, run, text_options
+
+VALIDATED = ("--validation-file", "held-out.txt")
+PARTS = {
+    "--dropout": "0.4",
+    "--recurrent-dropout": "0.3",
+    "--weight-decay": "0.03",
+    "--average": "0.2",
+    "--reset-chance": "0.01",
+    "--label-smoothing": "0.02",
+}
+
+
+def recipe(*parts: str) -> list[str]:
+    """Return the options that turn these parts on and all others off."""
+    return [word for name, value in PARTS.items() for word in (name, value if name in parts else "0")]
+
+
+def built_in_recipes() -> dict[str, list[str]]:
+    """Return no part, each part alone, all parts, and all but each."""
+    return {
+        "none": recipe(),
+        **{f"{part} {value} alone": recipe(part) for part, value in PARTS.items()},
+        "all": recipe(*PARTS),
+        **{f"all but {part}": recipe(*PARTS.keys() - {part}) for part in PARTS},
+    }
+
+
+def read_recipes(text: str) -> dict[str, list[str]]:
+    """Read a line `name: options` for each set; empty lines, and those that begin with #, are left out."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return {name.strip(): shlex.split(given) for name, _, given in (line.partition(":") for line in lines)}
+
+
+def check(recipes: dict[str, list[str]]) -> None:
+    """Take one step with each set, so that none is refused, and nothing is compiled, in the hours that follow."""
+    text = Split("check", "to be, or not to be\n" * 100, "that is the question\n")
+    for given in recipes.values():
+        run(text, [*VALIDATED, *given, "--steps", "1"])
+
+
+def measure(split: Split, recipes: dict[str, list[str]], length: list[str], seeds: int) -> list[list[str]]:
+    """Return the rows of one text."""
+    losses: dict[str, list[float]] = {name: [] for name in recipes}
+    steps: dict[str, list[int]] = {name: [] for name in recipes}
+    for seed, (name, given) in itertools.product(range(1, seeds + 1), recipes.items()):
+        outcome = run(split, [*VALIDATED, *given, *length, "--random-seed", str(seed)])
+        losses[name].append(outcome.scores["nats_per_char"])
+        steps[name].append(outcome.facts["steps"])
+        print(f"{split.name}, {name}, seed {seed}: {losses[name][-1]:.4f}", file=sys.stderr, flush=True)
+    first = next(iter(losses.values()))
+    rows = []
+    for name, found in losses.items():
+        gains = [before - after for before, after in zip(first, found)]
+        spread = max(found) - min(found)
+        values = [statistics.mean(found), spread, max(found), statistics.mean(gains), min(gains)]
+        numbers = [f"{value:.4f}" for value in values]
+        rows.append([split.name, name, f"{statistics.mean(steps[name]):,.0f}", *numbers])
+    return rows
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = options(__doc__, timed=False)
+    text_options(parser)
+    parser.add_argument("--recipes", type=Path, help="a file with a line `name: options` for each set")
+    parser.add_argument("--minutes", type=float, default=3, help="the length of each run (default: 3)")
+    parser.add_argument("--steps", type=int, help="the length in steps instead, which repeats exactly")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each set (default: 3)")
+    chosen = parser.parse_args()
+    recipes = read_recipes(chosen.recipes.read_text("utf-8")) if chosen.recipes else built_in_recipes()
+    length = ["--steps", str(chosen.steps)] if chosen.steps else ["--minutes", f"{chosen.minutes:g}"]
+    if chosen.quick:
+        length = ["--steps", "2"]
+    check(recipes)
+    rows = [row for split in development_splits(chosen) for row in measure(split, recipes, length, chosen.seeds)]
+    headers = ["text", "options", "steps", "mean nats/char", "spread", "worst", "mean gain", "least gain"]
+    listing = "\n".join(f"- {name}: `{shlex.join(given)}`" for name, given in recipes.items())
+    note = f"Each run: `rnn train train.txt {shlex.join([*VALIDATED, *length])}` and:"
+    report("recipes", [table(headers, rows), note, listing], chosen.save)
+
+
+if __name__ == "__main__":
+    main()

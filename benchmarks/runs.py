@@ -1,0 +1,100 @@
+"""What the benchmarks of quality share: texts split into what is trained on and what is scored, and runs of `rnn`.
+
+The quoted figures are about the last tenth of tinyshakespeare (karpathy/char-rnn, data/tinyshakespeare/input.txt) and a
+tenth of the lines of names.txt (karpathy/makemore). What is tried out is tried on the rest of them alone: there the
+last ninth of the play, and a ninth of the lines, are held out instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+TRAINED_CHARACTERS = 1_003_854  # of tinyshakespeare
+PARTS = 10  # of which one is held out
+
+
+class Split(NamedTuple):
+    """A text to train on and another to score."""
+
+    name: str
+    train: str
+    held_out: str
+
+
+class Outcome(NamedTuple):
+    """What a run came to: `rnn info`, `rnn evaluate` on the held-out text, and the log, in their JSON forms."""
+
+    facts: dict[str, Any]
+    scores: dict[str, Any]
+    reports: list[dict[str, Any]]
+
+
+def text_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name the texts, which are no part of this project."""
+    parser.add_argument("--shakespeare", type=Path, help="tinyshakespeare")
+    parser.add_argument("--names", type=Path, help="names.txt")
+
+
+def read_text(path: Path) -> str:
+    """Return a text with its line ends as they are."""
+    return path.read_bytes().decode("utf-8")
+
+
+def split_at(name: str, text: str, place: int) -> Split:
+    """Split a text in two at a character."""
+    return Split(name, text[:place], text[place:])
+
+
+def split_lines(name: str, lines: Sequence[str], parts: int) -> Split:
+    """Hold out the first of every so many lines, which keep their ends."""
+    held_out = "".join(lines[::parts])
+    return Split(name, "".join(line for number, line in enumerate(lines) if number % parts), held_out)
+
+
+def shakespeare(path: Path) -> Split:
+    """Hold out what is quoted of tinyshakespeare: its last tenth."""
+    return split_at("tinyshakespeare", read_text(path), TRAINED_CHARACTERS)
+
+
+def names(path: Path) -> Split:
+    """Hold out what is quoted of names.txt: every tenth line."""
+    return split_lines("names", read_text(path).splitlines(keepends=True), PARTS)
+
+
+def development(split: Split) -> Split:
+    """Split the training part once more, in the same way, so that what is quoted stays unseen."""
+    if split.name == "names":
+        return split_lines(split.name, split.train.splitlines(keepends=True), PARTS - 1)
+    return split_at(split.name, split.train, len(split.train) * (PARTS - 2) // (PARTS - 1))
+
+
+def development_splits(chosen: argparse.Namespace) -> list[Split]:
+    """Return the splits to try things out on, of the texts that were named."""
+    readers = {shakespeare: chosen.shakespeare, names: chosen.names}
+    return [development(read(path)) for read, path in readers.items() if path]
+
+
+def rnn(folder: Path, *arguments: str) -> str:
+    """Run a command in a folder and return what it prints; its errors and messages go where ours go."""
+    command = [sys.executable, "-m", "rnn_cli", *arguments]
+    return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout
+
+
+def run(split: Split, training: Sequence[str], scoring: Sequence[str] = ()) -> Outcome:
+    """Train with these options and score the held-out text; the options may name train.txt and held-out.txt."""
+    with tempfile.TemporaryDirectory() as directory:
+        folder = Path(directory)
+        (folder / "train.txt").write_bytes(split.train.encode())
+        (folder / "held-out.txt").write_bytes(split.held_out.encode())
+        rnn(folder, "train", "train.txt", "--log", "log.jsonl", "--quiet", *training)
+        facts = json.loads(rnn(folder, "info", "--json"))
+        scores = json.loads(rnn(folder, "evaluate", "held-out.txt", "--json", "--quiet", *scoring))
+        log = (folder / "log.jsonl").read_text("utf-8")
+    return Outcome(facts, scores, [json.loads(line) for line in log.splitlines()])
