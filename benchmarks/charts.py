@@ -1,0 +1,61 @@
+"""Curves as a plain SVG picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 420, 56, 210, 16, 44
+COLOURS = ["#0b6e4f", "#c1440e", "#3056d3", "#8a2be2", "#946c00", "#555555"]
+TICKS = 6
+
+
+def text(x: float, y: float, content: str, anchor: str = "start") -> str:
+    """Return a line of text."""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(content)}</text>'
+
+
+def line_chart(
+    curves: Mapping[str, Sequence[tuple[float, float]]],
+    levels: Mapping[str, float],
+    x_label: str,
+    y_label: str,
+    highest: float,
+) -> str:
+    """Return curves of (x, y) from x = 0 on, and horizontal lines at levels; what is above `highest` is left out."""
+    kept = {name: [point for point in points if point[1] <= highest] for name, points in curves.items()}
+    levels = {name: level for name, level in levels.items() if level <= highest}
+    points = [point for some in kept.values() for point in some]
+    right = max((x for x, _ in points), default=1.0)
+    low = min([y for _, y in points] + list(levels.values()), default=highest - 1)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across, down = x / right, (highest - y) / max(highest - low, 1e-9)
+        return LEFT + across * (WIDTH - LEFT - RIGHT), TOP + down * (HEIGHT - TOP - BOTTOM)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
+        'font-size="12"><rect width="100%" height="100%" fill="white"/>'
+    ]
+    for tick in range(TICKS):
+        share = tick / (TICKS - 1)
+        x, bottom = place(right * share, low)
+        _, y = place(0, low + (highest - low) * share)
+        parts += [
+            f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#dddddd"/>',
+            text(LEFT - 6, y + 4, f"{low + (highest - low) * share:.2f}", "end"),
+            text(x, bottom + 16, f"{right * share:.0f}", "middle"),
+        ]
+    parts += [text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_label, "middle"), text(4, TOP - 4, y_label)]
+    for number, (name, some) in enumerate([*kept.items(), *((name, None) for name in levels)]):
+        colour, y = COLOURS[number % len(COLOURS)], TOP + 16 * (number + 1)
+        ends = [(0.0, levels[name]), (right, levels[name])] if some is None else some
+        route = " ".join(f"{across:.1f},{down:.1f}" for across, down in (place(*end) for end in ends))
+        dashes = ' stroke-dasharray="5 4"' if some is None else ""
+        stroke = f'fill="none" stroke="{colour}" stroke-width="2"{dashes}'
+        parts += [
+            f'<polyline points="{route}" {stroke}/>',
+            f'<path d="M{WIDTH - RIGHT + 10} {y - 4}h20" {stroke}/>',
+            text(WIDTH - RIGHT + 36, y, name),
+        ]
+    return "\n".join([*parts, "</svg>"]) + "\n"

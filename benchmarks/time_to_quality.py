@@ -1,0 +1,121 @@
+"""How good a model of tinyshakespeare do so many seconds give, here, in PyTorch, and to an n-gram?
+
+All learn from the same part and are scored on the same held-out text, every character once, with the state carried
+from its beginning to its end: the last tenth of tinyshakespeare, or with --development the last ninth of the rest, on
+which settings are to be tried. `rnn train` gets the seconds as --minutes, in which it validates too, and no other
+option. PyTorch gets them for training alone: its set-up counts, its validation does not. Either keeps the model that
+validates best on the held-out text. The n-gram has no time limit.
+
+PyTorch runs torch.nn.LSTM as benchmarks/torch_model.py says, once for each setting after --torch; a setting is
+`name=value,...`, and what it does not name keeps its default. Without PyTorch only the others run.
+
+The curves are of the first seed, and their points of the loss in as many streams as a batch has, which begin afresh;
+so the end of a curve is a little above the loss in the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.util
+import itertools
+import math
+import statistics
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from charts import line_chart
+from common import RESULTS, options, report, table
+from runs import Split, development, run, shakespeare
+
+from rnn_cli.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from torch_model import Setting
+
+VALIDATIONS = 20  # of a run in PyTorch
+HIGHEST = 2.4  # nats per character, in the picture
+
+
+class Result(NamedTuple):
+    """A run: its curve, the loss of its best model and those of the baselines (nats), how many characters it read."""
+
+    curve: list[tuple[float, float]]
+    nats: float
+    characters: float
+    baselines: dict[str, float]
+
+
+def run_product(split: Split, seconds: float, scoring: list[str], seed: int) -> Result:
+    """Run `rnn train`, and `rnn evaluate` with these options."""
+    given = ["--validation-file", "held-out.txt", "--minutes", str(seconds / 60), "--random-seed", str(seed)]
+    outcome = run(split, given, scoring)
+    curve = [(line["seconds"], line["validation_loss"]) for line in outcome.reports if line["validation_loss"]]
+    read = outcome.reports[-1]["epoch"] * len(split.train)
+    bits = outcome.scores.get("baselines", {})
+    baselines = {name: value * math.log(2) for name, value in bits.items()}
+    return Result(curve, outcome.scores["nats_per_char"], read, baselines)
+
+
+def run_torch(split: Split, setting: Setting, seconds: float, seed: int) -> Result:
+    """Run PyTorch with a setting."""
+    from torch_model import Run
+
+    vocabulary = Vocabulary.of_characters(split.train, lines=False)
+    ids, held_out = (vocabulary.frame(vocabulary.encode(text)) for text in (split.train, split.held_out))
+    trainer = Run(ids, len(vocabulary), setting, seconds, seed)
+    curve, nats = trainer.train(held_out, VALIDATIONS)
+    return Result(curve, nats, trainer.steps * setting.batch * setting.window, {})
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = options(__doc__, timed=False)
+    parser.add_argument("--shakespeare", type=Path, required=True, help="tinyshakespeare")
+    parser.add_argument("--seconds", type=float, default=114, help="for each run (default: 114)")
+    parser.add_argument("--seeds", type=int, default=1, help="runs of each contender (default: 1)")
+    parser.add_argument("--torch", nargs="*", default=[""], metavar="SETTING", help="settings for PyTorch")
+    parser.add_argument("--development", action="store_true", help="score text that is not quoted")
+    parser.add_argument("--baselines", action=argparse.BooleanOptionalAction, default=True, help="with n-grams and all")
+    chosen = parser.parse_args()
+    seconds = chosen.seconds
+    split = shakespeare(chosen.shakespeare)
+    split = development(split) if chosen.development else split
+    if chosen.quick:
+        seconds, split = 3, split._replace(held_out=split.held_out[:5000])
+    scoring = ["--baselines", "--corpus", "train.txt"] if chosen.baselines else []
+    contenders: dict[str, Callable[[int], Result]] = {"rnn train": partial(run_product, split, seconds, scoring)}
+    if importlib.util.find_spec("torch"):
+        from torch_model import Setting
+
+        for setting in chosen.torch:
+            contenders[f"PyTorch {setting}".strip()] = partial(run_torch, split, Setting.parse(setting), seconds)
+
+    results: dict[str, list[Result]] = {name: [] for name in contenders}
+    for seed, (name, contender) in itertools.product(range(1, chosen.seeds + 1), contenders.items()):
+        result = contender(seed)
+        results[name].append(result)
+        print(f"{name}, seed {seed}: {result.nats:.4f}", file=sys.stderr, flush=True)
+
+    rows = []
+    for name, found in results.items():
+        losses = [result.nats for result in found]
+        read = statistics.mean(result.characters for result in found)
+        rows.append([name, f"{read / 1e6:.1f}", f"{statistics.mean(losses):.4f}", f"{max(losses):.4f}"])
+    baselines = results["rnn train"][0].baselines
+    rows += [[name, "", f"{loss:.4f}", ""] for name, loss in baselines.items()]
+    parts = [table(["contender", "million characters read", "mean nats/char", "worst"], rows)]
+    if chosen.save:
+        curves = {name: found[0].curve for name, found in results.items()}
+        picture = line_chart(curves, baselines, "seconds of training", "validation loss, nats per character", HIGHEST)
+        path = RESULTS / f"{datetime.date.today().isoformat()}-time-to-quality.svg"
+        path.write_text(picture, encoding="ascii")
+        parts.append(f"![Validation loss against seconds]({path.name})")
+    report("time-to-quality", parts, chosen.save)
+
+
+if __name__ == "__main__":
+    main()
