@@ -1,0 +1,120 @@
+"""How long do whole commands take, from the start of the process?
+
+Each is a process of its own, `rnn` as it is installed beside this Python, or `python -m rnn_cli` where it is not; they
+take turns with an empty Python. The cache of compiled kernels is warm, but for the first run ever, which has an empty
+one: it ends with the first training step and the file that it saves. The first character is that of a stream on a
+terminal, and is timed to where the terminal receives it.
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from common import ROOT, options, report, table
+
+INSTALLED = Path(sys.executable).parent / "rnn"
+RNN = [str(INSTALLED)] if INSTALLED.exists() else [sys.executable, "-m", "rnn_cli"]
+TRAIN = ["train", str(ROOT / "corpora" / "dinosaurs.txt"), "--quiet", "--random-seed", "1"]
+SCORED_BYTES = 10_000
+HIDDEN_SIZE = 128
+FIRST_CHARACTER, FIRST_RUN = "first character on a terminal", "first run ever, one step"
+BARS = {  # milliseconds
+    "rnn --version": 120,
+    "rnn --help": 120,
+    "rnn train --help": 120,
+    "rnn sample -l 200": 500,
+    FIRST_CHARACTER: 500,
+    "rnn evaluate, 10 KB": 600,
+    FIRST_RUN: 8000,
+}
+
+
+def seconds_of(command: list[str], folder: Path, **environment: str) -> float:
+    """Return the seconds of a process from its start to its end. Raises CalledProcessError where it fails."""
+    start = time.perf_counter()
+    subprocess.run(command, cwd=folder, env={**os.environ, **environment}, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def seconds_to_first_byte(command: list[str], folder: Path) -> float:
+    """Return the seconds from the start of a process to the first byte that it writes to a terminal."""
+    terminal, end = pty.openpty()
+    start = time.perf_counter()
+    with subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=end) as process:
+        os.close(end)
+        os.read(terminal, 1)
+        passed = time.perf_counter() - start
+        process.kill()
+    os.close(terminal)
+    return passed
+
+
+def first_run(folder: Path) -> float:
+    """Return the seconds of a run of one step with an empty cache."""
+    with tempfile.TemporaryDirectory() as cache:
+        command = [*RNN, *TRAIN, "-m", "first.safetensors", "--overwrite", "--steps", "1", "--validation-fraction", "0"]
+        return seconds_of(command, folder, RNN_CACHE_DIR=cache)
+
+
+def contenders(folder: Path) -> dict[str, Callable[[], float]]:
+    """Return what takes turns, having made the model and the text that it needs."""
+    text = (ROOT / "corpora" / "dinosaurs.txt").read_bytes()[:SCORED_BYTES]
+    (folder / "text.txt").write_bytes(text)
+    model = [*RNN, *TRAIN, "--steps", "20", "--stream", "--hidden-size", str(HIDDEN_SIZE)]
+    subprocess.run(model, cwd=folder, check=True)
+    sample = [*RNN, "sample", "-l", "200", "--seed", "A", "--quiet"]
+    commands = {
+        "python -c pass": [sys.executable, "-c", "pass"],
+        "rnn --version": [*RNN, "--version"],
+        "rnn --help": [*RNN, "--help"],
+        "rnn train --help": [*RNN, "train", "--help"],
+        "rnn sample -l 200": sample,
+        "rnn evaluate, 10 KB": [*RNN, "evaluate", "text.txt", "--quiet"],
+    }
+    calls: dict[str, Callable[[], float]] = {
+        name: partial(seconds_of, command, folder) for name, command in commands.items()
+    }
+    return calls | {FIRST_CHARACTER: partial(seconds_to_first_byte, sample, folder)}
+
+
+def measure(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Time all in turns, after a round that does not count."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(rounds + 1):
+        for name, call in calls.items():
+            passed = call()
+            if number:
+                times[name].append(passed)
+    return times
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = options(__doc__, timed=False)
+    parser.add_argument("--rounds", type=int, default=25, help="runs of each command (default: 25)")
+    parser.add_argument("--first-runs", type=int, default=3, help="runs with an empty cache (default: 3)")
+    chosen = parser.parse_args()
+    rounds, first_runs = (1, 1) if chosen.quick else (chosen.rounds, chosen.first_runs)
+    with tempfile.TemporaryDirectory() as directory:
+        folder = Path(directory)
+        times = measure(contenders(folder), rounds)
+        times[FIRST_RUN] = [first_run(folder) for _ in range(first_runs)]
+    rows = []
+    for name, found in times.items():
+        milliseconds = [f"{1e3 * value:.0f}" for value in (statistics.median(found), min(found), max(found))]
+        rows.append([name, *milliseconds, str(BARS.get(name, ""))])
+    how = f"`rnn` is {'the installed script' if INSTALLED.exists() else '`python -m rnn_cli`'}."
+    report("startup", [how, table(["process", "median ms", "least", "most", "bar"], rows)], chosen.save)
+
+
+if __name__ == "__main__":
+    main()
