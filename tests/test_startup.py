@@ -15,7 +15,7 @@ from rnn_cli.cells import CELLS
 from rnn_cli.cli import app
 from rnn_cli.cli.train import Activation, CellName
 
-HEAVY = ["numpy", "numba", "llvmlite", "rich", "safetensors"]
+HEAVY = ["numpy", "numba", "llvmlite", "rich", "safetensors", "secrets"]
 PROBE = (
     "import sys; from rnn_cli.__main__ import main; code = main(); "
     f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr); sys.exit(code)"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -41,6 +40,8 @@ def random_seed(given: int | None) -> int:
     from rnn_cli.config import check_range
 
     if given is None:
+        import secrets
+
         return secrets.randbelow(2**31)
     check_range("random-seed", given, 0, 2**63 - 1)
     return given
