@@ -40,9 +40,7 @@ def random_seed(given: int | None) -> int:
     from rnn_cli.config import check_range
 
     if given is None:
-        import secrets
-
-        return secrets.randbelow(2**31)
+        return int.from_bytes(os.urandom(4), "little") >> 1  # the module secrets would take milliseconds to import
     check_range("random-seed", given, 0, 2**63 - 1)
     return given
 
