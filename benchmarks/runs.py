@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 TRAINED_CHARACTERS = 1_003_854  # of tinyshakespeare
 PARTS = 10  # of which one is held out
+BASELINES = ("--baselines", "--corpus", "train.txt")  # scored beside the model: "baselines" of the scores, in bits
 
 
 class Split(NamedTuple):

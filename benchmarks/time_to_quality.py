@@ -22,14 +22,14 @@ import itertools
 import math
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from charts import line_chart
 from common import RESULTS, options, report, table
-from runs import Split, development, run, shakespeare
+from runs import BASELINES, Split, development, run, shakespeare
 
 from rnn_cli.vocabulary import Vocabulary
 
@@ -49,7 +49,7 @@ class Result(NamedTuple):
     baselines: dict[str, float]
 
 
-def run_product(split: Split, seconds: float, scoring: list[str], seed: int) -> Result:
+def run_product(split: Split, seconds: float, scoring: Sequence[str], seed: int) -> Result:
     """Run `rnn train`, and `rnn evaluate` with these options."""
     given = ["--validation-file", "held-out.txt", "--minutes", str(seconds / 60), "--random-seed", str(seed)]
     outcome = run(split, given, scoring)
@@ -86,7 +86,7 @@ def main() -> None:
     split = development(split) if chosen.development else split
     if chosen.quick:
         seconds, split = 3, split._replace(held_out=split.held_out[:5000])
-    scoring = ["--baselines", "--corpus", "train.txt"] if chosen.baselines else []
+    scoring = BASELINES if chosen.baselines else ()
     contenders: dict[str, Callable[[int], Result]] = {"rnn train": partial(run_product, split, seconds, scoring)}
     if importlib.util.find_spec("torch"):
         from torch_model import Setting

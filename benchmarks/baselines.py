@@ -1,0 +1,97 @@
+"""Is `rnn train` without options better than an n-gram, gzip and xz, on small texts and large ones?
+
+Each text is cut to several sizes, of which the last tenth is held out (every tenth line where the lines are names), at
+most 200,000 characters. `rnn train` sees the rest and no option but a seed; `rnn evaluate --baselines` scores what was
+held out under the model, and under the baselines, which see the same rest. The best of them is the one to beat.
+
+The texts are those of corpora/, tinyshakespeare and names.txt where they are named, and the sources of Python's
+standard library, which make the large one.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+from common import ROOT, options, report, table
+from runs import BASELINES, PARTS, Split, read_text, run, split_at, split_lines, text_options
+
+SIZES = [1_000, 3_000, 10_000, 30_000, 100_000]
+LARGE = 10_000_000
+MOST_HELD_OUT = 200_000
+
+
+def python_sources(size: int) -> str:
+    """Return so many characters of the standard library's sources, in the order of their names."""
+    parts: list[str] = []
+    for path in sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py")):
+        if "site-packages" not in path.parts and "test" not in path.parts:  # tests hold files that are no UTF-8
+            parts.append(read_text(path))
+            if sum(map(len, parts)) >= size:
+                break
+    return "".join(parts)[:size]
+
+
+def texts(shakespeare: Path | None, names: Path | None) -> Iterator[tuple[str, str, bool]]:
+    """Yield the name of each text, the text, and whether its lines are texts of their own."""
+    for path in sorted((ROOT / "corpora").glob("*.txt")):
+        yield path.stem, read_text(path), True
+    if names:
+        yield "names", read_text(names), True
+    if shakespeare:
+        yield "tinyshakespeare", read_text(shakespeare), False
+
+
+def splits(text: str, name: str, lines: bool, sizes: list[int]) -> Iterator[Split]:
+    """Yield the splits of a text that is cut to each of the sizes that it has."""
+    for size in sizes:
+        part = text[:size]
+        if len(part) == size and lines:
+            yield split_lines(name, part.splitlines(keepends=True), PARTS)
+        elif len(part) == size:
+            yield split_at(name, part, size - min(size // PARTS, MOST_HELD_OUT))
+
+
+def measure(split: Split, given: list[str], seeds: int) -> list[str]:
+    """Return the row of one split: means over seeds, in bits per character."""
+    characters = len(split.train) + len(split.held_out)
+    print(f"{split.name}, {characters:,} characters ...", file=sys.stderr, flush=True)
+    outcomes = [run(split, [*given, "--random-seed", str(seed)], BASELINES) for seed in range(1, seeds + 1)]
+    losses = [outcome.scores["bits_per_char"] for outcome in outcomes]
+    baselines: dict[str, float] = outcomes[0].scores["baselines"]
+    best = min(baselines, key=lambda name: baselines[name])
+    facts = outcomes[0].facts
+    model = f"{facts['cell']} {facts['layers']} x {facts['hidden_size']}, {facts['steps']:,} steps"
+    ours = f"{statistics.mean(losses):.3f}"
+    verdict = "yes" if max(losses) < baselines[best] else "no"
+    return [split.name, f"{characters:,}", model, ours, f"{baselines[best]:.3f} ({best})", verdict]
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = options(__doc__, timed=False)
+    text_options(parser)
+    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="characters of the small texts")
+    parser.add_argument("--large", type=int, default=LARGE, help="characters of the large one, 0 for none")
+    parser.add_argument("--seeds", type=int, default=1, help="runs of each; all have to be better (default: 1)")
+    chosen = parser.parse_args()
+    given, sizes, large = [], chosen.sizes, chosen.large
+    if chosen.quick:
+        given, sizes, large = ["--steps", "2"], [3_000], 20_000
+    some = [
+        split
+        for name, text, lines in texts(chosen.shakespeare, chosen.names)
+        for split in splits(text, name, lines, sizes)
+    ]
+    if large:
+        some += splits(python_sources(large), "Python's sources", False, [large])
+    rows = [measure(split, given, chosen.seeds) for split in some]
+    headers = ["text", "characters", "model", "rnn bits/char", "best baseline", "better with every seed"]
+    report("baselines", [table(headers, rows)], chosen.save)
+
+
+if __name__ == "__main__":
+    main()
