@@ -17,14 +17,15 @@ from rnn_cli.kernels.matmul import Packed, install_tile, multiply, pack, pack_le
 from rnn_cli.kernels.memory import aligned_zeros
 from rnn_cli.kernels.vector import lanes, load
 
-pairs = pytest.param(
-    (np.float32, np.uint32),
-    id="bfloat16",
-    marks=pytest.mark.skipif(not HAS_BFLOAT16, reason="the processor has no bfloat16"),
-)
+needs_bfloat16 = pytest.mark.skipif(not HAS_BFLOAT16, reason="the processor has no bfloat16")
+KINDS = [
+    pytest.param((np.float32, np.float32), id="float32"),
+    pytest.param((np.float64, np.float64), id="float64"),
+    pytest.param((np.float32, np.uint32), id="bfloat16", marks=needs_bfloat16),
+]
 
 
-@pytest.fixture(params=[pytest.param((np.float32,) * 2, id="float32"), pytest.param((np.float64,) * 2, id="float64"), pairs])
+@pytest.fixture(params=KINDS)
 def kind(request):
     """The types of the numbers outside and of the elements of what is packed."""
     install_tile(np.dtype(request.param[1]))
@@ -168,7 +169,7 @@ def test_sums_of_rows(count, kind, fresh):
     assert np.array_equal(rows, np.eye(vocab_size)[symbols[1:]].T @ b[1:] + (0 if fresh else 9))
 
 
-@pytest.mark.skipif(not HAS_BFLOAT16, reason="the processor has no bfloat16")
+@needs_bfloat16
 def test_bfloat16_is_rounded_to_the_nearest_even_and_keeps_what_is_not_finite():
     from rnn_cli.kernels.bfloat16 import store_neighbours, store_pairs
 

@@ -11,7 +11,16 @@ from __future__ import annotations
 
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.layer import clear
-from rnn_cli.kernels.matmul import ZERO, depth_step, even_start, multiply_packed, pack_left, panel_count, panel_span, store_steps
+from rnn_cli.kernels.matmul import (
+    ZERO,
+    depth_step,
+    even_start,
+    multiply_packed,
+    pack_left,
+    panel_count,
+    panel_span,
+    store_steps,
+)
 from rnn_cli.kernels.vector import lanes, load, store
 
 DEPTH_BLOCK = 128  # rows that are packed at a time: they stay in the inner caches
@@ -77,7 +86,9 @@ def add_column_sums(grad, grad_start, b, b_start, b_stride, depth, first, last, 
 
 
 @kernel
-def scatter_rows(grad, grad_start, columns, symbols, k_start, vocab_size, b, b_start, b_stride, depth, first, last, fresh):
+def scatter_rows(
+    grad, grad_start, columns, symbols, k_start, vocab_size, b, b_start, b_stride, depth, first, last, fresh
+):
     """Add to grad (vocab_size, columns) X^T B for one-hot X: row k of B goes to symbols[k]; columns first..last."""
     if fresh:
         for symbol in range(vocab_size):

@@ -359,12 +359,12 @@ def pack_left(a, start, rows, depth, left):
 
 @kernel
 def multiply_packed(c, c_start, c_stride, left, rows, depth, panels, panel_start, width):
-    """Add to C (rows, width) the product of the packed A (rows, depth) and one panel of B, at its element `panel_start`."""
+    """Add to C (rows, width) the product of the packed A (rows, depth) and the panel of B at `panel_start`."""
     step = depth_step(panels)
     steps = (depth + step - 1) // step
     tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
     for tile in range(tiles):
         row = even_start(tile, tiles, rows)
         count = even_start(tile + 1, tiles, rows) - row
-        multiply_tile(count, width // lanes(panels), c, c_start + row * c_stride, c_stride, left, row * steps, ONE, count,
-                      panels, panel_start, steps)  # fmt: skip
+        multiply_tile(count, width // lanes(panels), c, c_start + row * c_stride, c_stride, left, row * steps, ONE,
+                      count, panels, panel_start, steps)  # fmt: skip
