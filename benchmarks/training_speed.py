@@ -4,11 +4,11 @@ A step is all that training repeats: forward, backward in time through the windo
 norm, Adam, and the state carried on to the next window. Both sides start from the same weights and read the
 same symbols; where their first losses differ, the benchmark stops. PyTorch runs torch.nn.LSTM, GRU or RNN
 on one-hot input, a Linear readout, and Adam with fused=True, the fastest of its kinds. The one-hot input is
-written by `scatter_` into one buffer in each step.
+written by `scatter_` into one buffer in each step. In bfloat16, PyTorch runs under autocast.
 
 Useful operations are those of the matrix products, 6 for each weight and symbol (2 forward, 4 backward),
 with no product for layer 0, whose input is one-hot. The peak is that of the tile kernel on a product that
-stays in the caches.
+stays in the caches, in the same numbers.
 """
 
 from __future__ import annotations
@@ -27,24 +27,26 @@ from common import alternate, options, report, table
 from rnn_cli.cells import find_cell
 from rnn_cli.cli.options import usable_cores
 from rnn_cli.config import ModelConfig
-from rnn_cli.kernels.gradients import weight_gradients
-from rnn_cli.kernels.host import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
+from rnn_cli.kernels.host import HAS_BFLOAT16, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.jit import kernel
-from rnn_cli.kernels.layer import clear, layer_backward, layer_forward
-from rnn_cli.kernels.matmul import even_start, multiply
+from rnn_cli.kernels.matmul import even_start, install_tile, multiply_packed
 from rnn_cli.kernels.memory import aligned_zeros
-from rnn_cli.kernels.softmax import readout_backward, readout_forward
 from rnn_cli.kernels.step import (
     Step,
     carry_states,
+    layers_backward,
+    layers_forward,
+    logits_backward,
+    logits_forward,
     pack_weights,
     pack_weights_transposed,
+    parameters_backward,
     score_rows,
     train_step,
 )
 from rnn_cli.kernels.threads import Team, wait_for_all
 from rnn_cli.kernels.update import adam, clip_scale, norm_of_sums, square_sums
-from rnn_cli.model import Model, TrainingWindow
+from rnn_cli.model import Model, TrainingWindow, operand_type
 
 VOCAB_SIZE = 65
 LEARNING_RATE = 1e-6  # so low that nothing is learnt: the gradients stay as large as they are
@@ -66,6 +68,7 @@ class Size(NamedTuple):
 
 SIZES = [Size(128, 1, 32, 64), Size(128, 2, 50, 50), Size(256, 2, 64, 64), Size(512, 2, 64, 64)]
 QUICK_SIZES = [Size(32, 2, 8, 16)]
+PRECISIONS = ["float32", "bfloat16"] if HAS_BFLOAT16 else ["float32"]
 
 
 def parse_size(text: str) -> Size:
@@ -74,11 +77,11 @@ def parse_size(text: str) -> Size:
     return Size(hidden, layers, batch, window)
 
 
-def build_window(cell: str, size: Size, threads: int) -> TrainingWindow:
+def build_window(cell: str, size: Size, threads: int, precision: str) -> TrainingWindow:
     """Return a window over a new model, filled with random symbols."""
     generator = np.random.default_rng(0)
     config = ModelConfig(cell=cell, vocab_size=VOCAB_SIZE, hidden_size=size.hidden, num_layers=size.layers)
-    window = TrainingWindow(Model.initialised(config, generator), size.window, size.batch, Team(threads))
+    window = TrainingWindow(Model.initialised(config, generator), size.window, size.batch, Team(threads), precision)
     window.inputs[:] = generator.integers(1, VOCAB_SIZE, window.inputs.shape)
     window.targets[:] = generator.integers(1, VOCAB_SIZE, window.targets.shape)
     return window
@@ -94,6 +97,7 @@ def operations(config: ModelConfig) -> dict[str, int]:
         "pack": 0,
         "forward": 2 * layers,
         "readout": 4 * decoder,
+        "loss": 0,
         "backward in time": 2 * layers,
         "weight gradient": 2 * (layers + decoder),
         "update": 0,
@@ -140,33 +144,39 @@ def torch_step(window: TrainingWindow, bfloat16: bool) -> Callable[[], float]:
     return step
 
 
-def build_contenders(window: TrainingWindow, peers: list[str]) -> dict[str, Callable[[], float]]:
+def build_contenders(
+    cell: str, size: Size, threads: int, precisions: list[str], torch: bool
+) -> dict[str, Callable[[], float]]:
     """Return the steps to compare, by name. Raises RuntimeError where their first losses differ."""
-    contenders = {peer: torch_step(window, peer == "torch bfloat16") for peer in peers}
-    contenders["rnn"] = product_step(window)
+    contenders = {}
+    for precision in precisions:
+        window = build_window(cell, size, threads, precision)
+        if torch:
+            contenders[f"torch {precision}"] = torch_step(window, precision == "bfloat16")
+        contenders[f"rnn {precision}"] = product_step(window)
     losses = {name: step() for name, step in contenders.items()}
     for name, loss in losses.items():
-        if not math.isclose(loss, losses["rnn"], rel_tol=1e-2 if "bfloat16" in name else 1e-5):
+        if not math.isclose(loss, losses[f"rnn {precisions[0]}"], rel_tol=1e-2 if "bfloat16" in name else 1e-5):
             raise RuntimeError(f"the first losses differ, so the steps are not the same work: {losses}")
     return contenders
 
 
 @kernel
-def repeat_product(part, parts, sums, a, packed, rows, depth, columns, repeats):  # type: ignore[no-untyped-def]
-    """Add A (rows, depth) times the packed B (depth, columns) to this part's sums, again and again."""
+def repeat_product(part, parts, sums, left, panels, rows, depth, columns, repeats):  # type: ignore[no-untyped-def]
+    """Add the packed A (rows, depth) times one panel (depth, columns) to this part's sums, again and again."""
     for _ in range(repeats):
-        multiply(sums, part * rows * columns, columns, a, 0, depth, 1, rows, depth, packed, 0, columns)
+        multiply_packed(sums, part * rows * columns, columns, left, rows, depth, panels, 0, columns)
 
 
-def measure_peaks(team_sizes: list[int], seconds: float) -> dict[int, float]:
+def measure_peaks(team_sizes: list[int], precision: str, seconds: float) -> dict[int, float]:
     """Return the operations a second of the tile kernel, on as many threads at once."""
     rows, depth, columns = 16 * TILE_ROWS, 256, TILE_VECTORS * VECTOR_BYTES // 4
     repeats = 1000
-    generator = np.random.default_rng(0)
-    a, packed = aligned_zeros(rows * depth, np.float32), aligned_zeros(depth * columns, np.float32)
-    a[:], packed[:] = generator.normal(size=a.size), generator.normal(size=packed.size)
+    operand = operand_type(precision, np.float32)
+    install_tile(operand)
+    left, panels = aligned_zeros(rows * depth, operand), aligned_zeros(depth * columns, operand)
     sums = aligned_zeros(max(team_sizes) * rows * columns, np.float32)
-    arguments = (repeat_product, sums, a, packed, rows, depth, columns, repeats)
+    arguments = (repeat_product, sums, left, panels, rows, depth, columns, repeats)
     times = alternate({str(threads): partial(Team(threads).run, *arguments) for threads in team_sizes}, seconds)
     return {threads: 2 * rows * depth * columns * repeats * threads / times[str(threads)] for threads in team_sizes}
 
@@ -178,44 +188,40 @@ def measure_peaks(team_sizes: list[int], seconds: float) -> dict[int, float]:
 def pack_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
     """Pack the weights for both directions."""
     pack_weights(part, parts, net, memory)
-    pack_weights_transposed(part, parts, net, memory, learning.packed_transposed)
+    pack_weights_transposed(part, parts, net, memory, learning)
 
 
 @kernel
 def forward_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
     """Run the layers forward."""
-    first, last = even_start(part, parts, net.batch), even_start(part + 1, parts, net.batch)
-    for layer in range(net.layers):
-        layer_forward(cell, net, layer, memory.inputs, memory.gates, memory.states, memory.output,
-                      memory.mask, memory.parameters, memory.packed, memory.places, first, last)  # fmt: skip
+    layers_forward(cell, net, memory, even_start(part, parts, net.batch), even_start(part + 1, parts, net.batch))
 
 
 @kernel
-def readout_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
-    """Compute logits, losses and the gradient in the output of the last layer."""
+def logits_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
+    """Compute the logits, and the gradient in the output of the last layer from what stands in their place."""
     first, last = even_start(part, parts, net.batch), even_start(part + 1, parts, net.batch)
-    readout_forward(net, memory.output, memory.logits, memory.parameters, memory.packed, memory.places, first, last)
-    score_rows(net, memory, weight, first, last)
-    readout_backward(net, memory.logits, learning.grad_output, learning.packed_transposed, memory.places, first, last)
+    logits_forward(net, memory, first, last)
+    logits_backward(net, memory, learning, first, last)
+
+
+@kernel
+def loss_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
+    """Compute the losses and the gradient in the logits."""
+    score_rows(net, memory, weight, even_start(part, parts, net.batch), even_start(part + 1, parts, net.batch))
 
 
 @kernel
 def backward_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
     """Run the layers back in time."""
     first, last = even_start(part, parts, net.batch), even_start(part + 1, parts, net.batch)
-    for layer in range(net.layers - 1, -1, -1):
-        for state in range(layer * net.states, (layer + 1) * net.states):
-            clear(learning.carry, (state * net.batch + first) * net.hidden, (last - first) * net.hidden)
-        layer_backward(cell, net, layer, memory.inputs, memory.gates, memory.states, learning.grad_output,
-                       learning.carry, memory.mask, learning.packed_transposed, memory.places,
-                       first, last)  # fmt: skip
+    layers_backward(cell, net, memory, learning, first, last)
 
 
 @kernel
 def gradient_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
     """Compute the gradient in the weights."""
-    weight_gradients(net, memory.inputs, memory.gates, memory.states, memory.output, memory.logits,
-                     learning.grad, memory.places, learning.scratch, part, parts)  # fmt: skip
+    parameters_backward(net, memory, learning, part, parts)
 
 
 @kernel
@@ -238,7 +244,8 @@ def empty_phase(part, parts, cell, net, memory, learning, step, weight):  # type
 PHASES: dict[str, Callable[..., None]] = {
     "pack": pack_phase,
     "forward": forward_phase,
-    "readout": readout_phase,
+    "readout": logits_phase,
+    "loss": loss_phase,
     "backward in time": backward_phase,
     "weight gradient": gradient_phase,
     "update": update_phase,
@@ -247,9 +254,9 @@ PHASES: dict[str, Callable[..., None]] = {
 }
 
 
-def measure_phases(cell: str, size: Size, threads: int, peak: float, seconds: float) -> list[list[str]]:
+def measure_phases(cell: str, size: Size, threads: int, precision: str, peak: float, seconds: float) -> list[list[str]]:
     """Return a row for each phase: time, share of the whole step, useful operations, share of the peak."""
-    window = build_window(cell, size, threads)
+    window = build_window(cell, size, threads, precision)
     symbols = size.batch * size.window
     step = Step(1, LEARNING_RATE, CLIP_NORM)
     arguments = (window.model.equations, window.net, window.memory, window.learning, step, 1 / symbols)
@@ -262,23 +269,30 @@ def measure_phases(cell: str, size: Size, threads: int, peak: float, seconds: fl
         speed = symbols * useful.get(name, 0) / time
         rates = [f"{speed / 1e9:.1f}", f"{speed / peak:.0%}"] if speed else ["", ""]
         share = f"{time / times['(all in one call)']:.0%}"
-        rows.append([f"{cell} {size}", str(threads), name, f"{time * 1e3:.3f}", share, *rates])
+        rows.append([f"{cell} {size}", precision, str(threads), name, f"{time * 1e3:.3f}", share, *rates])
     return rows
 
 
 def measure_speed(
-    cell: str, size: Size, threads: int, peak: float, seconds: float, peers: list[str]
-) -> tuple[list[str], float]:
-    """Return the row of the speed table, and the characters a second of this package."""
-    window = build_window(cell, size, threads)
+    cell: str, size: Size, threads: int, peaks: dict[str, float], seconds: float, torch: bool
+) -> dict[str, list[str]]:
+    """Return the rows of the speed table, by precision."""
+    times = alternate(build_contenders(cell, size, threads, list(peaks), torch), seconds)
     symbols = size.batch * size.window
-    times = alternate(build_contenders(window, peers), seconds)
-    speed = symbols / times["rnn"]
-    useful = speed * sum(operations(window.model.config).values())
-    row = [f"{cell} {size}", str(threads), f"{speed:,.0f}", f"{useful / 1e9:.1f}", f"{useful / peak:.0%}"]
-    for peer in peers:
-        row += [f"{symbols / times[peer]:,.0f}", f"{times[peer] / times['rnn']:.2f}"]
-    return row, speed
+    work = sum(operations(ModelConfig(cell, "tanh", VOCAB_SIZE, size.hidden, size.layers)).values())
+    rows = {}
+    for precision, peak in peaks.items():
+        own = times[f"rnn {precision}"]
+        useful = symbols / own * work
+        row = [f"{cell} {size}", precision, str(threads), f"{symbols / own:,.0f}", f"{useful / 1e9:.1f}"]
+        row += [f"{useful / peak:.0%}"]
+        if torch:
+            peer = times[f"torch {precision}"]
+            row += [f"{symbols / peer:,.0f}", f"{peer / own:.2f}", f"{times['torch float32'] / own:.2f}"]
+        else:
+            row += [""] * 3
+        rows[precision] = row
+    return rows
 
 
 def main() -> None:
@@ -287,40 +301,38 @@ def main() -> None:
     parser.add_argument("--cells", nargs="+", choices=["lstm", "gru", "rnn"], default=["lstm", "gru", "rnn"])
     parser.add_argument("--sizes", nargs="+", type=parse_size, help="hidden,layers,batch,window of each row")
     parser.add_argument("--threads", nargs="+", type=int, default=[usable_cores()], help="several show the scaling")
-    parser.add_argument("--bfloat16", action="store_true", help="PyTorch in bfloat16 (autocast) too")
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     parser.add_argument("--phases", action="store_true", help="where the time goes in this package's step")
     chosen = parser.parse_args()
     seconds = 0.05 if chosen.quick else chosen.seconds
     sizes = chosen.sizes or (QUICK_SIZES if chosen.quick else SIZES)
-    peers = ["torch", "torch bfloat16"] if chosen.bfloat16 else ["torch"]
-    installed = peers if importlib.util.find_spec("torch") else []
+    torch = importlib.util.find_spec("torch") is not None and "float32" in chosen.precisions
 
-    peaks = measure_peaks(sorted({1, *chosen.threads}), seconds)
+    team_sizes = sorted({1, *chosen.threads})
+    peaks = {precision: measure_peaks(team_sizes, precision, seconds) for precision in chosen.precisions}
     speed_rows, phase_rows = [], []
-    for cell, size in itertools.product(chosen.cells, sizes):
-        first_speed = None
-        for threads in chosen.threads:
-            print(f"{cell} {size}, {threads} threads ...", file=sys.stderr, flush=True)
-            row, speed = measure_speed(cell, size, threads, peaks[threads], seconds, installed)
-            first_speed = first_speed or speed
-            row += [""] * 2 * (len(peers) - len(installed))
-            speed_rows.append([*row, f"{speed / first_speed:.2f}"])
-            if chosen.phases:
-                phase_rows += measure_phases(cell, size, threads, peaks[threads], seconds)
+    for cell, size, threads in itertools.product(chosen.cells, sizes, chosen.threads):
+        print(f"{cell} {size}, {threads} threads ...", file=sys.stderr, flush=True)
+        own_peaks = {precision: by_threads[threads] for precision, by_threads in peaks.items()}
+        speed_rows += measure_speed(cell, size, threads, own_peaks, seconds, torch).values()
+        if chosen.phases:
+            for precision, peak in own_peaks.items():
+                phase_rows += measure_phases(cell, size, threads, precision, peak, seconds)
 
-    peak_text = ", ".join(f"{peak / 1e9:.0f} GFLOP/s on {threads}" for threads, peak in peaks.items())
-    headers = ["cell hidden,layers,batch,window", "threads", "rnn chars/s", "useful GFLOP/s", "of peak"]
-    for peer in peers:
-        headers += [f"{peer} chars/s", f"rnn / {peer}"]
+    peak_texts = [
+        f"in {precision} {', '.join(f'{peak / 1e9:.0f} GFLOP/s on {threads}' for threads, peak in by_threads.items())}"
+        for precision, by_threads in peaks.items()
+    ]
+    sizes_header = "cell hidden,layers,batch,window"
+    headers = [sizes_header, "precision", "threads", "rnn chars/s", "useful GFLOP/s", "of peak"]
     parts = [
-        f"Peak of the tile kernel in float32, by threads: {peak_text}. rnn runs in float32. "
-        f"Times are medians of a step; scaling is the speed relative to that on {chosen.threads[0]}.",
-        table([*headers, "scaling"], speed_rows),
+        f"Peak of the tile kernel, by threads: {'; '.join(peak_texts)}. Times are medians of a step.",
+        table([*headers, "torch chars/s", "rnn / torch", "rnn / torch float32"], speed_rows),
     ]
     if chosen.phases:
         parts += [
             "Each phase in a call of its own, so that the time of an empty call is to be taken off.",
-            table([headers[0], "threads", "phase", "ms", "of the step", *headers[3:5]], phase_rows),
+            table([*headers[:3], "phase", "ms", "of the step", *headers[4:6]], phase_rows),
         ]
     report("training-speed", parts, chosen.save)
 

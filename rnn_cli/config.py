@@ -66,7 +66,10 @@ class ModelConfig(Config):
 
 @dataclass(frozen=True)
 class TrainingConfig(Config):
-    """How a model is trained. Exactly one of `steps`, `epochs` and `minutes` says for how long."""
+    """How a model is trained. Exactly one of `steps`, `epochs` and `minutes` says for how long.
+
+    `precision` is that of the operands of the matrix products: "float32", or "bfloat16" where the processor has it.
+    """
 
     batch_size: int = limited(1, 4096, 32)
     sequence_length: int = limited(1, 4096, 64)
@@ -76,6 +79,7 @@ class TrainingConfig(Config):
     steps: int | None = limited(1, 10**9)
     epochs: float | None = limited(1e-3, 1e6)
     minutes: float | None = limited(1e-3, 1e5)
+    precision: str = "float32"
     evaluate_every: int = limited(1, 10**9, 100)
     patience: int | None = limited(1, 10**6)
     random_seed: int = limited(0, 2**63 - 1, 0)

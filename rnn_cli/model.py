@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from rnn_cli.config import ModelConfig
+from rnn_cli.errors import UsageError
 from rnn_cli.kernels.equations import Equations
 from rnn_cli.kernels.gradients import DEPTH_BLOCK
-from rnn_cli.kernels.host import TILE_VECTORS, VECTOR_BYTES
+from rnn_cli.kernels.host import HAS_BFLOAT16, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.matmul import install_tile
 from rnn_cli.kernels.memory import aligned_zeros
 from rnn_cli.kernels.step import Learning, Memory, Net, Step, pack_all, score_step, train_step
@@ -27,7 +28,6 @@ class Model:
         self.config = config
         self.layout = Layout(config, PAD)
         self.parameters = aligned_zeros(self.layout.size, dtype)
-        install_tile(self.parameters.dtype)
         cell = self.layout.cell
         self.equations = Equations(cell.blocks, len(cell.states), cell.forward, cell.backward)
 
@@ -50,6 +50,17 @@ class Model:
         return self.layout.to_torch(self.parameters)
 
 
+def operand_type(precision: str, dtype: Any) -> np.dtype:
+    """Return the type of what is packed for the products. Raises UsageError for one that the processor has not."""
+    if precision == "float32":
+        return np.dtype(dtype)
+    if precision != "bfloat16":
+        raise UsageError(f"precision must be float32 or bfloat16, not {precision}")
+    if not HAS_BFLOAT16:
+        raise UsageError("this processor has no products in bfloat16 (AVX512_BF16); train with --precision float32")
+    return np.dtype(np.uint32)
+
+
 class Window:
     """A model with the memory to run it forward on windows of (length, batch) symbols, one after the other.
 
@@ -60,8 +71,12 @@ class Window:
     state (L, S, B, H)             h, and c where the cell has one, before the window; after a run, those after it
     """
 
-    def __init__(self, model: Model, length: int, batch: int, team: Team) -> None:
+    def __init__(self, model: Model, length: int, batch: int, team: Team, precision: str = "float32") -> None:
         config, layout, dtype = model.config, model.layout, model.parameters.dtype
+        self.operand = operand_type(precision, dtype)
+        self.numbers = 2 if precision == "bfloat16" else 1  # in an operand
+        self.widest = max(layout.cell.blocks * layout.hidden, layout.columns)
+        install_tile(self.operand)
         cell = layout.cell
         self.model, self.team = model, team
         self.net = Net(
@@ -87,7 +102,8 @@ class Window:
         self.memory = Memory(
             parameters=model.parameters,
             places=layout.places,
-            packed=aligned_zeros(layout.size, dtype),
+            packed=aligned_zeros(layout.size // self.numbers, self.operand),
+            left=aligned_zeros(batch * (self.widest // self.numbers + PAD), self.operand),
             inputs=self.inputs.ravel(),
             targets=self.targets.ravel(),
             mask=self.mask.ravel(),
@@ -118,18 +134,20 @@ class Window:
 class TrainingWindow(Window):
     """A window with the memory to differentiate: gradients, and the moments of the optimiser."""
 
-    def __init__(self, model: Model, length: int, batch: int, team: Team) -> None:
-        super().__init__(model, length, batch, team)
+    def __init__(self, model: Model, length: int, batch: int, team: Team, precision: str = "float32") -> None:
+        super().__init__(model, length, batch, team, precision)
         net, size, dtype = self.net, model.layout.size, model.parameters.dtype
         self.grad = aligned_zeros(size, dtype)
         self.moments = aligned_zeros((2, size), dtype)
+        left = max(DEPTH_BLOCK * net.hidden, TILE_VECTORS * VECTOR_BYTES // dtype.itemsize * self.widest)
         self.carry = aligned_zeros((net.layers, net.states, batch, net.hidden), dtype)
         self.learning = Learning(
-            packed_transposed=aligned_zeros(size, dtype),
+            packed_transposed=aligned_zeros(size // self.numbers, self.operand),
             grad=self.grad,
             grad_output=aligned_zeros(length * batch * net.hidden, dtype),
             carry=self.carry.ravel(),
-            scratch=aligned_zeros(team.threads * DEPTH_BLOCK * TILE_VECTORS * VECTOR_BYTES // dtype.itemsize, dtype),
+            left=aligned_zeros((team.threads, left + PAD), self.operand),
+            panels=aligned_zeros((team.threads, DEPTH_BLOCK * self.widest), self.operand),
             moment1=self.moments[0],
             moment2=self.moments[1],
             sums=np.zeros(-(-size // BLOCK)),

@@ -91,7 +91,7 @@ class Trainer:
         self.team = Team(threads)
         generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([config.random_seed, 0])))
         self.model = Model.initialised(model_config, generator)
-        self.window = TrainingWindow(self.model, config.sequence_length, config.batch_size, self.team)
+        self.window = TrainingWindow(self.model, config.sequence_length, config.batch_size, self.team, config.precision)
         self.streams = self._streams(corpus.training)
         self.validation = None if corpus.validation is None else self._streams(corpus.validation)
         self.best_parameters = self.model.parameters.copy()

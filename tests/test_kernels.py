@@ -9,10 +9,9 @@ import reference
 from rnn_cli.config import ModelConfig
 from rnn_cli.kernels.activations import relu, sigmoid, step, tanh
 from rnn_cli.kernels.equations import cell_backward, cell_forward, load_blocks, load_states, store_tuple
-from rnn_cli.kernels.gradients import DEPTH_BLOCK, column_sums, deep_product, scatter_rows
-from rnn_cli.kernels.host import TILE_VECTORS, VECTOR_BYTES, tile_shape
+from rnn_cli.kernels.host import VECTOR_BYTES, tile_shape
 from rnn_cli.kernels.jit import kernel
-from rnn_cli.kernels.matmul import even_start, multiply, pack, pack_transposed
+from rnn_cli.kernels.matmul import even_start
 from rnn_cli.kernels.memory import CACHE_LINE, aligned_zeros
 from rnn_cli.kernels.softmax import softmax_cross_entropy
 from rnn_cli.kernels.step import Step
@@ -185,112 +184,6 @@ def test_even_start_shares_all():
             sizes = np.diff(starts)
             assert (starts[0], starts[-1]) == (0, total)
             assert sizes.max() - sizes.min() <= 1
-
-
-def packed_copy(matrix):
-    """Return `matrix` (depth, columns) in panels."""
-    depth, columns = matrix.shape
-    packed = aligned_zeros(matrix.size, matrix.dtype)
-    pack(matrix.ravel(), 0, columns, depth, columns, packed, 0, 0, 1)
-    return packed
-
-
-def test_multiply_adds_the_product_and_touches_nothing_else(dtype):
-    generator, count = np.random.default_rng(3), lane_count(dtype)
-    for columns in range(count, 10 * 16 + 1, count):
-        for depth in (1, 2, 3, 16, 17, 70):
-            b = whole_numbers(generator, (depth, columns), dtype)
-            packed = packed_copy(b)
-            for rows in range(1, 14):
-                a = whole_numbers(generator, (rows, depth + 3), dtype)
-                c = whole_numbers(generator, (rows + 2, columns + 5), dtype)
-                expected = c.copy()
-                expected[1 : rows + 1, 2 : columns + 2] += a[:, 1 : depth + 1] @ b
-                multiply(c.ravel(), columns + 7, columns + 5, a.ravel(), 1, depth + 3, 1, rows, depth,
-                         packed, 0, columns)  # fmt: skip
-                assert np.array_equal(c, expected), (rows, columns, depth)
-
-
-def test_multiply_reads_a_transposed_matrix(dtype):
-    generator, count = np.random.default_rng(4), lane_count(dtype)
-    a, b = whole_numbers(generator, (23, 9), dtype), whole_numbers(generator, (23, 3 * count), dtype)
-    c = np.zeros((9, 3 * count), dtype)
-    multiply(c.ravel(), 0, 3 * count, a.ravel(), 0, 1, 9, 9, 23, packed_copy(b), 0, 3 * count)
-    assert np.array_equal(c, a.T @ b)
-
-
-def test_multiply_of_no_rows_does_nothing(dtype):
-    count = lane_count(dtype)
-    c = np.ones(count, dtype)
-    multiply(c, 0, count, c, 0, 1, 1, 0, 1, c, 0, count)
-    assert np.array_equal(c, np.ones(count))
-
-
-def test_a_row_has_the_same_bits_beside_any_others(dtype):
-    generator, count = np.random.default_rng(5), lane_count(dtype)
-    for columns in (count, 5 * count, 9 * count):
-        a = generator.standard_normal((13, 61)).astype(dtype)
-        packed = packed_copy(generator.standard_normal((61, columns)).astype(dtype))
-        whole = np.zeros((13, columns), dtype)
-        multiply(whole.ravel(), 0, columns, a.ravel(), 0, 61, 1, 13, 61, packed, 0, columns)
-        for rows in range(1, 13):
-            for first in (0, 13 - rows):
-                part = np.zeros((rows, columns), dtype)
-                multiply(part.ravel(), 0, columns, a.ravel(), first * 61, 61, 1, rows, 61, packed, 0, columns)
-                assert np.array_equal(part, whole[first : first + rows])
-
-
-@pytest.mark.parametrize("parts", [1, 2, 5])
-def test_pack_is_shared_and_knows_transposed_matrices(dtype, parts):
-    generator, count = np.random.default_rng(6), lane_count(dtype)
-    for columns in range(count, 11 * count, count):
-        for depth in (1, 15, 16, 17, 40):
-            b = whole_numbers(generator, (depth + 1, columns + 3), dtype)
-            whole = packed_copy(np.ascontiguousarray(b[1:, 2 : columns + 2]))
-            assert sorted(whole) == sorted(b[1:, 2 : columns + 2].ravel())
-            straight, turned = (np.full(whole.size + 7, 99, dtype) for _ in range(2))
-            transposed = np.ascontiguousarray(b.T)
-            for part in range(parts):
-                pack(b.ravel(), columns + 5, columns + 3, depth, columns, straight, 5, part, parts)
-                pack_transposed(
-                    transposed.ravel(), 2 * (depth + 1) + 1, depth + 1, depth, columns, turned, 5, part, parts
-                )
-            expected = np.full(whole.size + 7, 99, dtype)
-            expected[5:-2] = whole
-            assert np.array_equal(straight, expected)
-            assert np.array_equal(turned, expected)
-
-
-@pytest.mark.parametrize("parts", [1, 3])
-@pytest.mark.parametrize("depth", [1, 70, DEPTH_BLOCK, 2 * DEPTH_BLOCK + 5])
-def test_deep_product(dtype, depth, parts):
-    generator, count = np.random.default_rng(7), lane_count(dtype)
-    for rows, vectors in ((1, 1), (7, 4), (16, 11)):
-        columns = vectors * count
-        a = whole_numbers(generator, (depth, rows), dtype)
-        b = whole_numbers(generator, (depth, columns + count), dtype)
-        grad = np.full(rows * columns + 6, 99, dtype)
-        share = DEPTH_BLOCK * TILE_VECTORS * count
-        scratch = np.zeros(parts * share, dtype)
-        for part in range(parts):
-            deep_product(grad, 4, a.ravel(), 0, rows, b.ravel(), count, columns + count, columns, depth,
-                         scratch, part * share, part, parts)  # fmt: skip
-        assert np.array_equal(grad[4:-2].reshape(rows, columns), a.T @ b[:, count:])
-        assert np.all(grad[[0, 1, 2, 3, -2, -1]] == 99)
-
-
-@pytest.mark.parametrize("parts", [1, 3])
-def test_sums_of_rows(dtype, parts):
-    generator, count = np.random.default_rng(8), lane_count(dtype)
-    depth, columns, vocab_size = 37, 5 * count, 11
-    b = whole_numbers(generator, (depth, columns), dtype)
-    symbols = generator.integers(0, vocab_size, depth, np.int32)
-    sums, rows = np.full(columns, 99, dtype), np.full((vocab_size, columns), 99, dtype)
-    for part in range(parts):
-        column_sums(sums, 0, b.ravel(), 0, columns, depth, part, parts)
-        scatter_rows(rows.ravel(), 0, symbols, vocab_size, b.ravel(), 0, columns, columns, depth, part, parts)
-    assert np.array_equal(sums, b.sum(axis=0))
-    assert np.array_equal(rows, np.eye(vocab_size)[symbols].T @ b)
 
 
 # The readout

@@ -50,6 +50,14 @@ class Activation(StrEnum):
     sigmoid = "sigmoid"
 
 
+class Precision(StrEnum):
+    """The precisions of the matrix products; auto is what suits the processor."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 def train(
     corpus: Annotated[list[str] | None, typer.Argument(help="Text files, or - for stdin.", show_default=False)] = None,
     model: ModelPath = DEFAULT_MODEL,
@@ -71,6 +79,9 @@ def train(
     ] = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="The highest rate of Adam.")] = None,
     clip_norm: Annotated[float | None, typer.Option("--clip-norm", help="Longest gradient; default: 1.")] = None,
+    precision: Annotated[
+        Precision | None, typer.Option("--precision", help="Of the matrix products; sums stay float32. Default: auto.")
+    ] = None,
     lines: Annotated[
         bool | None,
         typer.Option("--lines/--stream", help="Each line a text of its own, or one long text; default: detected."),
@@ -113,6 +124,7 @@ def train(
         "sequence_length": sequence_length,
         "learning_rate": learning_rate,
         "clip_norm": clip_norm,
+        "precision": None if precision in (None, Precision.auto) else precision.value,
         "patience": patience,
     }
     source = {

@@ -2,102 +2,155 @@
 
 Each column of a gradient is summed by one thread, over all steps and rows in their order. So no thread needs a gradient
 of its own, nothing is added up between threads, and the bits do not depend on their number.
+
+The gradient in the pre-activations, which is too large for the caches, is read once: a block of its rows is packed, and
+all that it has to be multiplied with passes by.
 """
 
 from __future__ import annotations
 
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.layer import clear
-from rnn_cli.kernels.matmul import ONE, ZERO, even_start, multiply, pack, panel_count, panel_span
+from rnn_cli.kernels.matmul import (
+    ZERO,
+    depth_step,
+    even_start,
+    multiply_packed,
+    pack_left,
+    panel_count,
+    panel_span,
+    store_steps,
+)
 from rnn_cli.kernels.vector import lanes, load, store
 
-DEPTH_BLOCK = 128  # rows of a panel that are packed at a time: they stay in the inner caches
+DEPTH_BLOCK = 128  # rows that are packed at a time: they stay in the inner caches
 
 
 @kernel
-def deep_product(
-    grad,
-    grad_start,
-    a,
-    a_start,
-    rows,
-    b,
-    b_start,
-    b_stride,
-    columns,
-    depth,
-    scratch,
-    scratch_start,
-    part,
-    parts,
-):
-    """Compute grad (rows, columns) = A^T B for this part's panels; A is (depth, rows), B (depth, columns).
+def own_panels(groups, group, count, part, parts):
+    """Return the first of this part's panels, and the one behind its last; each group of columns has its own panels."""
+    panels = groups * panel_count(group, count)
+    return even_start(part, parts, panels), even_start(part + 1, parts, panels)
 
-    A block of A stays in the inner cache while all panels of the gradient pass by.
+
+@kernel
+def place_of(panel, group, count):
+    """Return the first column of a panel, and how many it has."""
+    each = panel_count(group, count)
+    first, width = panel_span(panel % each, group, count)
+    return panel // each * group + first, width
+
+
+@kernel
+def pack_rows(b, start, stride, depth, group, own, panels):
+    """Pack rows of B (depth, stride) into this part's panels, row by row, as they stand in memory."""
+    count, step = lanes(b), depth_step(panels)
+    steps = (depth + step - 1) // step
+    origin, _ = place_of(own[0], group, count)
+    for k in range(steps):
+        low, high = start + k * step * stride, start + min(k * step + step - 1, depth - 1) * stride
+        for panel in range(own[0], own[1]):
+            first, width = place_of(panel, group, count)
+            target = (first - origin) * steps + k * width
+            for j in range(0, width, count):
+                store_steps(panels, target + j, load(b, low + first + j), load(b, high + first + j))
+
+
+@kernel
+def add_product(grad, grad_start, columns, skipped, left, rows, depth, group, own, panels, fresh):
+    """Add to grad (rows, columns) the packed A^T (rows, depth) times those of this part's panels that it spans.
+
+    The gradient's first column is column `skipped` of B. Where it is `fresh` it is set to 0 before.
     """
-    panels = panel_count(columns, lanes(grad))
-    own = range(even_start(part, parts, panels), even_start(part + 1, parts, panels))
-    for k in range(0, depth, DEPTH_BLOCK):
-        block = min(DEPTH_BLOCK, depth - k)
-        for panel in own:
-            first, width = panel_span(panel, columns, lanes(grad))
-            if k == 0:
+    count, step = lanes(grad), depth_step(panels)
+    steps = (depth + step - 1) // step
+    origin, _ = place_of(own[0], group, count)
+    for panel in range(own[0], own[1]):
+        first, width = place_of(panel, group, count)
+        if skipped <= first < skipped + columns:
+            target = grad_start + first - skipped
+            if fresh:
                 for row in range(rows):
-                    clear(grad, grad_start + row * columns + first, width)
-            pack(b, b_start + k * b_stride + first, b_stride, block, width, scratch, scratch_start, ZERO, ONE)
-            multiply(grad, grad_start + first, columns, a, a_start + k * rows, ONE, rows, rows, block,
-                     scratch, scratch_start, width)  # fmt: skip
+                    clear(grad, target + row * columns, width)
+            multiply_packed(grad, target, columns, left, rows, depth, panels, (first - origin) * steps, width)
 
 
 @kernel
-def column_sums(grad, grad_start, b, b_start, columns, depth, part, parts):
-    """Compute grad (columns) = the sum of the rows of B (depth, columns), for this part's columns."""
-    count = lanes(grad)
-    first = even_start(part, parts, columns // count) * count
-    last = even_start(part + 1, parts, columns // count) * count
-    clear(grad, grad_start + first, last - first)
+def add_column_sums(grad, grad_start, b, b_start, b_stride, depth, first, last, fresh):
+    """Add to grad the sums of columns first..last of B (depth, b_stride)."""
+    if fresh:
+        clear(grad, grad_start + first, last - first)
     for k in range(depth):
-        for j in range(first, last, count):
-            store(grad, grad_start + j, load(grad, grad_start + j) + load(b, b_start + k * columns + j))
+        for j in range(first, last, lanes(grad)):
+            store(grad, grad_start + j, load(grad, grad_start + j) + load(b, b_start + k * b_stride + j))
 
 
 @kernel
-def scatter_rows(grad, grad_start, symbols, vocab_size, b, b_start, b_stride, columns, depth, part, parts):
-    """Compute grad (vocab_size, columns) = X^T B for one-hot X, row k of B going to symbols[k]; this part's columns."""
-    count = lanes(grad)
-    first = even_start(part, parts, columns // count) * count
-    last = even_start(part + 1, parts, columns // count) * count
-    for symbol in range(vocab_size):
-        clear(grad, grad_start + symbol * columns + first, last - first)
+def scatter_rows(
+    grad, grad_start, columns, symbols, k_start, vocab_size, b, b_start, b_stride, depth, first, last, fresh
+):
+    """Add to grad (vocab_size, columns) X^T B for one-hot X: row k of B goes to symbols[k]; columns first..last."""
+    if fresh:
+        for symbol in range(vocab_size):
+            clear(grad, grad_start + symbol * columns + first, last - first)
     for k in range(depth):
-        target = grad_start + symbols[k] * columns
-        for j in range(first, last, count):
+        target = grad_start + symbols[k_start + k] * columns
+        for j in range(first, last, lanes(grad)):
             store(grad, target + j, load(grad, target + j) + load(b, b_start + k * b_stride + j))
 
 
 @kernel
-def weight_gradients(net, inputs, gates, states, output, logits, grad, places, scratch, part, parts):
-    """Compute the gradient in all parameters, of which each part does its columns.
+def layer_gradients(net, layer, inputs, gates, states, output, grad, places, left, panels, part, parts):
+    """Compute the gradient in one layer's parameters, of which each part does its columns.
 
     grad_W_hh = sum h_(t-1)^T grad_preact_t    grad_W_ih = sum x_t^T grad_preact_t    grad_b = sum grad_preact_t
-    grad_decoder = sum output_t^T grad_logits_t
     """
-    depth = net.length * net.batch
-    width = net.blocks * net.hidden
-    scratch_start = part * (scratch.size // parts)
-    for layer in range(net.layers):
-        gates_at = layer * depth * width
-        states_at = layer * net.states * (depth + net.batch) * net.hidden
-        recurrent = width - net.recurrent_columns
-        deep_product(grad, places[layer, 1], states, states_at, net.hidden, gates, gates_at + recurrent, width,
-                     net.recurrent_columns, depth, scratch, scratch_start, part, parts)  # fmt: skip
+    depth, hidden, width = net.length * net.batch, net.hidden, net.blocks * net.hidden
+    gates_at = layer * depth * width
+    states_at = layer * net.states * (depth + net.batch) * hidden
+    input_at = (layer - 1) * depth * hidden
+    own = own_panels(net.blocks, hidden, lanes(grad), part, parts)
+    if own[0] == own[1]:
+        return
+    first, _ = place_of(own[0], hidden, lanes(grad))
+    last = sum(place_of(own[1] - 1, hidden, lanes(grad)))
+    for k in range(0, depth, DEPTH_BLOCK):
+        block, fresh, rows_at = min(DEPTH_BLOCK, depth - k), k == 0, gates_at + k * width
+        pack_rows(gates, rows_at, width, block, hidden, own, panels)
+        pack_left(states, states_at + k * hidden, hidden, block, left)
+        add_product(grad, places[layer, 1], net.recurrent_columns, width - net.recurrent_columns, left, hidden, block,
+                    hidden, own, panels, fresh)  # fmt: skip
         if layer > 0:
-            deep_product(grad, places[layer, 0], output, (layer - 1) * depth * net.hidden, net.hidden, gates, gates_at,
-                         width, net.input_columns, depth, scratch, scratch_start, part, parts)  # fmt: skip
+            pack_left(output, input_at + k * hidden, hidden, block, left)
+            add_product(grad, places[layer, 0], net.input_columns, ZERO, left, hidden, block, hidden, own, panels,
+                        fresh)  # fmt: skip
         else:
-            scatter_rows(grad, places[layer, 0], inputs, net.vocab_size, gates, gates_at, width,
-                         net.input_columns, depth, part, parts)  # fmt: skip
-        column_sums(grad, places[layer, 2], gates, gates_at, width, depth, part, parts)
-    deep_product(grad, places[net.layers, 0], output, (net.layers - 1) * depth * net.hidden, net.hidden, logits, ZERO,
-                 net.columns, net.columns, depth, scratch, scratch_start, part, parts)  # fmt: skip
-    column_sums(grad, places[net.layers, 1], logits, ZERO, net.columns, depth, part, parts)
+            scatter_rows(grad, places[layer, 0], net.input_columns, inputs, k, net.vocab_size, gates, rows_at, width,
+                         block, first, min(last, net.input_columns), fresh)  # fmt: skip
+        add_column_sums(grad, places[layer, 2], gates, rows_at, width, block, first, last, fresh)
+
+
+@kernel
+def decoder_gradients(net, output, logits, grad, places, left, panels, part, parts):
+    """Compute the gradient in the decoder's parameters: sum output_t^T grad_logits_t, and sum grad_logits_t."""
+    depth, columns = net.length * net.batch, net.columns
+    output_at = (net.layers - 1) * depth * net.hidden
+    own = own_panels(1, columns, lanes(grad), part, parts)
+    if own[0] == own[1]:
+        return
+    first, _ = place_of(own[0], columns, lanes(grad))
+    last = sum(place_of(own[1] - 1, columns, lanes(grad)))
+    for k in range(0, depth, DEPTH_BLOCK):
+        block, fresh = min(DEPTH_BLOCK, depth - k), k == 0
+        pack_rows(logits, k * columns, columns, block, columns, own, panels)
+        pack_left(output, output_at + k * net.hidden, net.hidden, block, left)
+        add_product(grad, places[net.layers, 0], columns, ZERO, left, net.hidden, block, columns, own, panels, fresh)
+        add_column_sums(grad, places[net.layers, 1], logits, k * columns, columns, block, first, last, fresh)
+
+
+@kernel
+def weight_gradients(net, inputs, gates, states, output, logits, grad, places, left, panels, part, parts):
+    """Compute the gradient in all parameters, of which each part does its columns."""
+    for layer in range(net.layers):
+        layer_gradients(net, layer, inputs, gates, states, output, grad, places, left, panels, part, parts)
+    decoder_gradients(net, output, logits, grad, places, left, panels, part, parts)

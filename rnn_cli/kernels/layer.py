@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from rnn_cli.kernels.equations import cell_backward, cell_forward, load_blocks, load_states, store_tuple
 from rnn_cli.kernels.jit import kernel
-from rnn_cli.kernels.matmul import ONE, multiply
+from rnn_cli.kernels.matmul import multiply
 from rnn_cli.kernels.vector import lanes, load, store
 
 
@@ -71,10 +71,10 @@ def layer_forward(cell, net, layer, inputs, gates, states, output, mask, paramet
                 add_row(gates, at, parameters, weight_ih + symbol * net.input_columns, net.input_columns)
         if layer > 0:
             x = (layer - 1) * net.length * step_output + t * step_output + first * hidden
-            multiply(gates, gates_at + first * width, width, output, x, hidden, ONE, last - first, hidden,
+            multiply(gates, gates_at + first * width, width, output, x, hidden, last - first, hidden,
                      packed, weight_ih, net.input_columns)  # fmt: skip
         recurrent = width - net.recurrent_columns
-        multiply(gates, gates_at + first * width + recurrent, width, states, states_at + first * hidden, hidden, ONE,
+        multiply(gates, gates_at + first * width + recurrent, width, states, states_at + first * hidden, hidden,
                  last - first, hidden, packed, weight_hh, net.recurrent_columns)  # fmt: skip
         for row in range(first, last):
             starts_anew = t + 1 < net.length and inputs[(t + 1) * batch + row] == 0
@@ -126,7 +126,7 @@ def layer_backward(
                 grad_preact, grad_previous = cell_backward(cell, values, previous, grad)
                 store_tuple(gates, gates_at + row * width + j, hidden, grad_preact)
                 store_tuple(carry, at, batch * hidden, grad_previous)
-        multiply(carry, carry_at + first * hidden, hidden, gates, gates_at + first * width + recurrent, width, ONE,
+        multiply(carry, carry_at + first * hidden, hidden, gates, gates_at + first * width + recurrent, width,
                  last - first, net.recurrent_columns, packed_transposed, weight_hh, hidden)  # fmt: skip
         for row in range(first, last):
             if inputs[t * batch + row] == 0:  # the step started from zero, whatever was before
@@ -134,5 +134,5 @@ def layer_backward(
                     clear(carry, carry_at + (state * batch + row) * hidden, hidden)
         if layer > 0:
             clear(grad_output, output_at + first * hidden, (last - first) * hidden)
-            multiply(grad_output, output_at + first * hidden, hidden, gates, gates_at + first * width, width, ONE,
+            multiply(grad_output, output_at + first * hidden, hidden, gates, gates_at + first * width, width,
                      last - first, net.input_columns, packed_transposed, weight_ih, hidden)  # fmt: skip

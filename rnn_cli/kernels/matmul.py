@@ -9,18 +9,24 @@ whole depth,
 which is one fused multiply-add for each vector of B that is read and each number of A that is spread. Rows and columns
 are split evenly over tiles, so that the last ones are nearly as large as the first.
 
+The operands are numbers of C's type, or pairs in bfloat16 (see bfloat16.py) while C stays float32: then a step of the
+loop goes two numbers deep. The type of the panels decides; what is packed or read as A is rounded on its way.
+
 Each sum adds its terms in the order of k, whatever the tile: a row of C does not depend on how many rows are computed
 beside it, nor on the thread. This is what makes results repeat for any number of threads and of streams.
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numba
 import numpy as np
 from llvmlite import binding, ir
 from numba.core import cgutils, types
-from numba.core.extending import intrinsic
+from numba.core.extending import intrinsic, overload
 
+from rnn_cli.kernels.bfloat16 import WORDS, multiply_add_pairs, store_neighbours, store_pairs
 from rnn_cli.kernels.cache import cached_library
 from rnn_cli.kernels.host import TILE_ROWS, TILE_VECTORS
 from rnn_cli.kernels.jit import kernel
@@ -37,9 +43,67 @@ from rnn_cli.kernels.vector import (
 )
 
 INDEX = ir.IntType(64)
+PAIRS = types.uint32
 
 
 ZERO, ONE = np.intp(0), np.intp(1)  # for a plain 0 or 1 the compiler would make a further version of a kernel
+
+
+class Packed(NamedTuple):
+    """Right-hand sides packed into panels, and room for a left-hand side that has to be made of the same numbers.
+
+    Places in `panels` are counted in numbers, of which an element holds two where they are pairs.
+    """
+
+    panels: Any
+    left: Any
+
+
+@intrinsic
+def depth_step(typingctx, array):
+    """Return how many numbers deep an element of `array` is: 2 for pairs, else 1."""
+
+    def lower(context, builder, sig, args):
+        return context.get_constant(types.intp, 2 if array.dtype == PAIRS else 1)
+
+    return types.intp(array), lower
+
+
+def store_steps(target, index, low, high):
+    """Store a vector of one step of the depth: of the row `low`, or of the pairs of the rows `low` and `high`."""
+
+
+@overload(store_steps)
+def compile_store_steps(target, index, low, high):
+    """Choose by the type of `target`."""
+    if target.dtype == PAIRS:
+        return lambda target, index, low, high: store_pairs(target, index, low, high)
+    return lambda target, index, low, high: store(target, index, low)
+
+
+def left_side(packed, a, start, stride, rows, depth):
+    """Return A (rows, depth) in the numbers of `packed`: (array, first element, elements from row to row).
+
+    That is A itself or, for pairs, a copy in `packed.left`; the depth is a multiple of the lanes of a vector.
+    """
+
+
+@overload(left_side)
+def compile_left_side(packed, a, start, stride, rows, depth):
+    """Choose by the type of the panels."""
+    if packed[0].dtype != PAIRS:
+        return lambda packed, a, start, stride, rows, depth: (a, start, stride)
+
+    def narrow(packed, a, start, stride, rows, depth):
+        for row in range(rows):
+            for k in range(0, depth, 2 * WORDS):
+                at = start + row * stride + k
+                # Where half a vector is left over, what is stored behind it belongs to the next row, which follows.
+                beyond = min(WORDS, depth - WORDS - k)
+                store_neighbours(packed.left, (row * depth + k) // 2, load(a, at), load(a, at + beyond))
+        return packed.left, ZERO, depth // 2
+
+    return narrow
 
 
 @intrinsic
@@ -60,13 +124,14 @@ def multiply_tile(
 ):
     """Add to a tile of C (rows, vectors) the product of A (rows, depth) and a panel B (depth, vectors).
 
-    Each matrix is an array and the number of its first element; strides count elements. depth is at least 1.
+    Each matrix is an array and the number of its first element; strides count elements. depth is at least 1, in
+    elements of A and B.
     """
     index = types.intp
 
     def lower(context, builder, sig, args):
         rows, vectors, c, c_start, c_stride, a, a_start, a_row_stride, a_depth_stride, b, b_start, depth = args
-        vector = VectorType(sig.args[2].dtype)
+        vector = VectorType(sig.args[9].dtype)
         install_tile(vector.dtype)
         tile = cgutils.get_or_insert_function(builder.module, tile_type(vector), tile_name(vector))
         builder.call(
@@ -93,10 +158,15 @@ def tile_name(vector):
     return f"rnn_tile_{vector.dtype}"
 
 
+def sum_vector(vector):
+    """Return the type of a tile's sums: that of its operands, or float32 for pairs."""
+    return VectorType(types.float32) if vector.dtype == PAIRS else vector
+
+
 def tile_type(vector):
     """Return the LLVM type of the tile: (shape, c, c_stride, a, a_row_stride, a_depth_stride, b, depth)."""
-    element = element_type(vector).as_pointer()
-    return ir.FunctionType(ir.VoidType(), [INDEX, element, INDEX, element, INDEX, INDEX, element, INDEX])
+    operand, result = element_type(vector).as_pointer(), element_type(sum_vector(vector)).as_pointer()
+    return ir.FunctionType(ir.VoidType(), [INDEX, result, INDEX, operand, INDEX, INDEX, operand, INDEX])
 
 
 installed: dict[str, object] = {}
@@ -134,11 +204,17 @@ def emit_tiles(module, vector):
 
 def emit_tile(builder, vector, rows, vectors, c, c_stride, a, a_row_stride, a_depth_stride, b, depth):
     """Emit the loop over the depth for one shape of tile."""
-    register = register_type(vector)
+    register, sum_register = register_type(vector), register_type(sum_vector(vector))
     count, align = register.count, vector.dtype.bitwidth // 8
 
     def vector_pointer(start, offset):
-        return builder.bitcast(builder.gep(start, [offset]), register.as_pointer())
+        kind = sum_register if start.type == c.type else register
+        return builder.bitcast(builder.gep(start, [offset]), kind.as_pointer())
+
+    def multiply_add(number, panel, total):
+        if vector.dtype == PAIRS:
+            return multiply_add_pairs(builder, number, panel, total)
+        return call_llvm(builder, "llvm.fmuladd", register, [number, panel, total])
 
     sums = [
         [vector_pointer(builder.gep(c, [builder.mul(c_stride, INDEX(r))]), INDEX(v * count)) for v in range(vectors)]
@@ -152,14 +228,12 @@ def emit_tile(builder, vector, rows, vectors, c, c_stride, a, a_row_stride, a_de
 
     builder.position_at_end(loop)
     k, a_k, b_k = builder.phi(INDEX), builder.phi(a.type), builder.phi(b.type)
-    running = [[builder.phi(register) for _ in row] for row in sums]
+    running = [[builder.phi(sum_register) for _ in row] for row in sums]
     panel = [builder.load(vector_pointer(b_k, INDEX(v * count)), align=align) for v in range(vectors)]
     added = []
     for r in range(rows):
         number = splat(builder, builder.load(builder.gep(a_k, [row_starts[r]])), register)
-        added.append(
-            [call_llvm(builder, "llvm.fmuladd", register, [number, panel[v], running[r][v]]) for v in range(vectors)]
-        )
+        added.append([multiply_add(number, panel[v], running[r][v]) for v in range(vectors)])
     k_next = builder.add(k, INDEX(1))
     steps = [
         (k, INDEX(0), k_next),
@@ -200,31 +274,32 @@ def panel_span(panel, columns, count):
 
 
 @kernel
-def multiply(
-    c, c_start, c_stride, a, a_start, a_row_stride, a_depth_stride, rows, depth, packed, packed_start, columns
-):
+def multiply(c, c_start, c_stride, a, a_start, a_stride, rows, depth, packed, packed_start, columns):
     """Add to C (rows, columns) the product of A (rows, depth) and the packed B (depth, columns).
 
-    C[r, j] stands at c_start + r c_stride + j, A[r, k] at a_start + r a_row_stride + k a_depth_stride.
+    C[r, j] stands at c_start + r c_stride + j, A[r, k] at a_start + r a_stride + k.
     """
+    left, left_start, left_stride = left_side(packed, a, a_start, a_stride, rows, depth)
+    step = depth_step(packed.panels)
+    steps = depth // step
     tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
-    for panel in range(panel_count(columns, lanes(packed))):
-        first, width = panel_span(panel, columns, lanes(packed))
+    for panel in range(panel_count(columns, lanes(packed.panels))):
+        first, width = panel_span(panel, columns, lanes(packed.panels))
         for tile in range(tiles):
             row = even_start(tile, tiles, rows)
             multiply_tile(
                 even_start(tile + 1, tiles, rows) - row,
-                width // lanes(packed),
+                width // lanes(packed.panels),
                 c,
                 c_start + row * c_stride + first,
                 c_stride,
-                a,
-                a_start + row * a_row_stride,
-                a_row_stride,
-                a_depth_stride,
-                packed,
-                packed_start + first * depth,
-                depth,
+                left,
+                left_start + row * left_stride,
+                left_stride,
+                ONE,
+                packed.panels,
+                packed_start // step + first * steps,
+                steps,
             )
 
 
@@ -232,23 +307,64 @@ def multiply(
 def pack(source, start, stride, depth, columns, packed, packed_start, part, parts):
     """Pack B (depth, columns), with B[k, j] at start + k stride + j of `source`, this part's panels."""
     panels = panel_count(columns, lanes(source))
-    for panel in range(even_start(part, parts, panels), even_start(part + 1, parts, panels)):
-        first, width = panel_span(panel, columns, lanes(source))
-        target = packed_start + first * depth
-        for k in range(depth):
+    own = range(even_start(part, parts, panels), even_start(part + 1, parts, panels))
+    step = depth_step(packed)
+    steps = (depth + step - 1) // step
+    for k in range(steps):
+        low = start + k * step * stride
+        high = start + min(k * step + step - 1, depth - 1) * stride
+        for panel in own:
+            first, width = panel_span(panel, columns, lanes(source))
+            target = packed_start // step + first * steps + k * width
             for j in range(0, width, lanes(source)):
-                store(packed, target + k * width + j, load(source, start + k * stride + first + j))
+                store_steps(packed, target + j, load(source, low + first + j), load(source, high + first + j))
 
 
 @kernel
 def pack_transposed(source, start, stride, depth, columns, packed, packed_start, part, parts):
     """Pack B (depth, columns) of which the transpose is stored: B[k, j] at start + j stride + k."""
     panels = panel_count(columns, lanes(source))
+    step = depth_step(packed.panels)
+    steps = depth // step
     for panel in range(even_start(part, parts, panels), even_start(part + 1, parts, panels)):
         first, width = panel_span(panel, columns, lanes(source))
-        target = packed_start + first * depth
+        target = packed_start // step + first * steps
+        rows, rows_start, rows_stride = left_side(packed, source, start + first * stride, stride, width, depth)
         # Sixteen rows at a time: what is read are whole cache lines, what is written stays near.
-        for block in range(0, depth, 16):
+        for block in range(0, steps, 16):
             for j in range(width):
-                for k in range(block, min(block + 16, depth)):
-                    packed[target + k * width + j] = source[start + (first + j) * stride + k]
+                for k in range(block, min(block + 16, steps)):
+                    packed.panels[target + k * width + j] = rows[rows_start + j * rows_stride + k]
+
+
+@kernel
+def pack_left(a, start, rows, depth, left):
+    """Pack the transpose of A (depth, rows), which is contiguous from `start` on, tile by tile for `multiply_packed`.
+
+    Whole vectors are stored: behind each tile's rows stands what the next store overwrites, at the end of all nothing.
+    """
+    step = depth_step(left)
+    steps = (depth + step - 1) // step
+    tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
+    for tile in range(tiles):
+        row = even_start(tile, tiles, rows)
+        count = even_start(tile + 1, tiles, rows) - row
+        for k in range(steps):
+            low = load(a, start + k * step * rows + row)
+            if k * step + step > depth:  # the second number of the last pair is 0
+                store_steps(left, row * steps + k * count, low, low - low)
+            else:
+                store_steps(left, row * steps + k * count, low, load(a, start + (k * step + step - 1) * rows + row))
+
+
+@kernel
+def multiply_packed(c, c_start, c_stride, left, rows, depth, panels, panel_start, width):
+    """Add to C (rows, width) the product of the packed A (rows, depth) and the panel of B at `panel_start`."""
+    step = depth_step(panels)
+    steps = (depth + step - 1) // step
+    tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
+    for tile in range(tiles):
+        row = even_start(tile, tiles, rows)
+        count = even_start(tile + 1, tiles, rows) - row
+        multiply_tile(count, width // lanes(panels), c, c_start + row * c_stride, c_stride, left, row * steps, ONE,
+                      count, panels, panel_start, steps)  # fmt: skip

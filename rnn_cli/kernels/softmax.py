@@ -6,7 +6,7 @@ import math
 
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.layer import clear, copy
-from rnn_cli.kernels.matmul import ONE, multiply
+from rnn_cli.kernels.matmul import multiply
 from rnn_cli.kernels.vector import broadcast, lanes, load, maximum, maximum_lane, store, sum_lanes
 from rnn_cli.kernels.vector_math import exp
 
@@ -56,7 +56,7 @@ def readout_forward(net, output, logits, parameters, packed, places, first, last
         for row in range(first, last):
             copy(logits, (t * net.batch + row) * net.columns, parameters, bias, net.columns)
         multiply(logits, (t * net.batch + first) * net.columns, net.columns,
-                 output, ((top + t) * net.batch + first) * net.hidden, net.hidden, ONE,
+                 output, ((top + t) * net.batch + first) * net.hidden, net.hidden,
                  last - first, net.hidden, packed, weight, net.columns)  # fmt: skip
 
 
@@ -66,5 +66,5 @@ def readout_backward(net, logits, grad_output, packed_transposed, places, first,
     for t in range(net.length):
         at = (t * net.batch + first) * net.hidden
         clear(grad_output, at, (last - first) * net.hidden)
-        multiply(grad_output, at, net.hidden, logits, (t * net.batch + first) * net.columns, net.columns, ONE,
+        multiply(grad_output, at, net.hidden, logits, (t * net.batch + first) * net.columns, net.columns,
                  last - first, net.columns, packed_transposed, places[net.layers, 0], net.hidden)  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from rnn_cli.kernels.gradients import weight_gradients
 from rnn_cli.kernels.jit import entry_kernel, kernel
 from rnn_cli.kernels.layer import clear, layer_backward, layer_forward
-from rnn_cli.kernels.matmul import even_start, pack, pack_transposed
+from rnn_cli.kernels.matmul import Packed, even_start, pack, pack_transposed
 from rnn_cli.kernels.softmax import readout_backward, readout_forward, softmax_cross_entropy
 from rnn_cli.kernels.threads import wait_for_all
 from rnn_cli.kernels.update import adam, clip_scale, norm_of_sums, square_sums
@@ -38,12 +38,14 @@ class Memory(NamedTuple):
     """The arrays of a network, flat or with the shapes that kernels/layer.py gives; real numbers are of one type.
 
     `places` (layers + 1, 3) holds where in `parameters` each layer's W_ih, W_hh and bias begin; the last row, those of
-    the decoder. `packed` and `packed_transposed` hold the packed weights at the same places.
+    the decoder. `packed` and `packed_transposed` hold the packed weights at the same places, as numbers of the type of
+    all others or as pairs in bfloat16; `left`, in the same type, has room for what they are multiplied with.
     """
 
     parameters: Any
     places: Any
     packed: Any
+    left: Any
     inputs: Any
     targets: Any
     mask: Any
@@ -56,13 +58,17 @@ class Memory(NamedTuple):
 
 
 class Learning(NamedTuple):
-    """The further arrays that training needs. `norm` (1) is the norm of the gradient before it was clipped."""
+    """The further arrays that training needs. `norm` (1) is the norm of the gradient before it was clipped.
+
+    `left` and `panels` are scratch of the type of `packed`, a row for each thread.
+    """
 
     packed_transposed: Any
     grad: Any
     grad_output: Any
     carry: Any
-    scratch: Any
+    left: Any
+    panels: Any
     moment1: Any
     moment2: Any
     sums: Any
@@ -101,9 +107,10 @@ def pack_all(part, parts, net, memory):
 
 
 @kernel
-def pack_weights_transposed(part, parts, net, memory, target):
+def pack_weights_transposed(part, parts, net, memory, learning):
     """Pack the transposed weights for the backward products, this part's panels."""
     source, places = memory.parameters, memory.places
+    target = Packed(learning.packed_transposed, learning.left[part])
     for layer in range(net.layers):
         at, columns = places[layer, 1], net.recurrent_columns
         pack_transposed(source, at, columns, columns, net.hidden, target, at, part, parts)
@@ -115,12 +122,32 @@ def pack_weights_transposed(part, parts, net, memory, target):
 
 
 @kernel
-def forward(cell, net, memory, first, last):
-    """Compute the logits of rows first..last."""
+def with_room(packed, net, memory, first):
+    """Return packed weights with the room for left-hand sides that belongs to the rows from `first` on."""
+    return Packed(packed, memory.left[first * (memory.left.size // net.batch) :])
+
+
+@kernel
+def layers_forward(cell, net, memory, first, last):
+    """Run rows first..last through all layers."""
+    packed = with_room(memory.packed, net, memory, first)
     for layer in range(net.layers):
         layer_forward(cell, net, layer, memory.inputs, memory.gates, memory.states, memory.output, memory.mask,
-                      memory.parameters, memory.packed, memory.places, first, last)  # fmt: skip
-    readout_forward(net, memory.output, memory.logits, memory.parameters, memory.packed, memory.places, first, last)
+                      memory.parameters, packed, memory.places, first, last)  # fmt: skip
+
+
+@kernel
+def logits_forward(net, memory, first, last):
+    """Compute the logits of rows first..last from the output of the last layer."""
+    packed = with_room(memory.packed, net, memory, first)
+    readout_forward(net, memory.output, memory.logits, memory.parameters, packed, memory.places, first, last)
+
+
+@kernel
+def forward(cell, net, memory, first, last):
+    """Compute the logits of rows first..last."""
+    layers_forward(cell, net, memory, first, last)
+    logits_forward(net, memory, first, last)
 
 
 @kernel
@@ -132,6 +159,31 @@ def score_rows(net, memory, weight, first, last):
             memory.losses[k] = softmax_cross_entropy(
                 memory.logits, k * net.columns, net.vocab_size, net.columns, memory.targets[k], weight
             )
+
+
+@kernel
+def logits_backward(net, memory, learning, first, last):
+    """Compute the gradient in the output of the last layer from that in the logits, for rows first..last."""
+    transposed = with_room(learning.packed_transposed, net, memory, first)
+    readout_backward(net, memory.logits, learning.grad_output, transposed, memory.places, first, last)
+
+
+@kernel
+def layers_backward(cell, net, memory, learning, first, last):
+    """Run rows first..last back through all layers, which leaves the gradient in the pre-activations in the gates."""
+    transposed = with_room(learning.packed_transposed, net, memory, first)
+    for layer in range(net.layers - 1, -1, -1):
+        for state in range(layer * net.states, (layer + 1) * net.states):
+            clear(learning.carry, (state * net.batch + first) * net.hidden, (last - first) * net.hidden)
+        layer_backward(cell, net, layer, memory.inputs, memory.gates, memory.states, learning.grad_output,
+                       learning.carry, memory.mask, transposed, memory.places, first, last)  # fmt: skip
+
+
+@kernel
+def parameters_backward(net, memory, learning, part, parts):
+    """Compute the gradient in all parameters, this part's columns."""
+    weight_gradients(net, memory.inputs, memory.gates, memory.states, memory.output, memory.logits, learning.grad,
+                     memory.places, learning.left[part], learning.panels[part], part, parts)  # fmt: skip
 
 
 @kernel
@@ -153,22 +205,16 @@ def train_step(part, parts, cell, net, memory, learning, step, weight):
     first = even_start(part, parts, net.batch)
     last = even_start(part + 1, parts, net.batch)
     pack_weights(part, parts, net, memory)
-    pack_weights_transposed(part, parts, net, memory, learning.packed_transposed)
+    pack_weights_transposed(part, parts, net, memory, learning)
     wait_for_all(memory.barrier, parts)
 
     forward(cell, net, memory, first, last)
     score_rows(net, memory, weight, first, last)
-    readout_backward(net, memory.logits, learning.grad_output, learning.packed_transposed, memory.places, first, last)
-    for layer in range(net.layers - 1, -1, -1):
-        for state in range(layer * net.states, (layer + 1) * net.states):
-            clear(learning.carry, (state * net.batch + first) * net.hidden, (last - first) * net.hidden)
-        layer_backward(cell, net, layer, memory.inputs, memory.gates, memory.states, learning.grad_output,
-                       learning.carry, memory.mask, learning.packed_transposed, memory.places,
-                       first, last)  # fmt: skip
+    logits_backward(net, memory, learning, first, last)
+    layers_backward(cell, net, memory, learning, first, last)
     wait_for_all(memory.barrier, parts)
 
-    weight_gradients(net, memory.inputs, memory.gates, memory.states, memory.output, memory.logits, learning.grad,
-                     memory.places, learning.scratch, part, parts)  # fmt: skip
+    parameters_backward(net, memory, learning, part, parts)
     wait_for_all(memory.barrier, parts)
 
     carry_states(net, memory.states, first, last)

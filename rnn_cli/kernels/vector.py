@@ -39,7 +39,9 @@ class VectorType(types.Type):
 
 
 def element_type(vector):
-    """Return the LLVM type of one lane."""
+    """Return the LLVM type of one lane: a float32, a float64, or a word that holds a pair (see bfloat16.py)."""
+    if vector.dtype == types.uint32:
+        return ir.IntType(32)
     return ir.FloatType() if vector.dtype == types.float32 else ir.DoubleType()
 
 

@@ -1,0 +1,93 @@
+"""bfloat16: numbers of 16 bits, the upper half of a float32, two of them in a word of 32 bits.
+
+A pair holds what two neighbouring steps of a product's depth need, the earlier one in the lower half. One instruction
+of the processor multiplies pairs and adds both products to a sum in float32:
+
+    sum + a_low b_low + a_high b_high
+
+Arrays of pairs have the type uint32. Numbers are rounded to the nearest, of two to the even one; a NaN stays one.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.extending import intrinsic
+
+from rnn_cli.kernels.vector import element_pointer
+
+WORDS = 16  # in a vector
+NARROW = "llvm.x86.avx512bf16.cvtneps2bf16.512"
+MULTIPLY_ADD = "llvm.x86.avx512bf16.dpbf16ps.512"
+
+
+class BFloat(ir.Type):
+    """LLVM's bfloat, which llvmlite does not know."""
+
+    def _to_string(self):
+        return "bfloat"
+
+    def __eq__(self, other):
+        """Say whether the other type is bfloat too."""
+        return isinstance(other, BFloat)
+
+    def __hash__(self):
+        """Return the same for all."""
+        return hash(BFloat)
+
+
+FLOATS = ir.VectorType(ir.FloatType(), WORDS)
+PAIRS = ir.VectorType(ir.IntType(32), WORDS)
+HALVES = ir.VectorType(ir.IntType(16), WORDS)
+NARROW_NUMBERS = ir.VectorType(BFloat(), WORDS)
+PAIRED_NUMBERS = ir.VectorType(BFloat(), 2 * WORDS)
+
+
+def call(builder, name, result, args):
+    """Emit a call of an LLVM intrinsic."""
+    kind = ir.FunctionType(result, [arg.type for arg in args])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+
+
+def multiply_add_pairs(builder, a, b, total):
+    """Emit total + the products of the pairs of `a` and `b`; the sums are float32."""
+    return call(
+        builder, MULTIPLY_ADD, FLOATS, [total, builder.bitcast(a, PAIRED_NUMBERS), builder.bitcast(b, PAIRED_NUMBERS)]
+    )
+
+
+def narrowed(builder, vector):
+    """Emit the bits of a vector of float32, rounded to 16 bits."""
+    return builder.bitcast(call(builder, NARROW, NARROW_NUMBERS, [vector]), HALVES)
+
+
+def store_words(context, builder, sig, array, index, words):
+    """Emit a store of a whole vector of words."""
+    pointer = builder.bitcast(element_pointer(context, builder, sig.args[0], array, index), words.type.as_pointer())
+    builder.store(words, pointer, align=4)
+    return context.get_dummy_value()
+
+
+@intrinsic
+def store_pairs(typingctx, array, index, low, high):
+    """Store a vector of words, each a pair of the same lane of `low` and of `high`."""
+
+    def lower(context, builder, sig, args):
+        words = [builder.zext(narrowed(builder, vector), PAIRS) for vector in args[2:]]
+        shift = ir.Constant(PAIRS, [16] * WORDS)
+        return store_words(context, builder, sig, *args[:2], builder.or_(words[0], builder.shl(words[1], shift)))
+
+    return types.void(array, types.intp, low, high), lower
+
+
+@intrinsic
+def store_neighbours(typingctx, array, index, low, high):
+    """Store a vector of words, each a pair of neighbouring lanes: first those of `low`, then those of `high`."""
+
+    def lower(context, builder, sig, args):
+        halves = [narrowed(builder, vector) for vector in args[2:]]
+        order = ir.Constant(ir.VectorType(ir.IntType(32), 2 * WORDS), list(range(2 * WORDS)))
+        words = builder.bitcast(builder.shuffle_vector(*halves, order), PAIRS)
+        return store_words(context, builder, sig, *args[:2], words)
+
+    return types.void(array, types.intp, low, high), lower

@@ -1,0 +1,195 @@
+"""The products by themselves against NumPy, in each kind of operand: float32, float64 and pairs in bfloat16."""
+
+import numpy as np
+import pytest
+
+from rnn_cli.kernels.gradients import (
+    add_column_sums,
+    add_product,
+    own_panels,
+    pack_rows,
+    place_of,
+    scatter_rows,
+)
+from rnn_cli.kernels.host import HAS_BFLOAT16, VECTOR_BYTES
+from rnn_cli.kernels.jit import kernel
+from rnn_cli.kernels.matmul import Packed, install_tile, multiply, pack, pack_left, pack_transposed
+from rnn_cli.kernels.memory import aligned_zeros
+from rnn_cli.kernels.vector import lanes, load
+
+needs_bfloat16 = pytest.mark.skipif(not HAS_BFLOAT16, reason="the processor has no bfloat16")
+KINDS = [
+    pytest.param((np.float32, np.float32), id="float32"),
+    pytest.param((np.float64, np.float64), id="float64"),
+    pytest.param((np.float32, np.uint32), id="bfloat16", marks=needs_bfloat16),
+]
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    """The types of the numbers outside and of the elements of what is packed."""
+    install_tile(np.dtype(request.param[1]))
+    return request.param
+
+
+@pytest.fixture
+def count(kind):
+    """How many numbers a vector holds."""
+    return VECTOR_BYTES // np.dtype(kind[0]).itemsize
+
+
+def numbers_in(kind):
+    """Return how many numbers an element of what is packed holds."""
+    return 2 if kind[1] == np.uint32 else 1
+
+
+def depths(kind, count, *others):
+    """Return depths that a product may have: any, or for pairs those of padded sizes."""
+    return (count, 2 * count, 5 * count) if numbers_in(kind) == 2 else (count, *others)
+
+
+def whole_numbers(generator, shape, dtype):
+    """Return small whole numbers: they are exact in each type, and so are the sums of their products in any order."""
+    return generator.integers(-8, 9, shape).astype(dtype)
+
+
+def packed_copy(matrix, kind, rows=0):
+    """Return `matrix` (depth, columns) in panels, with room for a left-hand side of so many rows."""
+    depth, columns = matrix.shape
+    panels = aligned_zeros(-(-depth // numbers_in(kind)) * columns, kind[1])
+    pack(matrix.ravel(), 0, columns, depth, columns, panels, 0, 0, 1)
+    return Packed(panels, aligned_zeros(max(rows, 64) * depth + 16, kind[1]))
+
+
+def test_multiply_adds_the_product_and_touches_nothing_else(kind, count):
+    generator, dtype = np.random.default_rng(3), kind[0]
+    for columns in range(count, 10 * 16 + 1, count):
+        for depth in depths(kind, count, 1, 2, 3, 17, 70):
+            b = whole_numbers(generator, (depth, columns), dtype)
+            packed = packed_copy(b, kind)
+            for rows in range(1, 14):
+                a = whole_numbers(generator, (rows, depth + 3), dtype)
+                c = whole_numbers(generator, (rows + 2, columns + 5), dtype)
+                expected = c.copy()
+                expected[1 : rows + 1, 2 : columns + 2] += a[:, 1 : depth + 1] @ b
+                multiply(c.ravel(), columns + 7, columns + 5, a.ravel(), 1, depth + 3, rows, depth, packed, 0, columns)
+                assert np.array_equal(c, expected), (rows, columns, depth)
+
+
+def test_multiply_of_no_rows_does_nothing(kind, count):
+    c = np.ones(count, kind[0])
+    multiply(c, 0, count, c, 0, count, 0, count, packed_copy(np.ones((count, count), kind[0]), kind), 0, count)
+    assert np.array_equal(c, np.ones(count))
+
+
+def test_a_row_has_the_same_bits_beside_any_others(kind, count):
+    generator, dtype = np.random.default_rng(5), kind[0]
+    depth = 5 * count
+    for columns in (count, 5 * count, 9 * count):
+        a = generator.standard_normal((13, depth)).astype(dtype)
+        packed = packed_copy(generator.standard_normal((depth, columns)).astype(dtype), kind)
+        whole = np.zeros((13, columns), dtype)
+        multiply(whole.ravel(), 0, columns, a.ravel(), 0, depth, 13, depth, packed, 0, columns)
+        for rows in range(1, 13):
+            for first in (0, 13 - rows):
+                part = np.zeros((rows, columns), dtype)
+                multiply(part.ravel(), 0, columns, a.ravel(), first * depth, depth, rows, depth, packed, 0, columns)
+                assert np.array_equal(part, whole[first : first + rows])
+
+
+@pytest.mark.parametrize("parts", [1, 2, 5])
+def test_pack_is_shared_and_knows_transposed_matrices(kind, count, parts):
+    generator, (dtype, element), each = np.random.default_rng(6), kind, numbers_in(kind)
+    for columns in range(count, 11 * count, count):
+        for depth in depths(kind, count, 1, 15, 17, 40):
+            b = whole_numbers(generator, (depth + 1, columns + 3), dtype)
+            whole = packed_copy(np.ascontiguousarray(b[1:, 2 : columns + 2]), kind).panels
+            if each == 1:
+                assert sorted(whole) == sorted(b[1:, 2 : columns + 2].ravel())
+            straight, turned = (np.full(whole.size + 7, 99, element) for _ in range(2))
+            transposed = np.ascontiguousarray(b.T)
+            for part in range(parts):
+                pack(b.ravel(), columns + 5, columns + 3, depth, columns, straight, 5 * each, part, parts)
+                room = aligned_zeros(64 * depth + 16, element)
+                pack_transposed(transposed.ravel(), 2 * (depth + 1) + 1, depth + 1, depth, columns,
+                                Packed(turned, room), 5 * each, part, parts)  # fmt: skip
+            expected = np.full(whole.size + 7, 99, element)
+            expected[5:-2] = whole
+            assert np.array_equal(straight, expected)
+            assert np.array_equal(turned, expected)
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("depth", [1, 2, 7, 128])
+def test_deep_product(kind, count, depth, parts):
+    """A^T B, where B's columns are groups, of which the product spans all but the first."""
+    generator, (dtype, element) = np.random.default_rng(7), kind
+    for rows, vectors, groups in ((16, 1, 2), (32, 3, 4), (16, 5, 3)):
+        group = vectors * count
+        columns = (groups - 1) * group
+        a = aligned_zeros((depth, rows), dtype)
+        a[:] = whole_numbers(generator, (depth, rows), dtype)
+        b = whole_numbers(generator, (depth, columns + group), dtype)
+        grad = np.full(rows * columns + 6, 99, dtype)
+        for fresh in (True, False):
+            for part in range(parts):
+                own = own_panels(groups, group, count, part, parts)
+                left = aligned_zeros((depth + 1) * rows + 16, element)
+                panels = aligned_zeros((depth + 1) * b.shape[1], element)
+                pack_rows(b.ravel(), 0, columns + group, depth, group, own, panels)
+                pack_left(a.ravel(), 0, rows, depth, left)
+                add_product(grad, 4, columns, group, left, rows, depth, group, own, panels, fresh)
+        assert np.array_equal(grad[4:-2].reshape(rows, columns), 2 * (a.T @ b[:, group:]))
+        assert np.all(grad[[0, 1, 2, 3, -2, -1]] == 99)
+
+
+def test_panels_of_groups_cover_each_column_once(count):
+    for groups, vectors, parts in ((1, 1, 3), (4, 3, 2), (3, 9, 4)):
+        spans = []
+        for part in range(parts):
+            first, last = own_panels(groups, vectors * count, count, part, parts)
+            spans += [place_of(panel, vectors * count, count) for panel in range(first, last)]
+        starts = np.cumsum([0, *(width for _, width in spans)])
+        assert [first for first, _ in spans] == starts[:-1].tolist()
+        assert starts[-1] == groups * vectors * count
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_sums_of_rows(count, kind, fresh):
+    generator, dtype = np.random.default_rng(8), kind[0]
+    depth, columns, vocab_size = 37, 5 * count, 11
+    b = whole_numbers(generator, (depth + 1, columns), dtype)
+    symbols = generator.integers(0, vocab_size, depth + 1, np.int32)
+    sums, rows = np.full(columns, 9, dtype), np.full((vocab_size, columns), 9, dtype)
+    for first, last in ((0, 2 * count), (2 * count, columns)):
+        add_column_sums(sums, 0, b.ravel(), columns, columns, depth, first, last, fresh)
+        scatter_rows(rows.ravel(), 0, columns, symbols, 1, vocab_size, b.ravel(), columns, columns, depth, first, last,
+                     fresh)  # fmt: skip
+    assert np.array_equal(sums, b[1:].sum(axis=0) + (0 if fresh else 9))
+    assert np.array_equal(rows, np.eye(vocab_size)[symbols[1:]].T @ b[1:] + (0 if fresh else 9))
+
+
+@needs_bfloat16
+def test_bfloat16_is_rounded_to_the_nearest_even_and_keeps_what_is_not_finite():
+    from rnn_cli.kernels.bfloat16 import store_neighbours, store_pairs
+
+    @kernel
+    def run(source, neighbours, pairs):
+        for j in range(0, source.size, 2 * lanes(source)):
+            low, high = load(source, j), load(source, j + lanes(source))
+            store_neighbours(neighbours, j // 2, low, high)
+            store_pairs(pairs, j // 2, low, high)
+
+    source = np.random.default_rng(9).standard_normal(64).astype(np.float32)
+    source[:6] = np.inf, -np.inf, np.nan, 0, 1 + 2**-8, 1 + 3 * 2**-8  # the last two lie in the middle
+    bits = source.view(np.uint32).astype(np.int64)
+    rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    neighbours, pairs = np.zeros(32, np.uint32), np.zeros(32, np.uint32)
+    run(source, neighbours, pairs)
+    halves = neighbours.view(np.uint16).astype(np.int64)
+    assert np.isnan((halves[2:3] << 16).astype(np.uint32).view(np.float32))
+    halves[2] = rounded[2]
+    assert np.array_equal(halves, rounded)
+    low, high = rounded.reshape(2, 2, 16).transpose(1, 0, 2).reshape(2, 32)
+    low[2] = pairs[2] & 0xFFFF
+    assert np.array_equal(pairs, low | high << 16)
