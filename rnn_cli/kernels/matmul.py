@@ -350,11 +350,13 @@ def pack_left(a, start, rows, depth, left):
         row = even_start(tile, tiles, rows)
         count = even_start(tile + 1, tiles, rows) - row
         for k in range(steps):
-            low = load(a, start + k * step * rows + row)
-            if k * step + step > depth:  # the second number of the last pair is 0
-                store_steps(left, row * steps + k * count, low, low - low)
-            else:
-                store_steps(left, row * steps + k * count, low, load(a, start + (k * step + step - 1) * rows + row))
+            for j in range(0, count, lanes(a)):  # a tile may have more rows than a vector has lanes
+                at, target = start + k * step * rows + row + j, row * steps + k * count + j
+                low = load(a, at)
+                if k * step + step > depth:  # the second number of the last pair is 0
+                    store_steps(left, target, low, low - low)
+                else:
+                    store_steps(left, target, low, load(a, at + (step - 1) * rows))
 
 
 @kernel
