@@ -1,0 +1,103 @@
+"""The tiles of other processors: run here as far as this one can, and else at least compiled and looked at."""
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from llvmlite import binding, ir
+from numba.core import types
+
+from rnn_cli.kernels import matmul, vector
+from rnn_cli.kernels.host import tile_shape
+
+TESTS = Path(__file__).parent
+# Numba takes the features of the host, whatever the name of the processor, unless both are given.
+LESSER = {"avx2": ("haswell", "+avx,+avx2,+fma"), "plain": ("x86-64", "+sse,+sse2")}
+# The gradients of one cell in float64, the product and the functions of vectors in float32.
+GRADIENTS = "gradient and lstm and not 3-layers and not finite"
+CHOSEN = f"({GRADIENTS}) or (float32 and (multiply or pack or deep or exp or activations))"
+CHILD = """
+import sys
+import pytest
+from rnn_cli.kernels import host
+assert str((host.VECTOR_BYTES, host.TILE_ROWS, host.TILE_VECTORS)) == sys.argv[1], "not the tile that was meant"
+sys.exit(pytest.main(sys.argv[2:]))
+"""
+FILES = ["test_gradients.py", "test_products.py", "test_kernels.py"]
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="these are tiles of x86")
+@pytest.mark.parametrize("name", LESSER)
+def test_a_lesser_processor_computes_the_same(name):
+    if name == "avx2" and not binding.get_host_cpu_features().get("avx2"):
+        pytest.skip("this processor has no AVX2")
+    processor, features = LESSER[name]
+    shape = tile_shape(set(features.replace("+", "").split(",")), "x86_64")
+    environment = {**os.environ, "NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": features}
+    arguments = [str(shape), "-q", "-p", "no:cacheprovider", "-k", CHOSEN, *(str(TESTS / file) for file in FILES)]
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, *arguments], cwd=TESTS.parent, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def tile_assembly(monkeypatch, triple, processor, features, shape, dtype):
+    """Return the machine code of the tile for any processor, as text."""
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    for module, name, value in zip((vector, matmul, matmul), ("VECTOR_BYTES", "TILE_ROWS", "TILE_VECTORS"), shape):
+        monkeypatch.setattr(module, name, value)
+    module = ir.Module("tile")
+    module.triple = triple
+    matmul.emit_tiles(module, vector.VectorType(dtype))
+    target = binding.Target.from_triple(triple).create_target_machine(cpu=processor, features=features, opt=3)
+    parsed = binding.parse_assembly(str(module))
+    parsed.data_layout = str(target.target_data)
+    passes = binding.create_pass_builder(target, binding.create_pipeline_tuning_options(speed_level=3))
+    passes.getModulePassManager().run(parsed, passes)
+    return target.emit_assembly(parsed)
+
+
+def loops_of(assembly):
+    """Return the lines of each block that jumps back to its own beginning."""
+    _, *blocks = re.split(r"^(\.L\w+):", assembly, flags=re.MULTILINE)
+    loops = []
+    for label, body in zip(blocks[::2], blocks[1::2]):
+        lines = [line.strip() for line in body.splitlines()]
+        jumps = [number for number, line in enumerate(lines) if re.match(rf"[bj]\S*\s+{re.escape(label)}$", line)]
+        if jumps:
+            loops.append(lines[: jumps[-1] + 1])
+    return loops
+
+
+@pytest.mark.parametrize("dtype", [types.float32, types.float64], ids=str)
+@pytest.mark.parametrize(
+    "triple, processor, features, instruction, stack",
+    [
+        ("aarch64-linux-gnu", "generic", "+neon", "fmla", r"\[sp\b"),
+        ("x86_64-linux-gnu", *LESSER["avx2"], "vfmadd", "%rsp.*mm|mm.*%rsp"),
+        ("x86_64-linux-gnu", *LESSER["plain"], "mulp", "%rsp.*mm|mm.*%rsp"),
+    ],
+    ids=["neon", "avx2", "plain"],
+)
+def test_the_sums_of_a_tile_stay_in_registers(monkeypatch, triple, processor, features, instruction, stack, dtype):
+    """The loop of the largest tile is there, with a multiply-add for each vector of sums, and no loop spills a vector.
+
+    On ARM, with twice the registers for addresses, no loop touches the stack at all.
+    """
+    shape = tile_shape(set(features.replace("+", "").split(",")), triple.partition("-")[0])
+    _, rows, vectors = shape
+    loops = loops_of(tile_assembly(monkeypatch, triple, processor, features, shape, dtype))
+    products = [sum(line.startswith(instruction) for line in loop) for loop in loops]
+    assert rows * vectors in products
+    spills = [line for loop in loops for line in loop if re.search(stack, line)]
+    assert spills == []
+
+
+def test_the_lines_of_a_loop_are_found():
+    code = ".LBB0_1:\n\tldr q0, [sp, #16]\n\tfmla v0.4s, v1.4s, v2.4s\n\tb.ne\t.LBB0_1\n\tret\n.LBB0_2:\n\tret\n"
+    assert loops_of(code) == [["", "ldr q0, [sp, #16]", "fmla v0.4s, v1.4s, v2.4s", "b.ne\t.LBB0_1"]]
