@@ -36,12 +36,10 @@ from rnn_cli.kernels.step import (
     carry_states,
     layers_backward,
     layers_forward,
-    logits_backward,
-    logits_forward,
     pack_weights,
     pack_weights_transposed,
     parameters_backward,
-    score_rows,
+    readout,
     train_step,
 )
 from rnn_cli.kernels.threads import Team, wait_for_all
@@ -97,7 +95,6 @@ def operations(config: ModelConfig) -> dict[str, int]:
         "pack": 0,
         "forward": 2 * layers,
         "readout": 4 * decoder,
-        "loss": 0,
         "backward in time": 2 * layers,
         "weight gradient": 2 * (layers + decoder),
         "update": 0,
@@ -198,17 +195,10 @@ def forward_phase(part, parts, cell, net, memory, learning, step, weight):  # ty
 
 
 @kernel
-def logits_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
-    """Compute the logits, and the gradient in the output of the last layer from what stands in their place."""
+def readout_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
+    """Compute logits, losses and the gradient in the output of the last layer."""
     first, last = even_start(part, parts, net.batch), even_start(part + 1, parts, net.batch)
-    logits_forward(net, memory, first, last)
-    logits_backward(net, memory, learning, first, last)
-
-
-@kernel
-def loss_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
-    """Compute the losses and the gradient in the logits."""
-    score_rows(net, memory, weight, even_start(part, parts, net.batch), even_start(part + 1, parts, net.batch))
+    readout(net, memory, learning, weight, first, last)
 
 
 @kernel
@@ -244,8 +234,7 @@ def empty_phase(part, parts, cell, net, memory, learning, step, weight):  # type
 PHASES: dict[str, Callable[..., None]] = {
     "pack": pack_phase,
     "forward": forward_phase,
-    "readout": logits_phase,
-    "loss": loss_phase,
+    "readout": readout_phase,
     "backward in time": backward_phase,
     "weight gradient": gradient_phase,
     "update": update_phase,

@@ -3,17 +3,21 @@
 import numpy as np
 import pytest
 
-from rnn_cli.kernels.gradients import (
-    add_column_sums,
-    add_product,
-    own_panels,
-    pack_rows,
-    place_of,
-    scatter_rows,
-)
+from rnn_cli.kernels.gradients import add_column_sums, add_product, scatter_rows
 from rnn_cli.kernels.host import HAS_BFLOAT16, VECTOR_BYTES
 from rnn_cli.kernels.jit import kernel
-from rnn_cli.kernels.matmul import Packed, install_tile, multiply, pack, pack_left, pack_transposed
+from rnn_cli.kernels.matmul import (
+    Packed,
+    install_tile,
+    multiply,
+    own_panels,
+    pack,
+    pack_left,
+    pack_rows,
+    pack_transposed,
+    place_of,
+    steps_of,
+)
 from rnn_cli.kernels.memory import aligned_zeros
 from rnn_cli.kernels.vector import lanes, load
 
@@ -136,7 +140,8 @@ def test_deep_product(kind, count, depth, parts):
                 own = own_panels(groups, group, count, part, parts)
                 left = aligned_zeros((depth + 1) * rows + 16, element)
                 panels = aligned_zeros((depth + 1) * b.shape[1], element)
-                pack_rows(b.ravel(), 0, columns + group, depth, group, own, panels)
+                origin, _ = place_of(own[0], group, count)
+                pack_rows(b.ravel(), 0, columns + group, depth, group, own, panels, -origin * steps_of(panels, depth))
                 pack_left(a.ravel(), 0, rows, depth, left)
                 add_product(grad, 4, columns, group, left, rows, depth, group, own, panels, fresh)
         assert np.array_equal(grad[4:-2].reshape(rows, columns), 2 * (a.T @ b[:, group:]))

@@ -11,49 +11,10 @@ from __future__ import annotations
 
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.layer import clear
-from rnn_cli.kernels.matmul import (
-    ZERO,
-    depth_step,
-    even_start,
-    multiply_packed,
-    pack_left,
-    panel_count,
-    panel_span,
-    store_steps,
-)
+from rnn_cli.kernels.matmul import ONE, ZERO, multiply_packed, own_panels, pack_left, pack_rows, place_of, steps_of
 from rnn_cli.kernels.vector import lanes, load, store
 
-DEPTH_BLOCK = 128  # rows that are packed at a time: they stay in the inner caches
-
-
-@kernel
-def own_panels(groups, group, count, part, parts):
-    """Return the first of this part's panels, and the one behind its last; each group of columns has its own panels."""
-    panels = groups * panel_count(group, count)
-    return even_start(part, parts, panels), even_start(part + 1, parts, panels)
-
-
-@kernel
-def place_of(panel, group, count):
-    """Return the first column of a panel, and how many it has."""
-    each = panel_count(group, count)
-    first, width = panel_span(panel % each, group, count)
-    return panel // each * group + first, width
-
-
-@kernel
-def pack_rows(b, start, stride, depth, group, own, panels):
-    """Pack rows of B (depth, stride) into this part's panels, row by row, as they stand in memory."""
-    count, step = lanes(b), depth_step(panels)
-    steps = (depth + step - 1) // step
-    origin, _ = place_of(own[0], group, count)
-    for k in range(steps):
-        low, high = start + k * step * stride, start + min(k * step + step - 1, depth - 1) * stride
-        for panel in range(own[0], own[1]):
-            first, width = place_of(panel, group, count)
-            target = (first - origin) * steps + k * width
-            for j in range(0, width, count):
-                store_steps(panels, target + j, load(b, low + first + j), load(b, high + first + j))
+DEPTH_BLOCK = 128  # rows that are packed for one product: they stay in the inner caches
 
 
 @kernel
@@ -62,8 +23,7 @@ def add_product(grad, grad_start, columns, skipped, left, rows, depth, group, ow
 
     The gradient's first column is column `skipped` of B. Where it is `fresh` it is set to 0 before.
     """
-    count, step = lanes(grad), depth_step(panels)
-    steps = (depth + step - 1) // step
+    count, steps = lanes(grad), steps_of(panels, depth)
     origin, _ = place_of(own[0], group, count)
     for panel in range(own[0], own[1]):
         first, width = place_of(panel, group, count)
@@ -116,7 +76,7 @@ def layer_gradients(net, layer, inputs, gates, states, output, grad, places, lef
     last = sum(place_of(own[1] - 1, hidden, lanes(grad)))
     for k in range(0, depth, DEPTH_BLOCK):
         block, fresh, rows_at = min(DEPTH_BLOCK, depth - k), k == 0, gates_at + k * width
-        pack_rows(gates, rows_at, width, block, hidden, own, panels)
+        pack_rows(gates, rows_at, width, block, hidden, own, panels, -first * steps_of(panels, block))
         pack_left(states, states_at + k * hidden, hidden, block, left)
         add_product(grad, places[layer, 1], net.recurrent_columns, width - net.recurrent_columns, left, hidden, block,
                     hidden, own, panels, fresh)  # fmt: skip
@@ -135,14 +95,14 @@ def decoder_gradients(net, output, logits, grad, places, left, panels, part, par
     """Compute the gradient in the decoder's parameters: sum output_t^T grad_logits_t, and sum grad_logits_t."""
     depth, columns = net.length * net.batch, net.columns
     output_at = (net.layers - 1) * depth * net.hidden
-    own = own_panels(1, columns, lanes(grad), part, parts)
+    own = own_panels(ONE, columns, lanes(grad), part, parts)
     if own[0] == own[1]:
         return
     first, _ = place_of(own[0], columns, lanes(grad))
     last = sum(place_of(own[1] - 1, columns, lanes(grad)))
     for k in range(0, depth, DEPTH_BLOCK):
         block, fresh = min(DEPTH_BLOCK, depth - k), k == 0
-        pack_rows(logits, k * columns, columns, block, columns, own, panels)
+        pack_rows(logits, k * columns, columns, block, columns, own, panels, -first * steps_of(panels, block))
         pack_left(output, output_at + k * net.hidden, net.hidden, block, left)
         add_product(grad, places[net.layers, 0], columns, ZERO, left, net.hidden, block, columns, own, panels, fresh)
         add_column_sums(grad, places[net.layers, 1], logits, k * columns, columns, block, first, last, fresh)

@@ -46,6 +46,7 @@ INDEX = ir.IntType(64)
 PAIRS = types.uint32
 
 
+PACKED_AT_ONCE = 8  # rows
 ZERO, ONE = np.intp(0), np.intp(1)  # for a plain 0 or 1 the compiler would make a further version of a kernel
 
 
@@ -67,6 +68,12 @@ def depth_step(typingctx, array):
         return context.get_constant(types.intp, 2 if array.dtype == PAIRS else 1)
 
     return types.intp(array), lower
+
+
+@kernel
+def steps_of(array, depth):
+    """Return how many elements of `array` hold so many numbers of the depth."""
+    return (depth + depth_step(array) - 1) // depth_step(array)
 
 
 def store_steps(target, index, low, high):
@@ -281,7 +288,7 @@ def multiply(c, c_start, c_stride, a, a_start, a_stride, rows, depth, packed, pa
     """
     left, left_start, left_stride = left_side(packed, a, a_start, a_stride, rows, depth)
     step = depth_step(packed.panels)
-    steps = depth // step
+    steps = steps_of(packed.panels, depth)
     tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
     for panel in range(panel_count(columns, lanes(packed.panels))):
         first, width = panel_span(panel, columns, lanes(packed.panels))
@@ -304,20 +311,44 @@ def multiply(c, c_start, c_stride, a, a_start, a_stride, rows, depth, packed, pa
 
 
 @kernel
+def own_panels(groups, group, count, part, parts):
+    """Return the first of this part's panels, and the one behind its last; each group of columns has its own panels."""
+    panels = groups * panel_count(group, count)
+    return even_start(part, parts, panels), even_start(part + 1, parts, panels)
+
+
+@kernel
+def place_of(panel, group, count):
+    """Return the first column of a panel, and how many it has."""
+    each = panel_count(group, count)
+    first, width = panel_span(panel % each, group, count)
+    return panel // each * group + first, width
+
+
+@kernel
+def pack_rows(source, start, stride, depth, group, own, packed, packed_start):
+    """Pack B (depth, stride), panels own[0]..own[1] of its groups of columns; column 0 would begin at `packed_start`.
+
+    Some rows are packed at a time, so that what is read are rows as they stand in memory, nearly.
+    """
+    step = depth_step(packed)
+    steps = steps_of(packed, depth)
+    for block in range(0, steps, PACKED_AT_ONCE):
+        for panel in range(own[0], own[1]):
+            first, width = place_of(panel, group, lanes(source))
+            for k in range(block, min(block + PACKED_AT_ONCE, steps)):
+                low = start + k * step * stride + first
+                high = start + min(k * step + step - 1, depth - 1) * stride + first
+                target = packed_start + first * steps + k * width
+                for j in range(0, width, lanes(source)):
+                    store_steps(packed, target + j, load(source, low + j), load(source, high + j))
+
+
+@kernel
 def pack(source, start, stride, depth, columns, packed, packed_start, part, parts):
     """Pack B (depth, columns), with B[k, j] at start + k stride + j of `source`, this part's panels."""
-    panels = panel_count(columns, lanes(source))
-    own = range(even_start(part, parts, panels), even_start(part + 1, parts, panels))
-    step = depth_step(packed)
-    steps = (depth + step - 1) // step
-    for k in range(steps):
-        low = start + k * step * stride
-        high = start + min(k * step + step - 1, depth - 1) * stride
-        for panel in own:
-            first, width = panel_span(panel, columns, lanes(source))
-            target = packed_start // step + first * steps + k * width
-            for j in range(0, width, lanes(source)):
-                store_steps(packed, target + j, load(source, low + first + j), load(source, high + first + j))
+    own = own_panels(ONE, columns, lanes(source), part, parts)
+    pack_rows(source, start, stride, depth, columns, own, packed, packed_start // depth_step(packed))
 
 
 @kernel
@@ -325,7 +356,7 @@ def pack_transposed(source, start, stride, depth, columns, packed, packed_start,
     """Pack B (depth, columns) of which the transpose is stored: B[k, j] at start + j stride + k."""
     panels = panel_count(columns, lanes(source))
     step = depth_step(packed.panels)
-    steps = depth // step
+    steps = steps_of(packed.panels, depth)
     for panel in range(even_start(part, parts, panels), even_start(part + 1, parts, panels)):
         first, width = panel_span(panel, columns, lanes(source))
         target = packed_start // step + first * steps
@@ -344,7 +375,7 @@ def pack_left(a, start, rows, depth, left):
     Whole vectors are stored: behind each tile's rows stands what the next store overwrites, at the end of all nothing.
     """
     step = depth_step(left)
-    steps = (depth + step - 1) // step
+    steps = steps_of(left, depth)
     tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
     for tile in range(tiles):
         row = even_start(tile, tiles, rows)
@@ -362,8 +393,7 @@ def pack_left(a, start, rows, depth, left):
 @kernel
 def multiply_packed(c, c_start, c_stride, left, rows, depth, panels, panel_start, width):
     """Add to C (rows, width) the product of the packed A (rows, depth) and the panel of B at `panel_start`."""
-    step = depth_step(panels)
-    steps = (depth + step - 1) // step
+    steps = steps_of(panels, depth)
     tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
     for tile in range(tiles):
         row = even_start(tile, tiles, rows)

@@ -48,23 +48,20 @@ def softmax_cross_entropy(logits, start, vocab_size, columns, target, weight):
 
 
 @kernel
-def readout_forward(net, output, logits, parameters, packed, places, first, last):
-    """Compute logits (T, B, V) = output of the last layer (T, B, H) times the decoder, for rows first..last."""
+def readout_forward(net, t, output, logits, parameters, packed, places, first, last):
+    """Compute logits_t (B, V) = output_t of the last layer (B, H) times the decoder, for rows first..last."""
     weight, bias = places[net.layers, 0], places[net.layers, 1]
-    top = (net.layers - 1) * net.length
-    for t in range(net.length):
-        for row in range(first, last):
-            copy(logits, (t * net.batch + row) * net.columns, parameters, bias, net.columns)
-        multiply(logits, (t * net.batch + first) * net.columns, net.columns,
-                 output, ((top + t) * net.batch + first) * net.hidden, net.hidden,
-                 last - first, net.hidden, packed, weight, net.columns)  # fmt: skip
+    for row in range(first, last):
+        copy(logits, (t * net.batch + row) * net.columns, parameters, bias, net.columns)
+    output_at = (((net.layers - 1) * net.length + t) * net.batch + first) * net.hidden
+    multiply(logits, (t * net.batch + first) * net.columns, net.columns, output, output_at, net.hidden,
+             last - first, net.hidden, packed, weight, net.columns)  # fmt: skip
 
 
 @kernel
-def readout_backward(net, logits, grad_output, packed_transposed, places, first, last):
-    """Compute the gradient in the last layer's output (T, B, H) from grad_logits (T, B, V), rows first..last."""
-    for t in range(net.length):
-        at = (t * net.batch + first) * net.hidden
-        clear(grad_output, at, (last - first) * net.hidden)
-        multiply(grad_output, at, net.hidden, logits, (t * net.batch + first) * net.columns, net.columns,
-                 last - first, net.columns, packed_transposed, places[net.layers, 0], net.hidden)  # fmt: skip
+def readout_backward(net, t, logits, grad_output, packed_transposed, places, first, last):
+    """Compute the gradient in output_t of the last layer (B, H) from grad_logits_t (B, V), for rows first..last."""
+    at = (t * net.batch + first) * net.hidden
+    clear(grad_output, at, (last - first) * net.hidden)
+    multiply(grad_output, at, net.hidden, logits, (t * net.batch + first) * net.columns, net.columns,
+             last - first, net.columns, packed_transposed, places[net.layers, 0], net.hidden)  # fmt: skip

@@ -137,35 +137,32 @@ def layers_forward(cell, net, memory, first, last):
 
 
 @kernel
-def logits_forward(net, memory, first, last):
-    """Compute the logits of rows first..last from the output of the last layer."""
-    packed = with_room(memory.packed, net, memory, first)
-    readout_forward(net, memory.output, memory.logits, memory.parameters, packed, memory.places, first, last)
-
-
-@kernel
 def forward(cell, net, memory, first, last):
     """Compute the logits of rows first..last."""
     layers_forward(cell, net, memory, first, last)
-    logits_forward(net, memory, first, last)
-
-
-@kernel
-def score_rows(net, memory, weight, first, last):
-    """Turn logits into losses (nats) and the gradient in the logits, for rows first..last."""
+    packed = with_room(memory.packed, net, memory, first)
     for t in range(net.length):
-        for row in range(first, last):
-            k = t * net.batch + row
-            memory.losses[k] = softmax_cross_entropy(
-                memory.logits, k * net.columns, net.vocab_size, net.columns, memory.targets[k], weight
-            )
+        readout_forward(net, t, memory.output, memory.logits, memory.parameters, packed, memory.places, first, last)
 
 
 @kernel
-def logits_backward(net, memory, learning, first, last):
-    """Compute the gradient in the output of the last layer from that in the logits, for rows first..last."""
+def score_rows(net, memory, t, weight, first, last):
+    """Turn the logits of step t into losses (nats) and the gradient in the logits, for rows first..last."""
+    for k in range(t * net.batch + first, t * net.batch + last):
+        memory.losses[k] = softmax_cross_entropy(
+            memory.logits, k * net.columns, net.vocab_size, net.columns, memory.targets[k], weight
+        )
+
+
+@kernel
+def readout(net, memory, learning, weight, first, last):
+    """Compute the losses of rows first..last and the gradient in the output of the last layer, step by step."""
+    packed = with_room(memory.packed, net, memory, first)
     transposed = with_room(learning.packed_transposed, net, memory, first)
-    readout_backward(net, memory.logits, learning.grad_output, transposed, memory.places, first, last)
+    for t in range(net.length):
+        readout_forward(net, t, memory.output, memory.logits, memory.parameters, packed, memory.places, first, last)
+        score_rows(net, memory, t, weight, first, last)
+        readout_backward(net, t, memory.logits, learning.grad_output, transposed, memory.places, first, last)
 
 
 @kernel
@@ -208,9 +205,8 @@ def train_step(part, parts, cell, net, memory, learning, step, weight):
     pack_weights_transposed(part, parts, net, memory, learning)
     wait_for_all(memory.barrier, parts)
 
-    forward(cell, net, memory, first, last)
-    score_rows(net, memory, weight, first, last)
-    logits_backward(net, memory, learning, first, last)
+    layers_forward(cell, net, memory, first, last)
+    readout(net, memory, learning, weight, first, last)
     layers_backward(cell, net, memory, learning, first, last)
     wait_for_all(memory.barrier, parts)
 
@@ -246,5 +242,5 @@ def score_step(part, parts, cell, net, memory, ranks):
                     if memory.logits[j] > target:
                         rank += 1
             ranks[k] = rank
-    score_rows(net, memory, 1.0, first, last)
+        score_rows(net, memory, t, 1.0, first, last)
     carry_states(net, memory.states, first, last)
