@@ -43,7 +43,7 @@ from rnn_cli.kernels.step import (
     train_step,
 )
 from rnn_cli.kernels.threads import Team, wait_for_all
-from rnn_cli.kernels.update import adam, clip_scale, norm_of_sums, square_sums
+from rnn_cli.kernels.update import clip_scale, norm_of_sums, square_sums, update
 from rnn_cli.model import Model, TrainingWindow
 
 VOCAB_SIZE = 65
@@ -177,8 +177,8 @@ def measure_peaks(team_sizes: list[int], seconds: float) -> dict[int, float]:
 @kernel
 def pack_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
     """Pack the weights for both directions."""
-    pack_weights(part, parts, net, memory)
-    pack_weights_transposed(part, parts, net, memory, learning.packed_transposed)
+    pack_weights(part, parts, net, memory, memory.parameters)
+    pack_weights_transposed(part, parts, net, memory, memory.parameters, learning.packed_transposed)
 
 
 @kernel
@@ -195,7 +195,7 @@ def readout_phase(part, parts, cell, net, memory, learning, step, weight):  # ty
     """Compute logits, losses and the gradient in the output of the last layer."""
     first, last = even_start(part, parts, net.batch), even_start(part + 1, parts, net.batch)
     readout_forward(net, memory.output, memory.logits, memory.parameters, memory.packed, memory.places, first, last)
-    score_rows(net, memory, weight, first, last)
+    score_rows(net, memory, weight, 0.0, first, last)
     readout_backward(net, memory.logits, learning.grad_output, learning.packed_transposed, memory.places, first, last)
 
 
@@ -226,8 +226,8 @@ def update_phase(part, parts, cell, net, memory, learning, step, weight):  # typ
     square_sums(learning.grad, learning.sums, part, parts)
     wait_for_all(memory.barrier, parts)
     scale = clip_scale(norm_of_sums(learning.sums), step.clip_norm)
-    adam(memory.parameters, learning.grad, learning.moment1, learning.moment2, scale, step.learning_rate,
-         step.beta1, step.beta2, step.epsilon, step.number, part, parts)  # fmt: skip
+    update(memory.parameters, learning.grad, learning.moment1, learning.moment2, scale, step.learning_rate,
+           step.weight_decay, step.rule, step.number, part, parts)  # fmt: skip
 
 
 @kernel

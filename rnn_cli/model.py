@@ -116,22 +116,28 @@ class Window:
 
 
 class TrainingWindow(Window):
-    """A window with the memory to differentiate: gradients, and the moments of the optimiser."""
+    """A window with the memory to differentiate: gradients, the moments of the optimiser, the average of the weights.
+
+    What a run does not use (the average, the thinned weights) stays untouched, and the system gives it no memory.
+    """
 
     def __init__(self, model: Model, length: int, batch: int, team: Team) -> None:
         super().__init__(model, length, batch, team)
         net, size, dtype = self.net, model.layout.size, model.parameters.dtype
         self.grad = aligned_zeros(size, dtype)
         self.moments = aligned_zeros((2, size), dtype)
+        self.average = aligned_zeros(size, dtype)
         self.carry = aligned_zeros((net.layers, net.states, batch, net.hidden), dtype)
         self.learning = Learning(
             packed_transposed=aligned_zeros(size, dtype),
+            thinned=aligned_zeros(size, dtype),
             grad=self.grad,
             grad_output=aligned_zeros(length * batch * net.hidden, dtype),
             carry=self.carry.ravel(),
             scratch=aligned_zeros(team.threads * DEPTH_BLOCK * TILE_VECTORS * VECTOR_BYTES // dtype.itemsize, dtype),
             moment1=self.moments[0],
             moment2=self.moments[1],
+            average=self.average,
             sums=np.zeros(-(-size // BLOCK)),
             norm=np.zeros(1),
         )

@@ -18,6 +18,7 @@ from rnn_cli.corpus import Corpus
 from rnn_cli.errors import CheckpointError, DivergenceError, UsageError
 from rnn_cli.kernels.step import Step
 from rnn_cli.kernels.threads import Team
+from rnn_cli.kernels.update import RULES
 from rnn_cli.model import Model, TrainingWindow
 from rnn_cli.schedule import DECAY_FROM, learning_rate, steps_that_fit
 from rnn_cli.streams import Streams
@@ -25,6 +26,7 @@ from rnn_cli.streams import Streams
 LOG2_E = 1 / math.log(2)
 REPORTS_PER_EVALUATION = 10
 FEWEST_WINDOWS, STEPS_PER_WINDOW = 20, 5  # of validation: a window of it costs a third of a step
+PLATEAU_PATIENCE = 2  # evaluations without gain after which the schedule `plateau` halves the rate
 LONGEST_HISTORY = 1000  # evaluations; of a longer one every second is dropped
 
 
@@ -52,7 +54,8 @@ class Report:
 class Progress(Config):
     """Where a run stands: with the parameters, moments and states, all that the next step depends on.
 
-    `overhead` is the part of `seconds` that was spent on compiling and setting up, at each start.
+    `overhead` is the part of `seconds` that was spent on compiling and setting up, at each start. The rate of the
+    schedule is multiplied by `rate_factor`. `averaged` counts the steps whose parameters are in the average.
     """
 
     step: int = limited(0, 10**9, 0)
@@ -62,6 +65,8 @@ class Progress(Config):
     best_loss: float | None = limited(0.0, 1e12)
     best_step: int = limited(0, 10**9, 0)
     evaluations_without_gain: int = limited(0, 10**9, 0)
+    rate_factor: float = limited(0.0, 1.0, 1.0)
+    averaged: int = limited(0, 10**9, 0)
     loss_sum: float = limited(0.0, 1e18, 0.0)
     loss_count: int = limited(0, 10**18, 0)
 
@@ -86,6 +91,8 @@ class Trainer:
         """Start a run with new weights. The minutes of `config` begin now."""
         if sum(value is not None for value in (config.steps, config.epochs, config.minutes)) != 1:
             raise UsageError("a run is as long as one of steps, epochs and minutes says")
+        if config.schedule == "plateau" and corpus.validation is None:
+            raise UsageError(f"the schedule plateau needs a part that is held out, and there is {corpus.split_reason}")
         self.corpus, self.config, self.stop = corpus, config, stop
         self._clock, self._started = clock, clock()
         self.team = Team(threads)
@@ -95,6 +102,9 @@ class Trainer:
         self.streams = self._streams(corpus.training)
         self.validation = None if corpus.validation is None else self._streams(corpus.validation)
         self.best_parameters = self.model.parameters.copy()
+        self.rule = RULES[config.optimizer]
+        if config.optimizer == "sgd":
+            self.rule = self.rule._replace(decay1=config.momentum)
         self.history: list[Report] = []
         self.diverged = False
         self.progress = Progress(total_steps=config.steps)
@@ -167,11 +177,26 @@ class Trainer:
         progress, config, window = self.progress, self.config, self.window
         window.inputs[:], window.targets[:] = self.streams.window(progress.step)
         if config.dropout:
-            seed = np.random.SeedSequence([config.random_seed, 3, progress.step])
-            draws = np.random.Generator(np.random.PCG64(seed)).random(window.mask.shape, np.float32)
+            draws = self._generator(3).random(window.mask.shape, np.float32)
             window.mask[:] = (draws >= config.dropout) / np.float32(1 - config.dropout)
-        rate = learning_rate(config.learning_rate, progress.step, progress.total_steps)
-        loss, norm = window.train(Step(progress.step + 1, rate, config.clip_norm))
+        if config.reset_chance:
+            window.state[:, :, self._generator(4).random(config.batch_size) < config.reset_chance] = 0
+        rate = learning_rate(config.learning_rate, progress.step, progress.total_steps, config.schedule)
+        rate *= progress.rate_factor
+        total = progress.total_steps
+        averaging = total is not None and progress.step >= total - round(config.average * total)
+        step = Step(
+            number=progress.step + 1,
+            learning_rate=rate,
+            clip_norm=config.clip_norm,
+            rule=self.rule,
+            weight_decay=config.weight_decay,
+            label_smoothing=config.label_smoothing,
+            recurrent_dropout=config.recurrent_dropout,
+            key=int(self._generator(5).integers(2**63)) if config.recurrent_dropout else 0,
+            averaged=progress.averaged + 1 if averaging else 0,
+        )
+        loss, norm = window.train(step)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self.diverged = True
             kept = (
@@ -181,7 +206,13 @@ class Trainer:
                 f"the training diverged at step {progress.step + 1:,}: the loss is no finite number any more; "
                 f"{kept}; try --learning-rate {config.learning_rate / 4:.2g}"
             )
+        progress.averaged += averaging
         return loss, norm, rate
+
+    def _generator(self, purpose: int) -> np.random.Generator:
+        """Return what draws the numbers for one purpose in the next step; 0 to 2 are purposes of other places."""
+        seed = np.random.SeedSequence([self.config.random_seed, purpose, self.progress.step])
+        return np.random.Generator(np.random.PCG64(seed))
 
     def _fix_length(self) -> None:
         """Decide the number of steps when the steps up to the decay have taken their share of the time."""
@@ -192,15 +223,35 @@ class Trainer:
                 progress.total_steps = steps_that_fit(progress.step)
 
     def _evaluate(self) -> float | None:
-        """Return the validation loss, and keep the parameters if it is the best; without validation, keep them."""
-        progress = self.progress
-        loss = None if self.validation is None else self.validation_loss()
+        """Return the validation loss, and keep the parameters if it is the best; without validation, keep them.
+
+        Once there is an average of the parameters, this is about the better of the two; without validation, about it.
+        """
+        progress, loss = self.progress, None
+        candidate = self.window.average if progress.averaged else self.model.parameters
+        if self.validation is not None:
+            loss = self.validation_loss()
+            if progress.averaged:
+                loss_of_average = self._loss_of_average()
+                if loss < loss_of_average:
+                    candidate = self.model.parameters
+                loss = min(loss, loss_of_average)
         if loss is None or progress.best_loss is None or loss < progress.best_loss:
-            self.best_parameters[:] = self.model.parameters
+            self.best_parameters[:] = candidate
             progress.best_loss, progress.best_step = loss, progress.step
             progress.evaluations_without_gain = 0
         else:
             progress.evaluations_without_gain += 1
+            if self.config.schedule == "plateau" and progress.evaluations_without_gain % PLATEAU_PATIENCE == 0:
+                progress.rate_factor /= 2
+        return loss
+
+    def _loss_of_average(self) -> float:
+        """Return the validation loss of the averaged parameters."""
+        parameters = self.model.parameters.copy()
+        self.model.parameters[:] = self.window.average
+        loss = self.validation_loss()
+        self.model.parameters[:] = parameters
         return loss
 
     def validation_loss(self) -> float:
@@ -281,6 +332,8 @@ class Trainer:
                 "moment2": layout.compact(self.window.moments[1]),
                 "state": np.ascontiguousarray(self.window.state),
             }
+            if progress.averaged:
+                checkpoint.training["average"] = layout.compact(self.window.average)
         return checkpoint
 
     @classmethod
@@ -310,6 +363,8 @@ class Trainer:
             planned, trainer.progress = trainer.progress.total_steps, Progress.from_dict(checkpoint.progress)
             if trainer.finished or planned not in (None, trainer.progress.total_steps):
                 raise ValueError("its number of steps")
+            if trainer.progress.averaged:
+                layout.expand(window.average, tensor("average", size))
             trainer.history = [Report(**values) for values in checkpoint.record["history"]]
         except (KeyError, TypeError, ValueError, UsageError) as problem:
             raise CheckpointError(f"the state of the training in this model is damaged ({problem})") from problem

@@ -187,6 +187,14 @@ OPTIONS: dict[str, tuple[list[str], Callable[[dict[str, Any]], bool]]] = {
     "--batch-size": (["--batch-size", "3"], lambda f: f["training"]["batch_size"] == 3),
     "--sequence-length": (["--sequence-length", "5"], lambda f: f["training"]["sequence_length"] == 5),
     "--learning-rate": (["--learning-rate", "0.01"], lambda f: f["training"]["learning_rate"] == 0.01),
+    "--recurrent-dropout": (["--recurrent-dropout", "0.25"], lambda f: f["training"]["recurrent_dropout"] == 0.25),
+    "--optimizer": (["--optimizer", "rmsprop"], lambda f: f["training"]["optimizer"] == "rmsprop"),
+    "--momentum": (["--optimizer", "sgd", "--momentum", "0.5"], lambda f: f["training"]["momentum"] == 0.5),
+    "--schedule": (["--schedule", "cosine"], lambda f: f["training"]["schedule"] == "cosine"),
+    "--weight-decay": (["--weight-decay", "0.5"], lambda f: f["training"]["weight_decay"] == 0.5),
+    "--label-smoothing": (["--label-smoothing", "0.25"], lambda f: f["training"]["label_smoothing"] == 0.25),
+    "--average": (["--average", "0.5"], lambda f: f["training"]["average"] == 0.5),
+    "--reset-chance": (["--reset-chance", "0.5"], lambda f: f["training"]["reset_chance"] == 0.5),
     "--clip-norm": (["--clip-norm", "0.1"], lambda f: f["training"]["clip_norm"] == 0.1),
     "--validation-fraction": (
         ["--validation-fraction", "0.5"],
@@ -210,7 +218,9 @@ def test_option(place: Path, option: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", ["--dropout", "--learning-rate", "--clip-norm", "--sequence-length", "--random-seed"]
+    "option",
+    """--dropout --recurrent-dropout --optimizer --schedule --learning-rate --clip-norm --weight-decay --label-smoothing
+    --average --reset-chance --sequence-length --random-seed""".split(),
 )
 def test_options_of_the_training_change_the_weights(place: Path, option: str) -> None:
     train(place, "stream.txt", "-m", "usual")

@@ -26,6 +26,17 @@ TIMES = ("seconds", "chars_per_second")
 CONFIG = TrainingConfig(
     batch_size=4, sequence_length=8, learning_rate=0.01, dropout=0.3, steps=50, evaluate_every=20, random_seed=5
 )
+EVERYTHING = {
+    "optimizer": "sgd",
+    "momentum": 0.8,
+    "schedule": "plateau",
+    "learning_rate": 0.5,
+    "recurrent_dropout": 0.4,
+    "weight_decay": 0.01,
+    "label_smoothing": 0.1,
+    "average": 0.4,
+    "reset_chance": 0.3,
+}
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +123,10 @@ class Clock:
 
 @pytest.mark.parametrize("name", NAMES)
 @MODES
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_a_resumed_run_is_the_run_that_never_stopped(corpora, tmp_path, name, lines, dropout):
+@pytest.mark.parametrize("options", [{"dropout": 0.0}, {}, EVERYTHING], ids=["plain", "dropout", "everything"])
+def test_a_resumed_run_is_the_run_that_never_stopped(corpora, tmp_path, name, lines, options):
     corpus = corpora[lines]
-    config = replace(CONFIG, dropout=dropout)
+    config = replace(CONFIG, **options)
     whole = Trainer(corpus, model_of(corpus, name, layers=2), config, 1)
     per_epoch = whole.streams.steps_per_epoch
     assert 7 < per_epoch < 39
@@ -140,9 +151,10 @@ def test_a_resumed_run_is_the_run_that_never_stopped(corpora, tmp_path, name, li
 
 
 @MODES
-def test_the_bits_do_not_depend_on_the_number_of_threads(corpora, lines):
+@pytest.mark.parametrize("options", [{}, EVERYTHING], ids=["dropout", "everything"])
+def test_the_bits_do_not_depend_on_the_number_of_threads(corpora, lines, options):
     def run(threads):
-        trainer = make_trainer(corpora[lines], threads=threads)
+        trainer = make_trainer(corpora[lines], replace(CONFIG, **options), threads=threads)
         train_until(trainer, 45)
         return bits(trainer)
 
@@ -162,6 +174,72 @@ def test_dropout_leaves_out_other_units_at_each_step(corpora):
     assert set(np.unique(masks)) == {np.float32(0), 1 / np.float32(0.7)}
     assert np.mean(masks) == pytest.approx(1, abs=0.1)
     assert make_trainer(corpora[True], replace(CONFIG, dropout=0.0)).window.mask.min() == 1
+
+
+@pytest.mark.parametrize("option", EVERYTHING)
+def test_each_option_of_the_training_does_something(corpora, option):
+    """Without it, the run with all of them ends elsewhere."""
+    options = {name: value for name, value in EVERYTHING.items() if name != option}
+    config = replace(CONFIG, **options, evaluate_every=4)
+    runs = [make_trainer(corpora[False], each) for each in (config, replace(config, **EVERYTHING))]
+    for trainer in runs:
+        train_until(trainer)
+    assert not np.array_equal(*([trainer.model.parameters, trainer.window.average] for trainer in runs))
+
+
+def test_streams_are_reset_at_random(corpora):
+    def run(chance):
+        trainer = make_trainer(corpora[False], replace(CONFIG, reset_chance=chance, evaluate_every=1, dropout=0.0))
+        train, starts = trainer.window.train, []
+        trainer.window.train = lambda step: starts.append(trainer.window.state.any(axis=(0, 1, 3))) or train(step)
+        train_until(trainer)
+        return np.array(starts[1:])
+
+    assert run(0.0).all()
+    assert not run(1.0).any()
+    kept = run(0.25)
+    assert np.mean(kept) == pytest.approx(0.75, abs=0.1)
+    assert np.mean(kept.any(axis=1) != kept.all(axis=1)) > 0.5  # each stream by itself
+
+
+def test_the_average_of_the_last_part_is_kept_where_it_is_better(corpora):
+    config = replace(CONFIG, steps=200, average=0.25, evaluate_every=200, learning_rate=0.05, schedule="constant")
+    trainer, parameters = make_trainer(corpora[True], config), []
+    trainer.stop = lambda: parameters.append(trainer.model.parameters.copy())
+    (report,) = (report for report in trainer if report.validation_loss is not None)
+    parameters.append(trainer.model.parameters.copy())
+    average = trainer.window.average
+    np.testing.assert_allclose(average, np.mean(parameters[151:], axis=0), atol=1e-5)
+    assert np.array_equal(trainer.best_parameters, average)
+    assert report.validation_loss < trainer.validation_loss()
+    trainer.model.parameters[:] = average
+    assert report.validation_loss == trainer.validation_loss()
+
+    alone = make_trainer(replace(corpora[True], validation=None), config)
+    train_until(alone)
+    assert np.array_equal(alone.best_parameters, average)
+
+    worse = make_trainer(corpora[True], config)
+    worse._loss_of_average = lambda: math.inf
+    train_until(worse)
+    assert np.array_equal(worse.best_parameters, worse.model.parameters)
+
+
+def test_a_plateau_halves_the_rate(tmp_path):
+    corpus, trainer = overfitting(tmp_path, schedule="plateau", learning_rate=0.05)
+    rates, best, waited = [], math.inf, 0
+    factor = 1.0
+    for report in trainer:
+        if report.validation_loss is None:
+            continue
+        rates.append(report.learning_rate)
+        waited = 0 if report.validation_loss < best else waited + 1
+        best = min(best, report.validation_loss)
+        factor *= 0.5 if waited and waited % training.PLATEAU_PATIENCE == 0 else 1
+        assert trainer.progress.rate_factor == factor
+    assert rates[-1] < rates[0] / 2
+    with pytest.raises(UsageError, match="plateau needs a part that is held out"):
+        make_trainer(replace(corpus, validation=None), replace(CONFIG, schedule="plateau"))
 
 
 @MODES

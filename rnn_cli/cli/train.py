@@ -50,6 +50,25 @@ class Activation(StrEnum):
     sigmoid = "sigmoid"
 
 
+class OptimizerName(StrEnum):
+    """The optimisers, held against the kernels by a test."""
+
+    adam = "adam"
+    sgd = "sgd"
+    rmsprop = "rmsprop"
+    adagrad = "adagrad"
+
+
+class ScheduleName(StrEnum):
+    """The schedules of the learning rate."""
+
+    linear = "linear"
+    cosine = "cosine"
+    step = "step"
+    plateau = "plateau"
+    constant = "constant"
+
+
 def train(
     corpus: Annotated[list[str] | None, typer.Argument(help="Text files, or - for stdin.", show_default=False)] = None,
     model: ModelPath = DEFAULT_MODEL,
@@ -65,12 +84,35 @@ def train(
     dropout: Annotated[
         float | None, typer.Option("--dropout", help="Share of outputs left out, from 0 to 0.95.")
     ] = None,
+    recurrent_dropout: Annotated[
+        float | None, typer.Option("--recurrent-dropout", help="Share of recurrent weights left out.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Streams side by side.")] = None,
     sequence_length: Annotated[
         int | None, typer.Option("--sequence-length", help="Steps back that the gradient goes.")
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="The highest rate of Adam.")] = None,
+    optimizer: Annotated[
+        OptimizerName | None, typer.Option("--optimizer", help="How the weights are updated; default: adam.")
+    ] = None,
+    momentum: Annotated[float | None, typer.Option("--momentum", help="For --optimizer sgd; default: 0.9.")] = None,
+    schedule: Annotated[
+        ScheduleName | None,
+        typer.Option("--schedule", help="How the rate falls in the second half; default: linear."),
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="The highest rate.")] = None,
     clip_norm: Annotated[float | None, typer.Option("--clip-norm", help="Longest gradient; default: 1.")] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option("--weight-decay", help="Share of the weights, times the rate, lost in a step.")
+    ] = None,
+    label_smoothing: Annotated[
+        float | None, typer.Option("--label-smoothing", help="Share of the targets spread over all symbols.")
+    ] = None,
+    average: Annotated[
+        float | None, typer.Option("--average", help="Average the weights over this last part, 0 to 0.5.")
+    ] = None,
+    reset_chance: Annotated[
+        float | None, typer.Option("--reset-chance", help="How often a stream forgets its past, 0 to 1 a window.")
+    ] = None,
     lines: Annotated[
         bool | None,
         typer.Option("--lines/--stream", help="Each line a text of its own, or one long text; default: detected."),
@@ -109,10 +151,18 @@ def train(
         "hidden_size": hidden_size,
         "num_layers": layers,
         "dropout": dropout,
+        "recurrent_dropout": recurrent_dropout,
         "batch_size": batch_size,
         "sequence_length": sequence_length,
+        "optimizer": optimizer.value if optimizer else None,
+        "momentum": momentum,
+        "schedule": schedule.value if schedule else None,
         "learning_rate": learning_rate,
         "clip_norm": clip_norm,
+        "weight_decay": weight_decay,
+        "label_smoothing": label_smoothing,
+        "average": average,
+        "reset_chance": reset_chance,
         "patience": patience,
     }
     source = {
@@ -162,6 +212,8 @@ def check_options(given: dict[str, Any], source: dict[str, Any]) -> None:
     model_values = {
         name: values.pop(name) for name in ("cell", "activation", "hidden_size", "num_layers") if name in values
     }
+    if given["momentum"] is not None and given["optimizer"] != "sgd":
+        raise UsageError("--momentum is for --optimizer sgd; give both or leave it out")
     config = ModelConfig(**model_values)
     TrainingConfig(**values)
     if config.activation != ModelConfig.activation:
