@@ -217,11 +217,11 @@ def test_option(place: Path, option: str) -> None:
     assert not took_effect(facts(place, "usual"))
 
 
-@pytest.mark.parametrize(
-    "option",
-    """--dropout --recurrent-dropout --optimizer --schedule --learning-rate --clip-norm --weight-decay --label-smoothing
-    --average --reset-chance --sequence-length --random-seed""".split(),
-)
+SIZES = {"--cell", "--activation", "--hidden-size", "--layers", "--batch-size"}
+LENGTHS = {"--minutes", "--epochs", "--steps", "--validation-fraction", "--validation-file"}
+
+
+@pytest.mark.parametrize("option", [name for name in OPTIONS if name not in SIZES | LENGTHS])
 def test_options_of_the_training_change_the_weights(place: Path, option: str) -> None:
     train(place, "stream.txt", "-m", "usual")
     train(place, "stream.txt", "-m", "other", *OPTIONS[option][0])
@@ -297,6 +297,7 @@ def test_a_training_that_diverges_says_so_and_claims_no_model_that_is_not_there(
     assert (done.code, done.stdout) == (4, b"")
     message = done.stderr.splitlines()[-1]
     assert message.startswith("rnn: error: the training diverged at step")
+    assert done.stderr.count("half the learning rate\n") == 4
     assert "--learning-rate" in message
     assert ("is kept" in message) == (place / MODEL).exists()
 

@@ -16,7 +16,7 @@ FLOORS = [
     {"errors", "config", "files", "signals"},
     {"kernels"},
     {"cells"},
-    {"layout", "model", "vocabulary", "corpus", "streams", "optimizer", "schedule"},
+    {"layout", "model", "vocabulary", "corpus", "streams", "schedule", "progress"},
     {"training", "sampling", "evaluation", "checkpoint", "defaults"},
     {"display", "cli", "__main__"},
 ]
@@ -26,6 +26,7 @@ BESIDE = {
     "files": {"errors"},
     "signals": {"errors"},
     "model": {"layout"},
+    "progress": {"model"},
     "corpus": {"vocabulary"},
     "streams": {"corpus", "vocabulary"},
     "training": {"checkpoint"},

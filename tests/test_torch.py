@@ -116,12 +116,22 @@ OPTIMIZERS = {
 WEIGHT_DECAY = {"adamw": 0.01}  # the default of PyTorch
 
 
-@pytest.mark.parametrize("chosen", OPTIMIZERS)
-def test_twenty_steps_of_an_optimiser(make_window, cell, chosen):
+def test_twenty_steps_of_adam(make_window, cell):
+    follow_pytorch(make_window, cell, "adam")
+
+
+@pytest.mark.parametrize("chosen", [name for name in OPTIMIZERS if name != "adam"])
+def test_twenty_steps_of_another_optimiser(make_window, chosen):
+    follow_pytorch(make_window, CELLS[0], chosen)
+
+
+def follow_pytorch(make_window, cell, chosen):
+    """Make twenty steps of an optimiser here and in PyTorch, half of them clipped; the weights stay the same."""
+    rate = 0.2 if chosen == "sgd" else 0.01
     window, network = make_pair(make_window, cell, np.float64)
     layout, hidden_size = window.model.layout, window.model.config.hidden_size
     before = layout.to_torch(window.model.parameters)
-    optimizer = OPTIMIZERS[chosen](network.parameters(), lr=0.01)
+    optimizer = OPTIMIZERS[chosen](network.parameters(), lr=rate)
     rule = RULES[chosen.removesuffix("w")]
     states = [state.detach() for state in torch_state(window)]
     generator = np.random.default_rng(5)
@@ -140,7 +150,7 @@ def test_twenty_steps_of_an_optimiser(make_window, cell, chosen):
         clip_norm = 0.25 if number % 2 else 100.0
         theirs = torch.nn.utils.clip_grad_norm_(network.parameters(), clip_norm).item()
         optimizer.step()
-        mean, norm = window.train(Step(number, 0.01, clip_norm, rule, WEIGHT_DECAY.get(chosen, 0.0)))
+        mean, norm = window.train(Step(number, rate, clip_norm, rule, WEIGHT_DECAY.get(chosen, 0.0)))
         assert abs(mean - loss.item()) < 1e-9
         assert abs(norm - theirs) < 1e-9
         clipped += norm > clip_norm

@@ -95,9 +95,10 @@ def bits(trainer):
     tensors = {name: (t.dtype, t.shape, t.tobytes()) for name, t in checkpoint.tensors().items()}
     record = {name: value for name, value in checkpoint.record.items() if name not in TIMES}
     record["history"] = [without_times(report) for report in record["history"]]
-    progress = checkpoint.progress and {
-        name: value for name, value in checkpoint.progress.items() if name not in ("seconds", "overhead")
-    }
+    progress = checkpoint.progress
+    for counts in (progress, (progress or {}).get("good")):
+        for name in ("seconds", "overhead"):
+            (counts or {}).pop(name, None)
     return checkpoint.config, checkpoint.vocabulary, tensors, record, progress
 
 
@@ -374,22 +375,105 @@ def test_every_cell_learns_namaskar(tmp_path, cell):
     assert probability > 0.5
 
 
-def test_a_run_that_diverges_says_so_and_keeps_its_best_model(tmp_path):
-    corpus = load_text(tmp_path, "abcdefgh" * 100)
-    config = replace(CONFIG, learning_rate=10.0, batch_size=2, sequence_length=64, dropout=0.0, evaluate_every=1)
-    trainer = Trainer(corpus, model_of(corpus, "rnn", "relu"), config, 1)
-    best = None
-    with pytest.raises(DivergenceError, match=r"diverged at step [\d,]+.*--learning-rate 2\.5"):  # noqa: PT012
-        for _ in trainer:
-            best = trainer.best_parameters.copy()
-    assert best is not None
-    assert np.isfinite(best).all()
-    assert np.array_equal(trainer.best_parameters, best)
+def wild(tmp_path):
+    """Return a run with a learning rate that is far too high, and a list of what it says."""
+    corpus, said = load_text(tmp_path, "abcdefgh" * 100), []
+    options = {"learning_rate": 10.0, "batch_size": 2, "sequence_length": 64, "dropout": 0.0}
+    config = replace(CONFIG, clip_norm=1e6, optimizer="sgd", momentum=0.0, **options)
+    return corpus, Trainer(corpus, model_of(corpus, "rnn", "relu"), config, 1, say=said.append), said
+
+
+def test_a_run_that_diverges_goes_back_and_learns_at_a_lower_rate(tmp_path):
+    corpus, trainer, said = wild(tmp_path)
+    reports = train_until(trainer)
+    assert 1 <= len(said) <= training.MOST_ROLLBACKS
+    assert trainer.progress.rollbacks == trainer.checkpoint().record["rollbacks"] == len(said)
+    assert trainer.progress.rate_factor == 0.5 ** len(said)
+    assert all("back to step" in line and "half the learning rate" in line for line in said)
+    assert reports[-1].step == 50
+    assert reports[-1].loss < 1
+    assert [report.step for report in trainer.history] == list(range(2, 51, 2))
+    _, again, _ = wild(tmp_path)
+    train_until(again)
+    assert bits(again) == bits(trainer)
+
+
+def inject_nan(trainer, at, times=1):
+    """Make the gradient of a step not finite, whenever it is made for the first so many times."""
+    window, (_, bias) = trainer.window, trainer.model.layout.decoder(trainer.model.parameters)
+    train, left = window.train, [times]
+
+    def broken(step):
+        if step.number != at or not left[0]:
+            return train(step)
+        left[0] -= 1
+        kept, bias[1] = float(bias[1]), np.nan
+        result = train(step)
+        bias[1] = kept
+        return result
+
+    window.train = broken
+
+
+@pytest.mark.parametrize("step, back", [(1, 0), (15, 0), (36, 20), (41, 40), (50, 40)])
+def test_a_gradient_that_is_not_finite_costs_the_steps_since_the_last_good_state(corpora, step, back):
+    config = replace(CONFIG, **EVERYTHING)
+    trainer, good = make_trainer(corpora[False], config), {}
+    inject_nan(trainer, step)
+    trainer.say = lambda message: good.update(now=bits(trainer), message=message)
+    trainer.stop = lambda: good.setdefault(trainer.progress.step, bits(trainer)) is None
+    steps = [report.step for report in trainer]
+    assert f"diverged at step {step}" in good["message"]
+    assert f"back to step {back} " in good["message"]
+    _, _, tensors, record, progress = good["now"]
+    _, _, expected, expected_record, expected_progress = good[back]
+    assert {name: tensor for name, tensor in tensors.items() if "training." in name} == {
+        name: tensor for name, tensor in expected.items() if "training." in name and "good." not in name
+    }
+    assert record["history"] == expected_record["history"]
+    assert progress["step"] == back
+    assert progress["rate_factor"] == expected_progress["rate_factor"] / 2
+    assert steps[-1] == 50
+    assert trainer.progress.rollbacks == 1
+
+
+@pytest.mark.parametrize("stops", [[3], [30, 35], [18, 25]])
+def test_going_back_survives_a_stop(corpora, tmp_path, stops):
+    config = replace(CONFIG, **EVERYTHING)
+    whole = make_trainer(corpora[False], config)
+    inject_nan(whole, 36, times=3)
+    train_until(whole)
+    assert whole.progress.rollbacks == 3
+
+    trainer = make_trainer(corpora[False], config)
+    for stop in stops:
+        inject_nan(trainer, 36, times=3)
+        train_until(trainer, stop)
+        trainer = reload(trainer, tmp_path / "model", corpora[False], threads=2)
+    inject_nan(trainer, 36, times=3)
+    train_until(trainer)
+    assert bits(trainer) == bits(whole)
+
+
+def test_a_run_that_always_diverges_gives_up_and_keeps_its_best_model(corpora, tmp_path):
+    trainer, said = make_trainer(corpora[True]), []
+    trainer.say = said.append
+    inject_nan(trainer, 36, times=100)
+    with pytest.raises(DivergenceError, match=r"diverged at step 36.*of step 20 is kept; try --learning-rate 0\.00016"):
+        train_until(trainer)
+    assert len(said) == training.MOST_ROLLBACKS
     assert np.isfinite(trainer.model.parameters).all()
     path = tmp_path / "model"
     save_checkpoint(path, trainer.checkpoint())
-    kept = load_checkpoint(path).parameters
-    assert all(np.array_equal(kept[name], tensor) for name, tensor in trainer.model.layout.to_torch(best).items())
+    kept = load_checkpoint(path)
+    best = trainer.model.layout.to_torch(trainer.best_parameters)
+    assert all(np.array_equal(kept.parameters[name], tensor) for name, tensor in best.items())
+    assert kept.progress is None
+
+    alone = make_trainer(corpora[True])
+    inject_nan(alone, 1, times=100)
+    with pytest.raises(DivergenceError, match="there is no model yet"):
+        train_until(alone)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 13])
@@ -563,6 +647,10 @@ DAMAGES = [
     *(damage("progress", "total_steps", value) for value in ("7", -1, 1.5)),
     damage("progress", "best_loss", "7"),
     damage("progress", "unheard", 1),
+    *(damage("progress", "good", value) for value in (7, {}, {"step": 0})),
+    *(damage("training", f"good.{name}", how) for name in (*VECTORS, "state") for how in (None, cut, spread)),
+    damage("progress", "rate_factor", 2.0),
+    damage("progress", "averaged", 1),  # but there is no average
     damage("record", "training", None),
     *(damage("record", "training", value) for value in ({}, without_steps, with_minutes, with_another_batch)),
     damage("record", "history", None),

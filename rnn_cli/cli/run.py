@@ -42,6 +42,7 @@ def run(
         StopRequest("\nfinishing the step and saving; once more to stop at once\n") as request,
     ):
         trainer.stop = lambda: request.requested is not None
+        trainer.say = display.note
         for report in saving_on_divergence(trainer, saver):
             display.report(report.to_dict(), trainer.fraction, trainer.remaining_seconds)
             if writer:
