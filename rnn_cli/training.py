@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -16,6 +16,7 @@ from rnn_cli.checkpoint import Checkpoint
 from rnn_cli.config import ModelConfig, TrainingConfig
 from rnn_cli.corpus import Corpus
 from rnn_cli.errors import CheckpointError, DivergenceError, UsageError
+from rnn_cli.fine_tuning import renumbered, take_over
 from rnn_cli.kernels.step import Step
 from rnn_cli.kernels.threads import Team
 from rnn_cli.kernels.update import RULES
@@ -54,8 +55,9 @@ class Trainer:
         stop: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
         say: Callable[[str], None] = lambda message: None,
+        start: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Start a run with new weights. The minutes of `config` begin now."""
+        """Start a run with new weights, or with those of another model (`start`). The minutes of `config` begin now."""
         if sum(value is not None for value in (config.steps, config.epochs, config.minutes)) != 1:
             raise UsageError("a run is as long as one of steps, epochs and minutes says")
         if config.schedule == "plateau" and corpus.validation is None:
@@ -65,6 +67,8 @@ class Trainer:
         self.team = Team(threads)
         generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([config.random_seed, 0])))
         self.model = Model.initialised(model_config, generator)
+        if start is not None:
+            take_over(self.model, start)
         self.window = TrainingWindow(self.model, config.sequence_length, config.batch_size, self.team)
         self.streams = self._streams(corpus.training)
         self.validation = None if corpus.validation is None else self._streams(corpus.validation)
@@ -338,6 +342,7 @@ class Trainer:
         good = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         try:
             config = TrainingConfig.from_dict(checkpoint.record["training"])
+            corpus = renumbered(corpus, checkpoint.vocabulary)
             trainer = cls(corpus, checkpoint.config, config, threads, **others)
             planned = trainer.progress.total_steps
             trainer.model.layout.from_torch(trainer.best_parameters, checkpoint.parameters)

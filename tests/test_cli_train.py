@@ -221,7 +221,7 @@ SIZES = {"--cell", "--activation", "--hidden-size", "--layers", "--batch-size"}
 LENGTHS = {"--minutes", "--epochs", "--steps", "--validation-fraction", "--validation-file"}
 
 
-@pytest.mark.parametrize("option", [name for name in OPTIONS if name not in SIZES | LENGTHS])
+@pytest.mark.parametrize("option", [name for name in OPTIONS if name not in SIZES | LENGTHS | {"--average"}])
 def test_options_of_the_training_change_the_weights(place: Path, option: str) -> None:
     train(place, "stream.txt", "-m", "usual")
     train(place, "stream.txt", "-m", "other", *OPTIONS[option][0])

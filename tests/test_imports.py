@@ -16,7 +16,7 @@ FLOORS = [
     {"errors", "config", "files", "signals"},
     {"kernels"},
     {"cells"},
-    {"layout", "model", "vocabulary", "corpus", "streams", "schedule", "progress"},
+    {"layout", "model", "vocabulary", "corpus", "streams", "schedule", "progress", "fine_tuning"},
     {"training", "sampling", "evaluation", "checkpoint", "defaults"},
     {"display", "cli", "__main__"},
 ]
@@ -27,6 +27,7 @@ BESIDE = {
     "signals": {"errors"},
     "model": {"layout"},
     "progress": {"model"},
+    "fine_tuning": {"model", "corpus", "vocabulary"},
     "corpus": {"vocabulary"},
     "streams": {"corpus", "vocabulary"},
     "training": {"checkpoint"},

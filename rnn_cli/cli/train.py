@@ -22,6 +22,7 @@ from rnn_cli.cli.run import run
 from rnn_cli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
+    from rnn_cli.checkpoint import Checkpoint
     from rnn_cli.corpus import Corpus
     from rnn_cli.display.progress import TrainingDisplay
     from rnn_cli.training import Trainer
@@ -128,6 +129,9 @@ def train(
     patience: Annotated[
         int | None, typer.Option("--patience", help="Stop after so many evaluations without a better one.")
     ] = None,
+    base: Annotated[
+        Path | None, typer.Option("--from", help="Start from this model's weights (fine-tune).", show_default=False)
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the model file stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing model file.")] = False,
     log: Annotated[Path | None, typer.Option("--log", help="Write reports to this file, as JSON lines.")] = None,
@@ -176,7 +180,7 @@ def train(
         raise UsageError("--resume and --overwrite contradict each other; give one of them")
     if not resume and not corpus:
         raise UsageError("name a text file to train on, or - for stdin; for example: rnn train corpus.txt")
-    others = [str(model), *(corpus or []), *(validation_file or [])]
+    others = [str(model), *([str(base)] if base else []), *(corpus or []), *(validation_file or [])]
     if log and log.resolve() in {Path(name).resolve() for name in others}:
         raise UsageError(f"--log {log} would replace a file that is read, or the model; name another file")
     cores = thread_count(threads)
@@ -186,7 +190,7 @@ def train(
         sweep_stale(model)
         if resume:
             trainer, source = resumed(
-                model, corpus, {**given, **source, "random_seed": random_seed_option}, cores, display
+                model, corpus, {**given, **source, "from": base, "random_seed": random_seed_option}, cores, display
             )
         else:
             if model.exists() and not overwrite:
@@ -195,7 +199,7 @@ def train(
                     "or name another (-m FILE)"
                 )
             source = {"paths": corpus, **source, "random_seed": random_seed(random_seed_option)}
-            trainer = started(given, source, cores, display)
+            trainer = started(given, source, base, cores, display)
             if random_seed_option is None:
                 display.note(f"random seed {source['random_seed']}")
         run(trainer, source, model, log, resume, display)
@@ -240,18 +244,45 @@ def read_corpus(source: dict[str, Any]) -> Corpus:
     )
 
 
-def started(given: dict[str, Any], source: dict[str, Any], threads: int, display: TrainingDisplay) -> Trainer:
-    """Begin a new run, saying what was chosen."""
+def settle_by(checkpoint: Checkpoint, path: Path, given: dict[str, Any], source: dict[str, Any]) -> None:
+    """Give the options that a model decides its values. Raises UsageError where they were given otherwise."""
+    config, vocabulary = checkpoint.config.to_dict(), checkpoint.vocabulary
+    decided = (
+        (given, {name: config[name] for name in ("cell", "activation", "hidden_size", "num_layers")}),
+        (source, {"lines": vocabulary.lines, "as_bytes": vocabulary.symbols is None}),
+    )
+    for options, values in decided:
+        for name, value in values.items():
+            if options[name] not in (None, value):
+                option = OPTIONS.get(name, f"--{name.replace('_', '-')}")
+                raise UsageError(f"{option} contradicts the model {path}, which decides it; leave it out")
+        options.update(values)
+
+
+def started(
+    given: dict[str, Any], source: dict[str, Any], base: Path | None, threads: int, display: TrainingDisplay
+) -> Trainer:
+    """Begin a new run, saying what was chosen; with a `base` model, from its weights."""
+    from rnn_cli.checkpoint import load_checkpoint
     from rnn_cli.defaults import choose
+    from rnn_cli.fine_tuning import renumbered
     from rnn_cli.layout import parameter_count
     from rnn_cli.training import Trainer
 
+    checkpoint = None
+    if base:
+        checkpoint = load_checkpoint(base)
+        settle_by(checkpoint, base, given, source)
     corpus = read_corpus(source)
+    if checkpoint:
+        corpus = renumbered(corpus, checkpoint.vocabulary.grown_by(corpus.vocabulary))
+        new = len(corpus.vocabulary) - len(checkpoint.vocabulary)
+        display.note(f"starting from {base}, which knows {len(checkpoint.vocabulary) - 1:,} symbols; {new:,} are new")
     for line in describe(corpus).split("\n"):
         display.note(line)
     if given["patience"] is not None and corpus.validation is None:
         raise UsageError(f"--patience needs a part that is held out, and there is {corpus.split_reason}")
-    choice = choose(corpus, {**given, "random_seed": source["random_seed"]})
+    choice = choose(corpus, {**given, "random_seed": source["random_seed"]}, fine_tuning=checkpoint is not None)
     for reason in choice.reasons:
         display.note(reason)
     config = choice.model
@@ -259,7 +290,7 @@ def started(given: dict[str, Any], source: dict[str, Any], threads: int, display
         f"{config.cell} with {config.num_layers} x {config.hidden_size} units: {parameter_count(config):,} parameters, "
         f"{threads} thread{'s' * (threads > 1)}"
     )
-    return Trainer(corpus, config, choice.training, threads)
+    return Trainer(corpus, config, choice.training, threads, start=checkpoint.parameters if checkpoint else None)
 
 
 def resumed(
