@@ -16,8 +16,8 @@ FLOORS = [
     {"errors", "config", "files", "signals"},
     {"kernels"},
     {"cells"},
-    {"layout", "model", "vocabulary", "corpus", "streams", "schedule", "progress", "fine_tuning"},
-    {"training", "sampling", "evaluation", "checkpoint", "defaults"},
+    {"layout", "model", "vocabulary", "corpus", "streams", "schedule", "progress", "fine_tuning", "memory"},
+    {"training", "sampling", "evaluation", "checkpoint", "defaults", "diagnosis"},
     {"display", "cli", "__main__"},
 ]
 # What a room imports of its own floor.
@@ -28,6 +28,7 @@ BESIDE = {
     "model": {"layout"},
     "progress": {"model"},
     "fine_tuning": {"model", "corpus", "vocabulary"},
+    "memory": {"layout", "corpus"},
     "corpus": {"vocabulary"},
     "streams": {"corpus", "vocabulary"},
     "training": {"checkpoint"},

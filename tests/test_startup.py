@@ -27,8 +27,8 @@ PROMISED = {
     "train": """--model -m --minutes --epochs --steps --cell --activation --hidden-size --layers --dropout
         --recurrent-dropout --batch-size --sequence-length --optimizer --momentum --schedule --learning-rate
         --clip-norm --weight-decay --label-smoothing --average --reset-chance --lines --stream --bytes
-        --validation-fraction --validation-file --patience --from --resume --overwrite --log --random-seed
-        --threads --quiet -q --help -h""",
+        --validation-fraction --validation-file --patience --from --resume --overwrite --dry-run --log
+        --random-seed        --threads --quiet -q --help -h""",
     "sample": """--seed --prompt --seed-file --model -m --count -n --length -l --temperature -t --top-k --stop
         --no-echo --unknown --jsonl --raw --random-seed --threads --quiet -q --help -h""",
     "evaluate": "--model -m --json --threads --quiet -q --help -h",

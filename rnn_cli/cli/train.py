@@ -18,6 +18,7 @@ from rnn_cli.cli.options import (
     random_seed,
     thread_count,
 )
+from rnn_cli.cli.plan import print_plan
 from rnn_cli.cli.run import run
 from rnn_cli.errors import CheckpointError, UsageError
 
@@ -134,6 +135,9 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the model file stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing model file.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be chosen and how long it would take, and stop.")
+    ] = False,
     log: Annotated[Path | None, typer.Option("--log", help="Write reports to this file, as JSON lines.")] = None,
     random_seed_option: RandomSeed = None,
     threads: Threads = None,
@@ -178,14 +182,21 @@ def train(
     check_options(given, source)
     if resume and overwrite:
         raise UsageError("--resume and --overwrite contradict each other; give one of them")
+    if dry_run and (resume or log):
+        raise UsageError("--dry-run writes nothing and begins anew; leave out --resume and --log")
     if not resume and not corpus:
         raise UsageError("name a text file to train on, or - for stdin; for example: rnn train corpus.txt")
     others = [str(model), *([str(base)] if base else []), *(corpus or []), *(validation_file or [])]
     if log and log.resolve() in {Path(name).resolve() for name in others}:
         raise UsageError(f"--log {log} would replace a file that is read, or the model; name another file")
     cores = thread_count(threads)
-    check_writable(model)
     announce_compiling(quiet)
+    if dry_run:
+        with TrainingDisplay(quiet) as display:
+            source = {"paths": corpus, **source, "random_seed": random_seed(random_seed_option)}
+            print_plan(started(given, source, base, cores, display))
+        return
+    check_writable(model)
     with lock(model), TrainingDisplay(quiet) as display:
         sweep_stale(model)
         if resume:
@@ -267,6 +278,7 @@ def started(
     from rnn_cli.defaults import choose
     from rnn_cli.fine_tuning import renumbered
     from rnn_cli.layout import parameter_count
+    from rnn_cli.memory import peak_memory
     from rnn_cli.training import Trainer
 
     checkpoint = None
@@ -288,7 +300,7 @@ def started(
     config = choice.model
     display.note(
         f"{config.cell} with {config.num_layers} x {config.hidden_size} units: {parameter_count(config):,} parameters, "
-        f"{threads} thread{'s' * (threads > 1)}"
+        f"{threads} thread{'s' * (threads > 1)}, about {peak_memory(config, choice.training, corpus) / 1e6:,.0f} MB"
     )
     return Trainer(corpus, config, choice.training, threads, start=checkpoint.parameters if checkpoint else None)
 
