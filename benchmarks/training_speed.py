@@ -43,7 +43,7 @@ from rnn_cli.kernels.step import (
     train_step,
 )
 from rnn_cli.kernels.threads import Team, wait_for_all
-from rnn_cli.kernels.update import adam, clip_scale, norm_of_sums, square_sums
+from rnn_cli.kernels.update import clip_scale, norm_of_sums, square_sums, update
 from rnn_cli.model import Model, TrainingWindow, operand_type
 
 VOCAB_SIZE = 65
@@ -184,8 +184,8 @@ def measure_peaks(team_sizes: list[int], precision: str, seconds: float) -> dict
 @kernel
 def pack_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
     """Pack the weights for both directions."""
-    pack_weights(part, parts, net, memory)
-    pack_weights_transposed(part, parts, net, memory, learning)
+    pack_weights(part, parts, net, memory, memory.parameters)
+    pack_weights_transposed(part, parts, net, memory, memory.parameters, learning)
 
 
 @kernel
@@ -198,7 +198,7 @@ def forward_phase(part, parts, cell, net, memory, learning, step, weight):  # ty
 def readout_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
     """Compute logits, losses and the gradient in the output of the last layer."""
     first, last = even_start(part, parts, net.batch), even_start(part + 1, parts, net.batch)
-    readout(net, memory, learning, weight, first, last)
+    readout(net, memory, learning, weight, 0.0, first, last)
 
 
 @kernel
@@ -222,8 +222,8 @@ def update_phase(part, parts, cell, net, memory, learning, step, weight):  # typ
     square_sums(learning.grad, learning.sums, part, parts)
     wait_for_all(memory.barrier, parts)
     scale = clip_scale(norm_of_sums(learning.sums), step.clip_norm)
-    adam(memory.parameters, learning.grad, learning.moment1, learning.moment2, scale, step.learning_rate,
-         step.beta1, step.beta2, step.epsilon, step.number, part, parts)  # fmt: skip
+    update(memory.parameters, learning.grad, learning.moment1, learning.moment2, scale, step.learning_rate,
+           step.weight_decay, step.rule, step.number, part, parts)  # fmt: skip
 
 
 @kernel

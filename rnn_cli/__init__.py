@@ -26,7 +26,7 @@ _HOMES = {
     "Corpus": "corpus",
     "Model": "model",
     "ModelConfig": "config",
-    "Report": "training",
+    "Report": "progress",
     "Trainer": "training",
     "TrainingConfig": "config",
     "Vocabulary": "vocabulary",

@@ -17,17 +17,23 @@ def limited(low: float, high: float, default: Any = None, option: str | None = N
     return field(default=default, metadata={"low": low, "high": high, "option": option})
 
 
+def one_of(*names: str) -> Any:
+    """Declare a name of a configuration, the first of which is the default."""
+    return field(default=names[0], metadata={"names": names})
+
+
 class Config:
     """What a dataclass of named values inherits: UsageError where one is out of its range, not finite or no number."""
 
     def __post_init__(self) -> None:
         for item in fields(self):  # type: ignore[arg-type]
-            if "low" in item.metadata:
-                value = getattr(self, item.name)
-                if value is not None or item.default is not None:
-                    check_range(
-                        item.metadata["option"] or item.name, value, item.metadata["low"], item.metadata["high"]
-                    )
+            value = getattr(self, item.name)
+            if value not in item.metadata.get("names", (value,)):
+                raise UsageError(
+                    f"{item.name.replace('_', '-')} must be one of {', '.join(item.metadata['names'])}, not {value}"
+                )
+            if "low" in item.metadata and (value is not None or item.default is not None):
+                check_range(item.metadata["option"] or item.name, value, item.metadata["low"], item.metadata["high"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values as a JSON-ready dictionary."""
@@ -68,14 +74,26 @@ class ModelConfig(Config):
 class TrainingConfig(Config):
     """How a model is trained. Exactly one of `steps`, `epochs` and `minutes` says for how long.
 
-    `precision` is that of the operands of the matrix products: "float32", or "bfloat16" where the processor has it.
+    momentum           of sgd
+    recurrent_dropout  share of the recurrent weights that a step leaves out (DropConnect)
+    average            share of the steps, the last ones, over which the weights are averaged
+    reset_chance       probability that a stream starts a window from the zero state
+    precision          of the operands of the matrix products: "float32", or "bfloat16" where the processor has it
     """
 
     batch_size: int = limited(1, 4096, 32)
     sequence_length: int = limited(1, 4096, 64)
+    optimizer: str = one_of("adam", "sgd", "rmsprop", "adagrad")
+    momentum: float = limited(0.0, 0.999, 0.9)
+    schedule: str = one_of("linear", "cosine", "step", "plateau", "constant")
     learning_rate: float = limited(1e-7, 10.0, 2e-3)
     clip_norm: float = limited(1e-6, 1e6, 1.0)
     dropout: float = limited(0.0, 0.95, 0.0)
+    recurrent_dropout: float = limited(0.0, 0.95, 0.0)
+    weight_decay: float = limited(0.0, 10.0, 0.0)
+    label_smoothing: float = limited(0.0, 0.95, 0.0)
+    average: float = limited(0.0, 0.5, 0.0)
+    reset_chance: float = limited(0.0, 1.0, 0.0)
     steps: int | None = limited(1, 10**9)
     epochs: float | None = limited(1e-3, 1e6)
     minutes: float | None = limited(1e-3, 1e5)

@@ -19,6 +19,7 @@ SIZES = (
     (float("inf"), 512, 0.4),
 )
 SMALL_CORPUS = 500_000  # characters that are read EPOCHS times; larger texts get MINUTES
+RATES = {"sgd": 0.5, "adagrad": 0.02}  # of other optimisers than Adam and RMSprop
 EPOCHS = 12
 FEWEST_STEPS = 400
 MINUTES = 3.0
@@ -37,8 +38,8 @@ class Choice:
     reasons: tuple[str, ...]
 
 
-def choose(corpus: Corpus, given: Mapping[str, Any]) -> Choice:
-    """Complete what the user gave (None: nothing) with what fits the corpus."""
+def choose(corpus: Corpus, given: Mapping[str, Any], fine_tuning: bool = False) -> Choice:
+    """Complete what the user gave (None: nothing) with what fits the corpus, and a model that is trained already."""
     wanted = {name: value for name, value in given.items() if value is not None}
     reasons: list[str] = []
 
@@ -61,8 +62,13 @@ def choose(corpus: Corpus, given: Mapping[str, Any]) -> Choice:
     length = pick("sequence_length", min(usual, characters), "characters back that the gradient goes")
     fitting = max(1, characters // (length * WINDOWS_PER_EPOCH))
     batch = pick("batch_size", min(MOST_STREAMS, fitting), "streams are read side by side")
+    optimizer = wanted.get("optimizer", "adam")
     slow = wanted.get("cell") == "rnn" or wanted["hidden_size"] > 512
-    pick("learning_rate", 0.002 if slow else 0.004, "is the peak of Adam's rate")
+    rate = RATES.get(optimizer, 0.002 if slow else 0.004)
+    if fine_tuning:
+        pick("learning_rate", rate / 4, f"is the peak of the rate of {optimizer}: gentle with what is learned already")
+    else:
+        pick("learning_rate", rate, f"is the peak of the rate of {optimizer}")
 
     if "precision" not in wanted:
         wanted["precision"] = "bfloat16" if HAS_BFLOAT16 else "float32"

@@ -132,17 +132,22 @@ class Window:
 
 
 class TrainingWindow(Window):
-    """A window with the memory to differentiate: gradients, and the moments of the optimiser."""
+    """A window with the memory to differentiate: gradients, the moments of the optimiser, the average of the weights.
+
+    What a run does not use (the average, the thinned weights) stays untouched, and the system gives it no memory.
+    """
 
     def __init__(self, model: Model, length: int, batch: int, team: Team, precision: str = "float32") -> None:
         super().__init__(model, length, batch, team, precision)
         net, size, dtype = self.net, model.layout.size, model.parameters.dtype
         self.grad = aligned_zeros(size, dtype)
         self.moments = aligned_zeros((2, size), dtype)
+        self.average = aligned_zeros(size, dtype)
         left = max(DEPTH_BLOCK * net.hidden, TILE_VECTORS * VECTOR_BYTES // dtype.itemsize * self.widest)
         self.carry = aligned_zeros((net.layers, net.states, batch, net.hidden), dtype)
         self.learning = Learning(
             packed_transposed=aligned_zeros(size // self.numbers, self.operand),
+            thinned=aligned_zeros(size, dtype),
             grad=self.grad,
             grad_output=aligned_zeros(length * batch * net.hidden, dtype),
             carry=self.carry.ravel(),
@@ -150,6 +155,7 @@ class TrainingWindow(Window):
             panels=aligned_zeros((team.threads, DEPTH_BLOCK * self.widest), self.operand),
             moment1=self.moments[0],
             moment2=self.moments[1],
+            average=self.average,
             sums=np.zeros(-(-size // BLOCK)),
             norm=np.zeros(1),
         )

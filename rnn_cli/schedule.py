@@ -1,22 +1,41 @@
-"""The learning rate over a run: a short warm-up, then constant, then down to nothing in the second half.
+"""The learning rate over a run: a short warm-up, then constant, then down in the second half as the schedule says.
 
 No rate of the first half depends on how long the run will be. So a run that is given minutes can decide at its middle
-how many steps fit, and one that is given those steps from the start takes the same ones.
+how many steps fit, and one that is given those steps from the start takes the same ones. That is why `cosine` and
+`step` begin at the middle, too.
 """
 
 from __future__ import annotations
 
+import math
+
 WARM_UP_STEPS = 20
 DECAY_FROM = 0.5
+STAIRS, STAIR_FACTOR = 4, 0.3  # of `step`: at the end the rate is below a hundredth
 
 
-def learning_rate(peak: float, step: int, total_steps: int | None) -> float:
-    """Return the rate for a step (the first is 0) of a run of so many steps; None while that is not decided."""
-    warm = min(1.0, (step + 1) / WARM_UP_STEPS)
-    if total_steps is None:
-        return peak * warm
-    decay_start = int(DECAY_FROM * total_steps)
-    return peak * warm * min(1.0, (total_steps - step) / max(1, total_steps - decay_start))
+def learning_rate(peak: float, step: int, total_steps: int | None, schedule: str = "linear") -> float:
+    """Return the rate for a step (the first is 0) of a run of so many steps; None while that is not decided.
+
+    With t from 0 to 1 in the second half, the share of the peak is
+
+    linear               1 - t
+    cosine               (1 + cos(pi t)) / 2         (Loshchilov and Hutter 2017)
+    step                 STAIR_FACTOR^(1 + floor(STAIRS t))
+    constant, plateau    1                           (the Trainer halves it where `plateau` asks for it)
+    """
+    rate = peak * min(1.0, (step + 1) / WARM_UP_STEPS)
+    if total_steps is None or step < int(DECAY_FROM * total_steps):
+        return rate
+    whole = total_steps - int(DECAY_FROM * total_steps)
+    passed = whole - (total_steps - step)
+    if schedule == "linear":
+        return rate * ((whole - passed) / whole)
+    if schedule == "cosine":
+        return rate * (1 + math.cos(math.pi * passed / whole)) / 2
+    if schedule == "step":
+        return rate * STAIR_FACTOR ** (1 + STAIRS * passed // whole)
+    return rate
 
 
 def steps_that_fit(step: int) -> int:

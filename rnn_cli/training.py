@@ -5,65 +5,33 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from rnn_cli.checkpoint import Checkpoint
-from rnn_cli.config import Config, ModelConfig, TrainingConfig, limited
+from rnn_cli.config import ModelConfig, TrainingConfig
 from rnn_cli.corpus import Corpus
 from rnn_cli.errors import CheckpointError, DivergenceError, UsageError
+from rnn_cli.fine_tuning import renumbered, take_over
 from rnn_cli.kernels.step import Step
 from rnn_cli.kernels.threads import Team
+from rnn_cli.kernels.update import RULES
 from rnn_cli.model import Model, TrainingWindow
+from rnn_cli.progress import Progress, Report, State
 from rnn_cli.schedule import DECAY_FROM, learning_rate, steps_that_fit
 from rnn_cli.streams import Streams
 
 LOG2_E = 1 / math.log(2)
 REPORTS_PER_EVALUATION = 10
 FEWEST_WINDOWS, STEPS_PER_WINDOW = 20, 5  # of validation: a window of it costs a third of a step
+PLATEAU_PATIENCE = 2  # evaluations without gain after which the schedule `plateau` halves the rate
+MOST_ROLLBACKS = 4
+GOOD = "good."  # before the names of tensors in the last good state, where that is not the present one
 LONGEST_HISTORY = 1000  # evaluations; of a longer one every second is dropped
-
-
-@dataclass(frozen=True)
-class Report:
-    """How the training stands. Losses are means in nats per symbol, over the steps since the last report."""
-
-    step: int
-    epoch: float
-    seconds: float
-    chars_per_second: float
-    loss: float
-    bits_per_char: float
-    validation_loss: float | None
-    validation_bits_per_char: float | None
-    learning_rate: float
-    grad_norm: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the values as a JSON-ready dictionary."""
-        return asdict(self)
-
-
-@dataclass
-class Progress(Config):
-    """Where a run stands: with the parameters, moments and states, all that the next step depends on.
-
-    `overhead` is the part of `seconds` that was spent on compiling and setting up, at each start.
-    """
-
-    step: int = limited(0, 10**9, 0)
-    total_steps: int | None = limited(1, 10**9)
-    seconds: float = limited(0.0, 1e12, 0.0)
-    overhead: float = limited(0.0, 1e12, 0.0)
-    best_loss: float | None = limited(0.0, 1e12)
-    best_step: int = limited(0, 10**9, 0)
-    evaluations_without_gain: int = limited(0, 10**9, 0)
-    loss_sum: float = limited(0.0, 1e18, 0.0)
-    loss_count: int = limited(0, 10**18, 0)
 
 
 class Trainer:
@@ -72,6 +40,10 @@ class Trainer:
     It prints nothing and writes no files: `checkpoint()` returns what to save, at any moment between two reports.
     Every random choice follows from the seed and the number of the step, so a run that is stopped, saved and resumed
     takes the same steps, bit for bit, as one that never stopped, for any number of threads.
+
+    Where a loss or gradient is not finite, the run goes back to the last good state, halves its learning rate, and
+    tells `say` so. After MOST_ROLLBACKS it raises DivergenceError. Good is the state at an evaluation where the loss
+    was below that of guessing blindly, or at the start.
     """
 
     def __init__(
@@ -82,24 +54,34 @@ class Trainer:
         threads: int,
         stop: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
+        say: Callable[[str], None] = lambda message: None,
+        start: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Start a run with new weights. The minutes of `config` begin now."""
+        """Start a run with new weights, or with those of another model (`start`). The minutes of `config` begin now."""
         if sum(value is not None for value in (config.steps, config.epochs, config.minutes)) != 1:
             raise UsageError("a run is as long as one of steps, epochs and minutes says")
-        self.corpus, self.config, self.stop = corpus, config, stop
+        if config.schedule == "plateau" and corpus.validation is None:
+            raise UsageError(f"the schedule plateau needs a part that is held out, and there is {corpus.split_reason}")
+        self.corpus, self.config, self.stop, self.say = corpus, config, stop, say
         self._clock, self._started = clock, clock()
         self.team = Team(threads)
         generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([config.random_seed, 0])))
         self.model = Model.initialised(model_config, generator)
+        if start is not None:
+            take_over(self.model, start)
         self.window = TrainingWindow(self.model, config.sequence_length, config.batch_size, self.team, config.precision)
         self.streams = self._streams(corpus.training)
         self.validation = None if corpus.validation is None else self._streams(corpus.validation)
         self.best_parameters = self.model.parameters.copy()
+        self.rule = RULES[config.optimizer]
+        if config.optimizer == "sgd":
+            self.rule = self.rule._replace(decay1=config.momentum)
         self.history: list[Report] = []
         self.diverged = False
         self.progress = Progress(total_steps=config.steps)
         if config.epochs is not None:
             self.progress.total_steps = max(1, round(config.epochs * self.streams.steps_per_epoch))
+        self.good = State.of(self.window, self.progress)
 
     def _streams(self, ids: np.ndarray) -> Streams:
         config = self.config
@@ -141,7 +123,11 @@ class Trainer:
         symbols, since, first = 0, self._clock(), True
         while not self.finished and not self.stop():
             loss, norm, rate = self._step()
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                self._roll_back()
+                continue
             progress = self.progress
+            progress.averaged += self._averages()
             progress.step += 1
             scored = int(np.count_nonzero(self.window.targets >= 0))
             progress.loss_sum += loss * scored
@@ -159,29 +145,70 @@ class Trainer:
                 continue
             speed = symbols / max(now - since, 1e-9)
             validation_loss = self._evaluate() if evaluate else None
-            yield self._report(speed, validation_loss, rate, norm)
+            report = self._report(speed, validation_loss, rate, norm)
+            if evaluate and report.loss < math.log(self.model.config.vocab_size):
+                self.good = State.of(self.window, progress)
+            yield report
             symbols, since = 0, self._clock()
 
     def _step(self) -> tuple[float, float, float]:
-        """Make the next step; return its loss, the norm of its gradient and its learning rate."""
+        """Make the next step; return its loss, the norm of its gradient and its learning rate.
+
+        Where one of the first two is not finite, the parameters are as before.
+        """
         progress, config, window = self.progress, self.config, self.window
         window.inputs[:], window.targets[:] = self.streams.window(progress.step)
         if config.dropout:
-            seed = np.random.SeedSequence([config.random_seed, 3, progress.step])
-            draws = np.random.Generator(np.random.PCG64(seed)).random(window.mask.shape, np.float32)
+            draws = self._generator(3).random(window.mask.shape, np.float32)
             window.mask[:] = (draws >= config.dropout) / np.float32(1 - config.dropout)
-        rate = learning_rate(config.learning_rate, progress.step, progress.total_steps)
-        loss, norm = window.train(Step(progress.step + 1, rate, config.clip_norm))
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            self.diverged = True
-            kept = (
-                f"the model of step {progress.best_step:,} is kept" if progress.best_step else "there is no model yet"
-            )
-            raise DivergenceError(
-                f"the training diverged at step {progress.step + 1:,}: the loss is no finite number any more; "
-                f"{kept}; try --learning-rate {config.learning_rate / 4:.2g}"
-            )
+        if config.reset_chance:
+            window.state[:, :, self._generator(4).random(config.batch_size) < config.reset_chance] = 0
+        rate = learning_rate(config.learning_rate, progress.step, progress.total_steps, config.schedule)
+        rate *= progress.rate_factor
+        step = Step(
+            number=progress.step + 1,
+            learning_rate=rate,
+            clip_norm=config.clip_norm,
+            rule=self.rule,
+            weight_decay=config.weight_decay,
+            label_smoothing=config.label_smoothing,
+            recurrent_dropout=config.recurrent_dropout,
+            key=int(self._generator(5).integers(2**63)) if config.recurrent_dropout else 0,
+            averaged=progress.averaged + 1 if self._averages() else 0,
+        )
+        loss, norm = window.train(step)
         return loss, norm, rate
+
+    def _averages(self) -> bool:
+        """Say whether the parameters after the next step belong to the average."""
+        total = self.progress.total_steps
+        return total is not None and self.progress.step >= total - round(self.config.average * total)
+
+    def _roll_back(self) -> None:
+        """Go back to the last good state with half the learning rate; DivergenceError where that was done too often."""
+        now = self.progress
+        where = f"the training diverged at step {now.step + 1:,}: the loss is no finite number any more"
+        if now.rollbacks == MOST_ROLLBACKS:
+            self.diverged = True
+            kept = f"the model of step {now.best_step:,} is kept" if now.best_step else "there is no model yet"
+            lower = self.config.learning_rate * now.rate_factor / 4
+            raise DivergenceError(
+                f"{where}, though the rate was halved {MOST_ROLLBACKS} times; {kept}; try --learning-rate {lower:.2g}"
+            )
+        self.progress = replace(
+            self.good.restore(self.window),
+            seconds=now.seconds,
+            overhead=now.overhead,
+            rate_factor=now.rate_factor / 2,
+            rollbacks=now.rollbacks + 1,
+        )
+        self.history = [report for report in self.history if report.step <= self.progress.step]
+        self.say(f"{where}; back to step {self.progress.step:,} with half the learning rate")
+
+    def _generator(self, purpose: int) -> np.random.Generator:
+        """Return what draws the numbers for one purpose in the next step; 0 to 2 are purposes of other places."""
+        seed = np.random.SeedSequence([self.config.random_seed, purpose, self.progress.step])
+        return np.random.Generator(np.random.PCG64(seed))
 
     def _fix_length(self) -> None:
         """Decide the number of steps when the steps up to the decay have taken their share of the time."""
@@ -192,15 +219,35 @@ class Trainer:
                 progress.total_steps = steps_that_fit(progress.step)
 
     def _evaluate(self) -> float | None:
-        """Return the validation loss, and keep the parameters if it is the best; without validation, keep them."""
-        progress = self.progress
-        loss = None if self.validation is None else self.validation_loss()
+        """Return the validation loss, and keep the parameters if it is the best; without validation, keep them.
+
+        Once there is an average of the parameters, this is about the better of the two; without validation, about it.
+        """
+        progress, loss = self.progress, None
+        candidate = self.window.average if progress.averaged else self.model.parameters
+        if self.validation is not None:
+            loss = self.validation_loss()
+            if progress.averaged:
+                loss_of_average = self._loss_of_average()
+                if loss < loss_of_average:
+                    candidate = self.model.parameters
+                loss = min(loss, loss_of_average)
         if loss is None or progress.best_loss is None or loss < progress.best_loss:
-            self.best_parameters[:] = self.model.parameters
+            self.best_parameters[:] = candidate
             progress.best_loss, progress.best_step = loss, progress.step
             progress.evaluations_without_gain = 0
         else:
             progress.evaluations_without_gain += 1
+            if self.config.schedule == "plateau" and progress.evaluations_without_gain % PLATEAU_PATIENCE == 0:
+                progress.rate_factor /= 2
+        return loss
+
+    def _loss_of_average(self) -> float:
+        """Return the validation loss of the averaged parameters."""
+        parameters = self.model.parameters.copy()
+        self.model.parameters[:] = self.window.average
+        loss = self.validation_loss()
+        self.model.parameters[:] = parameters
         return loss
 
     def validation_loss(self) -> float:
@@ -264,6 +311,7 @@ class Trainer:
             "seconds": progress.seconds,
             "best_step": progress.best_step,
             "best_loss": progress.best_loss,
+            "rollbacks": progress.rollbacks,
             "history": [report.to_dict() for report in self.history],
             "versions": versions(),
         }
@@ -275,12 +323,10 @@ class Trainer:
         )
         if not (self.finished or self.diverged):
             checkpoint.progress = progress.to_dict()
-            checkpoint.training = {
-                "parameters": layout.compact(self.model.parameters),
-                "moment1": layout.compact(self.window.moments[0]),
-                "moment2": layout.compact(self.window.moments[1]),
-                "state": np.ascontiguousarray(self.window.state),
-            }
+            checkpoint.training = dict(State.of(self.window, progress).tensors)
+            if self.good.progress.step != progress.step:
+                checkpoint.progress["good"] = self.good.progress.to_dict()
+                checkpoint.training |= {GOOD + name: tensor for name, tensor in self.good.tensors.items()}
         return checkpoint
 
     @classmethod
@@ -291,23 +337,18 @@ class Trainer:
         if corpus.digest != checkpoint.record.get("corpus", {}).get("digest"):
             raise UsageError(f"{corpus.name} is not the text that this model was trained on; give the same files")
 
-        def tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
-            found = checkpoint.training[name]
-            if found.shape != shape or found.dtype != np.float32:
-                raise ValueError(f"the tensor {name}")
-            return found
-
+        counts, tensors = dict(checkpoint.progress), checkpoint.training
+        prefix, good_counts = (GOOD, counts.pop("good")) if "good" in counts else ("", counts)
+        good = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         try:
             config = TrainingConfig.from_dict(checkpoint.record["training"])
+            corpus = renumbered(corpus, checkpoint.vocabulary)
             trainer = cls(corpus, checkpoint.config, config, threads, **others)
-            layout, window = trainer.model.layout, trainer.window
-            layout.from_torch(trainer.best_parameters, checkpoint.parameters)
-            size = layout.compact(trainer.best_parameters).shape
-            layout.expand(trainer.model.parameters, tensor("parameters", size))
-            layout.expand(window.moments[0], tensor("moment1", size))
-            layout.expand(window.moments[1], tensor("moment2", size))
-            window.state[:] = tensor("state", window.state.shape)
-            planned, trainer.progress = trainer.progress.total_steps, Progress.from_dict(checkpoint.progress)
+            planned = trainer.progress.total_steps
+            trainer.model.layout.from_torch(trainer.best_parameters, checkpoint.parameters)
+            trainer.good = State(good, Progress.from_dict(good_counts))
+            trainer.good.restore(trainer.window)  # which checks it
+            trainer.progress = State(tensors, Progress.from_dict(counts)).restore(trainer.window)
             if trainer.finished or planned not in (None, trainer.progress.total_steps):
                 raise ValueError("its number of steps")
             trainer.history = [Report(**values) for values in checkpoint.record["history"]]

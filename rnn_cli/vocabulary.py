@@ -5,9 +5,8 @@ from __future__ import annotations
 import heapq
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,10 @@ ESCAPES = {"\t": r"\t", "\n": r"\n", "\r": r"\r", " ": "space"}
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The symbols of a model: sorted distinct characters, or all 256 bytes where `symbols` is None.
+    """The symbols of a model: distinct characters, or all 256 bytes where `symbols` is None.
 
-    Where `lines` is true, each line is a text of its own and its newline is the boundary.
+    Where `lines` is true, each line is a text of its own and its newline is the boundary. The characters are sorted,
+    but for those that a later text has added.
     """
 
     symbols: str | None
@@ -40,6 +40,12 @@ class Vocabulary:
         if lines:
             seen[ord("\n")] = False
         return cls("".join(map(chr, np.flatnonzero(seen).tolist())), lines)
+
+    def grown_by(self, other: Vocabulary) -> Vocabulary:
+        """Return this vocabulary with the characters behind its own that only the other one has."""
+        if self.symbols is None or other.symbols is None:
+            return self
+        return replace(self, symbols=self.symbols + "".join(sorted(set(other.symbols) - set(self.symbols))))
 
     @classmethod
     def of_bytes(cls, lines: bool) -> Vocabulary:
@@ -144,8 +150,8 @@ class Vocabulary:
         if not isinstance(lines, bool) or not isinstance(symbols, str | None):
             raise CheckpointError("the vocabulary has fields of a wrong type; the file is damaged")
         if symbols is not None:
-            if not symbols or not all(left < right for left, right in pairwise(symbols)):
-                raise CheckpointError("the vocabulary is not a list of sorted distinct characters; the file is damaged")
+            if not symbols or len(set(symbols)) < len(symbols):
+                raise CheckpointError("the vocabulary is not a list of distinct characters; the file is damaged")
             if any("\ud800" <= symbol <= "\udfff" for symbol in symbols) or (lines and "\n" in symbols):
                 raise CheckpointError("the vocabulary has characters that no text can have; the file is damaged")
         return cls(symbols, lines)

@@ -203,6 +203,9 @@ USAGE: list[tuple[str, int, list[str]]] = [
     ("train text.txt -m new --cell lstm --activation relu", 2, ["lstm", "relu", "tanh"]),
     ("train text.txt -m new --cell gru --activation sigmoid", 2, ["gru", "sigmoid", "tanh"]),
     ("train text.txt -m new --steps 3 --epochs 2", 2, ["--steps", "--epochs", "contradict"]),
+    ("train text.txt -m new --momentum 0.5", 2, ["--momentum", "--optimizer sgd"]),
+    ("train text.txt -m new --average 0.6", 2, ["average", "0 to 0.5"]),
+    ("train text.txt -m new --schedule plateau --validation-fraction 0", 2, ["plateau", "held out"]),
     ("train text.txt -m new --minutes 1 --epochs 2", 2, ["--minutes", "--epochs", "contradict"]),
     ("train text.txt -m new --minutes 1 --steps 3 --epochs 2", 2, ["--minutes", "--steps", "--epochs"]),
     (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import signal
 import subprocess
@@ -187,6 +188,14 @@ OPTIONS: dict[str, tuple[list[str], Callable[[dict[str, Any]], bool]]] = {
     "--batch-size": (["--batch-size", "3"], lambda f: f["training"]["batch_size"] == 3),
     "--sequence-length": (["--sequence-length", "5"], lambda f: f["training"]["sequence_length"] == 5),
     "--learning-rate": (["--learning-rate", "0.01"], lambda f: f["training"]["learning_rate"] == 0.01),
+    "--recurrent-dropout": (["--recurrent-dropout", "0.25"], lambda f: f["training"]["recurrent_dropout"] == 0.25),
+    "--optimizer": (["--optimizer", "rmsprop"], lambda f: f["training"]["optimizer"] == "rmsprop"),
+    "--momentum": (["--optimizer", "sgd", "--momentum", "0.5"], lambda f: f["training"]["momentum"] == 0.5),
+    "--schedule": (["--schedule", "cosine"], lambda f: f["training"]["schedule"] == "cosine"),
+    "--weight-decay": (["--weight-decay", "0.5"], lambda f: f["training"]["weight_decay"] == 0.5),
+    "--label-smoothing": (["--label-smoothing", "0.25"], lambda f: f["training"]["label_smoothing"] == 0.25),
+    "--average": (["--average", "0.5"], lambda f: f["training"]["average"] == 0.5),
+    "--reset-chance": (["--reset-chance", "0.5"], lambda f: f["training"]["reset_chance"] == 0.5),
     "--clip-norm": (["--clip-norm", "0.1"], lambda f: f["training"]["clip_norm"] == 0.1),
     "--validation-fraction": (
         ["--validation-fraction", "0.5"],
@@ -209,9 +218,11 @@ def test_option(place: Path, option: str) -> None:
     assert not took_effect(facts(place, "usual"))
 
 
-@pytest.mark.parametrize(
-    "option", ["--dropout", "--learning-rate", "--clip-norm", "--sequence-length", "--random-seed"]
-)
+SIZES = {"--cell", "--activation", "--hidden-size", "--layers", "--batch-size"}
+LENGTHS = {"--minutes", "--epochs", "--steps", "--validation-fraction", "--validation-file"}
+
+
+@pytest.mark.parametrize("option", [name for name in OPTIONS if name not in SIZES | LENGTHS | {"--average"}])
 def test_options_of_the_training_change_the_weights(place: Path, option: str) -> None:
     train(place, "stream.txt", "-m", "usual")
     train(place, "stream.txt", "-m", "other", *OPTIONS[option][0])
@@ -287,8 +298,57 @@ def test_a_training_that_diverges_says_so_and_claims_no_model_that_is_not_there(
     assert (done.code, done.stdout) == (4, b"")
     message = done.stderr.splitlines()[-1]
     assert message.startswith("rnn: error: the training diverged at step")
+    assert done.stderr.count("half the learning rate\n") == 4
     assert "--learning-rate" in message
     assert ("is kept" in message) == (place / MODEL).exists()
+
+
+def rows_of(output: str) -> dict[str, str]:
+    """Return the table of a dry run."""
+    return dict(re.split("  +", line, maxsplit=1) for line in output.splitlines())  # type: ignore[arg-type]
+
+
+def test_a_dry_run_says_what_a_run_would_be_and_writes_nothing(place: Path) -> None:
+    before = sorted(place.iterdir())
+    done = run("train", "stream.txt", "--dry-run", "--epochs", 3, "--random-seed", 1, cwd=place)
+    assert done.code == 0, done.stderr
+    assert sorted(place.iterdir()) == before
+    for choice in ("hidden size", "batch size", "learning rate", "held out"):
+        assert choice in done.stderr
+    rows = rows_of(done.text)
+    assert list(rows) == ["parameters", "memory at the peak", "characters per second", "steps", "epochs", "time"]
+    assert rows["epochs"] == "3.00"
+    run("train", "stream.txt", "--epochs", 3, "--random-seed", 1, cwd=place)
+    known = facts(place)
+    assert rows["parameters"] == f"{known['parameters']:,}"
+    assert rows["steps"] == f"{known['steps']:,}"
+
+
+@pytest.mark.parametrize("length", [["--minutes", "2"], ["--steps", "1"], ["--steps", "2"]])
+def test_a_dry_run_of_any_length_stops_at_once(place: Path, length: list[str]) -> None:
+    (place / MODEL).write_bytes(b"what is there stays, and is no obstacle")
+    done = run("train", "lines.txt", *SMALL, *length, "--dry-run", "--quiet", cwd=place)
+    assert (done.code, done.stderr) == (0, "")
+    rows = rows_of(done.text)
+    number = {name: float(rows[name].replace(",", "")) for name in ("characters per second", "steps", "epochs")}
+    assert all(value > 0 for value in number.values())
+    assert rows["time"] == "2:00" if "--minutes" in length else number["steps"] == int(length[1])
+    assert (place / MODEL).read_bytes() == b"what is there stays, and is no obstacle"
+
+
+@pytest.mark.parametrize("option", [["--resume"], ["--log", "log"]])
+def test_what_a_dry_run_cannot_do_is_refused(place: Path, option: list[str]) -> None:
+    done = run("train", "lines.txt", *SMALL, "--steps", 5, "--dry-run", *option, cwd=place)
+    assert done.code == 2
+    assert option[0] in done.stderr
+    assert not (place / "log").exists()
+
+
+def test_the_end_says_what_limited_the_result(place: Path) -> None:
+    done = train(place, "stream.txt", "--steps", 600, "--learning-rate", 0.001)
+    assert done.stderr.splitlines()[-2].startswith("saved model.safetensors")
+    assert done.stderr.splitlines()[-1].endswith("try --steps 1200")
+    assert " MB" in done.stderr
 
 
 # The log

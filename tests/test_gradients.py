@@ -20,14 +20,17 @@ def window(request, make_window, cell):
     return make_window(cell, **request.param)
 
 
-def loss_by(window, array):
+THINNED = GRADIENT_ONLY._replace(recurrent_dropout=0.4, key=2**40 + 3)
+
+
+def loss_by(window, array, step=GRADIENT_ONLY):
     """Return the window's mean loss as a function of the values in `array`, a view of its memory."""
     state, original = window.state.copy(), array.copy()
 
     def loss(values):
         window.state[:] = state
         array[:] = values
-        mean, _ = window.train(GRADIENT_ONLY)
+        mean, _ = window.train(step)
         array[:] = original
         return mean
 
@@ -55,6 +58,21 @@ def test_gradient_of_each_parameter(window):
     for name, array in parameters.items():
         window.state[:] = state
         assert_same_gradient(analytic[name], numeric_gradient(loss_by(window, array), array.copy()), name)
+
+
+def test_gradient_of_recurrent_weights_some_of_which_are_left_out(make_window, cell):
+    window = make_window(cell, **SIZES[1])
+    layout, state = window.model.layout, window.state.copy()
+    window.train(THINNED)
+    analytic = parameter_views(layout, window.grad.copy())
+    parameters = parameter_views(layout, window.model.parameters)
+    for name in ("W_hh of layer 0", "W_hh of layer 2", "bias of layer 0"):
+        window.state[:] = state
+        numeric = numeric_gradient(loss_by(window, parameters[name], THINNED), parameters[name].copy())
+        assert_same_gradient(analytic[name], numeric, name)
+        if "W_hh" in name:
+            assert 0.2 < np.mean(numeric == 0) < 0.6
+            assert not analytic[name][numeric == 0].any()
 
 
 def test_gradient_of_the_initial_states(window):

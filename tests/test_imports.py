@@ -16,8 +16,8 @@ FLOORS = [
     {"errors", "config", "files", "signals"},
     {"kernels"},
     {"cells"},
-    {"layout", "model", "vocabulary", "corpus", "streams", "optimizer", "schedule"},
-    {"training", "sampling", "evaluation", "checkpoint", "defaults"},
+    {"layout", "model", "vocabulary", "corpus", "streams", "schedule", "progress", "fine_tuning", "memory"},
+    {"training", "sampling", "evaluation", "checkpoint", "defaults", "diagnosis"},
     {"display", "cli", "__main__"},
 ]
 # What a room imports of its own floor.
@@ -26,6 +26,9 @@ BESIDE = {
     "files": {"errors"},
     "signals": {"errors"},
     "model": {"layout"},
+    "progress": {"model"},
+    "fine_tuning": {"model", "corpus", "vocabulary"},
+    "memory": {"layout", "corpus"},
     "corpus": {"vocabulary"},
     "streams": {"corpus", "vocabulary"},
     "training": {"checkpoint"},

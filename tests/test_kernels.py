@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import reference
 
+from rnn_cli.cells import CELLS
 from rnn_cli.config import ModelConfig
 from rnn_cli.kernels.activations import relu, sigmoid, step, tanh
+from rnn_cli.kernels.dropconnect import drop_recurrent
 from rnn_cli.kernels.equations import cell_backward, cell_forward, load_blocks, load_states, store_tuple
 from rnn_cli.kernels.host import VECTOR_BYTES, tile_shape
 from rnn_cli.kernels.jit import kernel
@@ -15,7 +17,7 @@ from rnn_cli.kernels.matmul import even_start
 from rnn_cli.kernels.memory import CACHE_LINE, aligned_zeros
 from rnn_cli.kernels.softmax import softmax_cross_entropy
 from rnn_cli.kernels.step import Step
-from rnn_cli.kernels.update import BLOCK, adam, clip_scale, norm_of_sums, square_sums
+from rnn_cli.kernels.update import BLOCK, RULES, average_in, clip_scale, norm_of_sums, square_sums, update
 from rnn_cli.kernels.vector import (
     fma,
     lanes,
@@ -189,13 +191,13 @@ def test_even_start_shares_all():
 # The readout
 
 
-def cross_entropy_of(logits, target, weight, dtype):
+def cross_entropy_of(logits, target, weight, dtype, smoothing=0.0):
     """Return the loss and the gradient of one row, which stands between other numbers."""
     count = lane_count(dtype)
     columns = -(-len(logits) // count) * count
     row = np.full(columns + 4, 99, dtype)
     row[3 : 3 + len(logits)] = logits
-    loss = softmax_cross_entropy(row, 3, len(logits), columns, target, weight)
+    loss = softmax_cross_entropy(row, 3, len(logits), columns, target, weight, smoothing)
     assert np.all(row[[0, 1, 2, -1]] == 99)
     assert not row[3 + len(logits) : -1].any()
     return loss, row[3 : 3 + len(logits)]
@@ -212,6 +214,10 @@ def test_cross_entropy_follows_the_reference(dtype, vocab_size):
             expected = 0.25 * (reference.softmax(logits) - np.eye(vocab_size)[target])
             assert abs(loss - reference.cross_entropy(logits, target)) < tolerance * max(1, loss)
             assert np.abs(grad - expected).max() < tolerance
+            same_loss, smooth = cross_entropy_of(logits, target, 0.25, dtype, smoothing=0.3)
+            assert same_loss == loss
+            expected += 0.25 * 0.3 * (np.eye(vocab_size)[target] - 1 / vocab_size)
+            assert np.abs(smooth - expected).max() < tolerance
 
 
 def test_cross_entropy_of_huge_logits(dtype):
@@ -264,21 +270,85 @@ def test_clip_scale(norm, scale):
     assert clip_scale(norm, 1.0) == scale
 
 
-def test_adam_follows_its_equations(dtype):
+def plain_adam(g, m, v, number):
+    m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+    return m / (1 - 0.9**number) / (np.sqrt(v / (1 - 0.999**number)) + 1e-8), m, v
+
+
+def plain_sgd(g, m, v, number):
+    m = 0.9 * m + g
+    return m, m, v
+
+
+def plain_rmsprop(g, m, v, number):
+    v = 0.99 * v + 0.01 * g**2
+    return g / (np.sqrt(v) + 1e-8), g, v
+
+
+def plain_adagrad(g, m, v, number):
+    v = v + g**2
+    return g / (np.sqrt(v) + 1e-10), g, v
+
+
+PLAIN = {"adam": plain_adam, "sgd": plain_sgd, "rmsprop": plain_rmsprop, "adagrad": plain_adagrad}
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("weight_decay", [0.0, 2.0])
+def test_optimisers_follow_their_equations(dtype, name, weight_decay):
     generator = np.random.default_rng(11)
     parameters = generator.standard_normal(7 * 16)
     ours = [x.astype(dtype) for x in (parameters, np.zeros_like(parameters), np.zeros_like(parameters))]
-    m, v = 0, 0
+    m = v = np.zeros_like(parameters)
     for number in range(1, 6):
         grad = generator.standard_normal(parameters.size).astype(dtype)
         for part in range(3):
-            adam(ours[0], grad, ours[1], ours[2], 0.5, 0.01, 0.9, 0.999, 1e-8, number, part, 3)
-        g = 0.5 * grad.astype(np.float64)
-        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
-        parameters = parameters - 0.01 * (m / (1 - 0.9**number)) / (np.sqrt(v / (1 - 0.999**number)) + 1e-8)
-    tolerance = 1e-6 if dtype == np.float32 else 1e-14
+            update(ours[0], grad, ours[1], ours[2], 0.5, 0.01, weight_decay, RULES[name], number, part, 3)
+        change, m, v = PLAIN[name](0.5 * grad.astype(np.float64), m, v, number)
+        parameters = (1 - 0.01 * weight_decay) * parameters - 0.01 * change
+    tolerance = 3e-6 if dtype == np.float32 else 1e-13
     for array, expected in zip(ours, (parameters, m, v)):
         assert np.abs(array - expected).max() < tolerance
+
+
+def test_the_average_is_the_mean(dtype):
+    generator = np.random.default_rng(12)
+    vectors = generator.standard_normal((6, 5 * 16)).astype(dtype)
+    average = np.full(5 * 16, 7, dtype)  # what was there before does not count
+    for number, vector in enumerate(vectors, 1):
+        for part in range(3):
+            average_in(average, vector, 1 / number, part, 3)
+    assert np.abs(average - vectors.mean(axis=0)).max() < (1e-6 if dtype == np.float32 else 1e-14)
+
+
+def dropped(window, key, parts, dropout=0.3):
+    """Return a vector of ones as DropConnect leaves it, and 7 where it does not go."""
+    ones, target = np.ones_like(window.model.parameters), np.full_like(window.model.parameters, 7)
+    for part in range(parts):
+        drop_recurrent(target, ones, window.net, window.model.layout.places, dropout, key, part, parts)
+    return target
+
+
+def test_dropconnect_leaves_out_recurrent_weights_only(make_window, dtype):
+    window = make_window(CELLS[0], dtype, hidden_size=64, num_layers=2)
+    layout = window.model.layout
+    mask = dropped(window, 5, 1)
+    for parts in (2, 3, 7):
+        assert np.array_equal(mask, dropped(window, 5, parts))
+    layers = [layout.recurrent_weights(mask, layer).copy() for layer in range(2)]
+    assert not np.array_equal(*layers)
+    for values in layers:
+        assert np.array_equal(np.unique(values), np.unique(np.array([0, 1 / 0.7], dtype)))
+        assert np.mean(values == 0) == pytest.approx(0.3, abs=0.02)
+        near = [np.mean(values[1:] * values[:-1]), np.mean(values[:, :, 1:] * values[:, :, :-1])]
+        assert near == pytest.approx([1, 1], abs=0.05)  # neighbours do not know of each other
+    for key in (6, 5 + 2**32, 5 + 2**62):
+        other = dropped(window, key, 1)
+        assert np.mean(layout.recurrent_weights(other, 0) == layers[0]) == pytest.approx(0.58, abs=0.03)
+    for layer in range(2):
+        start, end = layout.places[layer, 1:]
+        mask[start:end] = 7
+    assert np.all(mask == 7)
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])

@@ -9,8 +9,11 @@ from rnn_cli.schedule import WARM_UP_STEPS, learning_rate, steps_that_fit
 TOTALS = st.integers(1, 5000)
 
 
-def rates(total):
-    return [learning_rate(0.5, step, total) for step in range(total)]
+SCHEDULES = st.sampled_from(["linear", "cosine", "step", "plateau", "constant"])
+
+
+def rates(total, schedule="linear"):
+    return [learning_rate(0.5, step, total, schedule) for step in range(total)]
 
 
 def test_a_run_warms_up_stays_level_and_goes_down_to_almost_nothing():
@@ -22,14 +25,28 @@ def test_a_run_warms_up_stays_level_and_goes_down_to_almost_nothing():
     assert run[-1] == pytest.approx(0.5 / 200)
 
 
-@given(TOTALS)
-def test_every_rate_is_positive_and_at_most_the_peak(total):
-    assert all(0 < rate <= 0.5 for rate in rates(total))
+@given(TOTALS, SCHEDULES)
+def test_every_rate_is_positive_and_at_most_the_peak(total, schedule):
+    assert all(0 < rate <= 0.5 for rate in rates(total, schedule))
 
 
-@given(TOTALS)
-def test_no_rate_of_the_first_half_depends_on_the_length(total):
-    assert rates(total)[: total // 2] == [learning_rate(0.5, step, None) for step in range(total // 2)]
+@given(TOTALS, SCHEDULES)
+def test_no_rate_of_the_first_half_depends_on_the_length(total, schedule):
+    first = [learning_rate(0.5, step, None, schedule) for step in range(total // 2)]
+    assert rates(total, schedule)[: total // 2] == first
+
+
+@given(TOTALS, SCHEDULES)
+def test_no_rate_after_the_warm_up_is_higher_than_the_one_before(total, schedule):
+    run = rates(total, schedule)[WARM_UP_STEPS:]
+    assert run == sorted(run, reverse=True)
+
+
+def test_where_the_schedules_end():
+    last = {name: learning_rate(0.5, 999, 1000, name) / 0.5 for name in ("cosine", "step", "plateau", "constant")}
+    assert 0 < last["cosine"] < 1e-4
+    assert last["step"] == pytest.approx(0.3**4)
+    assert last["plateau"] == last["constant"] == 1
 
 
 @given(TOTALS)

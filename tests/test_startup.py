@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from commands import ENVIRONMENT, run
 from rnn_cli import __version__
 from rnn_cli.cells import CELLS
 from rnn_cli.cli import app
-from rnn_cli.cli.train import Activation, CellName
+from rnn_cli.cli.train import Activation, CellName, OptimizerName, ScheduleName
+from rnn_cli.config import TrainingConfig
+from rnn_cli.kernels.update import RULES
 
 HEAVY = ["numpy", "numba", "llvmlite", "rich", "safetensors", "secrets"]
 PROBE = (
@@ -22,8 +25,10 @@ PROBE = (
 )
 PROMISED = {
     "train": """--model -m --minutes --epochs --steps --cell --activation --hidden-size --layers --dropout
-        --batch-size --sequence-length --learning-rate --clip-norm --lines --stream --bytes --validation-fraction
-        --validation-file --patience --resume --overwrite --log --random-seed --threads --quiet -q --help -h""",
+        --recurrent-dropout --batch-size --sequence-length --optimizer --momentum --schedule --learning-rate
+        --clip-norm --weight-decay --label-smoothing --average --reset-chance --lines --stream --bytes
+        --validation-fraction --validation-file --patience --from --resume --overwrite --dry-run --log
+        --random-seed        --threads --quiet -q --help -h""",
     "sample": """--seed --prompt --seed-file --model -m --count -n --length -l --temperature -t --top-k --stop
         --no-echo --unknown --jsonl --raw --random-seed --threads --quiet -q --help -h""",
     "evaluate": "--model -m --json --threads --quiet -q --help -h",
@@ -129,3 +134,6 @@ def test_the_commands_are_the_promised_ones() -> None:
 def test_the_choices_are_those_of_the_registry() -> None:
     assert {name.value for name in CellName} == {cell.name for cell in CELLS}
     assert {name.value for name in Activation} == {cell.activation for cell in CELLS}
+    names = {field.name: field.metadata.get("names") for field in fields(TrainingConfig)}
+    assert names["optimizer"] == tuple(OptimizerName) == tuple(RULES)
+    assert names["schedule"] == tuple(ScheduleName)

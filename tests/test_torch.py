@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from rnn_cli.cells import CELLS
 from rnn_cli.kernels.step import Step
+from rnn_cli.kernels.update import RULES
+from rnn_cli.schedule import learning_rate
 
 torch = pytest.importorskip("torch")
 
@@ -12,7 +15,7 @@ GRADIENT_ONLY = Step(number=0, learning_rate=0.0, clip_norm=1.0)
 
 @pytest.fixture(autouse=True)
 def _pytorch_has_the_cell(request):
-    if request.getfixturevalue("cell").activation == "sigmoid":
+    if "cell" in request.fixturenames and request.getfixturevalue("cell").activation == "sigmoid":
         pytest.skip("PyTorch has no plain cell with a sigmoid")
 
 
@@ -103,11 +106,33 @@ def test_saved_weights_give_the_same_logits(make_window, cell, dtype, tolerance)
     assert np.abs(np.log(probabilities) - expected.numpy()).max() < tolerance * expected.abs().max().item()
 
 
+OPTIMIZERS = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": lambda parameters, lr: torch.optim.SGD(parameters, lr, momentum=0.9),
+    "rmsprop": torch.optim.RMSprop,
+    "adagrad": torch.optim.Adagrad,
+}
+WEIGHT_DECAY = {"adamw": 0.01}  # the default of PyTorch
+
+
 def test_twenty_steps_of_adam(make_window, cell):
+    follow_pytorch(make_window, cell, "adam")
+
+
+@pytest.mark.parametrize("chosen", [name for name in OPTIMIZERS if name != "adam"])
+def test_twenty_steps_of_another_optimiser(make_window, chosen):
+    follow_pytorch(make_window, CELLS[0], chosen)
+
+
+def follow_pytorch(make_window, cell, chosen):
+    """Make twenty steps of an optimiser here and in PyTorch, half of them clipped; the weights stay the same."""
+    rate = 0.2 if chosen == "sgd" else 0.01
     window, network = make_pair(make_window, cell, np.float64)
     layout, hidden_size = window.model.layout, window.model.config.hidden_size
     before = layout.to_torch(window.model.parameters)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    optimizer = OPTIMIZERS[chosen](network.parameters(), lr=rate)
+    rule = RULES[chosen.removesuffix("w")]
     states = [state.detach() for state in torch_state(window)]
     generator = np.random.default_rng(5)
     clipped = 0
@@ -125,7 +150,7 @@ def test_twenty_steps_of_adam(make_window, cell):
         clip_norm = 0.25 if number % 2 else 100.0
         theirs = torch.nn.utils.clip_grad_norm_(network.parameters(), clip_norm).item()
         optimizer.step()
-        mean, norm = window.train(Step(number, 0.01, clip_norm))
+        mean, norm = window.train(Step(number, rate, clip_norm, rule, WEIGHT_DECAY.get(chosen, 0.0)))
         assert abs(mean - loss.item()) < 1e-9
         assert abs(norm - theirs) < 1e-9
         clipped += norm > clip_norm
@@ -135,3 +160,34 @@ def test_twenty_steps_of_adam(make_window, cell):
         assert np.abs(after[name] - parameter.detach().numpy()).max() < 1e-9
         if "bias_hh" not in name or cell.name == "gru":
             assert np.abs(after[name] - before[name]).max() > 0.01
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_label_smoothing(make_window, smoothing):
+    window, network = make_pair(make_window, CELLS[0], np.float64)
+    logits = torch_loss(network, window.inputs, window.targets, torch_state(window))[1].detach().requires_grad_()
+    targets = torch.tensor(window.targets, dtype=torch.int64).flatten()
+    torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), targets, ignore_index=-1, label_smoothing=smoothing
+    ).backward()
+    window.train(GRADIENT_ONLY._replace(label_smoothing=smoothing))
+    assert_near(window.logits[..., : network.vocab_size], logits.grad.numpy(), 1e-10)
+
+
+@pytest.mark.parametrize(
+    "schedule, make",
+    [
+        ("linear", lambda sgd: torch.optim.lr_scheduler.LinearLR(sgd, 1.0, 1e-30, total_iters=100)),
+        ("cosine", lambda sgd: torch.optim.lr_scheduler.CosineAnnealingLR(sgd, T_max=100)),
+        ("step", lambda sgd: torch.optim.lr_scheduler.StepLR(sgd, step_size=25, gamma=0.3)),
+        ("constant", lambda sgd: torch.optim.lr_scheduler.ConstantLR(sgd, factor=1.0)),
+    ],
+)
+def test_schedules_decay_as_in_pytorch(schedule, make):
+    sgd = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
+    scheduler = make(sgd)
+    first = 0.3 if schedule == "step" else 1  # ours goes down one stair where the decay begins
+    for step in range(100, 200):
+        assert learning_rate(0.5, step, 200, schedule) == pytest.approx(first * sgd.param_groups[0]["lr"], rel=1e-9)
+        sgd.step()
+        scheduler.step()

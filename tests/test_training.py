@@ -26,6 +26,17 @@ TIMES = ("seconds", "chars_per_second")
 CONFIG = TrainingConfig(
     batch_size=4, sequence_length=8, learning_rate=0.01, dropout=0.3, steps=50, evaluate_every=20, random_seed=5
 )
+EVERYTHING = {
+    "optimizer": "sgd",
+    "momentum": 0.8,
+    "schedule": "plateau",
+    "learning_rate": 0.5,
+    "recurrent_dropout": 0.4,
+    "weight_decay": 0.01,
+    "label_smoothing": 0.1,
+    "average": 0.4,
+    "reset_chance": 0.3,
+}
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +95,10 @@ def bits(trainer):
     tensors = {name: (t.dtype, t.shape, t.tobytes()) for name, t in checkpoint.tensors().items()}
     record = {name: value for name, value in checkpoint.record.items() if name not in TIMES}
     record["history"] = [without_times(report) for report in record["history"]]
-    progress = checkpoint.progress and {
-        name: value for name, value in checkpoint.progress.items() if name not in ("seconds", "overhead")
-    }
+    progress = checkpoint.progress
+    for counts in (progress, (progress or {}).get("good")):
+        for name in ("seconds", "overhead"):
+            (counts or {}).pop(name, None)
     return checkpoint.config, checkpoint.vocabulary, tensors, record, progress
 
 
@@ -112,10 +124,10 @@ class Clock:
 
 @pytest.mark.parametrize("name", NAMES)
 @MODES
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_a_resumed_run_is_the_run_that_never_stopped(corpora, tmp_path, name, lines, dropout):
+@pytest.mark.parametrize("options", [{"dropout": 0.0}, {}, EVERYTHING], ids=["plain", "dropout", "everything"])
+def test_a_resumed_run_is_the_run_that_never_stopped(corpora, tmp_path, name, lines, options):
     corpus = corpora[lines]
-    config = replace(CONFIG, dropout=dropout)
+    config = replace(CONFIG, **options)
     whole = Trainer(corpus, model_of(corpus, name, layers=2), config, 1)
     per_epoch = whole.streams.steps_per_epoch
     assert 7 < per_epoch < 39
@@ -140,9 +152,10 @@ def test_a_resumed_run_is_the_run_that_never_stopped(corpora, tmp_path, name, li
 
 
 @MODES
-def test_the_bits_do_not_depend_on_the_number_of_threads(corpora, lines):
+@pytest.mark.parametrize("options", [{}, EVERYTHING], ids=["dropout", "everything"])
+def test_the_bits_do_not_depend_on_the_number_of_threads(corpora, lines, options):
     def run(threads):
-        trainer = make_trainer(corpora[lines], threads=threads)
+        trainer = make_trainer(corpora[lines], replace(CONFIG, **options), threads=threads)
         train_until(trainer, 45)
         return bits(trainer)
 
@@ -162,6 +175,72 @@ def test_dropout_leaves_out_other_units_at_each_step(corpora):
     assert set(np.unique(masks)) == {np.float32(0), 1 / np.float32(0.7)}
     assert np.mean(masks) == pytest.approx(1, abs=0.1)
     assert make_trainer(corpora[True], replace(CONFIG, dropout=0.0)).window.mask.min() == 1
+
+
+@pytest.mark.parametrize("option", EVERYTHING)
+def test_each_option_of_the_training_does_something(corpora, option):
+    """Without it, the run with all of them ends elsewhere."""
+    options = {name: value for name, value in EVERYTHING.items() if name != option}
+    config = replace(CONFIG, **options, evaluate_every=4)
+    runs = [make_trainer(corpora[False], each) for each in (config, replace(config, **EVERYTHING))]
+    for trainer in runs:
+        train_until(trainer)
+    assert not np.array_equal(*([trainer.model.parameters, trainer.window.average] for trainer in runs))
+
+
+def test_streams_are_reset_at_random(corpora):
+    def run(chance):
+        trainer = make_trainer(corpora[False], replace(CONFIG, reset_chance=chance, evaluate_every=1, dropout=0.0))
+        train, starts = trainer.window.train, []
+        trainer.window.train = lambda step: starts.append(trainer.window.state.any(axis=(0, 1, 3))) or train(step)
+        train_until(trainer)
+        return np.array(starts[1:])
+
+    assert run(0.0).all()
+    assert not run(1.0).any()
+    kept = run(0.25)
+    assert np.mean(kept) == pytest.approx(0.75, abs=0.1)
+    assert np.mean(kept.any(axis=1) != kept.all(axis=1)) > 0.5  # each stream by itself
+
+
+def test_the_average_of_the_last_part_is_kept_where_it_is_better(corpora):
+    config = replace(CONFIG, steps=200, average=0.25, evaluate_every=200, learning_rate=0.05, schedule="constant")
+    trainer, parameters = make_trainer(corpora[True], config), []
+    trainer.stop = lambda: parameters.append(trainer.model.parameters.copy())
+    (report,) = (report for report in trainer if report.validation_loss is not None)
+    parameters.append(trainer.model.parameters.copy())
+    average = trainer.window.average
+    np.testing.assert_allclose(average, np.mean(parameters[151:], axis=0), atol=1e-5)
+    assert np.array_equal(trainer.best_parameters, average)
+    assert report.validation_loss < trainer.validation_loss()
+    trainer.model.parameters[:] = average
+    assert report.validation_loss == trainer.validation_loss()
+
+    alone = make_trainer(replace(corpora[True], validation=None), config)
+    train_until(alone)
+    assert np.array_equal(alone.best_parameters, average)
+
+    worse = make_trainer(corpora[True], config)
+    worse._loss_of_average = lambda: math.inf
+    train_until(worse)
+    assert np.array_equal(worse.best_parameters, worse.model.parameters)
+
+
+def test_a_plateau_halves_the_rate(tmp_path):
+    corpus, trainer = overfitting(tmp_path, schedule="plateau", learning_rate=0.05)
+    rates, best, waited = [], math.inf, 0
+    factor = 1.0
+    for report in trainer:
+        if report.validation_loss is None:
+            continue
+        rates.append(report.learning_rate)
+        waited = 0 if report.validation_loss < best else waited + 1
+        best = min(best, report.validation_loss)
+        factor *= 0.5 if waited and waited % training.PLATEAU_PATIENCE == 0 else 1
+        assert trainer.progress.rate_factor == factor
+    assert rates[-1] < rates[0] / 2
+    with pytest.raises(UsageError, match="plateau needs a part that is held out"):
+        make_trainer(replace(corpus, validation=None), replace(CONFIG, schedule="plateau"))
 
 
 @MODES
@@ -296,22 +375,105 @@ def test_every_cell_learns_namaskar(tmp_path, cell):
     assert probability > 0.5
 
 
-def test_a_run_that_diverges_says_so_and_keeps_its_best_model(tmp_path):
-    corpus = load_text(tmp_path, "abcdefgh" * 100)
-    config = replace(CONFIG, learning_rate=10.0, batch_size=2, sequence_length=64, dropout=0.0, evaluate_every=1)
-    trainer = Trainer(corpus, model_of(corpus, "rnn", "relu"), config, 1)
-    best = None
-    with pytest.raises(DivergenceError, match=r"diverged at step [\d,]+.*--learning-rate 2\.5"):  # noqa: PT012
-        for _ in trainer:
-            best = trainer.best_parameters.copy()
-    assert best is not None
-    assert np.isfinite(best).all()
-    assert np.array_equal(trainer.best_parameters, best)
+def wild(tmp_path):
+    """Return a run with a learning rate that is far too high, and a list of what it says."""
+    corpus, said = load_text(tmp_path, "abcdefgh" * 100), []
+    options = {"learning_rate": 10.0, "batch_size": 2, "sequence_length": 64, "dropout": 0.0}
+    config = replace(CONFIG, clip_norm=1e6, optimizer="sgd", momentum=0.0, **options)
+    return corpus, Trainer(corpus, model_of(corpus, "rnn", "relu"), config, 1, say=said.append), said
+
+
+def test_a_run_that_diverges_goes_back_and_learns_at_a_lower_rate(tmp_path):
+    corpus, trainer, said = wild(tmp_path)
+    reports = train_until(trainer)
+    assert 1 <= len(said) <= training.MOST_ROLLBACKS
+    assert trainer.progress.rollbacks == trainer.checkpoint().record["rollbacks"] == len(said)
+    assert trainer.progress.rate_factor == 0.5 ** len(said)
+    assert all("back to step" in line and "half the learning rate" in line for line in said)
+    assert reports[-1].step == 50
+    assert reports[-1].loss < 1
+    assert [report.step for report in trainer.history] == list(range(2, 51, 2))
+    _, again, _ = wild(tmp_path)
+    train_until(again)
+    assert bits(again) == bits(trainer)
+
+
+def inject_nan(trainer, at, times=1):
+    """Make the gradient of a step not finite, whenever it is made for the first so many times."""
+    window, (_, bias) = trainer.window, trainer.model.layout.decoder(trainer.model.parameters)
+    train, left = window.train, [times]
+
+    def broken(step):
+        if step.number != at or not left[0]:
+            return train(step)
+        left[0] -= 1
+        kept, bias[1] = float(bias[1]), np.nan
+        result = train(step)
+        bias[1] = kept
+        return result
+
+    window.train = broken
+
+
+@pytest.mark.parametrize("step, back", [(1, 0), (15, 0), (36, 20), (41, 40), (50, 40)])
+def test_a_gradient_that_is_not_finite_costs_the_steps_since_the_last_good_state(corpora, step, back):
+    config = replace(CONFIG, **EVERYTHING)
+    trainer, good = make_trainer(corpora[False], config), {}
+    inject_nan(trainer, step)
+    trainer.say = lambda message: good.update(now=bits(trainer), message=message)
+    trainer.stop = lambda: good.setdefault(trainer.progress.step, bits(trainer)) is None
+    steps = [report.step for report in trainer]
+    assert f"diverged at step {step}" in good["message"]
+    assert f"back to step {back} " in good["message"]
+    _, _, tensors, record, progress = good["now"]
+    _, _, expected, expected_record, expected_progress = good[back]
+    assert {name: tensor for name, tensor in tensors.items() if "training." in name} == {
+        name: tensor for name, tensor in expected.items() if "training." in name and "good." not in name
+    }
+    assert record["history"] == expected_record["history"]
+    assert progress["step"] == back
+    assert progress["rate_factor"] == expected_progress["rate_factor"] / 2
+    assert steps[-1] == 50
+    assert trainer.progress.rollbacks == 1
+
+
+@pytest.mark.parametrize("stops", [[3], [30, 35], [18, 25]])
+def test_going_back_survives_a_stop(corpora, tmp_path, stops):
+    config = replace(CONFIG, **EVERYTHING)
+    whole = make_trainer(corpora[False], config)
+    inject_nan(whole, 36, times=3)
+    train_until(whole)
+    assert whole.progress.rollbacks == 3
+
+    trainer = make_trainer(corpora[False], config)
+    for stop in stops:
+        inject_nan(trainer, 36, times=3)
+        train_until(trainer, stop)
+        trainer = reload(trainer, tmp_path / "model", corpora[False], threads=2)
+    inject_nan(trainer, 36, times=3)
+    train_until(trainer)
+    assert bits(trainer) == bits(whole)
+
+
+def test_a_run_that_always_diverges_gives_up_and_keeps_its_best_model(corpora, tmp_path):
+    trainer, said = make_trainer(corpora[True]), []
+    trainer.say = said.append
+    inject_nan(trainer, 36, times=100)
+    with pytest.raises(DivergenceError, match=r"diverged at step 36.*of step 20 is kept; try --learning-rate 0\.00016"):
+        train_until(trainer)
+    assert len(said) == training.MOST_ROLLBACKS
     assert np.isfinite(trainer.model.parameters).all()
     path = tmp_path / "model"
     save_checkpoint(path, trainer.checkpoint())
-    kept = load_checkpoint(path).parameters
-    assert all(np.array_equal(kept[name], tensor) for name, tensor in trainer.model.layout.to_torch(best).items())
+    kept = load_checkpoint(path)
+    best = trainer.model.layout.to_torch(trainer.best_parameters)
+    assert all(np.array_equal(kept.parameters[name], tensor) for name, tensor in best.items())
+    assert kept.progress is None
+
+    alone = make_trainer(corpora[True])
+    inject_nan(alone, 1, times=100)
+    with pytest.raises(DivergenceError, match="there is no model yet"):
+        train_until(alone)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 13])
@@ -485,6 +647,10 @@ DAMAGES = [
     *(damage("progress", "total_steps", value) for value in ("7", -1, 1.5)),
     damage("progress", "best_loss", "7"),
     damage("progress", "unheard", 1),
+    *(damage("progress", "good", value) for value in (7, {}, {"step": 0})),
+    *(damage("training", f"good.{name}", how) for name in (*VECTORS, "state") for how in (None, cut, spread)),
+    damage("progress", "rate_factor", 2.0),
+    damage("progress", "averaged", 1),  # but there is no average
     damage("record", "training", None),
     *(damage("record", "training", value) for value in ({}, without_steps, with_minutes, with_another_batch)),
     damage("record", "history", None),

@@ -33,6 +33,7 @@ def run(
     display: TrainingDisplay,
 ) -> None:
     """Train to the end, or until a signal; show, log and save."""
+    from rnn_cli.diagnosis import diagnosis
     from rnn_cli.signals import StopRequest
 
     saver = Saver(trainer, source, path, display)
@@ -42,6 +43,7 @@ def run(
         StopRequest("\nfinishing the step and saving; once more to stop at once\n") as request,
     ):
         trainer.stop = lambda: request.requested is not None
+        trainer.say = display.note
         for report in saving_on_divergence(trainer, saver):
             display.report(report.to_dict(), trainer.fraction, trainer.remaining_seconds)
             if writer:
@@ -60,6 +62,9 @@ def run(
             display.note(f"stopped at step {trainer.progress.step:,}; go on with: {command}")
             raise typer.Exit(128 + request.requested)
     display.note(summary(trainer, path))
+    limit = diagnosis(trainer.history, trainer.model.config, trainer.config)
+    if limit:
+        display.note(limit)
     if writer and writer.failed:
         raise RnnError(f"the model is saved, but the log {log} is not complete; free some space")
 

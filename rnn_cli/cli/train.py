@@ -18,10 +18,12 @@ from rnn_cli.cli.options import (
     random_seed,
     thread_count,
 )
+from rnn_cli.cli.plan import print_plan
 from rnn_cli.cli.run import run
 from rnn_cli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
+    from rnn_cli.checkpoint import Checkpoint
     from rnn_cli.corpus import Corpus
     from rnn_cli.display.progress import TrainingDisplay
     from rnn_cli.training import Trainer
@@ -58,6 +60,25 @@ class Precision(StrEnum):
     bfloat16 = "bfloat16"
 
 
+class OptimizerName(StrEnum):
+    """The optimisers, held against the kernels by a test."""
+
+    adam = "adam"
+    sgd = "sgd"
+    rmsprop = "rmsprop"
+    adagrad = "adagrad"
+
+
+class ScheduleName(StrEnum):
+    """The schedules of the learning rate."""
+
+    linear = "linear"
+    cosine = "cosine"
+    step = "step"
+    plateau = "plateau"
+    constant = "constant"
+
+
 def train(
     corpus: Annotated[list[str] | None, typer.Argument(help="Text files, or - for stdin.", show_default=False)] = None,
     model: ModelPath = DEFAULT_MODEL,
@@ -73,14 +94,37 @@ def train(
     dropout: Annotated[
         float | None, typer.Option("--dropout", help="Share of outputs left out, from 0 to 0.95.")
     ] = None,
+    recurrent_dropout: Annotated[
+        float | None, typer.Option("--recurrent-dropout", help="Share of recurrent weights left out.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Streams side by side.")] = None,
     sequence_length: Annotated[
         int | None, typer.Option("--sequence-length", help="Steps back that the gradient goes.")
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="The highest rate of Adam.")] = None,
+    optimizer: Annotated[
+        OptimizerName | None, typer.Option("--optimizer", help="How the weights are updated; default: adam.")
+    ] = None,
+    momentum: Annotated[float | None, typer.Option("--momentum", help="For --optimizer sgd; default: 0.9.")] = None,
+    schedule: Annotated[
+        ScheduleName | None,
+        typer.Option("--schedule", help="How the rate falls in the second half; default: linear."),
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="The highest rate.")] = None,
     clip_norm: Annotated[float | None, typer.Option("--clip-norm", help="Longest gradient; default: 1.")] = None,
     precision: Annotated[
         Precision | None, typer.Option("--precision", help="Of the matrix products; sums stay float32. Default: auto.")
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option("--weight-decay", help="Share of the weights, times the rate, lost in a step.")
+    ] = None,
+    label_smoothing: Annotated[
+        float | None, typer.Option("--label-smoothing", help="Share of the targets spread over all symbols.")
+    ] = None,
+    average: Annotated[
+        float | None, typer.Option("--average", help="Average the weights over this last part, 0 to 0.5.")
+    ] = None,
+    reset_chance: Annotated[
+        float | None, typer.Option("--reset-chance", help="How often a stream forgets its past, 0 to 1 a window.")
     ] = None,
     lines: Annotated[
         bool | None,
@@ -97,8 +141,14 @@ def train(
     patience: Annotated[
         int | None, typer.Option("--patience", help="Stop after so many evaluations without a better one.")
     ] = None,
+    base: Annotated[
+        Path | None, typer.Option("--from", help="Start from this model's weights (fine-tune).", show_default=False)
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the model file stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing model file.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be chosen and how long it would take, and stop.")
+    ] = False,
     log: Annotated[Path | None, typer.Option("--log", help="Write reports to this file, as JSON lines.")] = None,
     random_seed_option: RandomSeed = None,
     threads: Threads = None,
@@ -120,11 +170,19 @@ def train(
         "hidden_size": hidden_size,
         "num_layers": layers,
         "dropout": dropout,
+        "recurrent_dropout": recurrent_dropout,
         "batch_size": batch_size,
         "sequence_length": sequence_length,
+        "optimizer": optimizer.value if optimizer else None,
+        "momentum": momentum,
+        "schedule": schedule.value if schedule else None,
         "learning_rate": learning_rate,
         "clip_norm": clip_norm,
         "precision": None if precision in (None, Precision.auto) else precision.value,
+        "weight_decay": weight_decay,
+        "label_smoothing": label_smoothing,
+        "average": average,
+        "reset_chance": reset_chance,
         "patience": patience,
     }
     source = {
@@ -136,19 +194,26 @@ def train(
     check_options(given, source)
     if resume and overwrite:
         raise UsageError("--resume and --overwrite contradict each other; give one of them")
+    if dry_run and (resume or log):
+        raise UsageError("--dry-run writes nothing and begins anew; leave out --resume and --log")
     if not resume and not corpus:
         raise UsageError("name a text file to train on, or - for stdin; for example: rnn train corpus.txt")
-    others = [str(model), *(corpus or []), *(validation_file or [])]
+    others = [str(model), *([str(base)] if base else []), *(corpus or []), *(validation_file or [])]
     if log and log.resolve() in {Path(name).resolve() for name in others}:
         raise UsageError(f"--log {log} would replace a file that is read, or the model; name another file")
     cores = thread_count(threads)
-    check_writable(model)
     announce_compiling(quiet)
+    if dry_run:
+        with TrainingDisplay(quiet) as display:
+            source = {"paths": corpus, **source, "random_seed": random_seed(random_seed_option)}
+            print_plan(started(given, source, base, cores, display))
+        return
+    check_writable(model)
     with lock(model), TrainingDisplay(quiet) as display:
         sweep_stale(model)
         if resume:
             trainer, source = resumed(
-                model, corpus, {**given, **source, "random_seed": random_seed_option}, cores, display
+                model, corpus, {**given, **source, "from": base, "random_seed": random_seed_option}, cores, display
             )
         else:
             if model.exists() and not overwrite:
@@ -157,7 +222,7 @@ def train(
                     "or name another (-m FILE)"
                 )
             source = {"paths": corpus, **source, "random_seed": random_seed(random_seed_option)}
-            trainer = started(given, source, cores, display)
+            trainer = started(given, source, base, cores, display)
             if random_seed_option is None:
                 display.note(f"random seed {source['random_seed']}")
         run(trainer, source, model, log, resume, display)
@@ -174,6 +239,8 @@ def check_options(given: dict[str, Any], source: dict[str, Any]) -> None:
     model_values = {
         name: values.pop(name) for name in ("cell", "activation", "hidden_size", "num_layers") if name in values
     }
+    if given["momentum"] is not None and given["optimizer"] != "sgd":
+        raise UsageError("--momentum is for --optimizer sgd; give both or leave it out")
     config = ModelConfig(**model_values)
     TrainingConfig(**values)
     if config.activation != ModelConfig.activation:
@@ -200,26 +267,54 @@ def read_corpus(source: dict[str, Any]) -> Corpus:
     )
 
 
-def started(given: dict[str, Any], source: dict[str, Any], threads: int, display: TrainingDisplay) -> Trainer:
-    """Begin a new run, saying what was chosen."""
+def settle_by(checkpoint: Checkpoint, path: Path, given: dict[str, Any], source: dict[str, Any]) -> None:
+    """Give the options that a model decides its values. Raises UsageError where they were given otherwise."""
+    config, vocabulary = checkpoint.config.to_dict(), checkpoint.vocabulary
+    decided = (
+        (given, {name: config[name] for name in ("cell", "activation", "hidden_size", "num_layers")}),
+        (source, {"lines": vocabulary.lines, "as_bytes": vocabulary.symbols is None}),
+    )
+    for options, values in decided:
+        for name, value in values.items():
+            if options[name] not in (None, value):
+                option = OPTIONS.get(name, f"--{name.replace('_', '-')}")
+                raise UsageError(f"{option} contradicts the model {path}, which decides it; leave it out")
+        options.update(values)
+
+
+def started(
+    given: dict[str, Any], source: dict[str, Any], base: Path | None, threads: int, display: TrainingDisplay
+) -> Trainer:
+    """Begin a new run, saying what was chosen; with a `base` model, from its weights."""
+    from rnn_cli.checkpoint import load_checkpoint
     from rnn_cli.defaults import choose
+    from rnn_cli.fine_tuning import renumbered
     from rnn_cli.layout import parameter_count
+    from rnn_cli.memory import peak_memory
     from rnn_cli.training import Trainer
 
+    checkpoint = None
+    if base:
+        checkpoint = load_checkpoint(base)
+        settle_by(checkpoint, base, given, source)
     corpus = read_corpus(source)
+    if checkpoint:
+        corpus = renumbered(corpus, checkpoint.vocabulary.grown_by(corpus.vocabulary))
+        new = len(corpus.vocabulary) - len(checkpoint.vocabulary)
+        display.note(f"starting from {base}, which knows {len(checkpoint.vocabulary) - 1:,} symbols; {new:,} are new")
     for line in describe(corpus).split("\n"):
         display.note(line)
     if given["patience"] is not None and corpus.validation is None:
         raise UsageError(f"--patience needs a part that is held out, and there is {corpus.split_reason}")
-    choice = choose(corpus, {**given, "random_seed": source["random_seed"]})
+    choice = choose(corpus, {**given, "random_seed": source["random_seed"]}, fine_tuning=checkpoint is not None)
     for reason in choice.reasons:
         display.note(reason)
     config = choice.model
     display.note(
         f"{config.cell} with {config.num_layers} x {config.hidden_size} units: {parameter_count(config):,} parameters, "
-        f"{threads} thread{'s' * (threads > 1)}"
+        f"{threads} thread{'s' * (threads > 1)}, about {peak_memory(config, choice.training, corpus) / 1e6:,.0f} MB"
     )
-    return Trainer(corpus, config, choice.training, threads)
+    return Trainer(corpus, config, choice.training, threads, start=checkpoint.parameters if checkpoint else None)
 
 
 def resumed(

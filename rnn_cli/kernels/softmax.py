@@ -14,12 +14,13 @@ NEVER = -1e30  # the logit of a column that is only there to fill a vector
 
 
 @kernel
-def softmax_cross_entropy(logits, start, vocab_size, columns, target, weight):
+def softmax_cross_entropy(logits, start, vocab_size, columns, target, weight, smoothing):
     """Return -log softmax(logits)[target] in nats, and turn the row of logits into `weight` times its gradient.
 
-    grad_logits = weight (softmax(logits) - onehot(target))
+    grad_logits = weight (softmax(logits) - (1 - smoothing) onehot(target) - smoothing / vocab_size)
 
-    A negative target is not scored: loss and gradient are 0. `columns` is vocab_size, padded.
+    The loss is the plain one, whatever the label smoothing (Szegedy et al. 2016) of the gradient. A negative target is
+    not scored: loss and gradient are 0. `columns` is vocab_size, padded.
     """
     if target < 0:
         clear(logits, start, columns)
@@ -37,13 +38,13 @@ def softmax_cross_entropy(logits, start, vocab_size, columns, target, weight):
         store(logits, j, e)
         total = total + e
     denominator = sum_lanes(total)
-    scale = weight / denominator
+    scale, shift = weight / denominator, weight * smoothing / vocab_size
     for j in range(start, start + columns, lanes(logits)):
-        store(logits, j, load(logits, j) * scale)
-    # What fills the last vector came out as exp of the lower limit, not quite 0.
+        store(logits, j, load(logits, j) * scale - shift)
+    # What fills the last vector is not 0: exp of the lower limit, and the shift.
     for j in range(start + vocab_size, start + columns):
         logits[j] = 0
-    logits[start + target] -= weight
+    logits[start + target] -= weight * (1 - smoothing)
     return math.log(denominator) + (top - target_logit)
 
 

@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnn_cli.kernels.dropconnect import drop_recurrent
 from rnn_cli.kernels.gradients import weight_gradients
 from rnn_cli.kernels.jit import entry_kernel, kernel
 from rnn_cli.kernels.layer import clear, layer_backward, layer_forward
 from rnn_cli.kernels.matmul import Packed, even_start, pack, pack_transposed
 from rnn_cli.kernels.softmax import readout_backward, readout_forward, softmax_cross_entropy
 from rnn_cli.kernels.threads import wait_for_all
-from rnn_cli.kernels.update import adam, clip_scale, norm_of_sums, square_sums
+from rnn_cli.kernels.update import ADAM, Rule, average_in, clip_scale, norm_of_sums, square_sums, update
 
 
 class Net(NamedTuple):
@@ -60,10 +61,12 @@ class Memory(NamedTuple):
 class Learning(NamedTuple):
     """The further arrays that training needs. `norm` (1) is the norm of the gradient before it was clipped.
 
-    `left` and `panels` are scratch of the type of `packed`, a row for each thread.
+    `left` and `panels` are scratch of the type of `packed`, a row for each thread. `thinned` holds the recurrent
+    weights as DropConnect leaves them, `average` the running mean of the parameters.
     """
 
     packed_transposed: Any
+    thinned: Any
     grad: Any
     grad_output: Any
     carry: Any
@@ -71,28 +74,36 @@ class Learning(NamedTuple):
     panels: Any
     moment1: Any
     moment2: Any
+    average: Any
     sums: Any
     norm: Any
 
 
 class Step(NamedTuple):
-    """The numbers of one optimiser step: the first has `number` 1; with `number` 0 nothing is updated."""
+    """The numbers of one optimiser step: the first has `number` 1; with `number` 0 nothing is updated.
+
+    `key` decides which recurrent weights are left out. The parameters after the step are number `averaged` of those
+    whose mean is kept; 0: they do not count.
+    """
 
     number: int
     learning_rate: float
     clip_norm: float
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
+    rule: Rule = ADAM
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    recurrent_dropout: float = 0.0
+    key: int = 0
+    averaged: int = 0
 
 
 @kernel
-def pack_weights(part, parts, net, memory):
-    """Pack the weights for the forward products, this part's panels."""
+def pack_weights(part, parts, net, memory, recurrent):
+    """Pack the weights for the forward products, W_hh from the vector `recurrent`, this part's panels."""
     source, target, places = memory.parameters, memory.packed, memory.places
     for layer in range(net.layers):
         at = places[layer, 1]
-        pack(source, at, net.recurrent_columns, net.hidden, net.recurrent_columns, target, at, part, parts)
+        pack(recurrent, at, net.recurrent_columns, net.hidden, net.recurrent_columns, target, at, part, parts)
         at = places[layer, 0]
         if layer > 0:
             pack(source, at, net.input_columns, net.hidden, net.input_columns, target, at, part, parts)
@@ -103,17 +114,17 @@ def pack_weights(part, parts, net, memory):
 @entry_kernel
 def pack_all(part, parts, net, memory):
     """Take over the parameters for `score_step`, which does not change them."""
-    pack_weights(part, parts, net, memory)
+    pack_weights(part, parts, net, memory, memory.parameters)
 
 
 @kernel
-def pack_weights_transposed(part, parts, net, memory, learning):
-    """Pack the transposed weights for the backward products, this part's panels."""
+def pack_weights_transposed(part, parts, net, memory, recurrent, learning):
+    """Pack the transposed weights for the backward products, as `pack_weights` does."""
     source, places = memory.parameters, memory.places
     target = Packed(learning.packed_transposed, learning.left[part])
     for layer in range(net.layers):
         at, columns = places[layer, 1], net.recurrent_columns
-        pack_transposed(source, at, columns, columns, net.hidden, target, at, part, parts)
+        pack_transposed(recurrent, at, columns, columns, net.hidden, target, at, part, parts)
         at, columns = places[layer, 0], net.input_columns
         if layer > 0:
             pack_transposed(source, at, columns, columns, net.hidden, target, at, part, parts)
@@ -146,22 +157,22 @@ def forward(cell, net, memory, first, last):
 
 
 @kernel
-def score_rows(net, memory, t, weight, first, last):
+def score_rows(net, memory, t, weight, smoothing, first, last):
     """Turn the logits of step t into losses (nats) and the gradient in the logits, for rows first..last."""
     for k in range(t * net.batch + first, t * net.batch + last):
         memory.losses[k] = softmax_cross_entropy(
-            memory.logits, k * net.columns, net.vocab_size, net.columns, memory.targets[k], weight
+            memory.logits, k * net.columns, net.vocab_size, net.columns, memory.targets[k], weight, smoothing
         )
 
 
 @kernel
-def readout(net, memory, learning, weight, first, last):
+def readout(net, memory, learning, weight, smoothing, first, last):
     """Compute the losses of rows first..last and the gradient in the output of the last layer, step by step."""
     packed = with_room(memory.packed, net, memory, first)
     transposed = with_room(learning.packed_transposed, net, memory, first)
     for t in range(net.length):
         readout_forward(net, t, memory.output, memory.logits, memory.parameters, packed, memory.places, first, last)
-        score_rows(net, memory, t, weight, first, last)
+        score_rows(net, memory, t, weight, smoothing, first, last)
         readout_backward(net, t, memory.logits, learning.grad_output, transposed, memory.places, first, last)
 
 
@@ -194,19 +205,24 @@ def carry_states(net, states, first, last):
 
 @entry_kernel
 def train_step(part, parts, cell, net, memory, learning, step, weight):
-    """Run a window forward and back, and update the parameters by Adam; each thread calls it with its part.
+    """Run a window forward and back, and update the parameters; each thread calls it with its part.
 
     The loss that is differentiated is `weight` times the sum of the losses. Rows of the batch are split over the
     threads until the gradient in the pre-activations is known; then columns of the weights are.
     """
     first = even_start(part, parts, net.batch)
     last = even_start(part + 1, parts, net.batch)
-    pack_weights(part, parts, net, memory)
-    pack_weights_transposed(part, parts, net, memory, learning)
+    recurrent = memory.parameters
+    if step.recurrent_dropout > 0:
+        recurrent = learning.thinned
+        drop_recurrent(recurrent, memory.parameters, net, memory.places, step.recurrent_dropout, step.key, part, parts)
+        wait_for_all(memory.barrier, parts)
+    pack_weights(part, parts, net, memory, recurrent)
+    pack_weights_transposed(part, parts, net, memory, recurrent, learning)
     wait_for_all(memory.barrier, parts)
 
     layers_forward(cell, net, memory, first, last)
-    readout(net, memory, learning, weight, first, last)
+    readout(net, memory, learning, weight, step.label_smoothing, first, last)
     layers_backward(cell, net, memory, learning, first, last)
     wait_for_all(memory.barrier, parts)
 
@@ -214,6 +230,8 @@ def train_step(part, parts, cell, net, memory, learning, step, weight):
     wait_for_all(memory.barrier, parts)
 
     carry_states(net, memory.states, first, last)
+    if step.recurrent_dropout > 0:
+        drop_recurrent(learning.grad, learning.grad, net, memory.places, step.recurrent_dropout, step.key, part, parts)
     square_sums(learning.grad, learning.sums, part, parts)
     wait_for_all(memory.barrier, parts)
 
@@ -222,8 +240,10 @@ def train_step(part, parts, cell, net, memory, learning, step, weight):
         learning.norm[0] = norm
     # A gradient that is not finite never reaches the parameters.
     if step.number > 0 and np.isfinite(norm):
-        adam(memory.parameters, learning.grad, learning.moment1, learning.moment2, clip_scale(norm, step.clip_norm),
-             step.learning_rate, step.beta1, step.beta2, step.epsilon, step.number, part, parts)  # fmt: skip
+        update(memory.parameters, learning.grad, learning.moment1, learning.moment2, clip_scale(norm, step.clip_norm),
+               step.learning_rate, step.weight_decay, step.rule, step.number, part, parts)  # fmt: skip
+        if step.averaged > 0:
+            average_in(learning.average, memory.parameters, 1 / step.averaged, part, parts)
 
 
 @entry_kernel
@@ -242,5 +262,5 @@ def score_step(part, parts, cell, net, memory, ranks):
                     if memory.logits[j] > target:
                         rank += 1
             ranks[k] = rank
-        score_rows(net, memory, t, 1.0, first, last)
+        score_rows(net, memory, t, 1.0, 0.0, first, last)
     carry_states(net, memory.states, first, last)

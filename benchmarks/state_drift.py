@@ -1,0 +1,81 @@
+"""Does the state of a model run away, and its loss with it, over a very long text?
+
+Reads a text, again and again, or what the model itself writes, in one stream whose state is never reset, and prints
+the largest absolute value of each state and the mean loss (nats per character) for each tenth of the way.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from common import options, report, table
+
+from rnn_cli.checkpoint import Checkpoint, load_checkpoint
+from rnn_cli.config import SamplingConfig
+from rnn_cli.kernels.threads import Team
+from rnn_cli.model import Model, Window
+from rnn_cli.sampling import sample_texts
+
+PARTS = 10
+LENGTH = 100  # characters of a window
+
+
+class Part(NamedTuple):
+    """What was seen on a part of the way, which ends before character number `end`."""
+
+    end: int
+    largest: list[float]
+    loss: float
+
+
+def drift(checkpoint: Checkpoint, symbols: np.ndarray, parts: int = PARTS) -> list[Part]:
+    """Return what the states and the losses are on each part of a text, of which a rest of a window is left out."""
+    model = Model.from_torch(checkpoint.config, checkpoint.parameters)
+    window = Window(model, LENGTH, 1, Team(1))
+    window.pack()
+    net = window.net
+    states = window.memory.states.reshape(net.layers, net.states, LENGTH + 1, net.hidden)
+    windows = (len(symbols) - 1) // LENGTH
+    found = []
+    for numbers in np.array_split(np.arange(windows), parts):
+        largest, losses = np.zeros(net.states), 0.0
+        for number in numbers:
+            start = number * LENGTH
+            window.inputs[:, 0] = symbols[start : start + LENGTH]
+            window.targets[:, 0] = symbols[start + 1 : start + LENGTH + 1]
+            window.score()
+            largest = np.maximum(largest, np.abs(states).max(axis=(0, 2, 3)))
+            losses += float(window.losses.sum(dtype=np.float64))
+        found.append(Part(int(numbers[-1] + 1) * LENGTH, largest.tolist(), losses / (len(numbers) * LENGTH)))
+    return found
+
+
+def main() -> None:
+    """Print the table, for a text and for what the model writes where none is given."""
+    parser = options(__doc__)
+    parser.add_argument("model", type=Path, help="a model that was trained on a stream")
+    parser.add_argument("text", type=Path, nargs="?", help="a text to read (default: what the model writes)")
+    parser.add_argument("--characters", type=int, default=1_000_000, help="how far to go (default: 1000000)")
+    arguments = parser.parse_args()
+    characters = 5_000 if arguments.quick else arguments.characters
+    checkpoint = load_checkpoint(arguments.model)
+    if arguments.text:
+        text = arguments.text.read_bytes()
+    else:
+        config = SamplingConfig(length=characters + 1, random_seed=1)
+        (text,) = sample_texts(checkpoint, config=config)
+    vocabulary = checkpoint.vocabulary
+    symbols = vocabulary.encode(text if vocabulary.symbols is None else text.decode("utf-8", "ignore"))
+    symbols = np.resize(symbols[symbols >= 0], characters + 1)  # which repeats it
+    parts = drift(checkpoint, symbols)
+    names = [f"largest {name}" for name in Model(checkpoint.config).layout.cell.states]
+    rows = [[f"{part.end:,}", *(f"{value:.2f}" for value in part.largest), f"{part.loss:.4f}"] for part in parts]
+    read = arguments.text.name if arguments.text else "what the model writes"
+    intro = f"Read: {read}, {characters:,} characters in one stream, by {arguments.model.name}."
+    report("state-drift", [intro, table(["characters", *names, "nats/char"], rows)], arguments.save)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""What limited a result: more text, more time or a larger model, read from the reports of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rnn_cli.config import ModelConfig, TrainingConfig
+from rnn_cli.progress import Report
+
+FEWEST = 4  # evaluations from which a trend is read
+LATE = 0.25  # share of the evaluations that are the last part of a run
+RISE = 0.01  # of the validation loss over its best, relative, from which it counts as having turned up
+FALL = 0.01  # of the best validation loss within the last part, relative, from which more time would help
+DROPOUT = 0.5  # to try where there was less
+GAP = 0.1  # between validation and training loss, relative to the former, from which they are far apart
+
+
+def diagnosis(history: Sequence[Report], model: ModelConfig, training: TrainingConfig) -> str | None:
+    """Return one sentence that says what limited the result and what to try; None where the reports do not show it.
+
+    The validation loss has turned up, and the training loss has not: the text was learned by heart. It was falling to
+    the end: the run was too short. It was flat, and far above the training loss: the text was too short. Flat and
+    close: the model has learned what it can hold.
+    """
+    reports = [report for report in history if report.validation_loss is not None]
+    if len(reports) < FEWEST:
+        return None
+    losses = [report.validation_loss or 0.0 for report in reports]
+    late = max(1, round(LATE * len(losses)))
+    best, last, trained = min(losses), losses[-1], reports[-1].loss
+    restrain = f" or --dropout {DROPOUT}" if training.dropout < DROPOUT else ""
+    if last > best * (1 + RISE):
+        if trained >= reports[losses.index(best)].loss:
+            return None
+        return f"more text would help most, as this one was learned by heart in the end; try more files{restrain}"
+    if min(losses[:-late]) - best > FALL * best:
+        name = next(name for name in ("minutes", "epochs", "steps") if getattr(training, name) is not None)
+        more = 2 * getattr(training, name)
+        return f"more time would help most, as the validation loss was falling to the end; try --{name} {more:g}"
+    if last - trained > GAP * last:
+        return f"more text would help most, as this one is known better than what is held out; try more files{restrain}"
+    return (
+        "a larger model would help most, as this one has learned what it can hold; "
+        f"try --hidden-size {2 * model.hidden_size}"
+    )

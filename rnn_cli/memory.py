@@ -1,0 +1,29 @@
+"""How much memory a run of training will take, before it takes any."""
+
+from __future__ import annotations
+
+from rnn_cli.config import ModelConfig, TrainingConfig
+from rnn_cli.corpus import Corpus
+from rnn_cli.kernels.host import VECTOR_BYTES
+from rnn_cli.layout import Layout
+
+FLOAT32 = 4  # bytes
+BASE = 150e6  # bytes of the interpreter with its libraries and the compiled kernels
+# Vectors of the size of all parameters, at once, while a model is saved: parameters, packed ones, transposed ones,
+# gradient, two moments, the best ones; the last good state and the one before (3 each); and for the file the state,
+# the best ones, and twice their bytes.
+VECTORS = 7 + 6 + 4 + 8
+CORPUS_COPIES = 3  # of the symbols: as read, in the order of an epoch, and in streams
+
+
+def peak_memory(model: ModelConfig, training: TrainingConfig, corpus: Corpus) -> int:
+    """Return about how many bytes a run takes at its peak."""
+    layout = Layout(model, VECTOR_BYTES // FLOAT32)
+    cell, hidden, layers = layout.cell, layout.hidden, model.num_layers
+    vectors = VECTORS + 5 * (training.average > 0) + (training.recurrent_dropout > 0)
+    window = training.batch_size * training.sequence_length
+    # For each symbol of a window: gates, states and output of each layer, the gradient in one output, the logits.
+    symbol = layers * (cell.blocks + len(cell.states) + 1) * hidden + hidden + layout.columns
+    symbols = corpus.characters + corpus.validation_characters
+    numbers = vectors * layout.size + window * symbol
+    return round(BASE + FLOAT32 * numbers + CORPUS_COPIES * corpus.training.itemsize * symbols)

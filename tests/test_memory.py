@@ -1,0 +1,52 @@
+"""The memory that is foretold is what a run takes at its peak, saves and all."""
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import resource, sys
+import numpy as np
+from rnn_cli.checkpoint import save_checkpoint
+from rnn_cli.config import ModelConfig, TrainingConfig
+from rnn_cli.corpus import Corpus
+from rnn_cli.memory import peak_memory
+from rnn_cli.training import Trainer
+from rnn_cli.vocabulary import Vocabulary
+
+hidden, layers, batch, length, characters, average, dropout = map(float, sys.argv[2:])
+ids = np.random.default_rng(1).integers(1, 9, int(characters), dtype=np.uint8)
+ids[0] = 0
+corpus = Corpus("text", "00", Vocabulary("".join(map(chr, range(48, 112))), False), ids, ids[:5000], "", "", 0, 0)
+model = ModelConfig(hidden_size=int(hidden), num_layers=int(layers), vocab_size=65)
+config = TrainingConfig(
+    batch_size=int(batch), sequence_length=int(length), steps=10, evaluate_every=8, average=average,
+    recurrent_dropout=dropout,
+)
+trainer = Trainer(corpus, model, config, 2)
+trainer.stop = lambda: trainer.progress.step == 8
+list(trainer)
+assert trainer.good.progress.step == 8
+save_checkpoint(sys.argv[1], trainer.checkpoint())
+print(peak_memory(model, config, corpus), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+SIZES = {
+    "many parameters": (512, 1, 8, 16, 10_000, 0.5, 0.3),
+    "a large window": (64, 2, 128, 96, 20_000, 0, 0),
+    "a long text": (32, 1, 16, 16, 60_000_000, 0, 0),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss differs")
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_foretold_memory(tmp_path, sizes):
+    def run():
+        command = [sys.executable, "-c", SCRIPT, str(tmp_path / "model"), *map(str, sizes)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return map(int, done.stdout.split())
+
+    run()  # which may compile, and that takes memory
+    foretold, kilobytes = run()
+    assert foretold == pytest.approx(1024 * kilobytes, rel=0.2)
