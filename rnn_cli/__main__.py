@@ -6,11 +6,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from rnn_cli.display.text import flush_stdout, visible
 from rnn_cli.errors import RnnError, UsageError
-from rnn_cli.signals import Stopped, raise_on_signals
+from rnn_cli.signals import Interruption, Stopped
 
 INTERRUPTED, CLOSED_PIPE = 130, 141  # 128 + the number of SIGINT and of SIGPIPE
 
@@ -29,6 +29,14 @@ def main(arguments: Sequence[str] | None = None, app: Callable[..., Any] | None 
     return code
 
 
+def program() -> NoReturn:
+    """Run the command line as the whole of a process."""
+    code = main()
+    if code > 128:  # stopped: a thread may be computing or compiling, which Python would wait for
+        os._exit(code)
+    sys.exit(code)
+
+
 def replace_closed_streams() -> None:
     """Open the null device for a closed stdin and stderr, or the next file opened would take its number."""
     if sys.stdin is None:
@@ -39,13 +47,13 @@ def replace_closed_streams() -> None:
 
 def run(arguments: Sequence[str], app: Callable[..., Any] | None) -> int:
     """Run a command and return the exit code that it chose."""
-    raise_on_signals()
     check_arguments(arguments)
     if app is None:
         from rnn_cli import cli
 
         app = cli.app
-    result = app(args=list(arguments), prog_name="rnn", standalone_mode=False)
+    with Interruption("stopping; once more to stop at once"):
+        result = app(args=list(arguments), prog_name="rnn", standalone_mode=False)
     return result if isinstance(result, int) else 0
 
 
@@ -126,4 +134,4 @@ def release(stream: TextIO) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()
