@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from rnn_cli.cells import find_cell
 from rnn_cli.checkpoint import Checkpoint
 from rnn_cli.config import Config, ModelConfig, TrainingConfig, limited
 from rnn_cli.corpus import Corpus
@@ -299,14 +300,18 @@ class Trainer:
 
         try:
             config = TrainingConfig.from_dict(checkpoint.record["training"])
-            trainer = cls(corpus, checkpoint.config, config, threads, **others)
+            network = checkpoint.config
+            states = len(find_cell(network.cell, network.activation).states)
+            # Before anything of the sizes that the file claims is allocated.
+            state = tensor("state", (network.num_layers, states, config.batch_size, network.hidden_size))
+            trainer = cls(corpus, network, config, threads, **others)
             layout, window = trainer.model.layout, trainer.window
             layout.from_torch(trainer.best_parameters, checkpoint.parameters)
             size = layout.compact(trainer.best_parameters).shape
             layout.expand(trainer.model.parameters, tensor("parameters", size))
             layout.expand(window.moments[0], tensor("moment1", size))
             layout.expand(window.moments[1], tensor("moment2", size))
-            window.state[:] = tensor("state", window.state.shape)
+            window.state[:] = state
             planned, trainer.progress = trainer.progress.total_steps, Progress.from_dict(checkpoint.progress)
             if trainer.finished or planned not in (None, trainer.progress.total_steps):
                 raise ValueError("its number of steps")

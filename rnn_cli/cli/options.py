@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -53,6 +54,7 @@ def announce_compiling(quiet: bool) -> None:
     def say() -> None:
         on_compile.clear()
         if not quiet:
-            print("compiling kernels (first run only)", file=sys.stderr)
+            with suppress(OSError):  # a closed or full stderr is no reason to fail
+                print("compiling kernels (first run only)", file=sys.stderr)
 
     on_compile.append(say)
