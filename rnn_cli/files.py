@@ -187,8 +187,10 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     try:
         existing_mode(target)
         temporary, descriptor = create_temporary(target)
-        os.close(descriptor)
-        os.unlink(temporary)
+        try:
+            os.close(descriptor)
+        finally:
+            os.unlink(temporary)
     except OSError as error:
         if not target.parent.is_dir():
             reason = f"there is no directory '{target.parent}'; create it"

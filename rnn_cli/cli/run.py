@@ -59,11 +59,13 @@ def run(
         display.close()
         if problem:
             raise RnnError(f"{problem}; free some space or name another file with -m")
-        if request.requested is not None and not trainer.finished:
+        if trainer.finished:
+            display.note(summary(trainer, path))
+        else:
             command = shlex.join(["rnn", "train", "--resume", "-m", str(path), *(["--log", str(log)] if log else [])])
             display.note(f"stopped at step {trainer.progress.step:,}; go on with: {command}")
-            raise typer.Exit(128 + request.requested)
-    display.note(summary(trainer, path))
+    if request.requested is not None:
+        raise typer.Exit(128 + request.requested)
     if writer and writer.failed:
         raise RnnError(f"the model is saved, but the log {log} is not complete; free some space")
 

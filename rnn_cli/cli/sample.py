@@ -16,6 +16,7 @@ from rnn_cli.cli.options import (
     RandomSeed,
     Threads,
     announce_compiling,
+    note,
     random_seed,
     thread_count,
 )
@@ -89,8 +90,8 @@ def sample(
         unknown=unknown.value,
         threads=cores,
     )
-    if random_seed_option is None and temperature > 0 and not quiet:
-        print(f"random seed {config.random_seed}", file=sys.stderr)
+    if random_seed_option is None and temperature > 0:
+        note(f"random seed {config.random_seed}", quiet)
     echo = b"" if no_echo else vocabulary.decode(sampler.seed)
     writer = TextWriter(raw=raw)
     end = b"" if raw else b"\n"
