@@ -14,6 +14,8 @@ from rnn_cli.signals import Interruption, Stopped
 
 INTERRUPTED, CLOSED_PIPE = 130, 141  # 128 + the number of SIGINT and of SIGPIPE
 
+LONGEST_HALF = 400  # characters of an error; it may quote what a user or a file wrote
+
 
 def main(arguments: Sequence[str] | None = None, app: Callable[..., Any] | None = None) -> int:
     """Run the command line and return its exit code. Tests pass an `app` in place of the program's own."""
@@ -118,7 +120,9 @@ def explain_usage(error: Any) -> tuple[int, str]:
 
 
 def complain(sentence: str) -> None:
-    """Write an error to stderr, and nothing where that is closed or full."""
+    """Write an error to stderr, the middle left out where it is very long; nothing where stderr is closed or full."""
+    if len(sentence) > 2 * LONGEST_HALF:
+        sentence = f"{sentence[:LONGEST_HALF]} ... {sentence[-LONGEST_HALF:]}"
     with suppress(OSError):
         print(f"rnn: error: {visible(sentence)}", file=sys.stderr)
 

@@ -192,9 +192,9 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         finally:
             os.unlink(temporary)
     except OSError as error:
-        if not target.parent.is_dir():
+        if not os.path.isdir(target.parent):
             reason = f"there is no directory '{target.parent}'; create it"
-        elif target.is_dir():
+        elif os.path.isdir(target):
             reason = "it is a directory; give a file name in it"
         else:
             reason = f"{error.strerror}; choose another file"

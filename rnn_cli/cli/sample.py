@@ -123,7 +123,7 @@ def read_seed(seed: str | None, seed_file: str | None, lines: bool) -> Document:
         return Document("the seed", seed.encode())
     if seed_file is None and (sys.stdin is None or sys.stdin.isatty()):
         return Document("the seed", b"")
-    (document,) = read_documents([seed_file or "-"])
+    (document,) = read_documents(["-" if seed_file is None else seed_file])
     return Document("the seed", document.data.removesuffix(b"\n")) if lines else document
 
 
