@@ -12,6 +12,7 @@ from typing import Any, NoReturn, Self
 
 STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 TOGETHER = 0.2  # seconds in which several signals are one: a closing terminal and `timeout` send theirs twice
+NOTICED = 0.02  # seconds after which a waiting main thread has noticed a signal
 
 
 class Stopped(BaseException):
@@ -35,7 +36,6 @@ class StopRequest:
     def __init__(self, sentence: str) -> None:
         self.requested: int | None = None
         self._answers = [f"{sentence.strip()}\n".encode()]
-        self._first: float | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -62,24 +62,30 @@ class StopRequest:
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self.requested is None:
             self.requested = signum
-        self._answer(signum)
+        self._answer()
+
+    def _answer(self) -> None:
+        with suppress(IndexError, OSError):
+            say(self._answers.pop(), b"\r\x1b[K")  # once, by whoever comes first
 
     def _listen(self, reading: int) -> None:
-        while numbers := os.read(reading, 64):
-            for signum in numbers:
-                if signum in self._before:
-                    self._answer(signum)
+        """Answer the first signal, leave at one that comes later, and see to it that the main thread knows."""
+        first, own = None, 0
+        while numbers := os.read(reading, 1):
+            (signum,) = numbers
+            if signum not in self._before or own:
+                own = 0
+            elif first is None:
+                first = time.monotonic()
+                self._answer()
+                time.sleep(NOTICED)
+                if self.requested is None and hasattr(signal, "pthread_kill"):
+                    # It came when the main thread was about to wait in the system, which only a further one ends.
+                    own = signum
+                    signal.pthread_kill(threading.main_thread().ident or 0, signum)
+            elif time.monotonic() - first > TOGETHER:
+                leave(signum)
         os.close(reading)
-
-    def _answer(self, signum: int) -> None:
-        """Say the sentence once; leave where the first signal came a while ago."""
-        now = time.monotonic()
-        if self._first is None:
-            self._first = now
-        if now - self._first > TOGETHER:
-            leave(signum)
-        with suppress(IndexError, OSError):
-            say(self._answers.pop(), b"\r\x1b[K")  # by whoever comes first
 
 
 class Interruption(StopRequest):

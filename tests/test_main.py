@@ -69,8 +69,7 @@ def wait(polite: bool = False):
             print("ready", file=sys.stderr, flush=True)
             while request.requested is None:
                 time.sleep(0.01)
-            if os.environ.get("HANG"):
-                time.sleep(60)
+            time.sleep(float(os.environ.get("HANG", 0)))
         raise typer.Exit(128 + request.requested)
     try:
         print("ready", file=sys.stderr, flush=True)
@@ -221,14 +220,16 @@ def test_a_stop_request_is_noted(program: list[str], number: signal.Signals) -> 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_second_signal_ends_at_once(program: list[str], number: signal.Signals) -> None:
-    environment = {**os.environ, "HANG": "1"}
+    environment = {**os.environ, "HANG": "60"}
     code, _, error = stop([*program, "wait", "--polite"], signal.SIGTERM, number, env=environment)
     assert (code, error) == (128 + number, "finishing the step\n")
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_signals_that_come_together_are_one(program: list[str], number: signal.Signals) -> None:
-    with subprocess.Popen([*program, "wait", "--polite"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    environment = {**os.environ, "HANG": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*program, "wait", "--polite"], env=environment, **pipes) as process:
         assert process.stderr is not None
         process.stderr.readline()
         for signum in (number, signal.SIGTERM, number):
@@ -241,15 +242,17 @@ def test_signals_that_come_together_are_one(program: list[str], number: signal.S
 BUSY = """
 import hashlib, sys
 from rnn_cli.signals import StopRequest
-with StopRequest("at once"):
+with StopRequest("at once") as request:
     print("ready", file=sys.stderr, flush=True)
-    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", int(sys.argv[1]))
+sys.exit(request.requested)
 """
 
 
 def test_a_busy_main_thread_answers_at_once_and_leaves_at_once() -> None:
     command = [sys.executable, "-c", BUSY]
-    assert stop(command, signal.SIGINT, signal.SIGTERM) == (143, "", "at once\n")
+    assert stop([*command, "1000000000"], signal.SIGINT, signal.SIGTERM) == (143, "", "at once\n")
+    assert stop([*command, "2000000"], signal.SIGINT) == (2, "", "at once\n")  # half a second: one signal stays one
 
 
 @pytest.mark.parametrize("polite", [[], ["--polite"]])
