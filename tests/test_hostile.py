@@ -170,3 +170,10 @@ def test_a_resumed_file_allocates_nothing_that_it_only_claims(tmp_path: Path) ->
     done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 3, done.stderr
     assert done.stderr.splitlines()[-1].startswith("rnn: error: the state of the training in this model is damaged")
+
+
+def test_the_fuzzing_harness_runs() -> None:
+    pytest.importorskip("atheris")
+    harness = Path(__file__).parent.parent / "benchmarks" / "fuzz_checkpoint.py"
+    done = subprocess.run([sys.executable, harness, "-runs=300"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
