@@ -6,13 +6,15 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from rnn_cli.display.text import flush_stdout, visible
 from rnn_cli.errors import RnnError, UsageError
-from rnn_cli.signals import Stopped, raise_on_signals
+from rnn_cli.signals import Interruption, Stopped
 
 INTERRUPTED, CLOSED_PIPE = 130, 141  # 128 + the number of SIGINT and of SIGPIPE
+
+LONGEST_HALF = 400  # characters of an error; it may quote what a user or a file wrote
 
 
 def main(arguments: Sequence[str] | None = None, app: Callable[..., Any] | None = None) -> int:
@@ -29,6 +31,14 @@ def main(arguments: Sequence[str] | None = None, app: Callable[..., Any] | None 
     return code
 
 
+def program() -> NoReturn:
+    """Run the command line as the whole of a process."""
+    code = main()
+    if code > 128:  # stopped: a thread may be computing or compiling, which Python would wait for
+        os._exit(code)
+    sys.exit(code)
+
+
 def replace_closed_streams() -> None:
     """Open the null device for a closed stdin and stderr, or the next file opened would take its number."""
     if sys.stdin is None:
@@ -39,13 +49,13 @@ def replace_closed_streams() -> None:
 
 def run(arguments: Sequence[str], app: Callable[..., Any] | None) -> int:
     """Run a command and return the exit code that it chose."""
-    raise_on_signals()
     check_arguments(arguments)
     if app is None:
         from rnn_cli import cli
 
         app = cli.app
-    result = app(args=list(arguments), prog_name="rnn", standalone_mode=False)
+    with Interruption("stopping; once more to stop at once"):
+        result = app(args=list(arguments), prog_name="rnn", standalone_mode=False)
     return result if isinstance(result, int) else 0
 
 
@@ -110,7 +120,9 @@ def explain_usage(error: Any) -> tuple[int, str]:
 
 
 def complain(sentence: str) -> None:
-    """Write an error to stderr, and nothing where that is closed or full."""
+    """Write an error to stderr, the middle left out where it is very long; nothing where stderr is closed or full."""
+    if len(sentence) > 2 * LONGEST_HALF:
+        sentence = f"{sentence[:LONGEST_HALF]} ... {sentence[-LONGEST_HALF:]}"
     with suppress(OSError):
         print(f"rnn: error: {visible(sentence)}", file=sys.stderr)
 
@@ -126,4 +138,4 @@ def release(stream: TextIO) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

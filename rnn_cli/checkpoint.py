@@ -35,7 +35,8 @@ DTYPES: dict[str, np.dtype[Any]] = {"F32": FLOAT32, "F64": np.dtype("<f8"), "I64
 RECORD_KINDS = {"corpus": dict, "training": dict, "history": list, "scores": dict, "versions": dict}
 
 FILE_LIMIT = 4 << 30  # bytes
-HEADER_LIMIT = 64 << 20  # bytes
+HEADER_LIMIT = 32 << 20  # bytes; a vocabulary of all characters takes half of that
+PARTS_LIMIT = 1 << 17  # names and elements in a piece of JSON
 DEPTH_LIMIT = 32  # lists and objects of JSON inside each other
 DIGITS_LIMIT = 40  # of a whole number in JSON; one of 128 bits has 39
 DIMENSIONS_LIMIT = 8  # of a tensor
@@ -69,11 +70,17 @@ class Checkpoint:
 def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> int:
     """Write a checkpoint in one step and return its size in bytes; on any failure the old file stays.
 
-    Raises RnnError where `load_checkpoint` would refuse it, so that a good model is never replaced by a bad
-    one, and OSError where the file cannot be written.
+    Raises RnnError where it cannot be written, with the bytes that it takes, and where `load_checkpoint` would
+    refuse it, so that a good model is never replaced by a bad one.
     """
     data = to_bytes(checkpoint)
-    write_atomically(path, data)
+    try:
+        write_atomically(path, data)
+    except OSError as problem:
+        reason = problem.strerror or problem
+        raise RnnError(
+            f"the model could not be saved to {os.fspath(path)} ({reason}), where it needs {len(data):,} bytes"
+        ) from problem
     return len(data)
 
 
@@ -167,10 +174,16 @@ def read_checkpoint(file: io.BufferedReader) -> Checkpoint:
 
 
 def parse_json(text: str | bytes) -> dict[str, Any]:
-    """Return an object of JSON: no name twice, every number finite and short, no great depth."""
+    """Return an object of JSON: no name twice, every number finite and short, no great depth, not too many parts.
+
+    Long texts are read at once, but each part takes its time and many times its size in memory.
+    """
     try:
+        text = text if isinstance(text, str) else text.decode("utf-8")
+        if text.count(",") + text.count(":") > PARTS_LIMIT:
+            raise CheckpointError("its description has too many parts")
         parsed = json.loads(
-            text if isinstance(text, str) else text.decode("utf-8"),
+            text,
             object_pairs_hook=unique,
             parse_int=bounded,
             parse_float=finite,

@@ -187,12 +187,14 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     try:
         existing_mode(target)
         temporary, descriptor = create_temporary(target)
-        os.close(descriptor)
-        os.unlink(temporary)
+        try:
+            os.close(descriptor)
+        finally:
+            os.unlink(temporary)
     except OSError as error:
-        if not target.parent.is_dir():
+        if not os.path.isdir(target.parent):
             reason = f"there is no directory '{target.parent}'; create it"
-        elif target.is_dir():
+        elif os.path.isdir(target):
             reason = "it is a directory; give a file name in it"
         else:
             reason = f"{error.strerror}; choose another file"

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from rnn_cli.cells import find_cell
 from rnn_cli.checkpoint import Checkpoint
 from rnn_cli.config import ModelConfig, TrainingConfig
 from rnn_cli.corpus import Corpus
@@ -343,7 +344,12 @@ class Trainer:
         try:
             config = TrainingConfig.from_dict(checkpoint.record["training"])
             corpus = renumbered(corpus, checkpoint.vocabulary)
-            trainer = cls(corpus, checkpoint.config, config, threads, **others)
+            network = checkpoint.config
+            states = len(find_cell(network.cell, network.activation).states)
+            # Before anything of the sizes that the file claims is allocated.
+            if good["state"].shape != (network.num_layers, states, config.batch_size, network.hidden_size):
+                raise ValueError("the tensor state")
+            trainer = cls(corpus, network, config, threads, **others)
             planned = trainer.progress.total_steps
             trainer.model.layout.from_torch(trainer.best_parameters, checkpoint.parameters)
             trainer.good = State(good, Progress.from_dict(good_counts))

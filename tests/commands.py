@@ -53,17 +53,12 @@ def run(
 ) -> Result:
     """Run a command in this process."""
     streams = [io.TextIOWrapper(io.BytesIO(data), encoding="utf-8") for data in (stdin, b"", b"")]
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     with contextlib.ExitStack() as stack:
         for name, stream in zip(("stdin", "stdout", "stderr"), streams):
             stack.enter_context(mock.patch.object(sys, name, stream))
         stack.enter_context(mock.patch.dict(os.environ, {**ENVIRONMENT, **(env or {})}, clear=True))
         stack.enter_context(contextlib.chdir(cwd or Path.cwd()))
-        try:
-            code = main([str(argument) for argument in arguments])
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+        code = main([str(argument) for argument in arguments])
     output, error = (stream.buffer.getvalue() for stream in streams[1:])
     return result(code, output, error)
 

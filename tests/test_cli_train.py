@@ -439,7 +439,7 @@ def test_a_signal_before_the_first_step_leaves_nothing_behind(place: Path) -> No
     assert sorted(path.name for path in place.iterdir() if path.suffix != ".txt") == [".model.safetensors.lock"]
     process.send_signal(signal.SIGINT)
     output, error = process.communicate(timeout=120)
-    assert (process.returncode, output, error) == (130, b"", b"")
+    assert (process.returncode, output, error) == (130, b"", b"stopping; once more to stop at once\n")
     assert sorted(path.name for path in place.iterdir()) == ["lines.txt", "stream.txt"]
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from rnn_cli.signals import TOGETHER, StopRequest
+
 # A small program round main(), with a command for each way to end.
 PROGRAM = r"""
 import os, sys, time
@@ -67,8 +69,7 @@ def wait(polite: bool = False):
             print("ready", file=sys.stderr, flush=True)
             while request.requested is None:
                 time.sleep(0.01)
-            if os.environ.get("HANG"):
-                time.sleep(60)
+            time.sleep(float(os.environ.get("HANG", 0)))
         raise typer.Exit(128 + request.requested)
     try:
         print("ready", file=sys.stderr, flush=True)
@@ -82,10 +83,10 @@ sys.exit(main(app=app))
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Return the start of a command line that runs PROGRAM; -E, lest PYTHONUNBUFFERED hide something."""
+    """Return the start of a command line that runs PROGRAM; without PYTHONUNBUFFERED, lest it hide something."""
     path = tmp_path_factory.mktemp("main") / "program.py"
     path.write_text(PROGRAM)
-    return [sys.executable, "-E", str(path)]
+    return ["env", "-u", "PYTHONUNBUFFERED", sys.executable, str(path)]
 
 
 def run(arguments: list[Any], **options: Any) -> tuple[int, str, str]:
@@ -195,6 +196,7 @@ def stop(command: list[str], *signals: signal.Signals, **options: Any) -> tuple[
         said = []
         for number in signals:
             said.append(process.stderr.readline())
+            time.sleep(2 * TOGETHER * bool(said[1:]))  # signals within that time are one
             process.send_signal(number)
         output, error = process.communicate(timeout=30)
         assert said[0] == "ready\n"
@@ -202,11 +204,12 @@ def stop(command: list[str], *signals: signal.Signals, **options: Any) -> tuple[
 
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+STOPPING = "stopping; once more to stop at once\n"
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_unwinds_the_command(program: list[str], number: signal.Signals) -> None:
-    assert stop([*program, "wait"], number) == (128 + number, "text so far\n", "unwound\n")
+    assert stop([*program, "wait"], number) == (128 + number, "text so far\n", f"{STOPPING}unwound\n")
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -217,9 +220,39 @@ def test_a_stop_request_is_noted(program: list[str], number: signal.Signals) -> 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_second_signal_ends_at_once(program: list[str], number: signal.Signals) -> None:
-    environment = {**os.environ, "HANG": "1"}
+    environment = {**os.environ, "HANG": "60"}
     code, _, error = stop([*program, "wait", "--polite"], signal.SIGTERM, number, env=environment)
     assert (code, error) == (128 + number, "finishing the step\n")
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_signals_that_come_together_are_one(program: list[str], number: signal.Signals) -> None:
+    environment = {**os.environ, "HANG": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*program, "wait", "--polite"], env=environment, **pipes) as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        for signum in (number, signal.SIGTERM, number):
+            process.send_signal(signum)
+        assert process.communicate(timeout=30)[1] == b"finishing the step\n"
+        assert process.returncode in (128 + number, 128 + signal.SIGTERM)  # whichever was seen first
+
+
+# Its main thread computes in C for minutes, as it does when LLVM compiles.
+BUSY = """
+import hashlib, sys
+from rnn_cli.signals import StopRequest
+with StopRequest("at once") as request:
+    print("ready", file=sys.stderr, flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", int(sys.argv[1]))
+sys.exit(request.requested)
+"""
+
+
+def test_a_busy_main_thread_answers_at_once_and_leaves_at_once() -> None:
+    command = [sys.executable, "-c", BUSY]
+    assert stop([*command, "1000000000"], signal.SIGINT, signal.SIGTERM) == (143, "", "at once\n")
+    assert stop([*command, "2000000"], signal.SIGINT) == (2, "", "at once\n")  # half a second: one signal stays one
 
 
 @pytest.mark.parametrize("polite", [[], ["--polite"]])
@@ -237,8 +270,6 @@ def test_an_ignored_hangup_stays_ignored(program: list[str], polite: list[str]) 
 
 
 def test_a_stop_request_puts_the_handlers_back() -> None:
-    from rnn_cli.signals import StopRequest
-
     before = [signal.getsignal(number) for number in SIGNALS]
     with StopRequest("stopping") as request:
         assert [signal.getsignal(number) for number in SIGNALS] != before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -45,13 +46,19 @@ def random_seed(given: int | None) -> int:
     return given
 
 
+def note(sentence: str, quiet: bool) -> None:
+    """Say something on stderr, unless that is not wanted; one that is closed or full is no reason to fail."""
+    if not quiet:
+        with suppress(OSError):
+            print(sentence, file=sys.stderr, flush=True)
+
+
 def announce_compiling(quiet: bool) -> None:
     """Say once, on stderr, when kernels have to be compiled, because that takes seconds."""
     from rnn_cli.kernels.cache import on_compile
 
     def say() -> None:
         on_compile.clear()
-        if not quiet:
-            print("compiling kernels (first run only)", file=sys.stderr)
+        note("compiling kernels (first run only)", quiet)
 
     on_compile.append(say)

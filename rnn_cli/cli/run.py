@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shlex
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import typer
 
 from rnn_cli.errors import DivergenceError, RnnError, UsageError
+from rnn_cli.files import write_atomically
 
 if TYPE_CHECKING:
     from rnn_cli.display.progress import TrainingDisplay
@@ -49,22 +51,26 @@ def run(
             if writer:
                 writer.write(report)
             if report.step % trainer.config.evaluate_every == 0 and not trainer.finished:
+                if writer:
+                    writer.sync()
                 saver.save_sometimes()
                 if time.monotonic() - last_sample > SAMPLE_SECONDS:
                     display.sample(sample_line(trainer))
                     last_sample = time.monotonic()
-        saved = saver.save()
+        problem = saver.save()
         display.close()
-        if not saved:
-            raise RnnError(f"the model could not be saved to {path}; free some space or name another file with -m")
-        if request.requested is not None:
+        if problem:
+            raise RnnError(f"{problem}; free some space or name another file with -m")
+        if trainer.finished:
+            display.note(summary(trainer, path))
+            limit = diagnosis(trainer.history, trainer.model.config, trainer.config)
+            if limit:
+                display.note(limit)
+        else:
             command = shlex.join(["rnn", "train", "--resume", "-m", str(path), *(["--log", str(log)] if log else [])])
             display.note(f"stopped at step {trainer.progress.step:,}; go on with: {command}")
-            raise typer.Exit(128 + request.requested)
-    display.note(summary(trainer, path))
-    limit = diagnosis(trainer.history, trainer.model.config, trainer.config)
-    if limit:
-        display.note(limit)
+    if request.requested is not None:
+        raise typer.Exit(128 + request.requested)
     if writer and writer.failed:
         raise RnnError(f"the model is saved, but the log {log} is not complete; free some space")
 
@@ -74,8 +80,8 @@ def saving_on_divergence(trainer: Trainer, saver: Saver) -> Iterator[Report]:
     try:
         yield from trainer
     except DivergenceError:
-        if trainer.progress.best_step:
-            saver.save()
+        if trainer.progress.best_step and (problem := saver.save()):
+            saver.display.note(problem)
         raise
 
 
@@ -118,11 +124,11 @@ class Saver:
 
     def save_sometimes(self) -> None:
         """Save, unless that was done a moment ago."""
-        if time.monotonic() - self._last >= SAVE_SECONDS:
-            self.save()
+        if time.monotonic() - self._last >= SAVE_SECONDS and (problem := self.save()):
+            self.display.note(f"{problem}; the training goes on and will try again")
 
-    def save(self) -> bool:
-        """Save now; return whether that worked."""
+    def save(self) -> str:
+        """Save now; return why that failed, or nothing."""
         from rnn_cli.checkpoint import save_checkpoint
 
         checkpoint = self.trainer.checkpoint()
@@ -131,10 +137,9 @@ class Saver:
         self._last = time.monotonic()
         try:
             save_checkpoint(self.path, checkpoint)
-        except OSError as problem:
-            self.display.note(f"could not save {self.path}: {problem.strerror}; the training goes on")
-            return False
-        return True
+        except RnnError as problem:
+            return str(problem)
+        return ""
 
 
 class LogWriter:
@@ -145,19 +150,14 @@ class LogWriter:
 
     def __init__(self, path: Path, step: int, display: TrainingDisplay) -> None:
         self.failed, self._path, self._display = False, path, display
-        kept = []
-        if step and path.exists():
-            for line in path.read_text("utf-8", errors="replace").splitlines():
-                try:
-                    if json.loads(line)["step"] <= step:
-                        kept.append(line + "\n")
-                except (ValueError, KeyError, TypeError):
-                    continue  # the line that a crash cut off
         try:
-            self._file = path.open("w", encoding="utf-8", buffering=1)
+            if step and path.is_file():
+                write_atomically(path, "".join(reports_until(step, path)).encode())
+                self._file = path.open("a", encoding="utf-8", buffering=1)
+            else:
+                self._file = path.open("w", encoding="utf-8", buffering=1)
         except OSError as problem:
-            raise UsageError(f"the log {path} cannot be written: {problem.strerror}") from problem
-        self._write("".join(kept))
+            raise UsageError(f"the log {path} cannot be written: {problem.strerror}; name another file") from problem
 
     def __enter__(self) -> Self:
         return self
@@ -166,15 +166,27 @@ class LogWriter:
         with suppress(OSError):  # what could not be written before cannot be now
             self._file.close()
 
+    def sync(self) -> None:
+        """Make what was written last, so that a model is never ahead of its log."""
+        with suppress(OSError):  # a pipe cannot do this
+            os.fsync(self._file.fileno())
+
     def write(self, report: Report) -> None:
         """Add a report."""
-        self._write(json.dumps(report.to_dict()) + "\n")
-
-    def _write(self, text: str) -> None:
         if self.failed:
             return
         try:
-            self._file.write(text)
+            self._file.write(json.dumps(report.to_dict()) + "\n")
         except OSError as problem:
             self.failed = True
             self._display.note(f"could not write the log {self._path}: {problem.strerror}; the training goes on")
+
+
+def reports_until(step: int, log: Path) -> list[str]:
+    """Return the lines of a log up to a step, without the line that a crash cut off."""
+    kept = []
+    for line in log.read_text("utf-8", errors="replace").splitlines():
+        with suppress(ValueError, KeyError, TypeError):
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+    return kept

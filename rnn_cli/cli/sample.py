@@ -16,6 +16,7 @@ from rnn_cli.cli.options import (
     RandomSeed,
     Threads,
     announce_compiling,
+    note,
     random_seed,
     thread_count,
 )
@@ -89,8 +90,8 @@ def sample(
         unknown=unknown.value,
         threads=cores,
     )
-    if random_seed_option is None and temperature > 0 and not quiet:
-        print(f"random seed {config.random_seed}", file=sys.stderr)
+    if random_seed_option is None and temperature > 0:
+        note(f"random seed {config.random_seed}", quiet)
     echo = b"" if no_echo else vocabulary.decode(sampler.seed)
     writer = TextWriter(raw=raw)
     end = b"" if raw else b"\n"
@@ -122,7 +123,7 @@ def read_seed(seed: str | None, seed_file: str | None, lines: bool) -> Document:
         return Document("the seed", seed.encode())
     if seed_file is None and (sys.stdin is None or sys.stdin.isatty()):
         return Document("the seed", b"")
-    (document,) = read_documents([seed_file or "-"])
+    (document,) = read_documents(["-" if seed_file is None else seed_file])
     return Document("the seed", document.data.removesuffix(b"\n")) if lines else document
 
 

@@ -159,7 +159,7 @@ def train(
     Example: rnn train corpora/stars.txt
     """
     from rnn_cli.display.progress import TrainingDisplay
-    from rnn_cli.files import check_writable, lock, sweep_stale
+    from rnn_cli.files import check_writable, lock, sweep_stale, target_of
 
     given = {
         "minutes": minutes,
@@ -199,7 +199,7 @@ def train(
     if not resume and not corpus:
         raise UsageError("name a text file to train on, or - for stdin; for example: rnn train corpus.txt")
     others = [str(model), *([str(base)] if base else []), *(corpus or []), *(validation_file or [])]
-    if log and log.resolve() in {Path(name).resolve() for name in others}:
+    if log and target_of(log) in map(target_of, others):
         raise UsageError(f"--log {log} would replace a file that is read, or the model; name another file")
     cores = thread_count(threads)
     announce_compiling(quiet)

@@ -1,0 +1,319 @@
+"""Nothing is lost: whichever call fails and whenever a run is killed, the old model is there or the new one, whole."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from itertools import count
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from commands import ENVIRONMENT, PIPES, PROGRAM, SMALL, STREAM_TEXT, Result, run, run_process
+from faulty import failing, faulty_files, in_copy, interrupted, kill, train_until
+
+from rnn_cli.checkpoint import load_checkpoint, save_checkpoint
+from rnn_cli.files import lock
+
+MODEL = "model.safetensors"
+STEPS = 20
+UNDISTURBED = 77
+COMMAND = ["stream.txt", *SMALL, "--steps", STEPS, "--threads", 1]
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with a model after 5 steps ("old"), after 10 ("new"), and after all 20 ("whole")."""
+    place = tmp_path_factory.mktemp("stages")
+    (place / "stream.txt").write_bytes(STREAM_TEXT.encode())
+    assert train_until(5, *COMMAND, cwd=place).code == 143
+    shutil.copy(place / MODEL, place / "old")
+    assert train_until(10, "--resume", cwd=place).code == 143
+    shutil.copy(place / MODEL, place / "new")
+    assert run("train", *COMMAND, "-m", "whole", cwd=place).code == 0
+    assert load_checkpoint(place / "old").record["steps"] == 5
+    return place
+
+
+@pytest.fixture
+def place(stages: Path, tmp_path: Path) -> Path:
+    """Return a directory with the old model; its run remembers the text by the path of the first one."""
+    shutil.copy(stages / "old", tmp_path / MODEL)
+    return tmp_path
+
+
+def content(path: Path) -> Any:
+    """Return all of a model that must be the same from run to run."""
+    model = load_checkpoint(path)
+    tensors = {name: tensor.tobytes() for name, tensor in model.tensors().items()}
+    return model.config, model.vocabulary, model.record["training"], model.record["steps"], tensors
+
+
+def check_whole(stages: Path, place: Path) -> None:
+    """Assert that the old or the new model is there, writes, and goes on to the bits of a run without faults."""
+    kept = (place / MODEL).read_bytes()
+    assert kept in ((stages / "old").read_bytes(), (stages / "new").read_bytes())
+    assert run("sample", "-l", 3, "--random-seed", 1, cwd=place).code == 0
+    resumed = run("train", "--resume", "--threads", 2, cwd=place)
+    assert resumed.code == 0, resumed.stderr
+    assert content(place / MODEL) == content(stages / "whole")
+    assert os.listdir(place) == [MODEL]  # what the fault left behind is swept
+    shutil.copy(stages / "old", place / MODEL)
+
+
+def save_new(stages: Path, place: Path) -> None:
+    """Write the new model over the old one, as a run does."""
+    with lock(place / MODEL):
+        save_checkpoint(place / MODEL, load_checkpoint(stages / "new"))
+
+
+def test_a_save_that_is_killed_at_any_call(stages: Path, place: Path) -> None:
+    def save(number: int) -> None:
+        with faulty_files(number, kill):
+            save_new(stages, place)
+
+    for number in count(1):
+        if in_copy(save, number) != -signal.SIGKILL:
+            break
+        check_whole(stages, place)
+    assert number > 12  # of the lock: open, ftruncate, write, unlink, close; and 8 of the save
+    assert (place / MODEL).read_bytes() == (stages / "new").read_bytes()
+
+
+@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EIO], ids=errno.errorcode.get)
+def test_a_run_in_which_any_call_fails(stages: Path, place: Path, fault: int) -> None:
+    def resume(number: int) -> int:
+        with faulty_files(number, failing(fault)) as faulty:
+            done = run("train", "--resume", cwd=place)
+        if faulty.count < number:
+            return UNDISTURBED
+        if done.code:
+            assert done.stderr.splitlines()[-1].startswith("rnn: error: ")
+            assert "Traceback" not in done.stderr
+        return done.code
+
+    codes = set()
+    for number in count(1):
+        code = in_copy(resume, number)
+        codes.add(code)
+        if content(place / MODEL) == content(stages / "whole"):  # what failed was not needed, or not any more
+            shutil.copy(stages / "old", place / MODEL)
+        else:
+            assert code
+        if code == UNDISTURBED:
+            break
+        check_whole(stages, place)
+    assert codes == {0, 1, 2, UNDISTURBED}  # 2: where the place to write to is tested
+    assert number > 15
+
+
+SAVE = """
+import sys
+from rnn_cli.checkpoint import load_checkpoint, save_checkpoint
+save_checkpoint(sys.argv[2], load_checkpoint(sys.argv[1]))
+"""
+
+
+def traced(stages: Path, place: Path, log: Path, *inject: str) -> tuple[int, list[str]]:
+    """Save the new model under strace; return the exit code and the calls from where the temporary file is opened."""
+    calls = ["-e", "trace=openat,write,fsync,close,rename,chmod"]
+    command = ["strace", "-f", "-qq", "-o", log, *calls, *inject, sys.executable, "-c", SAVE, stages / "new"]
+    done = subprocess.run(
+        [*command, place / MODEL], env={**ENVIRONMENT, "OPENBLAS_NUM_THREADS": "1"}, capture_output=True, timeout=60
+    )
+    names = [line.split(maxsplit=1)[1] for line in log.read_text().splitlines()]
+    return done.returncode, names
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace")
+@pytest.mark.parametrize("fault", ["error=ENOSPC", "error=EIO", "signal=KILL"])
+def test_a_save_in_which_the_system_fails_any_call(stages: Path, place: Path, tmp_path: Path, fault: str) -> None:
+    log = tmp_path.with_suffix(".strace")
+    code, calls = traced(stages, place, log)
+    if code:
+        pytest.skip("strace may not trace here")
+    start = next(number for number, call in enumerate(calls) if ".tmp" in call)
+    end = max(number for number, call in enumerate(calls) if call.startswith("fsync"))  # of the directory
+    names = [call.split("(")[0] for call in calls]
+    assert {"openat", "write", "fsync", "close", "rename"} <= set(names[start:end])
+    for number in range(start, end + 1):
+        name = names[number]
+        shutil.copy(stages / "old", place / MODEL)
+        when = names[: number + 1].count(name)
+        code, _ = traced(stages, place, log, "-e", f"inject={name}:{fault}:when={when}")
+        assert code != 0
+        check_whole(stages, place)
+
+
+# A save that fails does not end the training
+
+
+def train_with_failing_saves(place: Path, stages: Path, which: range) -> Result:
+    """Train, saving after each evaluation, where the saves of these numbers find the disk full."""
+    from rnn_cli import checkpoint
+
+    real, calls = checkpoint.write_atomically, count()
+
+    def write(path: Any, data: bytes) -> None:
+        if next(calls) in which:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, data)
+
+    with mock.patch.object(checkpoint, "write_atomically", write), mock.patch("rnn_cli.cli.run.SAVE_SECONDS", 0):
+        return run("train", stages / "stream.txt", *SMALL, "--steps", 200, "-m", "kept", cwd=place)
+
+
+def test_a_full_disk_is_said_and_tried_again(stages: Path, place: Path) -> None:
+    done = train_with_failing_saves(place, stages, range(2))
+    assert done.code == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if "could not be saved" in line]
+    assert len(said) == 2
+    for line in said:
+        assert line.startswith("the model could not be saved to kept (No space left on device), where it needs ")
+        assert line.endswith(" bytes; the training goes on and will try again")
+    assert load_checkpoint(place / "kept").record["steps"] == 200
+
+
+def test_a_last_save_that_fails_is_a_failure_and_keeps_the_one_before(stages: Path, place: Path) -> None:
+    done = train_with_failing_saves(place, stages, range(2, 99))
+    assert done.code == 1
+    message = done.stderr.splitlines()[-1]
+    assert message.startswith("rnn: error: the model could not be saved to kept (No space left on device), where")
+    assert message.endswith(" bytes; free some space or name another file with -m")
+    assert load_checkpoint(place / "kept").record["steps"] == 100
+
+
+def test_a_file_size_limit_in_a_process_of_its_own(stages: Path, place: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+    done = run_process("train", "--resume", cwd=place, preexec_fn=limit)
+    assert done.code == 1
+    assert "File too large" in done.stderr
+    check_whole(stages, place)
+
+
+# Signals, whatever is being done
+
+
+COMPUTING = "rnn_cli.kernels.threads.Team.run"
+NUMBERS = pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name
+)
+HOOKS = {
+    "loading a text": ("rnn_cli.corpus.read_document", False),
+    "loading a model": ("rnn_cli.checkpoint.read_description", False),
+    "training": (COMPUTING, True),
+    "validating": ("rnn_cli.training.Trainer.validation_loss", True),
+    "saving": ("rnn_cli.checkpoint.write_atomically", True),
+}
+
+
+@NUMBERS
+@pytest.mark.parametrize("target, saved", HOOKS.values(), ids=HOOKS.keys())
+def test_a_training_that_is_stopped_while(
+    stages: Path, place: Path, capfd: pytest.CaptureFixture[str], target: str, saved: bool, number: signal.Signals
+) -> None:
+    before = (place / MODEL).read_bytes()
+    with interrupted(target, number):
+        done = run("train", "--resume", cwd=place)
+    assert (done.code, done.stdout) == (128 + number, b"")
+    assert capfd.readouterr().err.endswith("; once more to stop at once\n")
+    assert ((place / MODEL).read_bytes() != before) == saved
+    complete = load_checkpoint(place / MODEL).progress is None  # the last save was the one
+    assert ("go on with: rnn train --resume -m model.safetensors" in done.stderr) == (saved and not complete)
+    assert run("train", "--resume", cwd=place).code == 0
+    assert content(place / MODEL) == content(stages / "whole")
+
+
+@NUMBERS
+@pytest.mark.parametrize("command", [["sample"], ["sample", "-n", 3], ["evaluate"], ["predict", "the"]], ids=str)
+def test_a_command_that_is_stopped_while_it_computes(
+    place: Path, capfd: pytest.CaptureFixture[str], command: list[str], number: signal.Signals
+) -> None:
+    with interrupted(COMPUTING, number):
+        done = run(*command, cwd=place, stdin=b"the cat")
+    assert done.code == 128 + number
+    assert capfd.readouterr().err == "stopping; once more to stop at once\n"
+
+
+@NUMBERS
+def test_a_command_that_is_stopped_while_it_compiles(place: Path, number: signal.Signals) -> None:
+    environment = {**ENVIRONMENT, "RNN_CACHE_DIR": "off"}
+    with subprocess.Popen([*PROGRAM, "sample"], cwd=place, env=environment, **PIPES) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == b"compiling kernels (first run only)\n"
+        process.send_signal(number)
+        assert process.stderr.readline() == b"stopping; once more to stop at once\n"
+        assert process.wait(60) == 128 + number
+
+
+def test_a_text_that_is_being_written_is_cut_off_cleanly(place: Path) -> None:
+    with subprocess.Popen([*PROGRAM, "sample", "-l", "99999999"], cwd=place, env=ENVIRONMENT, **PIPES) as process:
+        assert process.stdout is not None
+        process.stdout.read(1000)
+        process.send_signal(signal.SIGTERM)
+        output, error = process.communicate(timeout=60)
+    assert process.returncode == 143
+    output.decode()
+    assert error.endswith(b"stopping; once more to stop at once\n")
+
+
+# Streams that vanish
+
+
+@pytest.mark.parametrize("stream", ["closed pipe", "full", "not open"])
+def test_a_stderr_that_vanishes_does_not_cost_the_model(stages: Path, place: Path, stream: str) -> None:
+    command = [*PROGRAM, "train", "--resume"]
+    if stream == "not open":
+        command = ["sh", "-c", 'exec "$@" 2>&- <&-', "sh", *command]
+    reading, writing = os.pipe() if stream != "full" else (-1, os.open("/dev/full", os.O_WRONLY))
+    if reading >= 0:
+        os.close(reading)
+    done = subprocess.run(command, cwd=place, env=ENVIRONMENT, **{**PIPES, "stderr": writing}, timeout=60)
+    os.close(writing)
+    assert done.returncode == 0
+    assert content(place / MODEL) == content(stages / "whole")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("command", [["sample", "-l", "9"], ["evaluate", "stream.txt"], ["predict", "the"], ["info"]])
+def test_a_full_stderr_does_not_cost_the_output(stages: Path, command: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        options = {**PIPES, "stderr": full, "env": {**ENVIRONMENT, "RNN_MODEL": "whole"}}
+        done = subprocess.run([*PROGRAM, *command], cwd=stages, timeout=60, **options)
+    assert done.returncode == 0
+    assert done.stdout
+
+
+# The log
+
+
+def test_the_log_of_a_run_that_is_killed_has_no_gaps_and_no_doubles(place: Path, stages: Path) -> None:
+    """Reports behind the last save come again; so does the log when it is cut while it is written anew."""
+    command = [stages / "stream.txt", *SMALL, "--steps", STEPS, "-m", "logged", "--log", "log"]
+    assert train_until(10, *command, cwd=place).code == 143
+    later = (place / "log").read_text()
+    shutil.copy(place / "logged", place / "durable")
+
+    def resume(number: int) -> None:
+        with faulty_files(number, kill):
+            run("train", "--resume", "-m", "logged", "--log", "log", cwd=place)
+
+    for number in count(1):
+        shutil.copy(place / "durable", place / "logged")
+        (place / "log").write_text(later + later.replace('"step": ', '"step": 1')[-200:])
+
+        if in_copy(resume, number) != -signal.SIGKILL:
+            break
+        assert run("train", "--resume", "-m", "logged", "--log", "log", cwd=place).code == 0
+        steps = [json.loads(line)["step"] for line in (place / "log").read_text().splitlines()]
+        assert steps == sorted(set(steps)) == list(range(steps[0], STEPS + 1, steps[0]))
+    assert number > 15
