@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnn_cli.streams import GATHER, IGNORED, LONG_LINE, Streams, reordered, scoring_pairs, stream_cuts
+from rnn_cli.order import GATHER, reordered
+from rnn_cli.streams import IGNORED, LONG_LINE, Streams, scoring_pairs, stream_cuts
 from rnn_cli.vocabulary import BOUNDARY
 
 SIZES = {"batch_size": st.integers(1, 40), "sequence_length": st.integers(1, 20)}
@@ -132,10 +133,9 @@ def test_reordered_moves_whole_lines_across_chunks():
     end = np.zeros(1, np.uint8)
     ids = np.concatenate([end, *(part for line in lines for part in (line, end))])
     order = np.array([3, 2, 0, 4, 1])
-    sequence, starts = reordered(ids, np.flatnonzero(ids == 0), order)
+    sequence = reordered(ids, np.flatnonzero(ids == 0), order)
     expected = np.concatenate([end, *(part for number in order for part in (lines[number], end))])
     np.testing.assert_array_equal(sequence, expected)
-    np.testing.assert_array_equal(starts, np.flatnonzero(expected == 0))
 
 
 def test_cuts_wait_for_the_next_line_as_far_as_they_reach():
