@@ -22,21 +22,22 @@ class Order:
         """Take where each segment begins and what returns it: its symbols, and possibly the first of the next."""
         self._places, self._segment = places, segment
 
-    def _from(self, place: int) -> np.ndarray:
-        """Return symbols from a place on, at least one."""
+    def _from(self, place: int, count: int) -> np.ndarray:
+        """Return up to `count` symbols from a place on, at least one."""
         number = bisect_right(self._places, place) - 1
-        return self._segment(number)[place - self._places[number] :]
+        first = place - self._places[number]
+        return self._segment(number)[first : first + count]
 
     def read(self, place: int, row: np.ndarray) -> None:
         """Fill a row with the symbols from a place on."""
-        while len(row):
-            part = self._from(place)[: len(row)]
-            row[: len(part)] = part
-            place, row = place + len(part), row[len(part) :]
+        part = self._from(place, len(row))
+        row[: len(part)] = part
+        if len(part) < len(row):
+            self.read(place + len(part), row[len(part) :])
 
     def next_line(self, place: int, reach: int) -> int:
         """Return where the next line begins, or the place itself where that is further than `reach`."""
-        starts = self._from(place)[: reach + 1] == BOUNDARY
+        starts = self._from(place, reach + 1) == BOUNDARY
         step = int(starts.argmax())
         return place + step if starts[step] else place
 

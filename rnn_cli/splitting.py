@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 
@@ -12,8 +11,6 @@ from rnn_cli.vocabulary import BOUNDARY
 
 FEWEST_LINES = 20  # below this, nothing is held out
 FEWEST_CHARACTERS = 100  # in a held-out part
-DRAWN_TOGETHER = 1 << 20  # lines; at least as many as a piece can have
-assert DRAWN_TOGETHER >= PIECE
 
 Split = tuple[np.ndarray, np.ndarray | None, str]
 
@@ -35,34 +32,29 @@ def split_lines(ids: np.ndarray, fraction: float, random_seed: int) -> Split:
         return ids, None, "none, as it was asked for"
     if count < FEWEST_LINES:
         return ids, None, f"none, as there are fewer than {FEWEST_LINES} lines"
-    draws = held_lines(count, fraction, random_seed)
-    held, total = np.zeros(0, bool), 0  # what is drawn and not yet used
-    side = 0  # of the line that goes on in the next piece
+    drawn = held_lines(count, fraction, random_seed)
+    waiting, goes_on, total = np.zeros(0, bool), False, 0  # `goes_on`: the line that the next piece begins with is held
     with Spool() as training, Spool() as validation:
-        spools = training, validation
         for piece in pieces(ids[:-1]):
             starts = np.flatnonzero(piece == BOUNDARY)  # a line goes with the boundary before it
-            if len(held) < len(starts):
-                held = np.concatenate([held, next(draws)])
-            sides = np.append(side, held[: len(starts)])
-            held = held[len(starts) :]
-            total += int(np.count_nonzero(sides[1:]))
-            # Neighbours on one side are moved together.
-            cuts = [0, *starts[np.flatnonzero(np.diff(sides))].tolist(), len(piece)]
-            runs = [piece.data[start:end] for start, end in pairwise(cuts)]
-            spools[side].write(b"".join(runs[::2]))
-            spools[1 - side].write(b"".join(runs[1::2]))
-            side = int(sides[-1])
-        for spool in spools:
-            spool.write(ids[-1:])
+            if len(waiting) < len(starts):
+                waiting = np.concatenate([waiting, next(drawn)])
+            held, waiting = np.append(goes_on, waiting[: len(starts)]), waiting[len(starts) :]
+            held_symbols = np.repeat(held, np.diff(starts, prepend=0, append=len(piece)))
+            training.write(piece[~held_symbols])
+            validation.write(piece[held_symbols])
+            total += int(np.count_nonzero(held[1:]))
+            goes_on = held[-1]
+        training.write(ids[-1:])
+        validation.write(ids[-1:])
         return training.array(ids.dtype), validation.array(ids.dtype), f"{total:,} of {count:,} lines, at random"
 
 
 def held_lines(count: int, fraction: float, random_seed: int) -> Iterator[np.ndarray]:
-    """Yield for each line whether it is held out, for as many lines as are drawn together."""
+    """Yield for each line whether it is held out, for at least as many lines at a time as a piece can have."""
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([random_seed, 1])))
-    for first in range(0, count, DRAWN_TOGETHER):
-        held = np.zeros(min(DRAWN_TOGETHER, count - first), bool)
+    for first in range(0, count, PIECE):
+        held = np.zeros(min(PIECE, count - first), bool)
         held[generator.permutation(len(held))[: max(1, round(fraction * len(held)))]] = True
         yield held
 

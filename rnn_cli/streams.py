@@ -18,7 +18,9 @@ from rnn_cli.vocabulary import BOUNDARY
 
 IGNORED = -1
 LONG_LINE = 4096  # in pairs; only lines longer than this may be cut in two for training
-WINDOWS = 1024  # after so many, the pages of a mapped text are let go of
+# Symbols that are fetched at a time, or one window. With a power of two, the rows would compete for the same lines of
+# the processor's cache.
+READ_AHEAD = 100_000
 
 
 class Streams:
@@ -47,11 +49,13 @@ class Streams:
         length = -(-self.pairs // batch_size)
         self._reach = min(longest - 1, max(length, LONG_LINE))
         self.steps_per_epoch = -(-min(length + self._reach, self.pairs) // sequence_length)
-        self._epoch = -1
         self._order: Order
-        self._cuts = [0] * (batch_size + 1)
+        self._cuts = np.zeros(batch_size + 1, np.int64)
         self._times = np.arange(sequence_length)[:, None]
-        self._rows = np.zeros((batch_size, sequence_length + 1), ids.dtype)
+        # What is fetched: a stretch of every stream, for some windows, with the symbol after it.
+        stretch = sequence_length * max(1, READ_AHEAD // (batch_size * sequence_length))
+        self._rows = np.zeros((batch_size, stretch + 1), ids.dtype)
+        self._epoch, self._first = -1, -1  # of what is fetched
 
     def first_of_epoch(self, step: int) -> bool:
         """Say whether an epoch begins with this step."""
@@ -63,15 +67,12 @@ class Streams:
         if epoch != self._epoch:
             self._arrange(epoch)
         first = number * self.sequence_length
-        for row, (start, end) in zip(self._rows, pairwise(self._cuts)):
-            if start + first < end:
-                self._order.read(start + first, row[: end - start - first + 1])
-        if first == 0:
-            self._rows[:, 0] = BOUNDARY
-        if number % WINDOWS == 0:
-            release(self.ids)
-        inputs = self._rows[:, :-1].T.astype(np.int32, order="C")
-        targets = self._rows[:, 1:].T.astype(np.int32, order="C")
+        place = first % (self._rows.shape[1] - 1)
+        if first - place != self._first:
+            self._fetch(first - place)
+        rows = self._rows[:, place : place + self.sequence_length + 1]
+        inputs = rows[:, :-1].T.astype(np.int32, order="C")
+        targets = rows[:, 1:].T.astype(np.int32, order="C")
         after_end = self._times >= np.diff(self._cuts) - first
         inputs[after_end] = BOUNDARY
         targets[after_end] = IGNORED
@@ -89,7 +90,17 @@ class Streams:
             # Each stream keeps the blocks in which a window begins and ends.
             self._order = shuffled(self.ids, self._blocks, seed, 2 * self.batch_size)
             cuts = [self._order.next_line(cut, self._reach) for cut in cuts]
-        self._cuts, self._epoch = cuts, epoch
+        self._cuts, self._epoch, self._first = np.array(cuts), epoch, -1
+
+    def _fetch(self, first: int) -> None:
+        """Fill the rows with the symbols of each stream from its symbol `first` on."""
+        for row, (start, end) in zip(self._rows, pairwise(self._cuts.tolist())):
+            if start + first < end:
+                self._order.read(start + first, row[: end - start - first + 1])
+        if first == 0:
+            self._rows[:, 0] = BOUNDARY
+        release(self.ids)
+        self._first = first
 
 
 def stream_cuts(pairs: int, streams: int, line_starts: np.ndarray | None = None, reach: int = 0) -> np.ndarray:
