@@ -30,10 +30,11 @@ class Order:
 
     def read(self, place: int, row: np.ndarray) -> None:
         """Fill a row with the symbols from a place on."""
-        part = self._from(place, len(row))
-        row[: len(part)] = part
-        if len(part) < len(row):
-            self.read(place + len(part), row[len(part) :])
+        done = 0
+        while done < len(row):
+            part = self._from(place + done, len(row) - done)
+            row[done : done + len(part)] = part
+            done += len(part)
 
     def next_line(self, place: int, reach: int) -> int:
         """Return where the next line begins, or the place itself where that is further than `reach`."""

@@ -4,7 +4,6 @@ import io
 import mmap
 import os
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -184,6 +183,7 @@ def test_release_leaves_the_symbols_as_they_are(monkeypatch):
 
 
 def test_a_full_disk_is_said(tmp_path, monkeypatch):
+    resource = pytest.importorskip("resource")
     make_small(monkeypatch, tmp_path)
     path = tmp_path / "text"
     path.write_bytes(b"ab" * 5000)
