@@ -1,40 +1,22 @@
-"""Text in: reading files, deciding what a text is, turning it into symbols, and holding a part out."""
+"""A text to train on: read twice, chunk by chunk, and kept as symbols. A corpus may be larger than the memory."""
 
 from __future__ import annotations
 
-import codecs
 import hashlib
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from rnn_cli.config import check_range
+from rnn_cli.detection import beginning, detect_lines
+from rnn_cli.documents import joined_names
 from rnn_cli.errors import UsageError
+from rnn_cli.sources import Source, changed, open_sources
+from rnn_cli.splitting import scored_symbols, split_lines, split_stream
+from rnn_cli.spool import Spool
 from rnn_cli.vocabulary import BOUNDARY, Vocabulary
-
-LOOK_AT = 1 << 20  # characters that the detection of lines reads
-LONGEST_LINE = 120  # characters
-SENTENCE_ENDS = tuple(",.;:!?")
-FEWEST_LINES = 20  # below this, nothing is held out
-FEWEST_CHARACTERS = 100  # in a held-out part
-OTHER_ENCODINGS = {
-    codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark it begins with
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-}
-
-
-@dataclass(frozen=True)
-class Document:
-    """The bytes of one file without its byte order mark, which took `skipped` bytes."""
-
-    name: str
-    data: bytes
-    skipped: int = 0
 
 
 @dataclass
@@ -57,12 +39,12 @@ class Corpus:
     dropped_lines: int
     validation_unknown: int
 
-    @property
+    @cached_property
     def characters(self) -> int:
         """The number of symbols that an epoch of training scores."""
         return scored_symbols(self.training, self.vocabulary.lines)
 
-    @property
+    @cached_property
     def validation_characters(self) -> int:
         """The number of symbols that are held out."""
         return 0 if self.validation is None else scored_symbols(self.validation, self.vocabulary.lines)
@@ -83,130 +65,74 @@ def load_corpus(
     choice of lines. Raises UsageError for a file that cannot be read or decoded, and for nothing to predict.
     """
     check_range("validation_fraction", validation_fraction, 0.0, 0.9)
-    documents = read_documents([*paths, *(validation_files or ())])
-    digest = digest_of(documents, len(paths))
-    name = joined_names(documents[: len(paths)])
-    decoded = [document.data if as_bytes else decode_text(document) for document in documents]
-    texts, held_out = decoded[: len(paths)], decoded[len(paths) :]
+    sources = open_sources([*paths, *(validation_files or ())])
+    texts, held_out = sources[: len(paths)], sources[len(paths) :]
+    name = joined_names([source.name for source in texts])
+    digest = hashlib.sha256(f"{len(texts)} ".encode())
 
     reason = "as it was asked for"
     if lines is None:
-        lines, reason = detect_lines(texts)
-    if as_bytes:
-        vocabulary = Vocabulary.of_bytes(lines)
-    else:
-        vocabulary = Vocabulary.of_characters((text for text in texts if isinstance(text, str)), lines)
-    ids, dropped, _ = encode_texts(vocabulary, texts)
+        starts = (beginning(text.chunks()) if as_bytes else beginning(text.characters()) for text in texts)
+        lines, reason = detect_lines(starts)
+    vocabulary = Vocabulary.of_bytes(lines) if as_bytes else read_vocabulary(texts, held_out, lines)
+    ids, dropped, unknown = encode(vocabulary, texts, digest)
+    if unknown:
+        raise changed(name)
     check_predictable(ids, lines, name)
 
-    training, unknown = ids, 0
-    validation: np.ndarray | None
+    training, validation = ids, None
     if validation_files:
-        validation, _, unknown = encode_texts(vocabulary, held_out)
-        split_reason = joined_names(documents[len(paths) :])
+        validation, _, unknown = encode(vocabulary, held_out, digest)
+        split_reason = joined_names([source.name for source in held_out])
         if scored_symbols(validation, lines) == 0:
             raise UsageError(f"{split_reason} has no character that is in {name}; give another text to validate on")
-    elif lines:
-        training, validation, split_reason = split_lines(ids, validation_fraction, random_seed)
     else:
-        training, validation, split_reason = split_stream(ids, validation_fraction)
-    return Corpus(name, digest, vocabulary, training, validation, reason, split_reason, dropped, unknown)
+        split = split_lines(ids, validation_fraction, random_seed) if lines else split_stream(ids, validation_fraction)
+        training, validation, split_reason = split
+    return Corpus(name, digest.hexdigest(), vocabulary, training, validation, reason, split_reason, dropped, unknown)
 
 
-def read_documents(paths: Sequence[str]) -> list[Document]:
-    """Read whole files; "-" is stdin. Raises UsageError for one that cannot be read."""
-    if paths.count("-") > 1:
-        raise UsageError("stdin (-) can be read only once; name it once")
-    return [read_document(path) for path in paths]
+def read_vocabulary(texts: Sequence[Source], held_out: Sequence[Source], lines: bool) -> Vocabulary:
+    """Return the characters of texts, having seen that what is held out can be decoded too."""
+    vocabulary = Vocabulary.of_characters((part for source in texts for part in source.characters()), lines)
+    for source in held_out:
+        for _ in source.characters():
+            pass
+    return vocabulary
 
 
-def read_document(path: str) -> Document:
-    """Read one file, or stdin for "-", to its end."""
-    try:
-        if path != "-":
-            with open(path, "rb") as file:
-                data = file.read()
-        elif sys.stdin is None:
-            raise UsageError("stdin is closed; give a file")
-        else:
-            data = sys.stdin.buffer.read()
-    except OSError as error:
-        directory = isinstance(error, IsADirectoryError)
-        advice = "give the files in it" if directory else "check its name and permissions"
-        raise UsageError(f"cannot read '{path}' ({error.strerror}); {advice}") from error
-    rest = data.removeprefix(codecs.BOM_UTF8)
-    return Document("stdin" if path == "-" else path, rest, len(data) - len(rest))
-
-
-def decode_text(document: Document, advice: str = "convert it to UTF-8 or use --bytes") -> str:
-    """Return a document as text. Raises UsageError, with the place and the advice, where it is not UTF-8."""
-    data = document.data
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        byte, line = document.skipped + error.start + 1, data.count(b"\n", 0, error.start) + 1
-        marks = [encoding for mark, encoding in OTHER_ENCODINGS.items() if data.startswith(mark)]
-        found = f"it begins as {marks[0]} does" if marks else f"found 0x{data[error.start]:02x}"
-        raise UsageError(
-            f"{document.name} is not valid UTF-8 at byte {byte:,} (line {line:,}): {found}; {advice}"
-        ) from error
-
-
-def text_for(vocabulary: Vocabulary, document: Document) -> str | bytes:
-    """Return a document as a model with this vocabulary reads it. Raises UsageError as `decode_text` does."""
-    return document.data if vocabulary.symbols is None else decode_text(document, "convert it to UTF-8")
-
-
-def looks_like_lines(text: str | bytes) -> tuple[bool, str]:
-    """Say whether the lines of a text look like texts of their own, and why, from its first 1 MB."""
-    part = text[:LOOK_AT]
-    sample = part if isinstance(part, str) else part.decode("latin-1")
-    rows = sample.split("\n")
-    if len(text) > LOOK_AT or not rows[-1]:  # the last one is cut off, or what follows the last newline
-        rows.pop()
-    rows = [row.removesuffix("\r") for row in rows]
-    longest = max(map(len, rows), default=len(sample))
-    if longest > LONGEST_LINE:
-        return False, f"it has a line of {longest:,} characters"
-    if len(rows) <= 1:
-        return bool(longest), f"it is one line of {longest:,} characters"
-    empty = rows.count("") / len(rows)
-    if empty > 0.01:
-        return False, f"{empty:.0%} of its lines are empty"
-    ended = sum(row.endswith(SENTENCE_ENDS) for row in rows) / len(rows)
-    if ended >= 0.25:
-        return False, f"{ended:.0%} of its lines end in a punctuation mark"
-    return True, f"its lines have at most {longest:,} characters, and {ended:.0%} end in a punctuation mark"
-
-
-def detect_lines(texts: Sequence[str | bytes]) -> tuple[bool, str]:
-    """Say whether every one of some texts looks like lines, with the reason of the first that decides."""
-    verdicts = [looks_like_lines(text) for text in texts if text]
-    return min(verdicts, key=lambda verdict: verdict[0], default=(False, "it is empty"))
-
-
-def encode_texts(vocabulary: Vocabulary, texts: Sequence[str | bytes]) -> tuple[np.ndarray, int, int]:
+def encode(vocabulary: Vocabulary, sources: Sequence[Source], digest: hashlib._Hash) -> tuple[np.ndarray, int, int]:
     """Return texts as symbols with boundaries, and how many empty lines and unknown symbols were left out."""
-    dtype = np.min_scalar_type(len(vocabulary) - 1)
-    parts, dropped, unknown = [], 0, 0
-    for text in texts:
-        ids = vocabulary.encode(text)
-        known = ids[ids >= 0]
-        unknown += len(ids) - len(known)
-        part = vocabulary.frame(known.astype(dtype))
+    dropped = unknown = 0
+    boundary = np.full(1, BOUNDARY, vocabulary.dtype)
+    with Spool() as spool:
         if vocabulary.lines:
-            empty = (part[1:] == BOUNDARY) & (part[:-1] == BOUNDARY)
-            dropped += int(np.count_nonzero(empty))
-            part = part[1:][~empty]  # the boundary before the first line is put back below
-        parts.append(part)
-    if vocabulary.lines:
-        parts.insert(0, np.zeros(1, dtype))
-    return np.concatenate(parts), dropped, unknown
+            spool.write(boundary)
+        for source in sources:
+            digest.update(f"{source.size} ".encode())
+            if not vocabulary.lines:
+                spool.write(boundary)
+            ended = True  # whether the last symbol is the end of a line
+            read = source.chunks if vocabulary.symbols is None else source.characters
+            for part in read(digest.update):
+                ids = vocabulary.encode_known(part)
+                unknown += len(part) - len(ids)
+                if vocabulary.lines and len(ids):
+                    kept = without_empty_lines(ids, ended)
+                    dropped += len(ids) - len(kept)
+                    ended = bool(ids[-1] == BOUNDARY)
+                    ids = kept
+                spool.write(ids)
+            if vocabulary.lines and not ended:
+                spool.write(boundary)
+        return spool.array(vocabulary.dtype), dropped, unknown
 
 
-def scored_symbols(ids: np.ndarray, lines: bool) -> int:
-    """Return how many symbols of a text are scored: in a stream, the boundaries are not."""
-    return len(ids) - 1 if lines else int(np.count_nonzero(ids))
+def without_empty_lines(ids: np.ndarray, ended: bool) -> np.ndarray:
+    """Return symbols without the boundaries that follow another one; `ended` says whether one stands before."""
+    ends = ids == BOUNDARY
+    empty = ends & np.append(ended, ends[:-1])
+    return ids[~empty] if empty.any() else ids
 
 
 def check_predictable(ids: np.ndarray, lines: bool, name: str) -> None:
@@ -216,51 +142,3 @@ def check_predictable(ids: np.ndarray, lines: bool, name: str) -> None:
         raise UsageError(f"{name} is empty; give a text with at least two characters")
     if scored == 1:
         raise UsageError(f"{name} has a single character, so there is nothing to predict; give a longer text")
-
-
-def split_lines(ids: np.ndarray, fraction: float, random_seed: int) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """Return the lines to train on, those to hold out, each in their order, and what was done."""
-    starts = np.flatnonzero(ids == BOUNDARY)
-    count = len(starts) - 1
-    if fraction == 0:
-        return ids, None, "none, as it was asked for"
-    if count < FEWEST_LINES:
-        return ids, None, f"none, as there are fewer than {FEWEST_LINES} lines"
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([random_seed, 1])))
-    held = np.zeros(count, bool)
-    held[generator.permutation(count)[: max(1, round(fraction * count))]] = True
-    held_symbols = np.repeat(held, np.diff(starts))  # each line with the boundary before it
-    training = np.append(ids[:-1][~held_symbols], ids[-1:])
-    validation = np.append(ids[:-1][held_symbols], ids[-1:])
-    return training, validation, f"{np.count_nonzero(held):,} of {count:,} lines, at random"
-
-
-def split_stream(ids: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """Return the first part to train on, the last one, with a boundary before it, and what was done."""
-    if fraction == 0:
-        return ids, None, "none, as it was asked for"
-    cut = len(ids) - round(fraction * len(ids))
-    validation = ids[cut:]
-    if validation[:1].any():  # it does not begin with a document, which has its boundary
-        validation = np.append(ids[:1], validation)
-    count = scored_symbols(validation, lines=False)
-    if count < FEWEST_CHARACTERS:
-        return ids, None, f"none, as it would have fewer than {FEWEST_CHARACTERS} characters"
-    return ids[:cut], validation, f"the last {count:,} of {scored_symbols(ids, lines=False):,} characters"
-
-
-def digest_of(documents: Sequence[Document], training: int) -> str:
-    """Return the SHA-256 (hex) of documents, of their sizes, and of how many of them are to be trained on."""
-    digest = hashlib.sha256(f"{training} ".encode())
-    for document in documents:
-        digest.update(f"{len(document.data)} ".encode())
-        digest.update(document.data)
-    return digest.hexdigest()
-
-
-def joined_names(documents: Sequence[Document]) -> str:
-    """Return the base names of documents, at most three of them."""
-    names = [os.path.basename(document.name) for document in documents[:3]]
-    if len(documents) > 3:
-        names.append(f"{len(documents) - 3:,} more")
-    return os.fsencode(", ".join(names)).decode("utf-8", "replace")  # a name may be any bytes

@@ -12,11 +12,15 @@ from itertools import pairwise
 
 import numpy as np
 
+from rnn_cli.order import Order, generator, line_blocks, rotated, shuffled
+from rnn_cli.spool import IN_MEMORY, release
 from rnn_cli.vocabulary import BOUNDARY
 
 IGNORED = -1
 LONG_LINE = 4096  # in pairs; only lines longer than this may be cut in two for training
-GATHER = 1 << 20  # pairs that are put in order at a time
+# Symbols that are fetched at a time, or one window. With a power of two, the rows would compete for the same lines of
+# the processor's cache.
+READ_AHEAD = 100_000
 
 
 class Streams:
@@ -27,6 +31,9 @@ class Streams:
     streams of about equal length, each of which starts from the zero state. Lines stay whole, because the
     rest of a cut one would be learned as if it were a start; only a very long line, for which the other
     streams would have to wait, is cut.
+
+    The text may be larger than the memory. Lines of more than IN_MEMORY symbols are shuffled within blocks, and
+    the blocks among each other, so that only the blocks that the streams are in have to be there.
     """
 
     def __init__(self, ids: np.ndarray, lines: bool, batch_size: int, sequence_length: int, random_seed: int) -> None:
@@ -35,15 +42,20 @@ class Streams:
         self.sequence_length, self.random_seed = sequence_length, random_seed
         # In a stream text the pair of the last symbol and the first boundary closes the circle.
         self.pairs = len(ids) - 1 if lines else len(ids)
-        self._line_starts = np.flatnonzero(ids == BOUNDARY) if lines else None
-        longest = 1 if self._line_starts is None else int(np.diff(self._line_starts).max())
+        self._blocks, longest = None, 1
+        if lines:
+            size = IN_MEMORY if self.pairs <= IN_MEMORY else max(1, IN_MEMORY // batch_size)
+            self._blocks, longest = line_blocks(ids, size)
         length = -(-self.pairs // batch_size)
         self._reach = min(longest - 1, max(length, LONG_LINE))
         self.steps_per_epoch = -(-min(length + self._reach, self.pairs) // sequence_length)
-        self._epoch = -1
+        self._order: Order
+        self._cuts = np.zeros(batch_size + 1, np.int64)
         self._times = np.arange(sequence_length)[:, None]
-        self._rows = np.zeros((batch_size, self.steps_per_epoch * sequence_length + 1), ids.dtype)
-        self._lengths = np.zeros(batch_size, np.int64)
+        # What is fetched: a stretch of every stream, for some windows, with the symbol after it.
+        stretch = sequence_length * max(1, READ_AHEAD // (batch_size * sequence_length))
+        self._rows = np.zeros((batch_size, stretch + 1), ids.dtype)
+        self._epoch, self._first = -1, -1  # of what is fetched
 
     def first_of_epoch(self, step: int) -> bool:
         """Say whether an epoch begins with this step."""
@@ -55,10 +67,13 @@ class Streams:
         if epoch != self._epoch:
             self._arrange(epoch)
         first = number * self.sequence_length
-        last = first + self.sequence_length
-        inputs = self._rows[:, first:last].T.astype(np.int32, order="C")
-        targets = self._rows[:, first + 1 : last + 1].T.astype(np.int32, order="C")
-        after_end = self._times >= self._lengths - first
+        place = first % (self._rows.shape[1] - 1)
+        if first - place != self._first:
+            self._fetch(first - place)
+        rows = self._rows[:, place : place + self.sequence_length + 1]
+        inputs = rows[:, :-1].T.astype(np.int32, order="C")
+        targets = rows[:, 1:].T.astype(np.int32, order="C")
+        after_end = self._times >= np.diff(self._cuts) - first
         inputs[after_end] = BOUNDARY
         targets[after_end] = IGNORED
         if not self.lines:
@@ -66,20 +81,26 @@ class Streams:
         return inputs, targets
 
     def _arrange(self, epoch: int) -> None:
-        """Fill the rows, one for each stream, with the symbols of an epoch in its order."""
-        seed = np.random.SeedSequence([self.random_seed, 2, epoch])
-        generator = np.random.Generator(np.random.PCG64(seed))
-        starts = self._line_starts
-        if starts is None:
-            offset = int(generator.integers(self.pairs)) if epoch else 0
-            sequence = np.concatenate([self.ids[offset:], self.ids[: offset + 1]])
+        """Put the symbols into the order of an epoch, and cut them into streams."""
+        seed = [self.random_seed, 2, epoch]
+        cuts = stream_cuts(self.pairs, self.batch_size).tolist()
+        if self._blocks is None:
+            self._order = rotated(self.ids, int(generator(seed).integers(self.pairs)) if epoch else 0)
         else:
-            sequence, starts = reordered(self.ids, starts, generator.permutation(len(starts) - 1))
-        cuts = stream_cuts(self.pairs, self.batch_size, starts, self._reach)
-        self._lengths = np.diff(cuts)
-        for row, (start, end) in zip(self._rows, pairwise(cuts)):
-            row[1 : end - start + 1] = sequence[start + 1 : end + 1]
-        self._epoch = epoch
+            # Each stream keeps the blocks in which a window begins and ends.
+            self._order = shuffled(self.ids, self._blocks, seed, 2 * self.batch_size)
+            cuts = [self._order.next_line(cut, self._reach) for cut in cuts]
+        self._cuts, self._epoch, self._first = np.array(cuts), epoch, -1
+
+    def _fetch(self, first: int) -> None:
+        """Fill the rows with the symbols of each stream from its symbol `first` on."""
+        for row, (start, end) in zip(self._rows, pairwise(self._cuts.tolist())):
+            if start + first < end:
+                self._order.read(start + first, row[: end - start - first + 1])
+        if first == 0:
+            self._rows[:, 0] = BOUNDARY
+        release(self.ids)
+        self._first = first
 
 
 def stream_cuts(pairs: int, streams: int, line_starts: np.ndarray | None = None, reach: int = 0) -> np.ndarray:
@@ -92,19 +113,6 @@ def stream_cuts(pairs: int, streams: int, line_starts: np.ndarray | None = None,
         return even
     following = line_starts[np.searchsorted(line_starts, even)]
     return np.where(following - even <= reach, following, even)
-
-
-def reordered(ids: np.ndarray, line_starts: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return a text with its lines in another order, and where they start in it and the last one ends."""
-    lengths = np.diff(line_starts)[order]
-    starts = np.append(0, np.cumsum(lengths))
-    sequence = np.zeros_like(ids)
-    splits = np.searchsorted(starts, np.arange(0, len(ids), GATHER)).tolist()
-    for first, last in pairwise([*splits, len(order)]):
-        shifts = line_starts[order[first:last]] - starts[first:last]
-        places = np.arange(starts[first], starts[last])
-        sequence[starts[first] : starts[last]] = ids[places + np.repeat(shifts, lengths[first:last])]
-    return sequence, starts
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from rnn_cli.errors import CheckpointError
 
 BOUNDARY = 0
 UNKNOWN = -1
-CHUNK = 1 << 18  # characters that are looked up at a time: the arrays in between stay in the processor's cache
+CHUNK = 1 << 17  # characters that are looked up at a time: the arrays in between stay in the processor's cache
 ESCAPES = {"\t": r"\t", "\n": r"\n", "\r": r"\r", " ": "space"}
 
 
@@ -36,7 +36,8 @@ class Vocabulary:
         seen = np.zeros(0x110000, bool)
         for text in [texts] if isinstance(texts, str) else texts:
             for codes in code_points(text):
-                seen[codes] = True
+                if not seen.take(codes).all():  # faster than to write what is known already
+                    seen[codes] = True
         if lines:
             seen[ord("\n")] = False
         return cls("".join(map(chr, np.flatnonzero(seen).tolist())), lines)
@@ -84,7 +85,7 @@ class Vocabulary:
         """
         if self.symbols is None:
             data = text.encode("utf-8") if isinstance(text, str) else text
-            return self._ids[np.frombuffer(data, np.uint8)]
+            return self._ids.take(np.frombuffer(data, np.uint8))
         if not isinstance(text, str):
             raise TypeError("a vocabulary of characters encodes a string; decode the bytes first")
         ids = np.empty(len(text), np.int32)
@@ -93,6 +94,18 @@ class Vocabulary:
             self._ids.take(codes, out=ids[start : start + len(codes)], mode="clip")
             start += len(codes)
         return ids
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The smallest unsigned type that holds every symbol."""
+        return np.min_scalar_type(len(self) - 1)
+
+    def encode_known(self, text: str | bytes) -> np.ndarray:
+        """Return the symbols of a text, of the smallest type, without the characters that `encode` does not know."""
+        ids = self.encode(text)
+        if len(ids) and ids.min() < 0:
+            ids = ids[ids >= 0]
+        return ids.astype(self.dtype)
 
     def frame(self, ids: np.ndarray) -> np.ndarray:
         """Return the symbols of a whole text with its boundaries, so that symbol k predicts symbol k + 1.

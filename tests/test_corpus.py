@@ -10,14 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from rnn_cli.corpus import (
-    Document,
-    decode_text,
-    load_corpus,
-    looks_like_lines,
-    read_documents,
-    text_for,
-)
+from rnn_cli.corpus import load_corpus
+from rnn_cli.detection import looks_like_lines
+from rnn_cli.documents import Document, decode_text, read_documents, text_for
 from rnn_cli.errors import UsageError
 from rnn_cli.vocabulary import Vocabulary
 

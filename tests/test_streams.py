@@ -8,12 +8,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnn_cli.streams import GATHER, IGNORED, LONG_LINE, Streams, reordered, scoring_pairs, stream_cuts
+from rnn_cli import order as order_module
+from rnn_cli import streams as streams_module
+from rnn_cli.order import GATHER, line_blocks, reordered, shuffled
+from rnn_cli.streams import IGNORED, LONG_LINE, Streams, scoring_pairs, stream_cuts
 from rnn_cli.vocabulary import BOUNDARY
 
 SIZES = {"batch_size": st.integers(1, 40), "sequence_length": st.integers(1, 20)}
 SEEDS = st.integers(0, 2**63 - 1)
 LINES = st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=30).map(tuple), min_size=1, max_size=30)
+
+
+# From one symbol, which makes each line a block, to all in one block; and from one window to all of them.
+LIMITS = {"in_memory": st.sampled_from([1, 40, 400, 1 << 24]), "read_ahead": st.sampled_from([0, 50, 100_000])}
+
+
+def streams_of(in_memory, read_ahead, *arguments):
+    """Return streams with other limits of what is in memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streams_module, "IN_MEMORY", in_memory)
+        patch.setattr(streams_module, "READ_AHEAD", read_ahead)
+        return Streams(*arguments)
 
 
 def text_of_lines(lines):
@@ -44,21 +59,27 @@ def lines_in(inputs, targets):
 
 
 @settings(deadline=None)
-@given(LINES, *SIZES.values(), SEEDS, st.integers(0, 3))
-def test_every_line_is_read_whole_and_once_in_an_epoch(lines, batch_size, sequence_length, seed, epoch):
-    streams = Streams(text_of_lines(lines), True, batch_size, sequence_length, seed)
+@given(*LIMITS.values(), LINES, *SIZES.values(), SEEDS, st.integers(0, 3))
+def test_every_line_is_read_whole_and_once_in_an_epoch(
+    in_memory, read_ahead, lines, batch_size, sequence_length, seed, epoch
+):
+    streams = streams_of(in_memory, read_ahead, text_of_lines(lines), True, batch_size, sequence_length, seed)
     inputs, targets = epoch_of(streams, epoch)
     assert Counter(lines_in(inputs, targets)) == Counter(lines)
     assert (inputs[targets == IGNORED] == BOUNDARY).all()
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(0, 30), min_size=1, max_size=4), *SIZES.values(), SEEDS, st.integers(0, 3))
-def test_every_character_of_a_stream_is_a_target_once(sizes, batch_size, sequence_length, seed, epoch):
+@given(
+    *LIMITS.values(), st.lists(st.integers(0, 30), min_size=1, max_size=4), *SIZES.values(), SEEDS, st.integers(0, 3)
+)
+def test_every_character_of_a_stream_is_a_target_once(
+    in_memory, read_ahead, sizes, batch_size, sequence_length, seed, epoch
+):
     # Each symbol occurs once, so what precedes it is known; documents begin with a boundary.
     numbers = iter(range(1, sum(sizes) + 1))
     ids = np.array([symbol for size in sizes for symbol in (0, *(next(numbers) for _ in range(size)))], np.uint8)
-    streams = Streams(ids, False, batch_size, sequence_length, seed)
+    streams = streams_of(in_memory, read_ahead, ids, False, batch_size, sequence_length, seed)
     inputs, targets = epoch_of(streams, epoch)
     assert sorted(targets[targets != IGNORED].tolist()) == list(range(1, sum(sizes) + 1))
     before = dict(zip(ids[1:].tolist(), ids.tolist()))
@@ -68,12 +89,14 @@ def test_every_character_of_a_stream_is_a_target_once(sizes, batch_size, sequenc
 
 
 @settings(deadline=None)
-@given(LINES, st.booleans(), *SIZES.values(), SEEDS, st.lists(st.integers(0, 200), max_size=10))
-def test_any_step_can_be_had_at_any_time(lines, as_lines, batch_size, sequence_length, seed, steps):
+@given(*LIMITS.values(), LINES, st.booleans(), *SIZES.values(), SEEDS, st.lists(st.integers(0, 200), max_size=10))
+def test_any_step_can_be_had_at_any_time(
+    in_memory, read_ahead, lines, as_lines, batch_size, sequence_length, seed, steps
+):
     ids = text_of_lines(lines) if as_lines else text_of_lines(lines)[:-1]
-    streams = Streams(ids, as_lines, batch_size, sequence_length, seed)
+    streams = streams_of(in_memory, read_ahead, ids, as_lines, batch_size, sequence_length, seed)
     for step in steps:
-        fresh = Streams(ids, as_lines, batch_size, sequence_length, seed)
+        fresh = streams_of(in_memory, 0, ids, as_lines, batch_size, sequence_length, seed)
         for ours, others in zip(streams.window(step), fresh.window(step)):
             np.testing.assert_array_equal(ours, others)
 
@@ -126,16 +149,64 @@ def test_a_very_long_line_is_cut_but_scored_once():
     assert streams.steps_per_epoch * 64 < size
 
 
+def test_the_order_of_lines_is_the_same_in_every_version():
+    ids = text_of_lines([(symbol,) for symbol in range(1, 11)])
+    targets = [epoch_of(Streams(ids, True, 2, 10, 5), epoch)[1].T for epoch in (0, 1)]
+    assert [epoch[epoch > 0].tolist() for epoch in targets] == [
+        [3, 5, 1, 10, 6, 9, 7, 4, 2, 8],
+        [5, 6, 2, 4, 10, 9, 7, 3, 8, 1],
+    ]
+
+
+def test_lines_of_a_large_text_move_far():
+    ids = text_of_lines([(symbol,) for symbol in range(1, 201)])
+    orders = [epoch_of(streams_of(40, 0, ids, True, 2, 8, 1), epoch)[1].T.ravel() for epoch in (0, 1)]
+    orders = [order[order > 0].tolist() for order in orders]
+    assert orders[0] != orders[1]
+    for order in orders:  # near to none of its neighbours in the text, for the most part
+        assert np.median(np.abs(np.diff(order))) > 2
+        assert np.corrcoef(order, np.arange(200))[0, 1] < 0.5
+
+
+@settings(deadline=None)
+@given(LINES, st.integers(1, 50), st.sampled_from([1, 7, 1 << 18]))
+def test_blocks_are_whole_lines(lines, size, piece):
+    ids = text_of_lines(lines)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(order_module, "PIECE", piece)
+        blocks, longest = line_blocks(ids, size)
+    assert longest == 1 + max(map(len, lines))
+    assert (blocks[0], blocks[-1]) == (0, len(ids) - 1)
+    assert not ids[blocks].any()
+    for start, end in pairwise(blocks):
+        count = np.count_nonzero(ids[start:end] == 0)
+        assert end > start
+        assert count == 1 or end - start < 3 * size
+        assert count == 1 or np.diff(np.flatnonzero(ids[start : end + 1] == 0)).max() <= size
+
+
+def test_a_very_long_line_is_not_copied():
+    ids = text_of_lines([(1, 2), (2,), (3,) * 1000, (4, 5), (5,)])
+    blocks, _ = line_blocks(ids, 100)
+    assert blocks.tolist() == [0, 5, 1006, 1011]
+    order = shuffled(ids, blocks, [1], 3)
+    segments = [order._segment(number) for number in range(3)]
+    assert sorted((len(segment), np.shares_memory(segment, ids)) for segment in segments) == [
+        (6, False),
+        (6, False),
+        (1002, True),
+    ]
+
+
 def test_reordered_moves_whole_lines_across_chunks():
     lengths = [GATHER // 2 + 3, 5, GATHER + 7, 1, GATHER // 3]
     lines = [np.full(length, number, np.uint8) for number, length in enumerate(lengths, 1)]
     end = np.zeros(1, np.uint8)
     ids = np.concatenate([end, *(part for line in lines for part in (line, end))])
     order = np.array([3, 2, 0, 4, 1])
-    sequence, starts = reordered(ids, np.flatnonzero(ids == 0), order)
+    sequence = reordered(ids, np.flatnonzero(ids == 0), order)
     expected = np.concatenate([end, *(part for number in order for part in (lines[number], end))])
     np.testing.assert_array_equal(sequence, expected)
-    np.testing.assert_array_equal(starts, np.flatnonzero(expected == 0))
 
 
 def test_cuts_wait_for_the_next_line_as_far_as_they_reach():

@@ -50,6 +50,21 @@ def test_a_dictionary_makes_the_same_vocabulary(text, lines):
     assert Vocabulary.from_dict(Vocabulary.of_bytes(lines).to_dict()) == Vocabulary.of_bytes(lines)
 
 
+@settings(deadline=None)
+@given(TEXTS, TEXTS)
+def test_encode_known_leaves_the_others_out(known, text):
+    vocabulary = Vocabulary.of_characters(known, False)
+    ids = vocabulary.encode_known(text)
+    assert ids.dtype == vocabulary.dtype
+    assert ids.tolist() == [symbol for symbol in vocabulary.encode(text).tolist() if symbol != UNKNOWN]
+
+
+@pytest.mark.parametrize("characters, dtype", [(1, np.uint8), (255, np.uint8), (256, np.uint16), (70_000, np.uint32)])
+def test_symbols_take_as_few_bytes_as_they_can(characters, dtype):
+    symbols = "".join(chr(0x20 + code if code < 0xD000 else 0xF000 + code) for code in range(characters))
+    assert Vocabulary.of_characters(symbols, False).dtype == dtype
+
+
 def test_texts_longer_than_a_chunk():
     text = "ab" * CHUNK + "\u20ac\U0001f600"  # ends in characters beyond the first chunks' code points
     vocabulary = Vocabulary.of_characters([text, "z"], False)

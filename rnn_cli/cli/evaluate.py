@@ -30,10 +30,10 @@ def evaluate(
     Example: rnn evaluate corpora/stars.txt --json
     """
     from rnn_cli.checkpoint import load_checkpoint
-    from rnn_cli.corpus import read_documents, text_for
     from rnn_cli.display.progress import ScoringDisplay
     from rnn_cli.display.tables import key_values
     from rnn_cli.display.text import TextWriter
+    from rnn_cli.documents import read_documents, text_for
     from rnn_cli.evaluation import evaluate_texts
 
     cores = thread_count(threads)

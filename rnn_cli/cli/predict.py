@@ -31,9 +31,9 @@ def predict(
     check_range("top", top, 1, 1_114_113)
 
     from rnn_cli.checkpoint import load_checkpoint
-    from rnn_cli.corpus import Document, text_for
     from rnn_cli.display.tables import bars, walk
     from rnn_cli.display.text import TextWriter
+    from rnn_cli.documents import Document, text_for
     from rnn_cli.sampling import predictions
 
     checkpoint = load_checkpoint(model)

@@ -23,7 +23,7 @@ from rnn_cli.cli.options import (
 from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from rnn_cli.corpus import Document
+    from rnn_cli.documents import Document
     from rnn_cli.sampling import Text
 
 
@@ -74,8 +74,8 @@ def sample(
     cores = thread_count(threads)
 
     from rnn_cli.checkpoint import load_checkpoint
-    from rnn_cli.corpus import Document, text_for
     from rnn_cli.display.text import TextWriter
+    from rnn_cli.documents import Document, text_for
     from rnn_cli.sampling import CHUNK, Sampler, Text
 
     checkpoint = load_checkpoint(model)
@@ -117,7 +117,7 @@ def read_seed(seed: str | None, seed_file: str | None, lines: bool) -> Document:
 
     Where a line is the text, the newline that ends a file is not part of it.
     """
-    from rnn_cli.corpus import Document, read_documents
+    from rnn_cli.documents import Document, read_documents
 
     if seed is not None:
         return Document("the seed", seed.encode())
