@@ -6,6 +6,7 @@ from rnn_cli.config import ModelConfig, TrainingConfig
 from rnn_cli.corpus import Corpus
 from rnn_cli.kernels.host import VECTOR_BYTES
 from rnn_cli.layout import Layout
+from rnn_cli.spool import IN_MEMORY
 
 FLOAT32 = 4  # bytes
 BASE = 150e6  # bytes of the interpreter with its libraries and the compiled kernels
@@ -13,7 +14,6 @@ BASE = 150e6  # bytes of the interpreter with its libraries and the compiled ker
 # gradient, two moments, the best ones; the last good state and the one before (3 each); and for the file the state,
 # the best ones, and twice their bytes.
 VECTORS = 7 + 6 + 4 + 8
-CORPUS_COPIES = 3  # of the symbols: as read, in the order of an epoch, and in streams
 
 
 def peak_memory(model: ModelConfig, training: TrainingConfig, corpus: Corpus) -> int:
@@ -24,6 +24,6 @@ def peak_memory(model: ModelConfig, training: TrainingConfig, corpus: Corpus) ->
     window = training.batch_size * training.sequence_length
     # For each symbol of a window: gates, states and output of each layer, the gradient in one output, the logits.
     symbol = layers * (cell.blocks + len(cell.states) + 1) * hidden + hidden + layout.columns
-    symbols = corpus.characters + corpus.validation_characters
+    symbols = sum(min(part.nbytes, IN_MEMORY) for part in (corpus.training, corpus.validation) if part is not None)
     numbers = vectors * layout.size + window * symbol
-    return round(BASE + FLOAT32 * numbers + CORPUS_COPIES * corpus.training.itemsize * symbols)
+    return round(BASE + FLOAT32 * numbers + symbols)

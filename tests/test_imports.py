@@ -29,7 +29,7 @@ BESIDE = {
     "model": {"layout"},
     "progress": {"model"},
     "fine_tuning": {"model", "corpus", "vocabulary"},
-    "memory": {"layout", "corpus"},
+    "memory": {"layout", "corpus", "spool"},
     "documents": {"vocabulary"},
     "sources": {"documents", "spool"},
     "splitting": {"spool", "vocabulary"},
