@@ -11,7 +11,7 @@ its end, with no part of it held out (--validation-fraction 0), and the last mod
 from __future__ import annotations
 
 from common import options, report, table
-from runs import Split, names, run, shakespeare, text_options
+from runs import Split, names, run, shakespeare, text_options, try_out
 
 WHOLE = ("--validation-fraction", "0")
 
@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--random-seed", type=int, default=1)
     chosen = parser.parse_args()
     minutes = 0.05 if chosen.quick else 1.0
+    try_out()
     rows = []
     if chosen.names:
         rows.append(measure(names(chosen.names), minutes, chosen.random_seed))
