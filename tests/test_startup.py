@@ -21,7 +21,7 @@ PROBE = (
     f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr); sys.exit(code)"
 )
 PROMISED = {
-    "train": """--model -m --minutes --epochs --steps --cell --activation --hidden-size --layers --dropout
+    "train": """--model -m --precision --minutes --epochs --steps --cell --activation --hidden-size --layers --dropout
         --batch-size --sequence-length --learning-rate --clip-norm --lines --stream --bytes --validation-fraction
         --validation-file --patience --resume --overwrite --log --random-seed --threads --quiet -q --help -h""",
     "sample": """--seed --prompt --seed-file --model -m --count -n --length -l --temperature -t --top-k --stop
