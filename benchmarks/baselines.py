@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common import ROOT, options, report, table
-from runs import BASELINES, PARTS, Split, read_text, run, split_at, split_lines, text_options
+from runs import BASELINES, PARTS, Split, read_text, run, split_at, split_lines, text_options, try_out
 
 SIZES = [1_000, 3_000, 10_000, 30_000, 100_000]
 LARGE = 10_000_000
@@ -88,6 +88,7 @@ def main() -> None:
     ]
     if large:
         some += splits(python_sources(large), "Python's sources", False, [large])
+    try_out(scoring=BASELINES)
     rows = [measure(split, given, chosen.seeds) for split in some]
     headers = ["text", "characters", "model", "rnn bits/char", "best baseline", "better with every seed"]
     report("baselines", [table(headers, rows)], chosen.save)

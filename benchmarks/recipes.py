@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from common import options, report, table
-from runs import Split, development_splits, run, text_options
+from runs import Split, development_splits, run, text_options, try_out
 
 VALIDATED = ("--validation-file", "held-out.txt")
 PARTS = {
@@ -49,13 +49,6 @@ def read_recipes(text: str) -> dict[str, list[str]]:
     """Read a line `name: options` for each set; empty lines, and those that begin with #, are left out."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     return {name.strip(): shlex.split(given) for name, _, given in (line.partition(":") for line in lines)}
-
-
-def check(recipes: dict[str, list[str]]) -> None:
-    """Take one step with each set, so that none is refused, and nothing is compiled, in the hours that follow."""
-    text = Split("check", "to be, or not to be\n" * 100, "that is the question\n")
-    for given in recipes.values():
-        run(text, [*VALIDATED, *given, "--steps", "1"])
 
 
 def measure(split: Split, recipes: dict[str, list[str]], length: list[str], seeds: int) -> list[list[str]]:
@@ -91,7 +84,8 @@ def main() -> None:
     length = ["--steps", str(chosen.steps)] if chosen.steps else ["--minutes", f"{chosen.minutes:g}"]
     if chosen.quick:
         length = ["--steps", "2"]
-    check(recipes)
+    for given in recipes.values():
+        try_out(*given)
     rows = [row for split in development_splits(chosen) for row in measure(split, recipes, length, chosen.seeds)]
     headers = ["text", "options", "steps", "mean nats/char", "spread", "worst", "mean gain", "least gain"]
     listing = "\n".join(f"- {name}: `{shlex.join(given)}`" for name, given in recipes.items())

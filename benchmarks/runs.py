@@ -99,3 +99,9 @@ def run(split: Split, training: Sequence[str], scoring: Sequence[str] = ()) -> O
         scores = json.loads(rnn(folder, "evaluate", "held-out.txt", "--json", "--quiet", *scoring))
         log = (folder / "log.jsonl").read_text("utf-8")
     return Outcome(facts, scores, [json.loads(line) for line in log.splitlines()])
+
+
+def try_out(*training: str, scoring: Sequence[str] = ()) -> None:
+    """Take one step with these options: so they are not refused, and nothing is compiled, in the runs that follow."""
+    text = Split("trial", "to be, or not to be\n" * 100, "that is the question\n")
+    run(text, ["--validation-file", "held-out.txt", *training, "--steps", "1"], scoring)

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from charts import line_chart
 from common import RESULTS, options, report, table
-from runs import BASELINES, Split, development, run, shakespeare
+from runs import BASELINES, Split, development, run, shakespeare, try_out
 
 from rnn_cli.vocabulary import Vocabulary
 
@@ -94,6 +94,7 @@ def main() -> None:
         for setting in chosen.torch:
             contenders[f"PyTorch {setting}".strip()] = partial(run_torch, split, Setting.parse(setting), seconds)
 
+    try_out(scoring=scoring)
     results: dict[str, list[Result]] = {name: [] for name in contenders}
     for seed, (name, contender) in itertools.product(range(1, chosen.seeds + 1), contenders.items()):
         result = contender(seed)

@@ -24,11 +24,11 @@ PROBE = (
     f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr); sys.exit(code)"
 )
 PROMISED = {
-    "train": """--model -m --minutes --epochs --steps --cell --activation --hidden-size --layers --dropout
+    "train": """--model -m --precision --minutes --epochs --steps --cell --activation --hidden-size --layers --dropout
         --recurrent-dropout --batch-size --sequence-length --optimizer --momentum --schedule --learning-rate
         --clip-norm --weight-decay --label-smoothing --average --reset-chance --lines --stream --bytes
         --validation-fraction --validation-file --patience --from --resume --overwrite --dry-run --log
-        --random-seed        --threads --quiet -q --help -h""",
+        --random-seed --threads --quiet -q --help -h""",
     "sample": """--seed --prompt --seed-file --model -m --count -n --length -l --temperature -t --top-k --stop
         --no-echo --unknown --jsonl --raw --random-seed --threads --quiet -q --help -h""",
     "evaluate": "--model -m --json --threads --quiet -q --help -h",

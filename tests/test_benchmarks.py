@@ -1,0 +1,130 @@
+"""The benchmarks start, are listed, and judge by the rules that they state; none is measured here."""
+
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+SCRIPTS = sorted(path.name for path in FOLDER.glob("*.py") if '__name__ == "__main__"' in path.read_text("utf-8"))
+
+
+@pytest.fixture(autouse=True)
+def modules(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+
+
+def test_each_script_is_listed():
+    listed = (FOLDER / "README.md").read_text("utf-8")
+    assert [name for name in SCRIPTS if f"| `{name}` |" not in listed] == []
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_starts(name):
+    done = subprocess.run([sys.executable, str(FOLDER / name), "--help"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert {"--quick", "--save"} <= set(done.stdout.replace("]", " ").replace("[", " ").split())
+
+
+def test_what_is_tried_out_never_sees_what_is_quoted():
+    from runs import Split, development
+
+    play = Split("tinyshakespeare", "abcdefghi" * 100, "z" * 100)
+    inner = development(play)
+    assert inner.train + inner.held_out == play.train
+    assert len(inner.held_out) * 9 == len(play.train)
+    lines = Split("names", "".join(f"{number}\n" for number in range(90)), "z\n")
+    inner = development(lines)
+    assert sorted((inner.train + inner.held_out).split()) == sorted(lines.train.split())
+    assert (len(inner.held_out.split()), inner.held_out.split()[:2]) == (10, ["0", "9"])
+
+
+def test_a_text_is_split_as_it_is_quoted(tmp_path):
+    from runs import TRAINED_CHARACTERS, names, shakespeare
+
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"x" * TRAINED_CHARACTERS + b"\r\nend")
+    assert shakespeare(path).held_out == "\r\nend"
+    path.write_bytes(b"".join(b"%d\n" % number for number in range(20)))
+    assert (names(path).held_out, names(path).train.count("\n")) == ("0\n10\n", 18)
+
+
+def test_recipes_turn_parts_on_and_all_others_off():
+    from recipes import PARTS, built_in_recipes, read_recipes, recipe
+
+    assert recipe("--dropout")[:4] == ["--dropout", PARTS["--dropout"], "--recurrent-dropout", "0"]
+    built_in = built_in_recipes()
+    assert len(built_in) == 2 + 2 * len(PARTS)
+    assert built_in["none"].count("0") == len(PARTS)
+    assert built_in["all but --average"].count("0") == 1
+    assert read_recipes("# a comment\n\na: --x 1\nb: --y 'two words'\nc:\n") == {
+        "a": ["--x", "1"],
+        "b": ["--y", "two words"],
+        "c": [],
+    }
+
+
+@pytest.mark.parametrize(
+    "cost, seeds, words", [(0.0, 3, "Within noise: over 9 pairs"), (0.03, 3, "Not within"), (0.0, 2, "Within noise")]
+)
+def test_the_verdict_on_a_precision(cost, seeds, words):
+    from precision import Group, verdict
+
+    losses = [1.50, 1.51, 1.52][:seeds]
+    groups = [Group("text", cell, losses, [loss + cost for loss in losses]) for cell in ("lstm", "gru", "rnn")]
+    assert verdict(groups).startswith(words)
+
+
+def test_pairs_that_scatter_do_not_pass():
+    from precision import Group, verdict
+
+    assert verdict([Group("text", "lstm", [1.50, 1.51, 1.52], [1.55, 1.46, 1.52])]).startswith("Not within")
+
+
+def test_a_chart_holds_its_curves_and_levels():
+    from charts import line_chart
+
+    curves = {"a & b": [(1.0, 3.0), (2.0, 2.0), (4.0, 1.0)], "c": [(4.0, 1.5)]}
+    picture = ElementTree.fromstring(line_chart(curves, {"level": 1.2, "too high": 9.0}, "x", "y", 2.4))
+    lines = [item.attrib["points"].split() for item in picture.iter() if item.tag.endswith("polyline")]
+    assert [len(points) for points in lines] == [2, 1, 2]
+    heights = [float(point.partition(",")[2]) for point in lines[0]]
+    assert heights[0] < heights[1], "a smaller loss stands lower"
+    texts = [item.text for item in picture.iter() if item.tag.endswith("text")]
+    assert {"a & b", "c", "level"} <= set(texts)
+    assert "too high" not in texts
+
+
+def test_a_setting_of_pytorch():
+    pytest.importorskip("torch")
+    from torch_model import SCHEDULES, Setting
+
+    assert Setting.parse("") == Setting()
+    assert Setting.parse("hidden=8,rate=0.01,schedule=linear") == Setting(hidden=8, rate=0.01, schedule="linear")
+    with pytest.raises(ValueError, match="speed is none of hidden"):
+        Setting.parse("speed=1")
+    with pytest.raises(ValueError, match="schedule wild"):
+        Setting.parse("schedule=wild")
+    for share in SCHEDULES.values():
+        assert (share(0.0), round(share(1.0), 12)) == (1, 0)
+        assert share(0.25) > share(0.5) > share(0.75)
+
+
+def test_pytorch_learns():
+    torch = pytest.importorskip("torch")
+    import numpy as np
+    from torch_model import Run, Setting, score
+
+    ids = np.tile(np.arange(1, 9), 500)
+    small = Setting(hidden=16, batch=4, window=16, warm_up=0.0)
+    run = Run(ids, 9, small, seconds=1e6, seed=1)
+    held_out = torch.from_numpy(ids[:200])
+    before = score(run.network, held_out, 4)
+    for _ in range(100):  # which is more than an epoch
+        run.step()
+    assert score(run.network, held_out, 4) < before / 2
+    curve, nats = Run(ids, 9, small, seconds=0.01, seed=1).train(ids[:200], validations=2)
+    assert [seconds >= due for (seconds, _), due in zip(curve, (0.005, 0.01))] == [True, True]
+    assert abs(nats - min(loss for _, loss in curve)) < 0.1
