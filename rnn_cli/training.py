@@ -146,6 +146,9 @@ class Trainer:
                 continue
             speed = symbols / max(now - since, 1e-9)
             validation_loss = self._evaluate() if evaluate else None
+            if validation_loss is not None and not math.isfinite(validation_loss):
+                self._roll_back()
+                continue
             report = self._report(speed, validation_loss, rate, norm)
             if evaluate and report.loss < math.log(self.model.config.vocab_size):
                 self.good = State.of(self.window, progress)
@@ -155,7 +158,7 @@ class Trainer:
     def _step(self) -> tuple[float, float, float]:
         """Make the next step; return its loss, the norm of its gradient and its learning rate.
 
-        Where one of the first two is not finite, the parameters are as before.
+        Where the norm is not finite, the parameters are as before.
         """
         progress, config, window = self.progress, self.config, self.window
         window.inputs[:], window.targets[:] = self.streams.window(progress.step)
@@ -188,7 +191,7 @@ class Trainer:
     def _roll_back(self) -> None:
         """Go back to the last good state with half the learning rate; DivergenceError where that was done too often."""
         now = self.progress
-        where = f"the training diverged at step {now.step + 1:,}: the loss is no finite number any more"
+        where = f"the training diverged after step {now.step:,}: the loss is no finite number any more"
         if now.rollbacks == MOST_ROLLBACKS:
             self.diverged = True
             kept = f"the model of step {now.best_step:,} is kept" if now.best_step else "there is no model yet"
@@ -223,6 +226,7 @@ class Trainer:
         """Return the validation loss, and keep the parameters if it is the best; without validation, keep them.
 
         Once there is an average of the parameters, this is about the better of the two; without validation, about it.
+        A loss that is not finite keeps nothing.
         """
         progress, loss = self.progress, None
         candidate = self.window.average if progress.averaged else self.model.parameters
@@ -233,6 +237,8 @@ class Trainer:
                 if loss < loss_of_average:
                     candidate = self.model.parameters
                 loss = min(loss, loss_of_average)
+            if not math.isfinite(loss):
+                return loss
         if loss is None or progress.best_loss is None or loss < progress.best_loss:
             self.best_parameters[:] = candidate
             progress.best_loss, progress.best_step = loss, progress.step

@@ -297,7 +297,7 @@ def test_a_training_that_diverges_says_so_and_claims_no_model_that_is_not_there(
     done = run("train", "stream.txt", *SMALL, "--steps", 500, *wild, cwd=place)
     assert (done.code, done.stdout) == (4, b"")
     message = done.stderr.splitlines()[-1]
-    assert message.startswith("rnn: error: the training diverged at step")
+    assert message.startswith("rnn: error: the training diverged after step")
     assert done.stderr.count("half the learning rate\n") == 4
     assert "--learning-rate" in message
     assert ("is kept" in message) == (place / MODEL).exists()

@@ -329,6 +329,25 @@ def dropped(window, key, parts, dropout=0.3):
     return target
 
 
+def plain_triple32(number, key):
+    """Return the hash of a number, as Wellons writes it, with the halves of the key where the kernel has them."""
+    x, low, high = number, key & 0xFFFFFFFF, key >> 32
+    x ^= low
+    x = (x ^ x >> 17) * 0xED5AD4BB & 0xFFFFFFFF
+    x ^= high
+    x = (x ^ x >> 11) * 0xAC4C1B51 & 0xFFFFFFFF
+    x = (x ^ x >> 15) * 0x31848BAB & 0xFFFFFFFF
+    return x ^ x >> 14
+
+
+def test_dropconnect_follows_its_hash(make_window, dtype):
+    window = make_window(CELLS[0], dtype, hidden_size=16, num_layers=2)
+    start, end = window.model.layout.places[1, 1:]
+    key = 2**62 + 3 * 2**40 + 12345
+    expected = [plain_triple32(int(k), key) >= 0.3 * 2**32 for k in range(start, end)]
+    assert np.array_equal(dropped(window, key, 1)[start:end] != 0, expected)
+
+
 def test_dropconnect_leaves_out_recurrent_weights_only(make_window, dtype):
     window = make_window(CELLS[0], dtype, hidden_size=64, num_layers=2)
     layout = window.model.layout

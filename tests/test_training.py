@@ -423,7 +423,7 @@ def test_a_gradient_that_is_not_finite_costs_the_steps_since_the_last_good_state
     trainer.say = lambda message: good.update(now=bits(trainer), message=message)
     trainer.stop = lambda: good.setdefault(trainer.progress.step, bits(trainer)) is None
     steps = [report.step for report in trainer]
-    assert f"diverged at step {step}" in good["message"]
+    assert f"diverged after step {step - 1}:" in good["message"]
     assert f"back to step {back} " in good["message"]
     _, _, tensors, record, progress = good["now"]
     _, _, expected, expected_record, expected_progress = good[back]
@@ -455,11 +455,25 @@ def test_going_back_survives_a_stop(corpora, tmp_path, stops):
     assert bits(trainer) == bits(whole)
 
 
+def test_a_validation_loss_that_is_not_finite_is_a_divergence(corpora):
+    trainer, losses, said = make_trainer(corpora[True]), [], []
+    measure = trainer.validation_loss
+    trainer.validation_loss = lambda: losses.append(math.nan if len(losses) in (0, 2) else measure()) or losses[-1]
+    trainer.say = said.append
+    reports = train_until(trainer)
+    assert [line.split("back to ")[1].split()[1] for line in said] == ["0", "20"]
+    assert [report.step for report in trainer.history] == [20, 40, 50]
+    assert all(math.isfinite(report.loss) for report in reports)
+    assert trainer.progress.rate_factor == 0.25
+
+
 def test_a_run_that_always_diverges_gives_up_and_keeps_its_best_model(corpora, tmp_path):
     trainer, said = make_trainer(corpora[True]), []
     trainer.say = said.append
     inject_nan(trainer, 36, times=100)
-    with pytest.raises(DivergenceError, match=r"diverged at step 36.*of step 20 is kept; try --learning-rate 0\.00016"):
+    with pytest.raises(
+        DivergenceError, match=r"diverged after step 35.*of step 20 is kept; try --learning-rate 0\.00016"
+    ):
         train_until(trainer)
     assert len(said) == training.MOST_ROLLBACKS
     assert np.isfinite(trainer.model.parameters).all()

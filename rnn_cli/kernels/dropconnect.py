@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
-import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.core.extending import intrinsic
 
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.matmul import even_start
 from rnn_cli.kernels.update import BLOCK, block_count
+from rnn_cli.kernels.vector import VectorType, lanes, load, register_type, splat, store
+
+# The hash "triple32" (Wellons 2018): shift, exclusive or, multiply; and a last shift.
+ROUNDS = ((17, 0xED5AD4BB), (11, 0xAC4C1B51), (15, 0x31848BAB))
+LAST_SHIFT = 14
 
 
-@kernel
-def scramble(number, key):
-    """Return 32 well-mixed bits of a number: the hash "triple32" (Wellons 2018), with a key of 64 bits."""
-    number = np.uint32(np.uint32(number) ^ np.uint32(key))
-    number = np.uint32(np.uint32(number ^ (number >> np.uint32(17))) * np.uint32(0xED5AD4BB))
-    number = np.uint32(number ^ np.uint32(key >> np.uint64(32)))
-    number = np.uint32(np.uint32(number ^ (number >> np.uint32(11))) * np.uint32(0xAC4C1B51))
-    number = np.uint32(np.uint32(number ^ (number >> np.uint32(15))) * np.uint32(0x31848BAB))
-    return np.uint32(number ^ (number >> np.uint32(14)))
+@intrinsic
+def stays(typingctx, array, first, key, threshold):
+    """Return 1 in each lane whose 32 random bits are at least `threshold`, else 0; a vector of the type of `array`.
+
+    The bits are a hash of the element's number, of which the first lane has `first`, and of a key of 64 bits, whose
+    halves are mixed in before the first round and after it.
+    """
+    vector = VectorType(array.dtype)
+
+    def lower(context, builder, sig, args):
+        _, first, key, threshold = args
+        register = register_type(vector)
+        count, word = register.count, ir.IntType(32)
+        words = ir.VectorType(word, count)
+
+        def spread(number):
+            return splat(builder, builder.trunc(number, word), words)
+
+        bits = builder.add(spread(first), ir.Constant(words, list(range(count))))
+        bits = builder.xor(bits, spread(key))
+        for number, (shift, factor) in enumerate(ROUNDS):
+            bits = builder.xor(bits, builder.lshr(bits, ir.Constant(words, [shift] * count)))
+            bits = builder.mul(bits, ir.Constant(words, [factor] * count))
+            if number == 0:
+                bits = builder.xor(bits, spread(builder.lshr(key, ir.Constant(key.type, 32))))
+        bits = builder.xor(bits, builder.lshr(bits, ir.Constant(words, [LAST_SHIFT] * count)))
+        stay = builder.icmp_unsigned(">=", bits, spread(threshold))
+        return builder.select(stay, ir.Constant(register, [1.0] * count), ir.Constant(register, None))
+
+    return vector(array, types.int64, types.int64, types.int64), lower
 
 
 @kernel
@@ -30,12 +58,7 @@ def drop_recurrent(target, source, net, places, dropout, key, part, parts):
     blocks = block_count(source)
     first = even_start(part, parts, blocks) * BLOCK
     last = even_start(part + 1, parts, blocks) * BLOCK
-    threshold = np.uint32(dropout * 2.0**32)
-    scale, zero = source.dtype.type(1 / (1 - dropout)), source.dtype.type(0)
-    bits = np.uint64(key)
+    threshold, scale = int(dropout * 2.0**32), 1 / (1 - dropout)
     for layer in range(net.layers):
-        start, end = max(first, places[layer, 1]), min(last, places[layer, 2])
-        # Of slices the compiler knows that no index is negative; only then does it make vectors of the loop.
-        before, after = source[start:end], target[start:end]
-        for k in range(end - start):
-            after[k] = before[k] * scale if scramble(start + k, bits) >= threshold else zero
+        for k in range(max(first, places[layer, 1]), min(last, places[layer, 2]), lanes(source)):
+            store(target, k, load(source, k) * stays(source, k, key, threshold) * scale)

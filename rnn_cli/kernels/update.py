@@ -101,7 +101,6 @@ def update(parameters, grad, moment1, moment2, scale, rate, weight_decay, rule, 
 
 @kernel
 def average_in(average, parameters, weight, part, parts):
-    """Move the average towards the parameters by this share of the distance, this part of the vectors."""
+    """Compute average = (1 - weight) average + weight parameters, this part of the vectors."""
     for k in vector_range(parameters, part, parts):
-        before = load(average, k)
-        store(average, k, fma(weight, load(parameters, k) - before, before))
+        store(average, k, fma(weight, load(parameters, k), (1 - weight) * load(average, k)))
