@@ -330,8 +330,8 @@ DAMAGE = {
     "a progress that is a number": (in_description(lambda d: d.update(progress=1)), "damaged parts"),
     "a corpus that is a number": (in_description(lambda d: d["record"].update(corpus=1)), "'corpus'"),
     "another vocabulary": (in_description(lambda d: d["vocabulary"].update(symbols="abc")), "vocabulary"),
-    "an unsorted vocabulary": (
-        in_description(lambda d: d["vocabulary"].update(symbols="abcfed")),
+    "a vocabulary with a character twice": (
+        in_description(lambda d: d["vocabulary"].update(symbols="abcdea")),
         "vocabulary",
     ),
     "an unknown cell": (in_model(cell="elman"), "there is no cell 'elman'"),
