@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -16,6 +17,7 @@ from rnn_cli.checkpoint import Checkpoint
 from rnn_cli.config import Config, ModelConfig, TrainingConfig, limited
 from rnn_cli.corpus import Corpus
 from rnn_cli.errors import CheckpointError, DivergenceError, UsageError
+from rnn_cli.fingerprint import Fingerprint
 from rnn_cli.kernels.step import Step
 from rnn_cli.kernels.threads import Team
 from rnn_cli.model import Model, TrainingWindow
@@ -281,7 +283,15 @@ class Trainer:
                 "moment2": layout.compact(self.window.moments[1]),
                 "state": np.ascontiguousarray(self.window.state),
             }
+        if self.fingerprint:
+            record["fingerprint"] = self.fingerprint.to_dict()
         return checkpoint
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint | None:
+        """The fingerprint of what is trained on, or None where it is not wanted or the text is too long for one."""
+        corpus = self.corpus
+        return Fingerprint.of(corpus.training, corpus.vocabulary.lines) if self.config.fingerprint else None
 
     @classmethod
     def resume(cls, checkpoint: Checkpoint, corpus: Corpus, threads: int, **others: Any) -> Trainer:

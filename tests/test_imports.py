@@ -16,8 +16,9 @@ FLOORS = [
     {"errors", "config", "files", "signals"},
     {"kernels"},
     {"cells"},
-    {"layout", "model", "vocabulary", "corpus", "streams", "optimizer", "schedule"},
-    {"training", "sampling", "evaluation", "checkpoint", "defaults"},
+    {"layout", "model", "vocabulary", "corpus", "streams", "optimizer", "schedule"}
+    | {"fingerprint", "constraints", "reader"},
+    {"training", "sampling", "completion", "evaluation", "checkpoint", "defaults"},
     {"display", "cli", "__main__"},
 ]
 # What a room imports of its own floor.
@@ -28,8 +29,11 @@ BESIDE = {
     "model": {"layout"},
     "corpus": {"vocabulary"},
     "streams": {"corpus", "vocabulary"},
+    "constraints": {"vocabulary"},
+    "reader": {"model", "fingerprint", "vocabulary"},
     "training": {"checkpoint"},
     "sampling": {"checkpoint"},
+    "completion": {"checkpoint", "sampling"},
     "evaluation": {"checkpoint"},
     "cli": {"display"},
     "__main__": {"cli", "display"},

@@ -13,7 +13,7 @@ from rnn_cli.checkpoint import Checkpoint
 from rnn_cli.config import ModelConfig
 from rnn_cli.errors import UsageError
 from rnn_cli.evaluation import evaluate_texts, losses_of
-from rnn_cli.kernels.draw import keep_top, uniform
+from rnn_cli.kernels.draw import keep_likeliest, uniform
 from rnn_cli.kernels.threads import Team
 from rnn_cli.model import Model
 from rnn_cli.sampling import Sampler, SamplingConfig, Text, predictions, sample_texts
@@ -277,7 +277,7 @@ def test_an_unknown_character_is_named_with_its_place():
     with pytest.raises(UsageError, match=r"'X' \(U\+0058\), character 3 of the seed"):
         Sampler(checkpoint, "abXcY")
     skipping = Sampler(checkpoint, "abXcY", unknown="skip")
-    assert skipping.seed.tolist() == checkpoint.vocabulary.encode("abc").tolist()
+    assert skipping.starts[0].ids.tolist() == checkpoint.vocabulary.encode("abc").tolist()
     assert list(skipping.texts(2)) == list(Sampler(checkpoint, "abc").texts(2))
 
 

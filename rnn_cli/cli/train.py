@@ -31,6 +31,7 @@ OPTIONS = {  # whose names differ from those of what they set
     "as_bytes": "--bytes",
     "lines": "--lines or --stream",
     "validation_files": "--validation-file",
+    "fingerprint": "--no-fingerprint",
 }
 
 
@@ -86,6 +87,10 @@ def train(
     patience: Annotated[
         int | None, typer.Option("--patience", help="Stop after so many evaluations without a better one.")
     ] = None,
+    no_fingerprint: Annotated[
+        bool,
+        typer.Option("--no-fingerprint", help="Leave out what --novel and --max-copy of sample need of the text."),
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the model file stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing model file.")] = False,
     log: Annotated[Path | None, typer.Option("--log", help="Write reports to this file, as JSON lines.")] = None,
@@ -114,6 +119,7 @@ def train(
         "learning_rate": learning_rate,
         "clip_norm": clip_norm,
         "patience": patience,
+        "fingerprint": False if no_fingerprint else None,
     }
     source = {
         "lines": lines,
@@ -207,7 +213,10 @@ def started(given: dict[str, Any], source: dict[str, Any], threads: int, display
         f"{config.cell} with {config.num_layers} x {config.hidden_size} units: {parameter_count(config):,} parameters, "
         f"{threads} thread{'s' * (threads > 1)}"
     )
-    return Trainer(corpus, config, choice.training, threads)
+    trainer = Trainer(corpus, config, choice.training, threads)
+    if choice.training.fingerprint and trainer.fingerprint is None:
+        display.note("the text is too long for a fingerprint: --novel and --max-copy of rnn sample will not work")
+    return trainer
 
 
 def resumed(
