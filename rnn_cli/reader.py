@@ -106,11 +106,25 @@ class Reader:
         given = np.ascontiguousarray(np.repeat(np.asarray(ids, np.int32)[:, None], self.rows, axis=1))
         return self.run(given)[:, 0]
 
-    def peek(self) -> np.ndarray:
-        """Return the probabilities (rows, V) of what follows on each row, float64, without reading on."""
-        state, inputs = self.window.state.copy(), self.window.inputs.copy()
+    def step(self) -> np.ndarray:
+        """Read what is to be read next on each row; return the log probabilities (rows, V) of what follows, float64.
+
+        What that is has to be said, with `branch`, before anything else is read.
+        """
         self.run(np.zeros((1, self.rows), np.int32))
         logits = self.window.logits[0, :, : self.window.net.vocab_size].astype(np.float64)
+        logits -= logits.max(axis=1, keepdims=True)
+        return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+    def branch(self, parents: np.ndarray, symbols: np.ndarray) -> None:
+        """Let the first rows go on from the rows `parents`, each with its symbol."""
+        count = len(parents)
+        self.window.state[:, :, :count] = self.window.state[:, :, parents]
+        self.window.inputs[0, :count] = symbols
+
+    def probabilities(self) -> np.ndarray:
+        """Return the probabilities (V) of what follows on row 0, without reading on."""
+        state, inputs = self.window.state.copy(), self.window.inputs.copy()
+        probabilities = np.exp(self.step()[0])
         self.window.state[:], self.window.inputs[:] = state, inputs
-        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return weights / weights.sum(axis=1, keepdims=True)
+        return probabilities / probabilities.sum()

@@ -346,7 +346,7 @@ def predictions(checkpoint: Checkpoint, text: str | bytes, top: int) -> list[Pre
     for read, came in zip([None, *ids], [*ids, None]):
         if read is not None:
             reader.read([read])
-        probabilities = reader.peek()[0]
+        probabilities = reader.probabilities()
         order = np.argsort(-probabilities, kind="stable")
         if not vocabulary.lines:
             order = order[order != BOUNDARY]
