@@ -19,8 +19,8 @@ import numpy as np
 from rnn_cli.errors import CheckpointError
 
 GRAMS = (5, 12)  # lengths of the runs that are kept; a copy is measured by the longest that it may have
-HASHES = 7
-RATE = 0.01  # of what is found though it is not there, at most, where the sizes allow it
+HASHES = 6
+RATE = 0.03  # of what is found though it is not there, at most, where the sizes allow it
 USELESS = 0.5  # the rate from which on no fingerprint is kept
 SMALLEST, LARGEST = 1 << 7, 1 << 24  # bytes, powers of two
 CHUNK = 1 << 20  # symbols that are looked at at a time
@@ -50,7 +50,7 @@ class Fingerprint:
             for length in GRAMS:
                 insert_grams(bits, hashes, part, length)
             if lines:
-                digest = insert_lines(bits, hashes, part[max(GRAMS) - 1 :], digest)
+                digest = np.uint64(insert_lines(bits, hashes, part[max(GRAMS) - 1 :], digest))
         while len(bits) > SMALLEST:
             half = bits[: len(bits) // 2] | bits[len(bits) // 2 :]
             if cls(half, hashes).rate > RATE:
@@ -92,16 +92,18 @@ class Fingerprint:
     def from_dict(cls, values: Mapping[str, Any]) -> Fingerprint:
         """Build a fingerprint from what `to_dict` returned. Raises CheckpointError for anything else."""
         match values:
-            case {"hashes": int(hashes), "bits": str(text)} if len(values) == 2 and len(text) <= 4 * (LARGEST // 3 + 1):
+            case {"hashes": int(hashes), "bits": str(text)} if (
+                len(values) == 2 and len(text) <= 4 * (LARGEST // 3 + 1) and not isinstance(hashes, bool)
+            ):
                 pass
             case _:
                 raise CheckpointError("the fingerprint of the corpus has missing, unknown or damaged parts")
         try:
-            bits = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
+            bits = np.frombuffer(bytearray(base64.b64decode(text, validate=True)), np.uint8)
         except (binascii.Error, ValueError) as problem:
             raise CheckpointError(f"the fingerprint of the corpus is damaged ({problem})") from problem
         size = len(bits)
-        if not SMALLEST <= size <= LARGEST or size & (size - 1) or not 1 <= hashes <= HASHES:
+        if not SMALLEST <= size <= LARGEST or size & (size - 1) or hashes not in range(1, HASHES + 1):
             raise CheckpointError(f"the fingerprint of the corpus cannot have {size:,} bytes and {hashes} hashes")
         return cls(bits, hashes)
 

@@ -11,6 +11,7 @@ from rnn_cli.config import SamplingConfig
 from rnn_cli.fingerprint import Fingerprint, gram_for
 from rnn_cli.kernels.draw import Draws, generate
 from rnn_cli.kernels.memory import aligned_zeros
+from rnn_cli.kernels.step import Net
 from rnn_cli.kernels.threads import Team
 from rnn_cli.model import Model, Window
 from rnn_cli.vocabulary import BOUNDARY
@@ -37,8 +38,38 @@ class Start:
     ends: bool = False
 
 
+def draws_for(
+    net: Net, config: SamplingConfig, follow: np.ndarray | None = None, fingerprint: Fingerprint | None = None
+) -> Draws:
+    """Return how the rows of a network draw, without the symbols; without a `follow` table everything may follow."""
+    rows, gram, hashes, bits = net.batch, 1, 1, np.zeros(1, np.uint8)
+    if config.max_copy is not None and fingerprint is not None:
+        gram, hashes, bits = gram_for(config.max_copy), fingerprint.hashes, fingerprint.bits
+    return Draws(
+        symbols=np.zeros((0, rows), np.int32),
+        losses=np.zeros((0, rows), np.float32),
+        scratch=aligned_zeros(rows * net.columns, np.float32),
+        texts=np.zeros(rows, np.int64),
+        positions=np.zeros(rows, np.int64),
+        shortest=np.zeros(rows, np.int64),
+        modes=np.zeros(rows, np.int64),
+        follow=np.zeros((1, net.vocab_size), np.uint8) if follow is None else follow,
+        filter=bits,
+        recent=np.zeros((rows, gram), np.int32),
+        runs=np.zeros(rows, np.int64),
+        seed=config.random_seed,
+        hashes=hashes,
+        gram=gram,
+        max_copy=config.max_copy or 0,
+        temperature=float(config.temperature),
+        top_k=config.top_k,
+        top_p=float(config.top_p),
+        min_p=float(config.min_p),
+    )
+
+
 class Reader:
-    """Rows of a model. Without a `follow` table everything may follow."""
+    """Rows of a model, which draw as `draws_for` says."""
 
     def __init__(
         self,
@@ -52,30 +83,7 @@ class Reader:
         self.window = Window(model, 1, rows, team)
         self.window.pack()
         self.rows, self.team = rows, team
-        config = config or SamplingConfig()
-        guarded = config.max_copy is not None and fingerprint is not None
-        gram = gram_for(config.max_copy) if guarded and config.max_copy else 1
-        self._draws = Draws(
-            symbols=np.zeros((0, rows), np.int32),
-            losses=np.zeros((0, rows), np.float32),
-            scratch=aligned_zeros(rows * self.window.net.columns, np.float32),
-            texts=np.zeros(rows, np.int64),
-            positions=np.zeros(rows, np.int64),
-            shortest=np.zeros(rows, np.int64),
-            modes=np.zeros(rows, np.int64),
-            follow=np.zeros((1, model.config.vocab_size), np.uint8) if follow is None else follow,
-            filter=fingerprint.bits if guarded and fingerprint else np.zeros(1, np.uint8),
-            recent=np.zeros((rows, gram), np.int32),
-            runs=np.zeros(rows, np.int64),
-            seed=config.random_seed,
-            hashes=fingerprint.hashes if guarded and fingerprint else 1,
-            gram=gram,
-            max_copy=config.max_copy if guarded and config.max_copy else 0,
-            temperature=float(config.temperature),
-            top_k=config.top_k,
-            top_p=float(config.top_p),
-            min_p=float(config.min_p),
-        )
+        self._draws = draws_for(self.window.net, config or SamplingConfig(), follow, fingerprint)
 
     def begin(self, row: int, start: Start, text: int) -> np.ndarray:
         """Begin a text of this number on a row; return the symbols that it has to be given first."""
