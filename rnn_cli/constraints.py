@@ -51,6 +51,8 @@ def follow_table(vocabulary: Vocabulary, forbidden: str = "", valid_utf8: bool =
         table = np.zeros((1, len(vocabulary)), np.uint8)
     if not vocabulary.lines:
         table[:, BOUNDARY] = FORBIDDEN
+    if vocabulary.symbols is None and vocabulary.lines:
+        table[:, 1 + ord("\n")] = FORBIDDEN  # the newline of a line is its boundary
     if vocabulary.symbols is None and not forbidden.isascii():
         raise UsageError("--forbid takes only ASCII characters for a model of bytes; leave the others out")
     symbols = vocabulary.encode(forbidden)

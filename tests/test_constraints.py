@@ -90,6 +90,15 @@ def test_the_end_comes_between_characters_in_line_mode_only():
     assert (lines[:, BOUNDARY] == FORBIDDEN).tolist() == [False] + [True] * 7
 
 
+@pytest.mark.parametrize("valid_utf8", [False, True])
+def test_no_newline_stands_in_a_line_of_bytes(valid_utf8):
+    newline = 1 + ord("\n")
+    for lines in (False, True):
+        table = follow_table(Vocabulary.of_bytes(lines), valid_utf8=valid_utf8)
+        assert (table[0, newline] == FORBIDDEN) == lines
+        assert (table[0, newline + 1] == FORBIDDEN) is np.False_
+
+
 def test_forbidden_characters():
     table = follow_table(Vocabulary("abc", lines=True), "b?\n")
     assert (table[0] == FORBIDDEN).tolist() == [False, False, True, False]

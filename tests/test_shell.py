@@ -39,7 +39,7 @@ def completed(place: Path, shell: str, line: str) -> list[str]:
     words |= {"_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
     printed = rnn(place, _RNN_COMPLETE=f"complete_{shell}", **words)
     if shell == "zsh":  # "word" or "word":"help"
-        return re.findall(r'(?<!:)"([^"]+)"', printed)
+        return re.findall(r'(?m)(?:^|\(\()"([^"]+)"', printed)
     return [line.split("\t")[0] for line in printed.splitlines() if line]
 
 
