@@ -32,7 +32,14 @@ METADATA_KEY = "rnn"
 TRAINING_PREFIX = "training."
 FLOAT32 = np.dtype("<f4")
 DTYPES: dict[str, np.dtype[Any]] = {"F32": FLOAT32, "F64": np.dtype("<f8"), "I64": np.dtype("<i8")}
-RECORD_KINDS = {"corpus": dict, "training": dict, "history": list, "scores": dict, "versions": dict}
+RECORD_KINDS = {
+    "corpus": dict,
+    "training": dict,
+    "history": list,
+    "scores": dict,
+    "versions": dict,
+    "fingerprint": dict,
+}
 
 FILE_LIMIT = 4 << 30  # bytes
 HEADER_LIMIT = 32 << 20  # bytes; a vocabulary of all characters takes half of that

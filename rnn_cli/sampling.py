@@ -3,115 +3,102 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from rnn_cli.checkpoint import Checkpoint
 from rnn_cli.config import SamplingConfig
-from rnn_cli.errors import UsageError
-from rnn_cli.kernels.draw import Draws, generate
-from rnn_cli.kernels.memory import aligned_zeros
+from rnn_cli.constraints import LONGEST, follow_table, state_after, unfinished
+from rnn_cli.errors import RnnError, UsageError
+from rnn_cli.fingerprint import Fingerprint
 from rnn_cli.kernels.threads import Team
-from rnn_cli.model import Model, Window
+from rnn_cli.model import Model
+from rnn_cli.reader import DRAWN, Reader, Start
 from rnn_cli.vocabulary import BOUNDARY, Vocabulary
 
-DRAWN = -1  # in place of a symbol that is given
 ROWS = 64  # texts that are drawn side by side
-CHUNK = 64  # symbols between two looks at what was drawn
+CHUNK, LINE_CHUNK = 64, 8  # symbols between two looks at what was drawn
+AHEAD = 1024  # texts that are begun before the first of them is taken
+TRIES = 1000  # texts in a row that are not taken, after which no further one is looked for
 
 
 @dataclass
 class Text:
-    """One generated text, without its seed. `stopped` is "end" (of the line), "stop" (text) or "length"."""
+    """One generated text, without its seed.
+
+    `stopped` is "end" (of the line), "stop" (text), "length", or "copy" where all that could follow is copied from the
+    corpus. `to_read` is what is left of the seed to be read before.
+    """
 
     symbols: list[int] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     stopped: str | None = None
+    start: Start = field(default_factory=lambda: Start(np.zeros(0, np.int32)), compare=False, repr=False)
+    to_read: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32), compare=False, repr=False)
 
     @property
     def bits_per_char(self) -> float | None:
         """The mean surprise of the model at its own text, at temperature 1, or None for an empty text."""
         return sum(self.losses) / len(self.losses) / math.log(2) if self.losses else None
 
-    def take(self, symbols: np.ndarray, losses: np.ndarray, stop: list[int], length: int) -> None:
+    @property
+    def surprise(self) -> float:
+        """The bits per character, by which the best of several texts is found; an empty one is the last."""
+        bits = self.bits_per_char
+        return math.inf if bits is None else bits
+
+    def take(self, symbols: np.ndarray, losses: np.ndarray, stop: list[int]) -> None:
         """Add what was drawn, up to the end of the text, which is not part of it."""
+        start = self.start
         for symbol, loss in zip(symbols.tolist(), losses.tolist()):
-            if self.stopped:
-                return
             if symbol == BOUNDARY:
-                self.stopped = "end"
+                ended = start.ends and len(self.symbols) >= start.shortest
+                self.stopped = "end" if ended else "copy"
                 return
             self.symbols.append(symbol)
             self.losses.append(loss)
-            if stop and self.symbols[-len(stop) :] == stop:
-                del self.symbols[-len(stop) :], self.losses[-len(stop) :]
+            before = len(self.symbols) - len(stop)
+            if stop and before >= start.shortest and self.symbols[before:] == stop:
+                del self.symbols[before:], self.losses[before:]
                 self.stopped = "stop"
-            elif len(self.symbols) == length:
+                return
+            if len(self.symbols) == start.longest:
                 self.stopped = "length"
+                return
 
 
-class Reader:
-    """Reads symbols on some rows of a model, one step at a time, and draws what follows."""
+@dataclass
+class Quota:
+    """The texts that are wanted from one seed: how many were begun, looked at, and taken.
 
-    def __init__(self, model: Model, rows: int, team: Team) -> None:
-        self.window = Window(model, 1, rows, team)
-        self.window.pack()
-        self.rows, self.team = rows, team
-        self._scratch = aligned_zeros(rows * self.window.net.columns, np.float32)
-        self.start()
+    Its texts have numbers from `first` on. A text is looked at when those before it have been, so that which ones are
+    taken does not depend on how many are drawn side by side.
+    """
 
-    def start(self) -> None:
-        """Begin new texts on all rows: the next thing that is read is the boundary, in the zero state."""
-        self.window.state[:] = 0
-        self.window.inputs[:] = BOUNDARY
+    start: Start
+    first: int
+    wanted: int
+    begun: int = 0
+    judged: int = 0
+    taken: int = 0
+    refused: int = 0  # since the last that was taken
+    waiting: dict[int, Text] = field(default_factory=dict)
+    best: Text | None = None  # of those that were taken since one was yielded
 
-    def take_state(self, other: Reader) -> None:
-        """Go on, on all rows, from where row 0 of another reader stands."""
-        self.window.state[:] = other.window.state[:, :, :1]
-        self.window.inputs[:] = other.window.inputs[:, :1]
+    @property
+    def over(self) -> bool:
+        """Whether no further text is looked for."""
+        return self.taken == self.wanted or self.refused == TRIES
 
-    def run(
-        self,
-        symbols: np.ndarray,
-        config: SamplingConfig,
-        texts: np.ndarray | None = None,
-        position: int = 0,
-        may_end: bool = True,
-    ) -> np.ndarray:
-        """Read the given symbols (T, rows), drawing those that are DRAWN in place; return their losses in nats."""
-        losses = np.zeros(symbols.shape, np.float32)
-        draws = Draws(
-            symbols=symbols,
-            losses=losses,
-            scratch=self._scratch,
-            texts=np.zeros(self.rows, np.int64) if texts is None else texts,
-            seed=config.random_seed,
-            position=position,
-            lowest=BOUNDARY if may_end else BOUNDARY + 1,
-            temperature=float(config.temperature),
-            top_k=config.top_k,
-        )
-        self.team.run(generate, self.window.model.equations, self.window.net, self.window.memory, draws)
-        return losses
-
-    def read(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Read given symbols on row 0; return their losses (T) in nats."""
-        given = np.ascontiguousarray(np.repeat(np.asarray(ids, np.int32)[:, None], self.rows, axis=1))
-        if len(given) == 0:
-            return np.zeros(0, np.float32)
-        return self.run(given, SamplingConfig())[:, 0]
-
-    def probabilities(self) -> np.ndarray:
-        """Return the probabilities (V) of what follows on row 0, without reading on."""
-        state, inputs = self.window.state.copy(), self.window.inputs.copy()
-        self.run(np.zeros((1, self.rows), np.int32), SamplingConfig())
-        logits = self.window.logits[0, 0, : self.window.net.vocab_size].astype(np.float64)
-        self.window.state[:], self.window.inputs[:] = state, inputs
-        weights = np.exp(logits - logits.max())
-        return weights / weights.sum()
+    @property
+    def wants(self) -> bool:
+        """Whether another text is to be begun: at least as many as are missing, and more the rarer they are."""
+        ahead = min(self.wanted - self.taken + self.refused, AHEAD)
+        return not self.over and self.begun - self.judged < ahead
 
 
 def encode_seed(
@@ -121,23 +108,24 @@ def encode_seed(
     ids = vocabulary.encode(seed)
     missing = np.flatnonzero(ids < 0)
     if len(missing) and unknown == "error":
+        advice = ", or leave it out with --unknown skip" if what.startswith("the seed") else ""
         character = seed[int(missing[0])]
         assert isinstance(character, str)  # a byte model knows every byte
         known = ", ".join(f"'{near}'" for near in vocabulary.nearest(character))
         raise UsageError(
             f"the model has never seen '{character}' (U+{ord(character):04X}), character {missing[0] + 1} of {what}; "
-            f"it knows {known}; change it{', or leave it out with --unknown skip' if what == 'the seed' else ''}"
+            f"it knows {known}; change it{advice}"
         )
     return ids[ids >= 0]
 
 
 class Sampler:
-    """Continues texts from a seed. Text number k depends on the seed, the configuration and k alone."""
+    """Continues texts from seeds. Text k of seed s depends on the seed, the configuration, s and k alone."""
 
     def __init__(
         self,
         checkpoint: Checkpoint,
-        seed: str | bytes = "",
+        seeds: str | bytes | Sequence[str | bytes] = "",
         config: SamplingConfig | None = None,
         stop: str | bytes = "",
         unknown: str = "error",
@@ -145,46 +133,189 @@ class Sampler:
     ) -> None:
         self.config = config or SamplingConfig()
         self.vocabulary, self.threads = checkpoint.vocabulary, threads
+        self.follow = follow_table(self.vocabulary, self.config.forbid, self.config.valid_utf8)
+        self.fingerprint = fingerprint_for(checkpoint, self.config)
         self.model = Model.from_torch(checkpoint.config, checkpoint.parameters)
-        self.seed = encode_seed(self.vocabulary, seed, unknown)
         self.stop = encode_seed(self.vocabulary, stop, what="the stop text").tolist()
-        self._first = Reader(self.model, 1, Team(1))
-        self._first.read(self.seed)
+        if isinstance(seeds, str | bytes):
+            self.starts = [self._start(seeds, unknown, "the seed")]
+        else:
+            self.starts = [
+                self._start(seed, unknown, f"the seed in line {line:,}") for line, seed in enumerate(seeds, 1)
+            ]
 
-    def _draw(self, reader: Reader, texts: list[Text], start: int, chunk: int) -> Iterator[None]:
-        """Draw for texts number start, start + 1, ... side by side, up to `chunk` symbols at a time, until all stop."""
-        if self.config.length == 0:
-            for text in texts:
-                text.stopped = "length"
-        reader.take_state(self._first)
-        numbers = np.arange(start, start + reader.rows, dtype=np.int64)
-        for position in range(0, self.config.length, chunk):
-            symbols = np.full((min(chunk, self.config.length - position), reader.rows), DRAWN, np.int32)
-            losses = reader.run(symbols, self.config, numbers, position, self.vocabulary.lines)
-            for row, text in enumerate(texts):
-                text.take(symbols[:, row], losses[:, row], self.stop, self.config.length)
-            yield
-            if all(text.stopped for text in texts):
-                return
+    def _start(self, seed: str | bytes, unknown: str, what: str) -> Start:
+        """Return what texts go on from. Raises UsageError where the lengths leave no room."""
+        config, ids = self.config, encode_seed(self.vocabulary, seed, unknown, what)
+        size = len(self._whole(ids))
+        longest = config.length
+        if config.max_length is not None:
+            if size > config.max_length:
+                raise UsageError(f"{what} has {size:,} characters, and --max-length is {config.max_length:,}")
+            longest = min(longest, config.max_length - size)
+        shortest = max(0, config.min_length - size)
+        if shortest > longest:
+            raise UsageError(
+                f"--min-length {config.min_length:,} cannot be reached with {what} and --length {config.length:,}"
+            )
+        run = 0
+        if self.fingerprint and config.max_copy is not None:
+            _, run = self.fingerprint.copied(ids, config.max_copy)
+        return Start(ids, shortest, longest, state_after(self.follow, ids), run, ends=self.vocabulary.lines)
+
+    def _whole(self, ids: np.ndarray) -> np.ndarray:
+        """Return the text that symbols are: in line mode, what stands after the last boundary."""
+        return ids[np.flatnonzero(ids == BOUNDARY)[-1] + 1 :] if BOUNDARY in ids else ids
+
+    def _reader(self, rows: int) -> Reader:
+        """Return so many rows that draw as the configuration says."""
+        team = Team(min(self.threads, rows))
+        return Reader(self.model, rows, team, self.config, self.follow, self.fingerprint)
+
+    def _read(self, start: Start) -> Start:
+        """Return a start whose seed is read."""
+        reader = self._reader(1)
+        reader.read(reader.begin(0, start, 0))
+        return replace(start, state=reader.state(0))
+
+    def _begin(self, reader: Reader, row: int, text: Text, start: Start, number: int) -> None:
+        """Begin a text on a row."""
+        text.start, text.to_read = start, reader.begin(row, start, number)
+        text.stopped = None if start.longest else "length"
+
+    def _advance(self, reader: Reader, texts: list[Text | None], chunk: int) -> None:
+        """Go on with the texts on the rows that have not stopped, by up to `chunk` symbols."""
+        going = [(row, text) for row, text in enumerate(texts) if text and not text.stopped]
+        left = max((len(text.to_read) + text.start.longest - len(text.symbols) for _, text in going), default=0)
+        symbols = np.full((min(chunk, left), reader.rows), DRAWN, np.int32)
+        for row, text in going:
+            given = min(len(text.to_read), len(symbols))
+            symbols[:given, row] = text.to_read[:given]
+        losses = reader.run(symbols)
+        for row, text in going:
+            given = min(len(text.to_read), len(symbols))
+            text.to_read = text.to_read[given:]
+            text.take(symbols[given:, row], losses[given:, row], self.stop)
+            if text.stopped:
+                kept = len(text.symbols) - self._unfinished(text)
+                del text.symbols[kept:], text.losses[kept:]
+
+    def _unfinished(self, text: Text) -> int:
+        """Return how many symbols at the end of a text are the beginning of a character of several bytes."""
+        if len(self.follow) == 1:
+            return 0
+        ids = [*text.start.ids[-LONGEST:].tolist(), *text.symbols[-LONGEST:]]
+        return min(unfinished(self.follow, ids), len(text.symbols))
 
     def texts(self, count: int) -> Iterator[Text]:
-        """Yield so many texts, in their order."""
-        rows = max(1, min(count, ROWS))
-        reader = Reader(self.model, rows, Team(min(self.threads, rows)))
-        for start in range(0, count, rows):
-            texts = [Text() for _ in range(min(rows, count - start))]
-            for _ in self._draw(reader, texts, start, CHUNK):
-                pass
-            yield from texts
+        """Yield so many texts for each seed, in their order.
+
+        Raises RnnError at the end where fewer were found: a seed is given up after TRIES texts in a row were refused.
+        """
+        config = self.config
+        each = count * config.best_of
+        choosy = config.unique or config.novel
+        rows = ROWS if choosy else max(1, min(each * len(self.starts), ROWS))
+        reader, chunk = self._reader(rows), LINE_CHUNK if self.vocabulary.lines else CHUNK
+        starts = [self._read(self.starts[0])] if len(self.starts) == 1 else self.starts
+        coming = (Quota(start, index << 32, each) for index, start in enumerate(starts) if each)
+        quotas: deque[Quota] = deque()
+        drawn: list[tuple[Quota, int, Text] | None] = [None] * rows
+        seen: set[bytes] = set()
+        found = 0
+        while True:
+            for row in range(rows):
+                if drawn[row] is None and (quota := next_quota(quotas, coming)):
+                    text = Text()
+                    self._begin(reader, row, text, quota.start, quota.first + quota.begun)
+                    drawn[row] = quota, quota.begun, text
+                    quota.begun += 1
+            if not quotas:
+                break
+            self._advance(reader, [entry and entry[2] for entry in drawn], chunk)
+            for row, entry in enumerate(drawn):
+                if entry and entry[2].stopped:
+                    entry[0].waiting[entry[1]] = entry[2]
+                    drawn[row] = None
+            while quotas:
+                for text in self._taken(quotas[0], seen):
+                    found += 1
+                    yield text
+                if not quotas[0].over:
+                    break
+                quotas.popleft()
+            drawn = [None if entry and entry[0].over else entry for entry in drawn]
+        if found < count * len(starts):
+            raise RnnError(
+                f"{found:,} of {count * len(starts):,} texts were found, and then {TRIES:,} in a row that were there "
+                "already or in the corpus; ask for fewer, or raise the temperature"
+            )
+
+    def _taken(self, quota: Quota, seen: set[bytes]) -> Iterator[Text]:
+        """Look at the texts of a seed that are drawn, in their order; yield those that are taken."""
+        while not quota.over and quota.judged in quota.waiting:
+            text = quota.waiting.pop(quota.judged)
+            quota.judged += 1
+            if self._refuses(text, seen):
+                quota.refused += 1
+                continue
+            quota.taken, quota.refused = quota.taken + 1, 0
+            if quota.best is None or text.surprise < quota.best.surprise:
+                quota.best = text
+            if quota.taken % self.config.best_of == 0:
+                yield quota.best
+                quota.best = None
+        if quota.over and quota.best:
+            yield quota.best
+
+    def _refuses(self, text: Text, seen: set[bytes]) -> bool:
+        """Say whether a text was there before, or stands in the corpus, where such ones are not wanted."""
+        whole = self._whole(np.concatenate([text.start.ids, np.array(text.symbols, np.int32)]))
+        if self.config.novel and self.fingerprint and self.fingerprint.has_line(whole):
+            return True
+        if self.config.unique:
+            before = len(seen)
+            seen.add(whole.tobytes())
+            return len(seen) == before
+        return False
 
     def pieces(self, text: Text, chunk: int) -> Iterator[bytes]:
-        """Draw text number 0, and yield its bytes as soon as it is certain that they belong to it."""
-        shown = 0
-        for _ in self._draw(Reader(self.model, 1, Team(1)), [text], 0, chunk):
-            certain = len(text.symbols) if text.stopped else max(shown, len(text.symbols) - len(self.stop) + 1)
-            certain = min(certain, len(text.symbols))
+        """Draw text number 0 of the first seed, and yield its bytes as soon as it is certain that they belong to it."""
+        reader, shown = self._reader(1), 0
+        self._begin(reader, 0, text, self._read(self.starts[0]), 0)
+        while True:
+            self._advance(reader, [text], chunk)
+            uncertain = 0 if text.stopped else max(len(self.stop) - 1, self._unfinished(text))
+            certain = max(shown, len(text.symbols) - uncertain)
             yield self.vocabulary.decode(text.symbols[shown:certain])
             shown = certain
+            if text.stopped:
+                return
+
+
+def next_quota(quotas: deque[Quota], coming: Iterator[Quota]) -> Quota | None:
+    """Return the first seed that wants another text, begun just now if need be, or None."""
+    for quota in quotas:
+        if quota.wants:
+            return quota
+    begun = next(coming, None) if len(quotas) < AHEAD else None
+    if begun:
+        quotas.append(begun)
+    return begun
+
+
+def fingerprint_for(checkpoint: Checkpoint, config: SamplingConfig) -> Fingerprint | None:
+    """Return the fingerprint of the corpus where it is needed. Raises UsageError where it is missing."""
+    if not config.novel and config.max_copy is None:
+        return None
+    option = "--novel" if config.novel else "--max-copy"
+    if config.novel and not checkpoint.vocabulary.lines:
+        raise UsageError("--novel is for a model of lines; keep this one from copying with --max-copy N")
+    if "fingerprint" not in checkpoint.record:
+        raise UsageError(
+            f"{option} needs the fingerprint of the corpus, which this model was trained without; leave it out"
+        )
+    return Fingerprint.from_dict(checkpoint.record["fingerprint"])
 
 
 def sample_texts(checkpoint: Checkpoint, seed: str | bytes = "", count: int = 1, **options: Any) -> Iterator[bytes]:

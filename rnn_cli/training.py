@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -18,6 +19,7 @@ from rnn_cli.config import ModelConfig, TrainingConfig
 from rnn_cli.corpus import Corpus
 from rnn_cli.errors import CheckpointError, DivergenceError, UsageError
 from rnn_cli.fine_tuning import renumbered, take_over
+from rnn_cli.fingerprint import Fingerprint
 from rnn_cli.kernels.step import Step
 from rnn_cli.kernels.threads import Team
 from rnn_cli.kernels.update import RULES
@@ -334,7 +336,15 @@ class Trainer:
             if self.good.progress.step != progress.step:
                 checkpoint.progress["good"] = self.good.progress.to_dict()
                 checkpoint.training |= {GOOD + name: tensor for name, tensor in self.good.tensors.items()}
+        if self.fingerprint:
+            record["fingerprint"] = self.fingerprint.to_dict()
         return checkpoint
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint | None:
+        """The fingerprint of what is trained on, or None where it is not wanted or the text is too long for one."""
+        corpus = self.corpus
+        return Fingerprint.of(corpus.training, corpus.vocabulary.lines) if self.config.fingerprint else None
 
     @classmethod
     def resume(cls, checkpoint: Checkpoint, corpus: Corpus, threads: int, **others: Any) -> Trainer:

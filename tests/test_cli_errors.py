@@ -69,6 +69,7 @@ def models() -> dict[str, bytes]:
         "newer.model": altered(rb"\"format\":1", rb"\"format\":9"),
         "cell.model": altered(rb"\"cell\":\"lstm\"", rb"\"cell\":\"lsdm\""),
         "size.model": altered(rb"\"hidden_size\":8", rb"\"hidden_size\":9"),
+        "fingerprint.model": altered(rb"\"hashes\":6", rb"\"hashes\":9"),
         "nan.model": good[: end + start] + not_finite + good[end + stop :],
     }
 
@@ -95,13 +96,22 @@ def refused_numbers() -> list[tuple[str, int, list[str]]]:
         (sample, "length", ["-1", "1000000001"], "0 to 1,000,000,000"),
         (sample, "temperature", ["-0.5", "101"], "0 to 100"),
         (sample, "top-k", ["-1", "2000000"], "0 to 1,114,113"),
+        (sample, "top-p", ["-0.1", "1.1"], "0 to 1"),
+        (sample, "min-p", ["-0.1", "1.1"], "0 to 1"),
+        (sample, "min-length", ["-1", "1000000001"], "0 to 1,000,000,000"),
+        (sample, "max-length", ["0", "1000000001"], "1 to 1,000,000,000"),
+        (sample, "max-copy", ["4", "1000000001"], "5 to 1,000,000,000"),
+        (sample, "best-of", ["0", "1000001"], "1 to 1,000,000"),
+        ("complete the -m good.model", "count", ["0", "1001"], "1 to 1,000"),
+        ("complete the -m good.model", "length", ["0", "10001"], "1 to 10,000"),
+        ("complete the -m good.model", "threads", ["0", "1025"], "1 to 1,024"),
         (sample, "random-seed", ["-1", str(2**63)], "0 to 9,223,372,036,854,775,807"),
         (sample, "threads", ["0", "1025"], "1 to 1,024"),
         ("evaluate text.txt -m good.model", "threads", ["0", "1025"], "1 to 1,024"),
         ("predict the -m good.model", "top", ["0", "-1", "2000000"], "1 to 1,114,113"),
     ]
     whole = {"steps", "hidden-size", "layers", "batch-size", "sequence-length", "patience", "random-seed"}
-    whole |= {"threads", "count", "length", "top-k", "top"}
+    whole |= {"threads", "count", "length", "top-k", "top", "min-length", "max-length", "max-copy", "best-of"}
     rows = []
     for command, option, values, span in limits:
         # The option by its own name: there is no --num-layers.
@@ -153,6 +163,10 @@ CORPORA: list[tuple[str, int, list[str]]] = [
     ("sample -m good.model --seed-file missing.txt", 2, ["missing.txt"]),
     ("sample -m good.model --seed-file folder", 2, ["folder"]),
     ("sample -m good.model --seed-file middle.txt", 2, [r"middle.txt .* byte 6 \(line 2\)"]),
+    ("sample -m good.model --seeds missing.txt", 2, ["missing.txt"]),
+    ("sample -m good.model --seeds empty.txt", 2, ["empty.txt", "a seed on each line"]),
+    ("sample -m good.model --seeds middle.txt", 2, [r"line 2 of middle.txt .* byte 3"]),
+    ("sample -m good.model --seeds digits.txt", 2, ["'0'", "character 1 of the seed in line 1", "--unknown skip"]),
 ]
 
 UNKNOWN: list[tuple[str, int, list[str]]] = [
@@ -161,6 +175,7 @@ UNKNOWN: list[tuple[str, int, list[str]]] = [
     ("sample -m good.model --seed 'th\u00e9'", 2, [r"U\+00E9", "character 3 ", "knows 'e'"]),
     ("sample -m good.model --seed-file digits.txt", 2, ["'0'", "character 1 "]),
     ("predict -m good.model 'the Xat'", 2, ["'X'", "character 5"]),
+    ("complete -m good.model 'the Xat'", 2, ["'X'", "character 5 of the prefix"]),
     # What is wrong is the stop text, and the option that leaves characters out is for the seed.
     ("sample -m good.model --seed the --stop X", 2, ["'X'", "character 1 of the stop text"]),
     ("sample -m good.model --seed the --stop Xt --unknown skip", 2, ["'X'", "character 1 of the stop text"]),
@@ -185,11 +200,15 @@ BAD_MODELS = {
     "size.model": "float32 of shape",
     "nan.model": "not finite",
 }
-COMMANDS = ["sample --seed the", "evaluate text.txt", "predict the", "info", "train --resume"]
+COMMANDS = ["sample --seed the", "complete the", "evaluate text.txt", "predict the", "info", "train --resume"]
 CHECKPOINTS = [
     (f"{command} -m {name}", 3, [re.escape(name), word])
     for command, (name, word) in product(COMMANDS, BAD_MODELS.items())
     if (command, name) != ("train --resume", "folder")  # which cannot be written either
+]
+
+CHECKPOINTS += [
+    (f"{command} -m fingerprint.model", 3, ["fingerprint", "9 hashes"]) for command in ("info", "sample --max-copy 9")
 ]
 
 USAGE: list[tuple[str, int, list[str]]] = [
@@ -232,6 +251,12 @@ USAGE: list[tuple[str, int, list[str]]] = [
     ("train --resume -m good.model --stream", 2, [" --stream"]),
     ("train --resume -m good.model --validation-file text.txt", 2, [r"--validation-file\b(?!s)"]),
     ("sample -m good.model --seed the --seed-file text.txt", 2, ["--seed", "--seed-file", "contradict"]),
+    ("sample -m good.model --seed-file text.txt --seeds text.txt", 2, ["--seed-file", "--seeds", "contradict"]),
+    ("sample -m good.model --min-length 9 --max-length 8", 2, ["--min-length 9", "--max-length 8"]),
+    ("sample -m good.model --seed the --max-length 2", 2, ["the seed has 3 characters", "--max-length"]),
+    ("sample -m good.model --min-length 9 --length 8", 2, ["--min-length 9 cannot be reached", "--length 8"]),
+    ("sample -m good.model --novel", 2, ["--novel is for a model of lines", "--max-copy"]),
+    (f"sample -m good.model --forbid {shlex.quote(''.join(sorted(set(STREAM_TEXT))))}", 2, ["--forbid", "fewer"]),
     ("sample -m good.model --seed the --unknown guess", 2, ["guess", "error", "skip"]),
     ("predict -m good.model", 2, ["text"]),
     ("predict -m good.model the cat", 2, ["cat"]),

@@ -38,9 +38,9 @@ def sample(place: Path, *arguments: object, stdin: bytes = b"") -> str:
     return done.text
 
 
-def lines_of(place: Path, *arguments: object) -> list[str]:
+def lines_of(place: Path, *arguments: object, stdin: bytes = b"") -> list[str]:
     """Return the lines of the texts that a line model writes."""
-    return sample(place, "-m", "lines", *arguments).removesuffix("\n").split("\n")
+    return sample(place, "-m", "lines", *arguments, stdin=stdin).removesuffix("\n").split("\n")
 
 
 # The seed
@@ -166,6 +166,90 @@ def test_a_drawn_seed_is_said_and_repeats_the_text(place: Path) -> None:
         assert run("sample", "-l", 50, quiet, cwd=place).stderr == ""
 
 
+def test_top_p_and_min_p_change_the_text(place: Path) -> None:
+    plain = sample(place, "-l", 100)
+    assert sample(place, "-l", 100, "--top-p", 1, "--min-p", 0) == plain
+    greedy = sample(place, "-l", 100, "-t", 0)
+    assert sample(place, "-l", 100, "--top-p", 0) == greedy == sample(place, "-l", 100, "--min-p", 1)
+    assert len({plain, greedy, sample(place, "-l", 100, "--top-p", 0.7), sample(place, "-l", 100, "--min-p", 0.2)}) == 4
+
+
+# What may come
+
+
+def test_letters_are_forbidden_and_lengths_kept(place: Path) -> None:
+    options = ["--seed", "be", "-n", 20, "--min-length", 5, "--max-length", 7, "--forbid", "al"]
+    texts = lines_of(place, *options)
+    assert len(texts) == 20
+    for text in texts:
+        assert text.startswith("be")
+        assert 5 <= len(text) <= 7
+        assert not set("al") & set(text.removeprefix("be"))
+
+
+def test_no_text_comes_twice_and_none_of_the_corpus(place: Path) -> None:
+    options = [*SMALL, "--steps", 300, "--learning-rate", 0.03, "--lines", "--validation-fraction", 0, "-m", "whole"]
+    assert run("train", "-", *options, cwd=place, stdin=LINES_TEXT.encode()).code == 0
+    known = set(LINES_TEXT.splitlines())
+    assert set(lines_of(place, "-m", "whole", "-n", 30)) & known
+    texts = lines_of(place, "-m", "whole", "-n", 30, "--unique", "--novel")
+    assert len(set(texts)) == 30
+    assert not set(texts) & known
+    done = run("sample", "-m", "lines", "-n", 9, "--unique", "-t", 0, "--seed", "a", cwd=place)
+    assert (done.code, len(done.text.splitlines()), done.stderr.count("\n")) == (1, 1, 1)
+    assert "1 of 9 texts were found" in done.stderr
+
+
+def test_copies_are_short(place: Path) -> None:
+    def longest(text: str) -> int:
+        sizes = range(len(text), 0, -1)
+        return next(n for n in sizes if any(text[k : k + n] in STREAM_TEXT for k in range(len(text) - n + 1)))
+
+    assert longest(sample(place, "-l", 300, "-t", 0.2)) > 15
+    assert longest(sample(place, "-l", 300, "-t", 0.2, "--max-copy", 12)) <= 13  # the newline at the end is none of it
+
+
+def test_the_best_of_several(place: Path) -> None:
+    texts = [json.loads(line) for line in lines_of(place, "--jsonl", "-n", 12)]
+    best = [json.loads(line) for line in lines_of(place, "--jsonl", "-n", 3, "--best-of", 4)]
+    assert best == [min(texts[k : k + 4], key=lambda text: text["bits_per_char"]) for k in (0, 4, 8)]
+    assert json.loads(lines_of(place, "--jsonl", "--best-of", 4)[0]) == best[0]
+
+
+def test_a_fingerprint_may_be_left_out(place: Path) -> None:
+    options = [*SMALL, "--steps", 3, "--lines", "-m", "without"]
+    assert run("train", "-", *options, "--no-fingerprint", cwd=place, stdin=LINES_TEXT.encode()).code == 0
+    done = run("sample", "-m", "without", "--novel", cwd=place)
+    assert (done.code, done.stderr.count("\n")) == (2, 1)
+    assert "--novel needs the fingerprint" in done.stderr
+    known = [
+        json.loads(run("info", "-m", name, "--json", cwd=place).text)["fingerprint"] for name in ("without", "lines")
+    ]
+    assert known[0] is None
+    assert list(known[1]) == ["bytes", "false_positive_rate"]
+    assert "fingerprint false positive rate" in run("info", "-m", "lines", cwd=place).text
+
+
+# Several seeds
+
+
+def test_each_line_is_a_seed(place: Path, tmp_path: Path) -> None:
+    seeds = ["be", "", "ca", "be"]
+    (tmp_path / "seeds.txt").write_text("\n".join(seeds) + "\n")
+    texts = lines_of(place, "--seeds", tmp_path / "seeds.txt", "-n", 2)
+    assert len(texts) == 8
+    assert all(text.startswith(seeds[number // 2]) for number, text in enumerate(texts))
+    assert texts[:2] == lines_of(place, "--seed", "be", "-n", 2)
+    assert lines_of(place, "--seeds", "-", stdin=b"be\n\nca\nbe") == texts[::2]
+    objects = [json.loads(line) for line in lines_of(place, "--seeds", tmp_path / "seeds.txt", "--jsonl")]
+    assert [each["seed"] for each in objects] == seeds
+    assert [each["seed"] + each["text"] for each in objects] == texts[::2]
+    skipping = lines_of(place, "--seeds", "-", "--unknown", "skip", stdin=b"b?e\n")
+    assert skipping == lines_of(place, "--seed", "be")
+    bare = lines_of(place, "--seeds", "-", "--no-echo", stdin=b"be")
+    assert ["be" + bare[0]] == texts[:1]
+
+
 # What is written
 
 
@@ -197,9 +281,15 @@ def test_the_model_may_come_from_the_environment(place: Path, tmp_path: Path) ->
 
 
 def test_bytes_come_as_they_are(place: Path) -> None:
-    done = run("sample", "-m", "bytes", "--seed", "the", "-l", 200, "-t", 50, "--random-seed", 1, cwd=place)
-    assert len(done.stdout) == 3 + 200 + 1
-    assert max(done.stdout) > 127
+    options = ["-m", "bytes", "--seed", "the", "-l", 200, "-t", 50, "--random-seed", 1]
+    raw = run("sample", *options, "--raw", cwd=place)
+    assert len(raw.stdout) == 3 + 200
+    assert max(raw.stdout) > 127
+    with pytest.raises(UnicodeDecodeError):
+        raw.stdout.decode()
+    text = run("sample", *options, cwd=place).stdout.decode()
+    assert 3 + 190 < len(text.encode()) <= 3 + 200 + 1
+    assert not text.isascii()
 
 
 def test_a_terminal_shows_control_characters_and_a_pipe_gets_them(place: Path) -> None:

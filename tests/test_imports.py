@@ -16,9 +16,9 @@ FLOORS = [
     {"errors", "config", "files", "signals"},
     {"kernels"},
     {"cells"},
-    {"layout", "model", "schedule", "progress", "fine_tuning", "memory"}
+    {"layout", "model", "schedule", "progress", "fine_tuning", "memory", "fingerprint", "constraints", "reader"}
     | {"vocabulary", "documents", "spool", "sources", "detection", "splitting", "corpus", "order", "streams"},
-    {"training", "sampling", "evaluation", "checkpoint", "defaults", "diagnosis"},
+    {"training", "sampling", "completion", "evaluation", "checkpoint", "defaults", "diagnosis"},
     {"display", "cli", "__main__"},
 ]
 # What a room imports of its own floor.
@@ -36,8 +36,11 @@ BESIDE = {
     "corpus": {"detection", "documents", "sources", "splitting", "spool", "vocabulary"},
     "order": {"spool", "vocabulary"},
     "streams": {"order", "spool", "vocabulary"},
+    "constraints": {"vocabulary"},
+    "reader": {"model", "fingerprint", "vocabulary"},
     "training": {"checkpoint"},
     "sampling": {"checkpoint"},
+    "completion": {"checkpoint", "sampling"},
     "evaluation": {"checkpoint"},
     "cli": {"display"},
     "__main__": {"cli", "display"},

@@ -4,16 +4,15 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from rnn_cli import sampling
 from rnn_cli.cells import CELLS
 from rnn_cli.checkpoint import Checkpoint
 from rnn_cli.config import ModelConfig
-from rnn_cli.errors import UsageError
+from rnn_cli.errors import RnnError, UsageError
 from rnn_cli.evaluation import evaluate_texts, losses_of
-from rnn_cli.kernels.draw import keep_top, uniform
+from rnn_cli.fingerprint import Fingerprint
+from rnn_cli.kernels.draw import uniform
 from rnn_cli.kernels.threads import Team
 from rnn_cli.model import Model
 from rnn_cli.sampling import Sampler, SamplingConfig, Text, predictions, sample_texts
@@ -277,7 +276,7 @@ def test_an_unknown_character_is_named_with_its_place():
     with pytest.raises(UsageError, match=r"'X' \(U\+0058\), character 3 of the seed"):
         Sampler(checkpoint, "abXcY")
     skipping = Sampler(checkpoint, "abXcY", unknown="skip")
-    assert skipping.seed.tolist() == checkpoint.vocabulary.encode("abc").tolist()
+    assert skipping.starts[0].ids.tolist() == checkpoint.vocabulary.encode("abc").tolist()
     assert list(skipping.texts(2)) == list(Sampler(checkpoint, "abc").texts(2))
 
 
@@ -300,12 +299,247 @@ def test_sample_texts_gives_bytes():
     assert all(len(text.decode()) == 30 for text in texts)
 
 
-def test_a_model_of_bytes_writes_any_byte():
-    checkpoint = make_checkpoint(False, vocabulary=Vocabulary.of_bytes(False))
-    config = SamplingConfig(length=300, temperature=100.0)
-    texts = list(sample_texts(checkpoint, b"\xff\x00", 20, config=config))
+def make_byte_checkpoint(lines=False):
+    return make_checkpoint(lines, vocabulary=Vocabulary.of_bytes(lines), boundary_bias=3)
+
+
+def test_a_model_of_bytes_writes_any_byte_where_it_may():
+    config = SamplingConfig(length=300, temperature=100.0, valid_utf8=False)
+    texts = list(sample_texts(make_byte_checkpoint(), b"\xff\x00", 20, config=config))
     assert {len(text) for text in texts} == {300}
     assert set(b"".join(texts)) == set(range(256))
+
+
+@pytest.mark.parametrize("seed", [b"", b"a\xe2\x82", b"\xf0\x9f", b"\xff", b"\xe2\x82\xac"])
+@MODES
+def test_a_model_of_bytes_writes_valid_utf8(lines, seed):
+    beginning = seed.replace(b"\xff", b"")
+    for length in (1, 2, 3, 50):
+        config = SamplingConfig(length=length, temperature=100.0)
+        texts = list(Sampler(make_byte_checkpoint(lines), seed, config).texts(100))
+        for text in texts:
+            written = make_byte_checkpoint(lines).vocabulary.decode(text.symbols)
+            assert len(text.losses) == len(written) <= length
+            if written or not beginning or beginning.endswith(b"\xac"):
+                (beginning + written).decode()
+        assert all(text.stopped in ("length", "end") for text in texts)
+    assert any(max(text.symbols) > 0xC2 for text in texts)
+
+
+def test_pieces_of_bytes_end_between_characters():
+    checkpoint = make_byte_checkpoint()
+    for number in range(30):
+        config = SamplingConfig(length=20, temperature=100.0, random_seed=number)
+        sampler, text = Sampler(checkpoint, "", config), Text()
+        parts = [part.decode() for part in sampler.pieces(text, 1)]
+        assert "".join(parts).encode() == checkpoint.vocabulary.decode(text.symbols)
+        assert text == next(sampler.texts(1))
+
+
+# What may be drawn, and how long
+
+
+@pytest.mark.parametrize("config", [{}, {"temperature": 0.0}, {"temperature": 100.0}, {"top_k": 2}], ids=str)
+@MODES
+def test_forbidden_characters_never_come(lines, config):
+    checkpoint = make_checkpoint(lines)
+    forbidden = set(checkpoint.vocabulary.encode("bcd\u20ac").tolist())
+    texts = draw(checkpoint, 100, "bc", forbid="bcd\u20ac?", **config)
+    assert max(map(len, texts)) > 0
+    assert not forbidden & {symbol for text in texts for symbol in text}
+
+
+def test_the_rest_keeps_its_probabilities_where_something_is_forbidden():
+    checkpoint = make_checkpoint(True)
+    expected = expected_after(checkpoint, "ab")
+    expected[checkpoint.vocabulary.encode("bce")] = 0
+    counts = np.bincount(
+        [text[0] if text else BOUNDARY for text in draw(checkpoint, 20_000, length=1, forbid="bce")],
+        minlength=len(expected),
+    )
+    assert chi_square(counts, expected / expected.sum()) < 4
+
+
+@pytest.mark.parametrize("seed", ["", "ab"])
+def test_a_line_has_at_least_and_at_most_so_many_characters_with_its_seed(seed):
+    checkpoint = make_checkpoint(True, boundary_bias=1)
+    texts = list(Sampler(checkpoint, seed, SamplingConfig(min_length=4, max_length=9)).texts(300))
+    sizes = [len(seed) + len(text.symbols) for text in texts]
+    assert set(sizes) == {4, 5, 6, 7, 8, 9}
+    assert {text.stopped for text in texts} == {"end", "length"}
+    assert all((size == 9) == (text.stopped == "length") for size, text in zip(sizes, texts))
+
+
+def test_only_the_last_line_of_a_seed_counts():
+    checkpoint = make_checkpoint(True, boundary_bias=1)
+    config = SamplingConfig(min_length=4, max_length=9)
+    sizes = {len(text.symbols) for text in Sampler(checkpoint, "abcdefgh\nab", config).texts(300)}
+    assert sizes == {2, 3, 4, 5, 6, 7}
+
+
+def test_no_stop_text_ends_a_text_that_is_too_short():
+    checkpoint = make_checkpoint(False)
+    texts = list(Sampler(checkpoint, "ab", SamplingConfig(length=100, min_length=10), stop="a").texts(100))
+    (symbol,) = checkpoint.vocabulary.encode("a")
+    assert {text.stopped for text in texts} >= {"stop"}
+    assert all(len(text.symbols) >= 8 and symbol not in text.symbols[8:] for text in texts)
+    assert any(symbol in text.symbols[:8] for text in texts)
+
+
+@pytest.mark.parametrize(
+    "config, words",
+    [
+        ({"min_length": 5, "max_length": 4}, "--max-length 4"),
+        ({"max_length": 2}, "the seed has 3 characters"),
+        ({"min_length": 9, "length": 5}, "--min-length 9 cannot be reached"),
+        ({"forbid": SYMBOLS}, "--forbid"),
+    ],
+)
+def test_what_leaves_no_text_is_refused(config, words):
+    with pytest.raises(UsageError, match=words):
+        Sampler(make_checkpoint(True), "abc", SamplingConfig(**config))
+
+
+# Several seeds
+
+
+def test_several_seeds_are_gone_on_from_as_one_alone():
+    checkpoint = make_checkpoint(True, boundary_bias=-1)
+    seeds = ["ab", "", "abcdefgh" * 9, "c", "ab"] * 20
+    sampler = Sampler(checkpoint, seeds, SamplingConfig(length=40, random_seed=3), threads=2)
+    texts = list(sampler.texts(2))
+    assert [text.start.ids.tolist() for text in texts] == [
+        checkpoint.vocabulary.encode(seed).tolist() for seed in seeds for _ in range(2)
+    ]
+    assert texts[:2] == list(Sampler(checkpoint, "ab", SamplingConfig(length=40, random_seed=3)).texts(2))
+    assert texts[8:10] != texts[:2]  # the same seed in another line
+    assert texts[::2] == list(Sampler(checkpoint, seeds, sampler.config).texts(1))
+    greedy = SamplingConfig(length=40, temperature=0)
+    alone = [next(Sampler(checkpoint, seed, greedy).texts(1)) for seed in seeds[:5]]
+    assert list(Sampler(checkpoint, seeds, greedy).texts(1)) == alone * 20
+
+
+def test_a_character_of_a_seed_that_is_unknown_is_named_with_its_line():
+    with pytest.raises(UsageError, match="character 2 of the seed in line 2"):
+        Sampler(make_checkpoint(True), ["ab", "aX"])
+
+
+# What was there before
+
+
+def with_fingerprint(checkpoint, lines):
+    """Give a checkpoint the fingerprint of these lines."""
+    ids = checkpoint.vocabulary.frame(checkpoint.vocabulary.encode("\n".join(lines)))
+    ids = ids[ids >= 0]
+    checkpoint.record["fingerprint"] = Fingerprint.of(ids, checkpoint.vocabulary.lines).to_dict()
+    return checkpoint
+
+
+def test_unique_leaves_out_what_came_before():
+    checkpoint = make_checkpoint(True, boundary_bias=1)
+    plain = [tuple(text) for text in draw(checkpoint, 600, max_length=5)]
+    assert len(set(plain)) < 500
+    unique = [tuple(text) for text in draw(checkpoint, 200, max_length=5, unique=True)]
+    assert unique == list(dict.fromkeys(plain))[:200]
+
+
+def test_unique_is_about_the_whole_text():
+    checkpoint = make_checkpoint(True, boundary_bias=1)
+    sampler = Sampler(checkpoint, ["a", "ab"], SamplingConfig(max_length=4, unique=True))
+    wholes = [(*text.start.ids.tolist(), *text.symbols) for text in sampler.texts(60)]
+    assert len(set(wholes)) == len(wholes) == 120
+
+
+def test_novel_leaves_out_the_lines_of_the_corpus():
+    checkpoint = make_checkpoint(True, boundary_bias=1)
+    config = {"max_length": 4, "random_seed": 2}
+    plain = draw(checkpoint, 400, **config)
+    known = [tuple(text) for text in plain[::2]]
+    decode = checkpoint.vocabulary.decode
+    with_fingerprint(checkpoint, [("ab" + decode(text).decode()) for text in known])
+    expected = [tuple(text) for text in plain if tuple(text) not in known]
+    assert len(expected) > 20
+    assert [tuple(text) for text in draw(checkpoint, len(expected), novel=True, **config)] == expected
+
+
+@pytest.mark.parametrize("options", [{"unique": True}, {"novel": True}, {"best_of": 3}, {"unique": True, "best_of": 2}])
+def test_which_texts_are_taken_does_not_depend_on_how_many_are_drawn_side_by_side(monkeypatch, options):
+    checkpoint = with_fingerprint(make_checkpoint(True, boundary_bias=1), ["abc", "aba", "ab", "a", "abab", "b"])
+    config = SamplingConfig(max_length=5, **options)
+    seeds = ["a", "ab", "b"]
+    expected = list(Sampler(checkpoint, seeds, config).texts(40))
+    for rows, ahead, threads in ((1, 1, 1), (7, 10, 2), (64, 1024, 3)):
+        monkeypatch.setattr(sampling, "ROWS", rows)
+        monkeypatch.setattr(sampling, "AHEAD", ahead)
+        assert list(Sampler(checkpoint, seeds, config, threads=threads).texts(40)) == expected
+    few = list(Sampler(checkpoint, "a", config).texts(10))
+    assert few == expected[:10]
+
+
+def test_what_cannot_be_found_ends_with_what_was_found(monkeypatch):
+    monkeypatch.setattr(sampling, "TRIES", 200)
+    checkpoint = make_checkpoint(True, boundary_bias=1, vocabulary=Vocabulary("abc", lines=True))
+    found = []
+    texts = Sampler(checkpoint, ["", "a"], SamplingConfig(max_length=4, unique=True)).texts(1000)
+    with pytest.raises(RnnError, match="of 2,000 texts were found, and then 200 in a row") as caught:
+        found.extend(texts)
+    assert caught.value.exit_code == 1
+    assert f"{len(found):,} of" in str(caught.value)
+    assert 60 < len(found) <= 1 + 3 + 9 + 27 + 81
+    greedy = Sampler(checkpoint, "", SamplingConfig(temperature=0, unique=True))
+    assert len(list(zip(range(1), greedy.texts(2)))) == 1
+    with pytest.raises(RnnError, match="1 of 2 texts"):
+        list(greedy.texts(2))
+
+
+def test_the_best_of_several_is_the_most_probable_per_character():
+    checkpoint = make_checkpoint(True)
+    plain = list(Sampler(checkpoint, "ab", SamplingConfig(length=30)).texts(60))
+    best = list(Sampler(checkpoint, "ab", SamplingConfig(length=30, best_of=6)).texts(10))
+    assert best == [min(plain[k : k + 6], key=lambda text: text.surprise) for k in range(0, 60, 6)]
+
+
+@pytest.mark.parametrize("lines", [False, True])
+@pytest.mark.parametrize("max_copy", [5, 8, 11, 12, 20])
+def test_no_more_characters_than_allowed_are_copied(lines, max_copy):
+    checkpoint = make_checkpoint(lines, boundary_bias=-4)
+    corpus = "\n".join(decode_all(checkpoint, draw(checkpoint, 50, "", length=60, temperature=0.3, random_seed=1)))
+    with_fingerprint(checkpoint, corpus.split("\n"))
+    config = {"length": 60, "temperature": 0.3, "random_seed": 1}
+    free = decode_all(checkpoint, draw(checkpoint, 50, "", **config))
+    assert max(copied(text, corpus) for text in free) > max_copy
+    kept = decode_all(checkpoint, draw(checkpoint, 50, "", max_copy=max_copy, **config))
+    assert max(copied(text, corpus) for text in kept) in range(max_copy - 1, max_copy + 1)
+    assert np.mean([len(text) for text in kept]) > 30
+    seed = corpus[: max_copy - 2]
+    more = decode_all(checkpoint, draw(checkpoint, 50, seed, max_copy=max_copy, **config))
+    assert max(copied(seed + text, corpus) for text in more) <= max_copy
+
+
+def decode_all(checkpoint, texts):
+    return [checkpoint.vocabulary.decode(text).decode() for text in texts]
+
+
+def copied(text, corpus):
+    """Return the length of the longest part of a text that stands in the corpus."""
+    sizes = range(len(text), 0, -1)
+    return next((n for n in sizes if any(text[k : k + n] in corpus for k in range(len(text) - n + 1))), 0)
+
+
+def test_a_text_that_could_only_copy_ends():
+    checkpoint = make_checkpoint(False, vocabulary=Vocabulary("a", lines=False))
+    with_fingerprint(checkpoint, ["a" * 50])
+    (text,) = Sampler(checkpoint, "", SamplingConfig(max_copy=7)).texts(1)
+    assert (len(text.symbols), text.stopped) == (7, "copy")
+
+
+def test_without_a_fingerprint_nothing_can_be_new():
+    checkpoint = make_checkpoint(True)
+    for options in ({"novel": True}, {"max_copy": 5}):
+        with pytest.raises(UsageError, match="needs the fingerprint"):
+            Sampler(checkpoint, "", SamplingConfig(**options))
+    with pytest.raises(UsageError, match="--novel is for a model of lines"):
+        Sampler(make_checkpoint(False), "", SamplingConfig(novel=True))
 
 
 @MODES
@@ -348,23 +582,6 @@ def test_random_numbers_are_uniform_and_independent_of_each_other():
     for one, other in neighbours:
         cells = (one.ravel() * 4).astype(int) * 4 + (other.ravel() * 4).astype(int)
         assert abs(chi_square(np.bincount(cells, minlength=16), flat)) < 4
-
-
-@settings(deadline=None)  # the first example compiles
-@given(
-    st.lists(st.sampled_from([1e-30, 0.25, 0.5, 0.5000001, 1.0]), min_size=1, max_size=40),
-    st.integers(1, 40),
-    st.integers(0, 5),
-)
-def test_keep_top_keeps_exactly_so_many_and_the_first_of_equals(values, top_k, start):
-    weights = np.full(start + len(values) + 3, 7, np.float32)
-    weights[start : start + len(values)] = values
-    expected = weights.copy()
-    order = np.argsort(-weights[start : start + len(values)], kind="stable")
-    expected[start + order[top_k:]] = 0
-    keep_top(weights, start, len(values), top_k)
-    assert weights.tolist() == expected.tolist()
-    assert np.count_nonzero(weights[start : start + len(values)]) == min(top_k, len(values))
 
 
 def test_pieces_come_while_the_text_is_drawn():

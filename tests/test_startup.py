@@ -27,10 +27,12 @@ PROMISED = {
     "train": """--model -m --precision --minutes --epochs --steps --cell --activation --hidden-size --layers --dropout
         --recurrent-dropout --batch-size --sequence-length --optimizer --momentum --schedule --learning-rate
         --clip-norm --weight-decay --label-smoothing --average --reset-chance --lines --stream --bytes
-        --validation-fraction --validation-file --patience --from --resume --overwrite --dry-run --log
-        --random-seed --threads --quiet -q --help -h""",
-    "sample": """--seed --prompt --seed-file --model -m --count -n --length -l --temperature -t --top-k --stop
+        --validation-fraction --validation-file --patience --from --no-fingerprint --resume --overwrite --dry-run
+        --log --random-seed --threads --quiet -q --help -h""",
+    "sample": """--seed --prompt --seed-file --seeds --model -m --count -n --length -l --min-length --max-length
+        --temperature -t --top-k --top-p --min-p --forbid --unique --novel --max-copy --best-of --stop
         --no-echo --unknown --jsonl --raw --random-seed --threads --quiet -q --help -h""",
+    "complete": "--model -m --count -n --length -l --plain --no-echo --json --threads --quiet -q --help -h",
     "evaluate": "--model -m --json --threads --quiet -q --help -h",
     "predict": "--model -m --top --each --json --quiet -q --help -h",
     "info": "--model -m --json --help -h",
@@ -79,6 +81,10 @@ def test_help_imports_nothing_heavy(tmp_path: Path, arguments: str) -> None:
         "sample --seed a --seed-file b",
         "predict",
         "predict a --top 0",
+        "sample --min-length 5 --max-length 4",
+        "sample --seed a --seeds b",
+        "complete",
+        "complete a --count 0",
     ],
 )
 def test_usage_errors_import_nothing_heavy(tmp_path: Path, arguments: str) -> None:

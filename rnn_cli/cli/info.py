@@ -40,6 +40,7 @@ def info(model: ModelPath = DEFAULT_MODEL, as_json: Json = False) -> None:
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the facts of a checkpoint."""
+    from rnn_cli.fingerprint import Fingerprint
     from rnn_cli.layout import parameter_count
 
     config, vocabulary, record = checkpoint.config, checkpoint.vocabulary, checkpoint.record
@@ -53,7 +54,10 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "mode": "lines" if vocabulary.lines else "stream",
         "vocabulary": vocabulary.symbols or "",
         "complete": checkpoint.progress is None,
+        "fingerprint": None,
     }
+    if "fingerprint" in record:
+        facts["fingerprint"] = Fingerprint.from_dict(record["fingerprint"]).describe()
     return facts | {name: value for name, value in record.items() if name not in facts}
 
 

@@ -12,8 +12,29 @@ import typer
 
 DEFAULT_MODEL = Path("model.safetensors")
 
+
+def model_files(incomplete: str) -> list[str]:
+    """Return the model files whose path begins so; where there are none, the shell itself offers directories."""
+    folder, name = os.path.split(incomplete)
+    try:
+        found = os.listdir(folder or ".")
+    except OSError:
+        return []
+    return sorted(
+        os.path.join(folder, file) for file in found if file.startswith(name) and file.endswith(".safetensors")
+    )
+
+
 ModelPath = Annotated[
-    Path, typer.Option("--model", "-m", envvar="RNN_MODEL", help="The model file.", show_default=True)
+    Path,
+    typer.Option(
+        "--model",
+        "-m",
+        envvar="RNN_MODEL",
+        help="The model file.",
+        show_default=True,
+        autocompletion=model_files,
+    ),
 ]
 Threads = Annotated[int | None, typer.Option("--threads", help="Threads to use; default: all cores that one may use.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]

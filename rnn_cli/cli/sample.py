@@ -25,6 +25,7 @@ from rnn_cli.errors import UsageError
 if TYPE_CHECKING:
     from rnn_cli.documents import Document
     from rnn_cli.sampling import Text
+    from rnn_cli.vocabulary import Vocabulary
 
 
 class Unknown(StrEnum):
@@ -39,24 +40,50 @@ def sample(
         str | None, typer.Option("--seed", "--prompt", help="The text to go on from.", show_default=False)
     ] = None,
     seed_file: Annotated[str | None, typer.Option("--seed-file", help="A file with the seed, or - for stdin.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", help="A file of seeds, one a line, or - for stdin; each is gone on from.")
+    ] = None,
     model: ModelPath = DEFAULT_MODEL,
-    count: Annotated[int, typer.Option("--count", "-n", help="How many texts.")] = 1,
+    count: Annotated[int, typer.Option("--count", "-n", help="How many texts, for each seed.")] = 1,
     length: Annotated[
         int, typer.Option("--length", "-l", help="How many new characters each; a line may end before.")
     ] = 500,
+    min_length: Annotated[
+        int, typer.Option("--min-length", help="No text ends, at --stop neither, with fewer characters, seed included.")
+    ] = 0,
+    max_length: Annotated[
+        int | None, typer.Option("--max-length", help="With more characters, seed included, a text is cut off.")
+    ] = None,
     temperature: Annotated[
         float, typer.Option("--temperature", "-t", help="Less than 1 is safer, more is wilder, 0 is greedy.")
     ] = 1.0,
     top_k: Annotated[
-        int, typer.Option("--top-k", help="Draw from the K most probable characters only; 0: from all.")
+        int, typer.Option("--top-k", help="After the temperature: draw from the K most probable only; 0: from all.")
     ] = 0,
+    top_p: Annotated[
+        float, typer.Option("--top-p", help="After --top-k: from the fewest that have this share of probability.")
+    ] = 1.0,
+    min_p: Annotated[
+        float, typer.Option("--min-p", help="After --top-p: from those this many times as probable as the first.")
+    ] = 0.0,
+    forbid: Annotated[str, typer.Option("--forbid", help="Characters never to draw.", show_default=False)] = "",
+    unique: Annotated[bool, typer.Option("--unique", help="No text twice.")] = False,
+    novel: Annotated[bool, typer.Option("--novel", help="No line that stands in the training text.")] = False,
+    max_copy: Annotated[
+        int | None, typer.Option("--max-copy", help="No more characters in a row from the training text; at least 5.")
+    ] = None,
+    best_of: Annotated[
+        int, typer.Option("--best-of", help="Of so many texts keep the one most probable per character.")
+    ] = 1,
     stop: Annotated[str, typer.Option("--stop", help="End at this text.", show_default=False)] = "",
     no_echo: Annotated[bool, typer.Option("--no-echo", help="Leave the seed out.")] = False,
     unknown: Annotated[
         Unknown, typer.Option("--unknown", help="A seed character that the model does not know.")
     ] = Unknown.error,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a text.")] = False,
-    raw: Annotated[bool, typer.Option("--raw", help="No final newline, control characters as they are.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="No final newline, control characters and bytes as they are drawn.")
+    ] = False,
     random_seed_option: RandomSeed = None,
     threads: Threads = None,
     quiet: Quiet = False,
@@ -67,10 +94,27 @@ def sample(
     """
     from rnn_cli.config import SamplingConfig, check_range
 
-    if seed is not None and seed_file is not None:
-        raise UsageError("--seed and --seed-file contradict each other; give one of them")
+    sources = {"--seed": seed, "--seed-file": seed_file, "--seeds": seeds}
+    given = [name for name, value in sources.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} contradict each other; give one of them")
     check_range("count", count, 1, 10**9)
-    config = SamplingConfig(temperature, top_k, length, random_seed(random_seed_option))
+    config = SamplingConfig(
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        length=length,
+        min_length=min_length,
+        max_length=max_length,
+        forbid=forbid,
+        max_copy=max_copy,
+        valid_utf8=not raw,
+        unique=unique,
+        novel=novel,
+        best_of=best_of,
+        random_seed=random_seed(random_seed_option),
+    )
     cores = thread_count(threads)
 
     from rnn_cli.checkpoint import load_checkpoint
@@ -81,10 +125,11 @@ def sample(
     checkpoint = load_checkpoint(model)
     vocabulary = checkpoint.vocabulary
     announce_compiling(quiet)
-    start = text_for(vocabulary, read_seed(seed, seed_file, vocabulary.lines))
     sampler = Sampler(
         checkpoint,
-        start,
+        text_for(vocabulary, read_seed(seed, seed_file, vocabulary.lines))
+        if seeds is None
+        else read_seeds(seeds, vocabulary),
         config,
         stop=text_for(vocabulary, Document("the stop text", stop.encode())),
         unknown=unknown.value,
@@ -92,22 +137,20 @@ def sample(
     )
     if random_seed_option is None and temperature > 0:
         note(f"random seed {config.random_seed}", quiet)
-    echo = b"" if no_echo else vocabulary.decode(sampler.seed)
     writer = TextWriter(raw=raw)
     end = b"" if raw else b"\n"
 
     if jsonl:
         for text in sampler.texts(count):
-            writer.write_line(
-                json.dumps(describe(vocabulary.decode(sampler.seed), vocabulary.decode(text.symbols), text))
-            )
-    elif count == 1:
-        writer.write(echo)
+            writer.write_line(json.dumps(describe(vocabulary, text)))
+    elif count == len(sampler.starts) == best_of == 1 and not (unique or novel):
+        writer.write(b"" if no_echo else vocabulary.decode(sampler.starts[0].ids))
         for piece in sampler.pieces(Text(), 1 if writer.terminal else CHUNK):
             writer.write(piece)
         writer.write(end)
     else:
         for text in sampler.texts(count):
+            echo = b"" if no_echo else vocabulary.decode(text.start.ids)
             writer.write(echo + vocabulary.decode(text.symbols) + end)
     writer.close()
 
@@ -127,11 +170,25 @@ def read_seed(seed: str | None, seed_file: str | None, lines: bool) -> Document:
     return Document("the seed", document.data.removesuffix(b"\n")) if lines else document
 
 
-def describe(seed: bytes, written: bytes, text: Text) -> dict[str, object]:
+def read_seeds(path: str, vocabulary: Vocabulary) -> list[str | bytes]:
+    """Return the lines of a file as seeds, an empty one being the learned start."""
+    from rnn_cli.documents import Document, read_documents, text_for
+
+    (document,) = read_documents([path])
+    if not document.data:
+        raise UsageError(f"{document.name} is empty; give a seed on each line")
+    lines = document.data.removesuffix(b"\n").split(b"\n")
+    return [
+        text_for(vocabulary, Document(f"line {number:,} of {document.name}", line))
+        for number, line in enumerate(lines, 1)
+    ]
+
+
+def describe(vocabulary: Vocabulary, text: Text) -> dict[str, object]:
     """Return what --jsonl prints of a text."""
     return {
-        "seed": seed.decode("utf-8", errors="replace"),
-        "text": written.decode("utf-8", errors="replace"),
+        "seed": vocabulary.decode(text.start.ids).decode("utf-8", errors="replace"),
+        "text": vocabulary.decode(text.symbols).decode("utf-8", errors="replace"),
         "characters": len(text.symbols),
         "bits_per_char": text.bits_per_char,
         "stopped": text.stopped,

@@ -33,6 +33,7 @@ OPTIONS = {  # whose names differ from those of what they set
     "as_bytes": "--bytes",
     "lines": "--lines or --stream",
     "validation_files": "--validation-file",
+    "fingerprint": "--no-fingerprint",
 }
 
 
@@ -144,6 +145,10 @@ def train(
     base: Annotated[
         Path | None, typer.Option("--from", help="Start from this model's weights (fine-tune).", show_default=False)
     ] = None,
+    no_fingerprint: Annotated[
+        bool,
+        typer.Option("--no-fingerprint", help="Leave out what --novel and --max-copy of sample need of the text."),
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the model file stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing model file.")] = False,
     dry_run: Annotated[
@@ -184,6 +189,7 @@ def train(
         "average": average,
         "reset_chance": reset_chance,
         "patience": patience,
+        "fingerprint": False if no_fingerprint else None,
     }
     source = {
         "lines": lines,
@@ -314,7 +320,10 @@ def started(
         f"{config.cell} with {config.num_layers} x {config.hidden_size} units: {parameter_count(config):,} parameters, "
         f"{threads} thread{'s' * (threads > 1)}, about {peak_memory(config, choice.training, corpus) / 1e6:,.0f} MB"
     )
-    return Trainer(corpus, config, choice.training, threads, start=checkpoint.parameters if checkpoint else None)
+    trainer = Trainer(corpus, config, choice.training, threads, start=checkpoint.parameters if checkpoint else None)
+    if choice.training.fingerprint and trainer.fingerprint is None:
+        display.note("the text is too long for a fingerprint: --novel and --max-copy of rnn sample will not work")
+    return trainer
 
 
 def resumed(

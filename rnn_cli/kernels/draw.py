@@ -7,11 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnn_cli.kernels.bloom import contains, empty_gram, extended, gram, mix, next_run
 from rnn_cli.kernels.jit import entry_kernel, kernel
 from rnn_cli.kernels.matmul import even_start
+from rnn_cli.kernels.softmax import NEVER as NEVER_LOGIT
 from rnn_cli.kernels.step import carry_states, forward
-from rnn_cli.kernels.vector import broadcast, lanes, load, maximum, maximum_lane, store, sum_lanes
+from rnn_cli.kernels.vector import broadcast, is_positive, lanes, load, maximum, maximum_lane, store, sum_lanes
 from rnn_cli.kernels.vector_math import exp
+
+NEVER = np.float32(NEVER_LOGIT)  # the logit of what may not come
+NOTHING = 1e-34  # a weight that is never drawn: less than the exp of the lowest number that it takes, but for rounding
+FORBIDDEN = 255
 
 
 class Draws(NamedTuple):
@@ -21,26 +27,36 @@ class Draws(NamedTuple):
     losses (T, B)          -log of the probability that the model gave to each of them, in nats
     scratch (B, padded V)  float32
     texts (B) int64        the number of each text, which with the seed and the position determines what is drawn
-    `lowest` is the first symbol that may be drawn: 0 where a text may end, else 1. `position` is that of row 0.
+    positions (B) int64    how many symbols were drawn before row 0; less than 0 where some are given first
+    shortest (B) int64     the boundary is not drawn before so many others were
+    modes (B) int64        the state of each row in `follow`; it goes on with what is drawn, not with what is given
+    follow (modes, V) uint8  the state that each symbol leads to, or FORBIDDEN
+    filter uint8           the fingerprint of the corpus, with `hashes` bits for each run of `gram` symbols
+    recent (B, gram) int32   the last symbols of each row
+    runs (B) int64         how many symbols up to here are copied from the corpus: never more than `max_copy`
+
+    Without `max_copy`, 0, the last six do not matter.
     """
 
     symbols: Any
     losses: Any
     scratch: Any
     texts: Any
+    positions: Any
+    shortest: Any
+    modes: Any
+    follow: Any
+    filter: Any
+    recent: Any
+    runs: Any
     seed: int
-    position: int
-    lowest: int
+    hashes: int
+    gram: int
+    max_copy: int
     temperature: float
     top_k: int
-
-
-@kernel
-def mix(number):
-    """Return 64 well-mixed bits: the output function of SplitMix64 (Steele, Lea and Flood 2014)."""
-    number = (number ^ (number >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    number = (number ^ (number >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return number ^ (number >> np.uint64(31))
+    top_p: float
+    min_p: float
 
 
 @kernel
@@ -57,7 +73,7 @@ def uniform(seed, text, position):
 def log_sum_exp(values, start, count, padded):
     """Return the log of the sum of exp over `count` values; what fills the last vector is overwritten."""
     for j in range(start + count, start + padded):
-        values[j] = -1e30
+        values[j] = NEVER
     largest = load(values, start)
     for j in range(start, start + padded, lanes(values)):
         largest = maximum(largest, load(values, j))
@@ -69,57 +85,105 @@ def log_sum_exp(values, start, count, padded):
 
 
 @kernel
-def keep_top(weights, start, count, top_k):
-    """Set all but the `top_k` largest weights to 0; of equal ones the first are kept.
+def amount(weights, start, padded, by_mass, threshold):
+    """Return the sum of the weights that are at least `threshold` where `by_mass` is 1, their number where it is 0."""
+    lowest, total = broadcast(weights, threshold), broadcast(weights, 0)
+    for j in range(start, start + padded, lanes(weights)):
+        weight = load(weights, j)
+        total = total + (1 - is_positive(lowest - weight)) * (by_mass * weight + (1 - by_mass))
+    return sum_lanes(total)
 
-    Positive float32 numbers have the order of their bits, so the smallest that is kept is found bit by bit.
+
+@kernel
+def number_of(bits):
+    """Return the float32 that has these bits (int32)."""
+    return np.int32(bits).view(np.float32)
+
+
+@kernel
+def keep_likeliest(weights, start, padded, by_mass, target):
+    """Set all but the largest weights to 0: as few as make an `amount` of `target`; of equal ones the first are kept.
+
+    Positive float32 numbers have the order of their bits, so the smallest that is kept is found bit by bit, from
+    bit 29 on, as they are less than 2. `padded` is a multiple of the lanes; what fills the last vector is 0.
     """
-    bits = weights.view(np.int32)
-    threshold = np.int32(0)
-    for bit in range(30, -1, -1):
-        higher = threshold | np.int32(1 << bit)
-        reached = 0
-        for j in range(start, start + count):
-            reached += bits[j] >= higher
-        if reached >= top_k:
+    threshold = 0
+    for bit in range(29, -1, -1):
+        higher = threshold | 1 << bit
+        if amount(weights, start, padded, by_mass, number_of(higher)) >= target:
             threshold = higher
-    above = 0
-    for j in range(start, start + count):
-        above += bits[j] > threshold
-    ties = top_k - above
-    for j in range(start, start + count):
-        if bits[j] < threshold or (bits[j] == threshold and ties <= 0):
+    smallest = number_of(threshold)
+    reached = amount(weights, start, padded, by_mass, number_of(threshold + 1))
+    for j in range(start, start + padded):
+        if weights[j] < smallest or (weights[j] == smallest and reached >= target):
             weights[j] = 0
-        elif bits[j] == threshold:
-            ties -= 1
+        elif weights[j] == smallest:
+            reached += by_mass * smallest + (1 - by_mass)
+
+
+@kernel
+def forbid(logits, start, net, draws, row, position):
+    """Set the logits of symbols that may not come to NEVER."""
+    mode = draws.modes[row]
+    for j in range(net.vocab_size):
+        if draws.follow[mode, j] == FORBIDDEN:
+            logits[start + j] = NEVER
+    if position < draws.shortest[row]:
+        logits[start] = NEVER
+    if draws.max_copy and draws.runs[row] >= draws.max_copy:
+        digest = empty_gram(draws.gram)
+        for j in range(1, draws.gram):
+            digest = extended(digest, draws.recent[row, j])
+        for j in range(1, net.vocab_size):
+            if logits[start + j] > NEVER and contains(draws.filter, draws.hashes, extended(digest, j)):
+                logits[start + j] = NEVER
+
+
+@kernel
+def go_on(draws, row, symbol):
+    """Take what was drawn into account for what may follow."""
+    mode = draws.follow[draws.modes[row], symbol]
+    draws.modes[row] = 0 if mode == FORBIDDEN else mode  # what is drawn after the end does not matter
+    if draws.max_copy:
+        for j in range(1, draws.gram):
+            draws.recent[row, j - 1] = draws.recent[row, j]
+        draws.recent[row, draws.gram - 1] = symbol
+        found = contains(draws.filter, draws.hashes, gram(draws.recent[row], 0, draws.gram))
+        draws.runs[row] = next_run(draws.runs[row], draws.gram, found)
 
 
 @kernel
 def draw(logits, start, net, draws, row, number):
-    """Return a symbol drawn from softmax(logits / temperature), cut down to the top_k most probable ones.
+    """Return a symbol drawn from softmax(logits / temperature), cut down to top_k, then top_p, then min_p.
 
-    Temperature 0 takes the most probable symbol, of equal ones the first. `number` lies in [0, 1).
+    Temperature 0 takes the most probable symbol, of equal ones the first. `number` lies in [0, 1). Weights are
+    relative to the largest, which is 1, so they neither overflow nor vanish at any temperature. Where every logit is
+    NEVER the text cannot go on, and the boundary is returned.
     """
-    best = draws.lowest
-    for j in range(draws.lowest, net.vocab_size):
+    best = 0
+    for j in range(net.vocab_size):
         if logits[start + j] > logits[start + best]:
             best = j
-    if draws.temperature == 0:
+    if draws.temperature == 0 or logits[start + best] == NEVER:
         return best
     weights, at = draws.scratch, row * net.columns
     top, scale = logits[start + best], min(1 / draws.temperature, 1e30)
     for j in range(0, net.columns, lanes(weights)):
-        store(weights, at + j, exp((load(logits, start + j) - top) * scale))
-    for j in range(draws.lowest):
-        weights[at + j] = 0
+        weight = exp((load(logits, start + j) - top) * scale)
+        store(weights, at + j, weight * is_positive(weight - NOTHING))
     if 0 < draws.top_k < net.vocab_size:
-        keep_top(weights, at, net.vocab_size, draws.top_k)
+        keep_likeliest(weights, at, net.columns, 0.0, float(draws.top_k))
+    if draws.top_p < 1:
+        mass = amount(weights, at, net.columns, 1.0, np.float32(NOTHING))
+        keep_likeliest(weights, at, net.columns, 1.0, max(draws.top_p, 1e-30) * mass)
     total = 0.0
     for j in range(at, at + net.vocab_size):
+        if weights[j] < draws.min_p:
+            weights[j] = 0
         total += weights[j]
     rest = number * total
     chosen = best
-    for j in range(draws.lowest, net.vocab_size):
+    for j in range(net.vocab_size):
         if weights[at + j] > 0:
             chosen = j
             rest -= weights[at + j]
@@ -143,11 +207,14 @@ def generate(part, parts, cell, net, memory, draws):
         carry_states(net, memory.states, first, last)
         for row in range(first, last):
             start = row * net.columns
+            normaliser = log_sum_exp(memory.logits, start, net.vocab_size, net.columns)
             symbol = draws.symbols[t, row]
             if symbol < 0:
-                number = uniform(draws.seed, draws.texts[row], draws.position + t)
+                position = draws.positions[row] + t
+                number = uniform(draws.seed, draws.texts[row], position)
+                forbid(memory.logits, start, net, draws, row, position)
                 symbol = draw(memory.logits, start, net, draws, row, number)
-            normaliser = log_sum_exp(memory.logits, start, net.vocab_size, net.columns)
+                go_on(draws, row, symbol)
             draws.losses[t, row] = normaliser - memory.logits[start + symbol]
             draws.symbols[t, row] = symbol
             memory.inputs[row] = symbol

@@ -1,0 +1,62 @@
+"""rnn complete: a prefix and a model -> the most probable ways to go on."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from rnn_cli.cli.options import DEFAULT_MODEL, Json, ModelPath, Quiet, Threads, announce_compiling, thread_count
+
+
+def complete(
+    prefix: Annotated[str, typer.Argument(help="The text so far.", show_default=False)],
+    model: ModelPath = DEFAULT_MODEL,
+    count: Annotated[int, typer.Option("--count", "-n", help="How many completions.")] = 5,
+    length: Annotated[
+        int, typer.Option("--length", "-l", help="How many new characters each; the end of the line may come before.")
+    ] = 40,
+    plain: Annotated[bool, typer.Option("--plain", help="Leave the probabilities out.")] = False,
+    no_echo: Annotated[bool, typer.Option("--no-echo", help="Leave the prefix out.")] = False,
+    as_json: Json = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Show the most probable completions, each with its probability, a tab and the text.
+
+    Example: rnn complete "nam" -n 3
+    """
+    from rnn_cli.config import check_range
+
+    check_range("count", count, 1, 1000)
+    check_range("length", length, 1, 10_000)
+    cores = thread_count(threads)
+
+    from rnn_cli.checkpoint import load_checkpoint
+    from rnn_cli.completion import complete as completions_of
+    from rnn_cli.display.text import TextWriter
+    from rnn_cli.documents import Document, text_for
+
+    checkpoint = load_checkpoint(model)
+    vocabulary = checkpoint.vocabulary
+    announce_compiling(quiet)
+    start = text_for(vocabulary, Document("the prefix", prefix.encode()))
+    found = completions_of(checkpoint, start, count, length, threads=cores)
+    writer = TextWriter()
+    if as_json:
+        completions = [
+            {
+                "completion": vocabulary.decode(completion.symbols).decode("utf-8", "replace"),
+                "probability": completion.probability,
+                "stopped": "end" if completion.ended else "length",
+            }
+            for completion in found
+        ]
+        writer.write_line(json.dumps({"prefix": prefix, "completions": completions}))
+    else:
+        for completion in found:
+            share = b"" if plain else f"{completion.probability:.4g}\t".encode()
+            echo = b"" if no_echo else prefix.encode()
+            writer.write(share + echo + vocabulary.decode(completion.symbols) + b"\n")
+    writer.close()
