@@ -57,6 +57,8 @@ def run(
                 if time.monotonic() - last_sample > SAMPLE_SECONDS:
                     display.sample(sample_line(trainer))
                     last_sample = time.monotonic()
+        if writer:
+            writer.sync()
         problem = saver.save()
         display.close()
         if problem:
