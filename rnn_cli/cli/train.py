@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -20,21 +20,8 @@ from rnn_cli.cli.options import (
 )
 from rnn_cli.cli.plan import print_plan
 from rnn_cli.cli.run import run
-from rnn_cli.errors import CheckpointError, UsageError
-
-if TYPE_CHECKING:
-    from rnn_cli.checkpoint import Checkpoint
-    from rnn_cli.corpus import Corpus
-    from rnn_cli.display.progress import TrainingDisplay
-    from rnn_cli.training import Trainer
-
-OPTIONS = {  # whose names differ from those of what they set
-    "num_layers": "--layers",
-    "as_bytes": "--bytes",
-    "lines": "--lines or --stream",
-    "validation_files": "--validation-file",
-    "fingerprint": "--no-fingerprint",
-}
+from rnn_cli.cli.start import resumed, started
+from rnn_cli.errors import UsageError
 
 
 class CellName(StrEnum):
@@ -257,115 +244,3 @@ def check_options(given: dict[str, Any], source: dict[str, Any]) -> None:
         check_range("validation-fraction", source["validation_fraction"], 0.0, 0.9)
         if source["validation_files"]:
             raise UsageError("--validation-fraction and --validation-file contradict each other; give one of them")
-
-
-def read_corpus(source: dict[str, Any]) -> Corpus:
-    """Read the corpus that a source describes."""
-    from rnn_cli.corpus import load_corpus
-
-    return load_corpus(
-        source["paths"],
-        as_bytes=bool(source["as_bytes"]),
-        lines=source["lines"],
-        validation_fraction=0.1 if source["validation_fraction"] is None else source["validation_fraction"],
-        validation_files=source["validation_files"],
-        random_seed=source["random_seed"],
-    )
-
-
-def settle_by(checkpoint: Checkpoint, path: Path, given: dict[str, Any], source: dict[str, Any]) -> None:
-    """Give the options that a model decides its values. Raises UsageError where they were given otherwise."""
-    config, vocabulary = checkpoint.config.to_dict(), checkpoint.vocabulary
-    decided = (
-        (given, {name: config[name] for name in ("cell", "activation", "hidden_size", "num_layers")}),
-        (source, {"lines": vocabulary.lines, "as_bytes": vocabulary.symbols is None}),
-    )
-    for options, values in decided:
-        for name, value in values.items():
-            if options[name] not in (None, value):
-                option = OPTIONS.get(name, f"--{name.replace('_', '-')}")
-                raise UsageError(f"{option} contradicts the model {path}, which decides it; leave it out")
-        options.update(values)
-
-
-def started(
-    given: dict[str, Any], source: dict[str, Any], base: Path | None, threads: int, display: TrainingDisplay
-) -> Trainer:
-    """Begin a new run, saying what was chosen; with a `base` model, from its weights."""
-    from rnn_cli.checkpoint import load_checkpoint
-    from rnn_cli.defaults import choose
-    from rnn_cli.fine_tuning import renumbered
-    from rnn_cli.layout import parameter_count
-    from rnn_cli.memory import peak_memory
-    from rnn_cli.training import Trainer
-
-    checkpoint = None
-    if base:
-        checkpoint = load_checkpoint(base)
-        settle_by(checkpoint, base, given, source)
-    corpus = read_corpus(source)
-    if checkpoint:
-        corpus = renumbered(corpus, checkpoint.vocabulary.grown_by(corpus.vocabulary))
-        new = len(corpus.vocabulary) - len(checkpoint.vocabulary)
-        display.note(f"starting from {base}, which knows {len(checkpoint.vocabulary) - 1:,} symbols; {new:,} are new")
-    for line in describe(corpus).split("\n"):
-        display.note(line)
-    if given["patience"] is not None and corpus.validation is None:
-        raise UsageError(f"--patience needs a part that is held out, and there is {corpus.split_reason}")
-    choice = choose(corpus, {**given, "random_seed": source["random_seed"]}, fine_tuning=checkpoint is not None)
-    for reason in choice.reasons:
-        display.note(reason)
-    config = choice.model
-    display.note(
-        f"{config.cell} with {config.num_layers} x {config.hidden_size} units: {parameter_count(config):,} parameters, "
-        f"{threads} thread{'s' * (threads > 1)}, about {peak_memory(config, choice.training, corpus) / 1e6:,.0f} MB"
-    )
-    trainer = Trainer(corpus, config, choice.training, threads, start=checkpoint.parameters if checkpoint else None)
-    if choice.training.fingerprint and trainer.fingerprint is None:
-        display.note("the text is too long for a fingerprint: --novel and --max-copy of rnn sample will not work")
-    return trainer
-
-
-def resumed(
-    model: Path,
-    corpus: list[str] | None,
-    given: dict[str, Any],
-    threads: int,
-    display: TrainingDisplay,
-) -> tuple[Trainer, dict[str, Any]]:
-    """Go on with the run in the model file."""
-    from rnn_cli.checkpoint import load_checkpoint
-    from rnn_cli.training import Trainer
-
-    odd = [OPTIONS.get(name, f"--{name.replace('_', '-')}") for name, value in given.items() if value is not None]
-    if odd:
-        raise UsageError(f"--resume goes on exactly as before; leave out {', '.join(odd)}")
-    checkpoint = load_checkpoint(model)
-    if checkpoint.progress is None:
-        steps = checkpoint.record.get("steps", 0)
-        display.note(f"{model} is complete after {steps} steps; there is nothing to resume")
-        raise typer.Exit(0)
-    source = checkpoint.progress.pop("source", {})
-    if corpus:
-        source["paths"] = corpus
-    try:
-        again = read_corpus(source)
-    except (KeyError, TypeError) as problem:
-        raise CheckpointError(f"{model} does not say what it was trained on ({problem}); name the files") from problem
-    trainer = Trainer.resume(checkpoint, again, threads)
-    display.note(f"resuming {model} at step {trainer.progress.step:,}")
-    return trainer, source
-
-
-def describe(corpus: Corpus) -> str:
-    """Return lines that say what the corpus is and how it is read."""
-    vocabulary = corpus.vocabulary
-    mode = "lines" if vocabulary.lines else "one stream"
-    dropped = f"; {corpus.dropped_lines:,} empty lines left out" if corpus.dropped_lines else ""
-    unknown = f", {corpus.validation_unknown:,} unknown characters left out" if corpus.validation_unknown else ""
-    return (
-        f"{corpus.name}: {corpus.characters:,} characters to train on, "
-        f"{len(vocabulary) - 1:,} different {vocabulary.kind}\n"
-        f"read as {mode}: {corpus.mode_reason}{dropped}\n"
-        f"held out to validate: {corpus.split_reason}{unknown}"
-    )
