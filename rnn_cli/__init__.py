@@ -30,6 +30,7 @@ _HOMES = {
     "Trainer": "training",
     "TrainingConfig": "config",
     "Vocabulary": "vocabulary",
+    "complete": "completion",
     "evaluate_texts": "evaluation",
     "load_checkpoint": "checkpoint",
     "load_corpus": "corpus",
