@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 import reference
 
-from rnn_cli import evaluation
+from rnn_cli import scoring
 from rnn_cli.cells import CELLS
 from rnn_cli.checkpoint import Checkpoint
 from rnn_cli.config import ModelConfig
 from rnn_cli.errors import UsageError
-from rnn_cli.evaluation import SCALAR_VALUES, evaluate_texts, losses_of, unknown_nats
+from rnn_cli.evaluation import evaluate_texts
 from rnn_cli.kernels.threads import Team
 from rnn_cli.model import Model
 from rnn_cli.sampling import Reader, predictions
+from rnn_cli.scoring import SCALAR_VALUES, Scorer, unknown_nats
 from rnn_cli.vocabulary import Vocabulary
 
 MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
@@ -48,8 +49,8 @@ def read_losses(checkpoint, text):
 def score(checkpoint, text, threads=1):
     """Return the losses and ranks of all symbols of a text."""
     vocabulary = checkpoint.vocabulary
-    model = Model.from_torch(checkpoint.config, checkpoint.parameters)
-    return losses_of(model, vocabulary.frame(vocabulary.encode(text)), vocabulary.lines, Team(threads))
+    symbols = vocabulary.frame(vocabulary.encode(text))[1:]
+    return Scorer(checkpoint, threads).read(symbols, with_ranks=True)
 
 
 @MODES
@@ -94,8 +95,8 @@ def test_streams_windows_and_threads_change_no_bit(monkeypatch, name, lines):
         (64, 7, 3),
         (64, 128, 2),
     ]:
-        monkeypatch.setattr(evaluation, "STREAMS", streams)
-        monkeypatch.setattr(evaluation, "WINDOW", window)
+        monkeypatch.setattr(scoring, "STREAMS", streams)
+        monkeypatch.setattr(scoring, "WINDOW", window)
         others = score(checkpoint, text, threads)
         assert np.array_equal(losses, others[0])
         assert np.array_equal(ranks, others[1])
@@ -169,8 +170,9 @@ def test_unknown_characters_are_counted_and_priced(lines):
     assert mixed.nats_per_char * mixed.characters == pytest.approx(nats)
     assert mixed.top5_accuracy * mixed.characters == pytest.approx(known.top5_accuracy * known.characters)
     strange = evaluate_texts(checkpoint, ["XYZ"])
-    assert (strange.unknown, strange.characters, strange.top5_accuracy) == (3, 3, 0)
-    assert strange.nats_per_char == pytest.approx(price)
+    assert (strange.unknown, strange.characters) == (3, 3 + lines)  # the end of a line is scored whatever is in it
+    end = evaluate_texts(checkpoint, ["\n"]).nats_per_char if lines else 0
+    assert strange.nats_per_char * strange.characters == pytest.approx(3 * price + end)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,7 @@ def test_a_hopeless_model_has_a_finite_perplexity():
 
 @MODES
 def test_progress_tells_of_every_scored_character(monkeypatch, lines):
-    monkeypatch.setattr(evaluation, "WINDOW", 10)
+    monkeypatch.setattr(scoring, "WINDOWS", 2)
     checkpoint, seen = make_checkpoint(lines), []
     scores = evaluate_texts(checkpoint, [random_text(900, lines), "abc"], progress=seen.append)
     assert sum(seen) == scores.characters

@@ -17,7 +17,7 @@ FLOORS = [
     {"kernels"},
     {"cells"},
     {"layout", "model", "vocabulary", "corpus", "streams", "optimizer", "schedule"},
-    {"training", "sampling", "evaluation", "checkpoint", "defaults"},
+    {"training", "sampling", "scoring", "adaptation", "evaluation", "checkpoint", "defaults"},
     {"display", "cli", "__main__"},
 ]
 # What a room imports of its own floor.
@@ -30,7 +30,9 @@ BESIDE = {
     "streams": {"corpus", "vocabulary"},
     "training": {"checkpoint"},
     "sampling": {"checkpoint"},
-    "evaluation": {"checkpoint"},
+    "scoring": {"checkpoint"},
+    "adaptation": {"checkpoint", "scoring"},
+    "evaluation": {"adaptation", "checkpoint", "scoring"},
     "cli": {"display"},
     "__main__": {"cli", "display"},
 }
