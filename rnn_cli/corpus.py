@@ -6,8 +6,10 @@ import codecs
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 
@@ -115,27 +117,73 @@ def load_corpus(
 
 def read_documents(paths: Sequence[str]) -> list[Document]:
     """Read whole files; "-" is stdin. Raises UsageError for one that cannot be read."""
-    if paths.count("-") > 1:
-        raise UsageError("stdin (-) can be read only once; name it once")
+    check_paths(paths)
     return [read_document(path) for path in paths]
 
 
-def read_document(path: str) -> Document:
-    """Read one file, or stdin for "-", to its end."""
+def check_paths(paths: Sequence[str]) -> None:
+    """Raise UsageError where stdin is named twice."""
+    if paths.count("-") > 1:
+        raise UsageError("stdin (-) can be read only once; name it once")
+
+
+@contextmanager
+def opened(path: str) -> Iterator[BinaryIO]:
+    """Open one file, or stdin for "-". Raises UsageError for what cannot be opened or read."""
     try:
-        if path != "-":
-            with open(path, "rb") as file:
-                data = file.read()
-        elif sys.stdin is None:
-            raise UsageError("stdin is closed; give a file")
+        if path == "-":
+            if sys.stdin is None:
+                raise UsageError("stdin is closed; give a file")
+            yield sys.stdin.buffer
         else:
-            data = sys.stdin.buffer.read()
+            with open(path, "rb") as file:
+                yield file
     except OSError as error:
         directory = isinstance(error, IsADirectoryError)
         advice = "give the files in it" if directory else "check its name and permissions"
         raise UsageError(f"cannot read '{path}' ({error.strerror}); {advice}") from error
+
+
+def read_document(path: str) -> Document:
+    """Read one file, or stdin for "-", to its end."""
+    with opened(path) as file:
+        data = file.read()
     rest = data.removeprefix(codecs.BOM_UTF8)
     return Document("stdin" if path == "-" else path, rest, len(data) - len(rest))
+
+
+def read_pieces(path: str, size: int) -> Iterator[tuple[bytes, bool]]:
+    """Read a file, or stdin for "-", as it comes: (whole lines, False) as soon as they are there.
+
+    A line of more than `size` bytes comes in parts of that size at most, cut between characters. What has no newline at
+    the end of the file comes last, with True. No more than `size` and one reading is held.
+    """
+    rest, begun = bytearray(), False
+    with opened(path) as file:
+        while chunk := file.read1(size):  # type: ignore[attr-defined]
+            rest += chunk
+            if not begun and not codecs.BOM_UTF8.startswith(rest):
+                begun = True
+                if rest.startswith(codecs.BOM_UTF8):
+                    del rest[: len(codecs.BOM_UTF8)]
+            end = rest.rfind(b"\n", max(len(rest) - len(chunk), 0)) + 1
+            if end:
+                yield bytes(rest[:end]), False
+                del rest[:end]
+            while len(rest) > size:
+                end = character_end(rest, size)
+                yield bytes(rest[:end]), False
+                del rest[:end]
+    if not begun:
+        rest = rest.removeprefix(codecs.BOM_UTF8)
+    if rest:
+        yield bytes(rest), True
+
+
+def character_end(data: bytes | bytearray, most: int) -> int:
+    """Return where to cut data of UTF-8 so that no character is cut in two: at `most`, or up to 3 bytes before."""
+    cuts = (cut for cut in range(most, max(most - 4, 0), -1) if data[cut] & 0xC0 != 0x80)
+    return next(cuts, most)
 
 
 def decode_text(document: Document, advice: str = "convert it to UTF-8 or use --bytes") -> str:

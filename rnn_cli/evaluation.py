@@ -72,16 +72,19 @@ def evaluate_texts(
     texts: Sequence[str | bytes],
     threads: int = 1,
     progress: Callable[[int], None] = lambda done: None,
-    *,
-    reset_every: int | None = None,
-    adapt_rate: float | None = None,
+) -> Scores:
+    """Score texts together, as `score_texts` does."""
+    return score_texts(make_scorer(checkpoint, threads), texts, progress)
+
+
+def score_texts(
+    scorer: Scorer, texts: Sequence[str | bytes], progress: Callable[[int], None] = lambda done: None
 ) -> Scores:
     """Score texts together: strings for a model of characters, bytes for a model of bytes. Each starts afresh.
 
     Unknown characters are counted and cost `unknown_nats` each; the model does not read them. Raises UsageError where
-    there is nothing to score, and as `make_scorer` does.
+    there is nothing to score.
     """
-    scorer = make_scorer(checkpoint, threads, reset_every, adapt_rate)
     total, count, unknown, size, first, fifth = [0.0], 0, 0, 0, 0, 0
     for text in texts:
         scorer.start()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from rnn_cli.checkpoint import Checkpoint
-from rnn_cli.kernels.scoring import Rows, score_texts
+from rnn_cli.kernels.scoring import Rows, score_symbols
 from rnn_cli.kernels.threads import Team
 from rnn_cli.model import Model, Window
 from rnn_cli.streams import stream_cuts
@@ -23,9 +23,10 @@ SCALAR_VALUES = 1_112_064  # characters that Unicode has room for
 class Scorer:
     """Scores one text after the other, each in pieces of any size; the state goes on from piece to piece.
 
-    In line mode, whole lines are scored side by side. With `reset_every` N, for a stream, every N characters the state
-    becomes zero again and the one character before is all that is left of the past: so a character is predicted from
-    at most N before it, as in a model with a fixed context, and the parts of N are scored side by side.
+    Up to `rows` texts are scored side by side, one ending where the next boundary is read: in line mode, lines. With
+    `reset_every` N, for a stream, every N characters the state becomes zero again and the one character before is all
+    that is left of the past: so a character is predicted from at most N before it, as in a model with a fixed context,
+    and the parts of N are scored side by side.
 
     The prices do not depend on the pieces, the threads or what is scored side by side: the rows do not see each other.
     """
@@ -42,6 +43,11 @@ class Scorer:
         self._window = Window(self.model, WINDOW, rows, self.team)
         self._window.pack()
         self.start()
+
+    @property
+    def unknown_bits(self) -> float:
+        """The price of a character that the model has never seen, in bits."""
+        return self.unknown_nats / math.log(2)
 
     def start(self) -> None:
         """Begin a new text."""
@@ -85,7 +91,7 @@ class Scorer:
 
     def _run(self, rows: Rows, step: int, steps: int) -> None:
         window = self._window
-        self.team.run(score_texts, self.model.equations, window.net, window.memory, rows, step, steps)
+        self.team.run(score_symbols, self.model.equations, window.net, window.memory, rows, step, steps)
 
     def _groups(self, ids: np.ndarray) -> Iterator[np.ndarray]:
         """Yield where rows that are scored side by side begin, and the end of the last one.
@@ -95,19 +101,17 @@ class Scorer:
         pairs, streams = len(ids) - 1, self._window.net.batch
         if pairs == 0:
             return
-        if self.vocabulary.lines:
-            starts = np.concatenate([[0], np.flatnonzero(ids[1:-1] == BOUNDARY) + 1, [pairs]])
-            # Beside one very long line, further rows would be idle for the most part.
-            streams = min(streams, max(1, 2 * pairs // int(np.diff(starts).max())))
-            yield np.unique(stream_cuts(pairs, streams, starts, pairs))
-        elif self.reset_every:
+        if self.reset_every:
             cuts = np.arange(-(self._read % self.reset_every), pairs, self.reset_every).clip(0)
             if self._read % self.reset_every == 0:
                 self._state[:] = 0
             for first in range(0, len(cuts), streams):
                 yield np.append(cuts[first : first + streams + 1], pairs)[: streams + 1]
         else:
-            yield np.array([0, pairs])
+            starts = np.concatenate([[0], np.flatnonzero(ids[1:-1] == BOUNDARY) + 1, [pairs]])
+            # Beside one very long text, further rows would be idle for the most part.
+            streams = min(streams, max(1, 2 * pairs // int(np.diff(starts).max())))
+            yield np.unique(stream_cuts(pairs, streams, starts, pairs))
 
 
 def unknown_nats(checkpoint: Checkpoint) -> float:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from rnn_cli.cli.classify import classify
 from rnn_cli.cli.evaluate import evaluate
 from rnn_cli.cli.info import info
 from rnn_cli.cli.predict import predict
@@ -24,7 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (train, sample, evaluate, predict, info):
+for command in (train, sample, evaluate, classify, predict, info):
     app.command()(command)
 
 

@@ -54,7 +54,7 @@ def rank_of(logits, start, vocab_size, target):
 
 
 @entry_kernel
-def score_texts(part, parts, cell, net, memory, rows, step, steps):
+def score_symbols(part, parts, cell, net, memory, rows, step, steps):
     """Read `steps` symbols of each row from its symbol `step` on: losses and ranks; `steps` is whole windows.
 
     A row starts from its state in `memory`, and its state after its last symbol stays there. Rows of the batch are

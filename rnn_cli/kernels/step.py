@@ -96,7 +96,7 @@ def pack_weights(part, parts, net, memory):
 
 @entry_kernel
 def pack_all(part, parts, net, memory):
-    """Take over the parameters for `score_step` and `score_texts`, which do not change them."""
+    """Take over the parameters for `score_step` and `score_symbols`, which do not change them."""
     pack_weights(part, parts, net, memory)
 
 
