@@ -39,20 +39,19 @@ def line_bits(scorer: Scorer, lines: list[bytes]) -> np.ndarray:
     empty line: it has learned what follows a newline, but has seen few beginnings.
     """
     vocabulary = scorer.vocabulary
-    if vocabulary.symbols is None:
-        parts: list[bytes] | list[str] = [line + b"\n" for line in lines]
-        symbols = vocabulary.encode(b"".join(parts))
-    else:
-        parts = [line.decode("utf-8", "surrogateescape") + "\n" for line in lines]
-        symbols = vocabulary.encode("".join(parts))
-    sizes = np.fromiter(map(len, parts), np.int64, len(parts))
+    data = b"\n".join(lines) + b"\n"
+    text = data if vocabulary.symbols is None else data.decode("utf-8", "surrogateescape")
+    symbols = vocabulary.encode(text)
+    parts = text.split("\n") if isinstance(text, str) else text.split(b"\n")
+    sizes = np.fromiter(map(len, parts), np.int64, len(parts))[:-1] + 1
+    starts = np.cumsum(sizes) - sizes
     scorer.start()
     if vocabulary.lines:
         losses = scorer.read(symbols)[0]
     else:
         newline = vocabulary.encode("\n")
         prefix = np.append(np.int32(BOUNDARY), newline[newline >= 0])
-        places = np.arange(len(symbols)) + len(prefix) * np.repeat(np.arange(1, len(parts) + 1), sizes)
-        framed = np.insert(symbols, np.repeat(np.cumsum(sizes) - sizes, len(prefix)), np.tile(prefix, len(parts)))
+        framed = np.insert(symbols, np.repeat(starts, len(prefix)), np.tile(prefix, len(lines)))
+        places = np.arange(len(symbols)) + len(prefix) * np.repeat(np.arange(1, len(lines) + 1), sizes)
         losses = scorer.read(framed)[0][places]
-    return np.add.reduceat(losses, np.cumsum(sizes) - sizes) / math.log(2)
+    return np.add.reduceat(losses, starts) / math.log(2)

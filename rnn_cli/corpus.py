@@ -155,8 +155,8 @@ def read_document(path: str) -> Document:
 def read_pieces(path: str, size: int) -> Iterator[tuple[bytes, bool]]:
     """Read a file, or stdin for "-", as it comes: (whole lines, False) as soon as they are there.
 
-    A line of more than `size` bytes comes in parts of that size at most, cut between characters. What has no newline at
-    the end of the file comes last, with True. No more than `size` and one reading is held.
+    A line of more than `size` bytes comes in parts, cut between characters. What has no newline at the end of the file
+    comes last, with True. No more than twice the size is held.
     """
     rest, begun = bytearray(), False
     with opened(path) as file:

@@ -26,7 +26,9 @@ PROMISED = {
         --validation-file --patience --resume --overwrite --log --random-seed --threads --quiet -q --help -h""",
     "sample": """--seed --prompt --seed-file --model -m --count -n --length -l --temperature -t --top-k --stop
         --no-echo --unknown --jsonl --raw --random-seed --threads --quiet -q --help -h""",
-    "evaluate": "--model -m --json --threads --quiet -q --help -h",
+    "evaluate": """--model -m --json --per-line --per-char --jsonl --threshold --sort --top --below --above --total
+        --reset-every --adapt --adapt-rate --baselines --corpus --threads --quiet -q --help -h""",
+    "classify": "--model -m --labels --jsonl --json --threads --quiet -q --help -h",
     "predict": "--model -m --top --each --json --quiet -q --help -h",
     "info": "--model -m --json --help -h",
 }

@@ -91,24 +91,25 @@ def report(classifier: Classifier, labels: list[str], file: str, writer: TextWri
     from rnn_cli.display.tables import confusion_table
 
     confusion = [[0] * len(labels) for _ in labels]
-    number = 0
+    count = 0
     for lines in read_lines(file):
         pairs = []
-        for number, line in enumerate(lines, number + 1):
+        for line in lines:
+            count += 1
             label, tab, rest = line.partition(b"\t")
             name = label.decode("utf-8", "replace")
             if not tab or name not in labels:
                 what = f"has the label '{name}'" if tab else "has no label"
-                raise UsageError(f"line {number:,} {what}; write label TAB line, with {', '.join(labels)} as labels")
+                raise UsageError(f"line {count:,} {what}; write label TAB line, with {', '.join(labels)} as labels")
             pairs.append((labels.index(name), rest))
         for (label_number, _), best in zip(pairs, classifier.bits([rest for _, rest in pairs]).argmin(axis=0).tolist()):
             confusion[label_number][best] += 1
     right = sum(confusion[place][place] for place in range(len(labels)))
-    if number == 0:
+    if count == 0:
         raise UsageError("there is no labelled line; write label TAB line")
     if as_json:
-        values = {"lines": number, "right": right, "accuracy": right / number, "labels": labels, "confusion": confusion}
+        values = {"lines": count, "right": right, "accuracy": right / count, "labels": labels, "confusion": confusion}
         writer.write_line(json.dumps(values))
     else:
-        writer.write_line(f"{right:,} of {number:,} lines are found: {right / number:.1%}")
+        writer.write_line(f"{right:,} of {count:,} lines are found: {right / count:.1%}")
         writer.write_line(confusion_table(labels, confusion))

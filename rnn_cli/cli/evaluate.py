@@ -132,7 +132,7 @@ def score_rows(
     writer.write(b"".join(selection.rest()))
     writer.close()
     if unknown and not quiet:
-        print(f"{unknown:,} unknown characters, {scorer.unknown_bits:.2f} bits each", file=sys.stderr)
+        print(f"unknown characters: {unknown:,}, of {scorer.unknown_bits:.2f} bits each", file=sys.stderr)
 
 
 def score_whole(
