@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Checkpoint": "checkpoint",
+    "Classifier": "classification",
     "Corpus": "corpus",
     "Model": "model",
     "ModelConfig": "config",
@@ -36,6 +37,7 @@ _HOMES = {
     "load_corpus": "corpus",
     "Sampler": "sampling",
     "SamplingConfig": "config",
+    "Scorer": "scoring",
     "sample_texts": "sampling",
     "save_checkpoint": "checkpoint",
 }

@@ -47,6 +47,40 @@ def read_document(path: str) -> Document:
     return Document(name_of(path), rest, len(data) - len(rest))
 
 
+def read_pieces(path: str, size: int) -> Iterator[tuple[bytes, bool]]:
+    """Read a file, or stdin for "-", as it comes: (whole lines, False) as soon as they are there.
+
+    A line of more than `size` bytes comes in parts, cut between characters. What has no newline at the end of the file
+    comes last, with True. No more than twice the size is held.
+    """
+    rest, begun = bytearray(), False
+    with reading(path) as file:
+        while chunk := file.read1(size):  # type: ignore[attr-defined]
+            rest += chunk
+            if not begun and not codecs.BOM_UTF8.startswith(rest):
+                begun = True
+                if rest.startswith(codecs.BOM_UTF8):
+                    del rest[: len(codecs.BOM_UTF8)]
+            end = rest.rfind(b"\n", max(len(rest) - len(chunk), 0)) + 1
+            if end:
+                yield bytes(rest[:end]), False
+                del rest[:end]
+            while len(rest) > size:
+                end = character_end(rest, size)
+                yield bytes(rest[:end]), False
+                del rest[:end]
+    if not begun:
+        rest = rest.removeprefix(codecs.BOM_UTF8)
+    if rest:
+        yield bytes(rest), True
+
+
+def character_end(data: bytes | bytearray, most: int) -> int:
+    """Return where to cut data of UTF-8 so that no character is cut in two: at `most`, or up to 3 bytes before."""
+    cuts = (cut for cut in range(most, max(most - 4, 0), -1) if data[cut] & 0xC0 != 0x80)
+    return next(cuts, most)
+
+
 def check_stdin_once(paths: Sequence[str]) -> None:
     """Raise UsageError where several of some paths are stdin."""
     if paths.count("-") > 1:

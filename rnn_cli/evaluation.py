@@ -1,4 +1,4 @@
-"""Scoring text: how many bits a model needs for each character, each one scored exactly once."""
+"""Scoring whole texts: how many bits a model needs for each character, each one scored exactly once."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from rnn_cli.adaptation import AdaptingScorer
 from rnn_cli.checkpoint import Checkpoint
+from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
-from rnn_cli.kernels.threads import Team
-from rnn_cli.model import Model, Window
-from rnn_cli.streams import scoring_pairs
+from rnn_cli.scoring import Scorer
+from rnn_cli.vocabulary import BOUNDARY
 
-STREAMS = 64  # lines that are scored side by side
-WINDOW = 128  # steps between two looks at the losses
-SCALAR_VALUES = 1_112_064  # characters that Unicode has room for
+PIECE = 1 << 20  # characters that are scored at a time, so that memory does not grow with the text
 
 
 @dataclass(frozen=True)
@@ -40,47 +39,32 @@ class Scores:
         return asdict(self)
 
 
-def losses_of(
-    model: Model,
-    ids: np.ndarray,
-    lines: bool,
-    team: Team,
-    progress: Callable[[int], None] = lambda done: None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the losses (nats) and ranks of all symbols of a text in their order.
+def make_scorer(
+    checkpoint: Checkpoint, threads: int = 1, reset_every: int | None = None, adapt_rate: float | None = None
+) -> Scorer:
+    """Return what scores texts: forgetting every so many characters, or learning on at this rate, where given.
 
-    They do not depend on how many lines are scored side by side: the rows of a batch do not see each other.
+    Raises UsageError for numbers out of range, for both, and for resets where each line starts afresh anyway.
     """
-    plan = scoring_pairs(ids, lines, STREAMS)
-    length, rows = plan.inputs.shape
-    window = Window(model, min(WINDOW, length), rows, team)
-    window.pack()
-    losses, ranks = np.zeros(plan.count), np.zeros(plan.count, np.int32)
-    for start in range(0, length, window.net.length):
-        size = min(window.net.length, length - start)
-        window.inputs.fill(0)
-        window.targets.fill(-1)
-        window.inputs[:size] = plan.inputs[start : start + size]
-        window.targets[:size] = plan.targets[start : start + size]
-        window.score()
-        scored = plan.targets[start : start + size] >= 0
-        places = plan.positions[start : start + size][scored]
-        losses[places] = window.losses[:size][scored]
-        ranks[places] = window.ranks[:size][scored]
-        progress(len(places))
-    return losses, ranks
+    if reset_every is not None:
+        check_range("reset-every", reset_every, 1, 10**9)
+        if checkpoint.vocabulary.lines:
+            raise UsageError(
+                "--reset-every is for models of a stream, and this one starts afresh at each line; leave it out"
+            )
+        if adapt_rate is not None:
+            raise UsageError("--reset-every and --adapt contradict each other; give one of them")
+    if adapt_rate is None:
+        return Scorer(checkpoint, threads, reset_every)
+    return AdaptingScorer(checkpoint, threads, adapt_rate)
 
 
-def unknown_nats(checkpoint: Checkpoint) -> float:
-    """Return the price of a character that the model has never seen.
-
-    An escape, as probable as one more in all of the training text, then one of the characters that are left:
-    log(n + 1) + log(1,112,064 - V).
-    """
-    seen = checkpoint.record.get("corpus", {}).get("characters")
-    return math.log(max(seen, 0) + 1 if isinstance(seen, int) else 1) + math.log(
-        SCALAR_VALUES - len(checkpoint.vocabulary)
-    )
+def state_of(scorer: Scorer) -> str:
+    """Say what a scorer knows of the past at each character."""
+    past = "reset at each line" if scorer.vocabulary.lines else "carried"
+    if scorer.reset_every:
+        past = f"reset every {scorer.reset_every:,} characters"
+    return f"{past}, adapting" if isinstance(scorer, AdaptingScorer) else past
 
 
 def evaluate_texts(
@@ -89,28 +73,36 @@ def evaluate_texts(
     threads: int = 1,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Scores:
+    """Score texts together, as `score_texts` does."""
+    return score_texts(make_scorer(checkpoint, threads), texts, progress)
+
+
+def score_texts(
+    scorer: Scorer, texts: Sequence[str | bytes], progress: Callable[[int], None] = lambda done: None
+) -> Scores:
     """Score texts together: strings for a model of characters, bytes for a model of bytes. Each starts afresh.
 
     Unknown characters are counted and cost `unknown_nats` each; the model does not read them. Raises UsageError where
     there is nothing to score.
     """
-    vocabulary, team = checkpoint.vocabulary, Team(threads)
-    model = Model.from_torch(checkpoint.config, checkpoint.parameters)
-    losses, unknown, size, first, fifth = [0.0], 0, 0, 0, 0
-    count = 0
+    total, count, unknown, size, first, fifth = [0.0], 0, 0, 0, 0, 0
     for text in texts:
-        ids = vocabulary.encode(text)
-        unknown += int(np.count_nonzero(ids < 0))
-        size += len(text if isinstance(text, bytes) else text.encode("utf-8"))
-        some, ranks = losses_of(model, vocabulary.frame(ids[ids >= 0]), vocabulary.lines, team, progress)
-        losses.append(math.fsum(some))
-        count += len(some)
-        first += int(np.count_nonzero(ranks == 0))
-        fifth += int(np.count_nonzero(ranks < 5))
-    count += unknown
+        scorer.start()
+        for start in range(0, len(text), PIECE):
+            piece = text[start : start + PIECE]
+            symbols = scorer.vocabulary.encode(piece)
+            if scorer.vocabulary.lines and start + PIECE >= len(text) and symbols[-1] != BOUNDARY:
+                symbols = np.append(symbols, np.int32(BOUNDARY))
+            losses, ranks = scorer.read(symbols, with_ranks=True, progress=progress)
+            total.append(math.fsum(losses))
+            count += len(losses)
+            unknown += int(np.count_nonzero(symbols < 0))
+            size += len(piece if isinstance(piece, bytes) else piece.encode("utf-8"))
+            first += int(np.count_nonzero(ranks == 0))
+            fifth += int(np.count_nonzero(ranks < min(5, len(scorer.vocabulary))))
     if count == 0:
         raise UsageError("there is no text to score: it is empty")
-    nats = (math.fsum(losses) + unknown * unknown_nats(checkpoint)) / count
+    nats = math.fsum(total) / count
     bits = nats / math.log(2)
     return Scores(
         characters=count,
@@ -122,5 +114,5 @@ def evaluate_texts(
         perplexity=math.exp(min(nats, 700)),
         top1_accuracy=first / count,
         top5_accuracy=fifth / count,
-        state="reset at each line" if vocabulary.lines else "carried",
+        state=state_of(scorer),
     )

@@ -115,7 +115,6 @@ class Window:
             barrier=aligned_zeros(BARRIER_SIZE, np.int64),
         )
         self._initial = self.memory.states.reshape(layers, states, length + 1, batch, hidden)[:, :, 0]
-        self.ranks = np.zeros((length, batch), np.int32)
 
     @property
     def state(self) -> np.ndarray:
@@ -127,8 +126,8 @@ class Window:
         self.team.run(pack_all, self.net, self.memory)
 
     def score(self) -> None:
-        """Run the window forward: fills `losses` and `ranks` (T, B; 0: the target was the most probable)."""
-        self.team.run(score_step, self.model.equations, self.net, self.memory, self.ranks.ravel())
+        """Run the window forward: fills `losses`."""
+        self.team.run(score_step, self.model.equations, self.net, self.memory)
 
 
 class TrainingWindow(Window):

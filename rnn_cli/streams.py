@@ -1,4 +1,4 @@
-"""A text cut into streams that are read side by side: for training in random order, for scoring in its own.
+"""A text cut into streams that are read side by side, in random order.
 
 A text is an array of symbols with its boundaries (see Vocabulary.frame). Each symbol and the one after it are
 a pair of an input and a target. The boundary as an input makes the network start from the zero state; as a
@@ -7,7 +7,6 @@ target it is the end of a line. The end of a stream text is not learned, so the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -113,46 +112,3 @@ def stream_cuts(pairs: int, streams: int, line_starts: np.ndarray | None = None,
         return even
     following = line_starts[np.searchsorted(line_starts, even)]
     return np.where(following - even <= reach, following, even)
-
-
-@dataclass(frozen=True)
-class ScoringPlan:
-    """A text laid out to be scored, in arrays (N, S) for N steps of S streams.
-
-    inputs, targets   int32; a target that is IGNORED is not scored
-    positions         int64; the number of each scored symbol in the text, from 0 to `count` - 1; elsewhere -1
-    """
-
-    inputs: np.ndarray
-    targets: np.ndarray
-    positions: np.ndarray
-    count: int
-
-
-def scoring_pairs(ids: np.ndarray, lines: bool, streams: int) -> ScoringPlan:
-    """Lay out a text in its order: in one stream, or whole lines in up to `streams` streams.
-
-    There is at least one step, of which nothing is scored where the text is empty.
-    """
-    pairs = len(ids) - 1
-    following = ids[1:].astype(np.int32)
-    if not lines:
-        following[following == BOUNDARY] = IGNORED
-    scored = following != IGNORED
-    ranks = np.where(scored, np.cumsum(scored) - 1, -1)
-    if lines and pairs:
-        starts = np.flatnonzero(ids == BOUNDARY)
-        # Beside one very long line, further streams would be padding for the most part.
-        streams = min(streams, len(starts) - 1, max(1, 2 * pairs // int(np.diff(starts).max())))
-        cuts = stream_cuts(pairs, streams, starts, pairs)
-    else:
-        streams, cuts = 1, np.array([0, pairs])
-    shape = max(1, int(np.diff(cuts).max())), streams
-    inputs = np.full(shape, BOUNDARY, np.int32)
-    targets = np.full(shape, IGNORED, np.int32)
-    positions = np.full(shape, -1, np.int64)
-    for stream, (start, end) in enumerate(pairwise(cuts)):
-        inputs[: end - start, stream] = ids[start:end]
-        targets[: end - start, stream] = following[start:end]
-        positions[: end - start, stream] = ranks[start:end]
-    return ScoringPlan(inputs, targets, positions, int(np.count_nonzero(scored)))

@@ -50,7 +50,7 @@ def test_transcript(name, transcript, folders):
         assert done.returncode == 0, done.stderr.decode()
         shown, found = printed.splitlines(), done.stdout.decode().splitlines()
         assert len(found) == len(shown), command
-        if "evaluate" in command:
+        if "evaluate" in command and "--top" not in command:
             assert [re.sub(r"[\d.]+", "0", line) for line in found] == [re.sub(r"[\d.]+", "0", line) for line in shown]
 
 

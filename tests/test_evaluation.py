@@ -5,36 +5,19 @@ import math
 import numpy as np
 import pytest
 import reference
+from networks import CHARACTERS, make_checkpoint, random_text
 
-from rnn_cli import evaluation
+from rnn_cli import evaluation, scoring
 from rnn_cli.cells import CELLS
-from rnn_cli.checkpoint import Checkpoint
-from rnn_cli.config import ModelConfig
 from rnn_cli.errors import UsageError
-from rnn_cli.evaluation import SCALAR_VALUES, evaluate_texts, losses_of, unknown_nats
+from rnn_cli.evaluation import evaluate_texts, make_scorer, score_texts
 from rnn_cli.kernels.threads import Team
 from rnn_cli.model import Model
 from rnn_cli.sampling import Reader, predictions
+from rnn_cli.scoring import SCALAR_VALUES, Scorer, unknown_nats
 from rnn_cli.vocabulary import Vocabulary
 
 MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
-SYMBOLS = "abcdefgh\u00e9\u20ac\U0001f600"  # of 1, 2, 3 and 4 bytes
-CHARACTERS = 777  # that the model was trained on
-
-
-def make_checkpoint(lines, cell=CELLS[0], vocabulary=None):
-    """Return a random network with clear preferences."""
-    vocabulary = vocabulary or Vocabulary(SYMBOLS, lines)
-    config = ModelConfig(cell.name, cell.activation, len(vocabulary), hidden_size=16, num_layers=2)
-    model = Model.initialised(config, np.random.default_rng(11))
-    model.parameters *= 3
-    return Checkpoint(config, vocabulary, model.to_torch(), {"corpus": {"characters": CHARACTERS}})
-
-
-def random_text(size, lines, seed=1):
-    """Return a text of so many characters, in line mode with lines of all lengths, some of them empty."""
-    characters = SYMBOLS + "\n" * (2 if lines else 0)
-    return "".join(np.random.default_rng(seed).choice(list(characters), size))
 
 
 def read_losses(checkpoint, text):
@@ -48,8 +31,8 @@ def read_losses(checkpoint, text):
 def score(checkpoint, text, threads=1):
     """Return the losses and ranks of all symbols of a text."""
     vocabulary = checkpoint.vocabulary
-    model = Model.from_torch(checkpoint.config, checkpoint.parameters)
-    return losses_of(model, vocabulary.frame(vocabulary.encode(text)), vocabulary.lines, Team(threads))
+    symbols = vocabulary.frame(vocabulary.encode(text))[1:]
+    return Scorer(checkpoint, threads).read(symbols, with_ranks=True)
 
 
 @MODES
@@ -94,11 +77,48 @@ def test_streams_windows_and_threads_change_no_bit(monkeypatch, name, lines):
         (64, 7, 3),
         (64, 128, 2),
     ]:
-        monkeypatch.setattr(evaluation, "STREAMS", streams)
-        monkeypatch.setattr(evaluation, "WINDOW", window)
+        monkeypatch.setattr(scoring, "STREAMS", streams)
+        monkeypatch.setattr(scoring, "WINDOW", window)
         others = score(checkpoint, text, threads)
         assert np.array_equal(losses, others[0])
         assert np.array_equal(ranks, others[1])
+
+
+@MODES
+def test_pieces_change_no_bit(monkeypatch, lines):
+    checkpoint = make_checkpoint(lines)
+    text = random_text(700, lines) + "XaY"
+    symbols = checkpoint.vocabulary.frame(checkpoint.vocabulary.encode(text))[1:]
+    whole, ranks = Scorer(checkpoint, 2).read(symbols, with_ranks=True)
+    for size in (1, 7, 256):
+        scorer = Scorer(checkpoint, 2)
+        parts = [scorer.read(symbols[start : start + size], with_ranks=True) for start in range(0, len(symbols), size)]
+        assert np.array_equal(whole, np.concatenate([losses for losses, _ in parts]))
+        assert np.array_equal(ranks, np.concatenate([ranks for _, ranks in parts]))
+    scores = evaluate_texts(checkpoint, [text])
+    monkeypatch.setattr(evaluation, "PIECE", 50)
+    in_pieces = evaluate_texts(checkpoint, [text])
+    assert in_pieces.nats_per_char == pytest.approx(scores.nats_per_char, rel=1e-12)
+    assert in_pieces.top5_accuracy == scores.top5_accuracy
+
+
+@pytest.mark.parametrize("every", [1, 5, 64, 10_000])
+def test_resets_leave_one_character_of_the_past(every):
+    checkpoint = make_checkpoint(False)
+    text = random_text(300, False)
+    symbols = checkpoint.vocabulary.encode(text)
+    expected = []
+    for start in range(0, len(text), every):
+        scorer = Scorer(checkpoint, 1)
+        scorer._last = symbols[start - 1 : start] if start else scorer._last
+        expected.append(scorer.read(symbols[start : start + every])[0])
+    assert np.array_equal(Scorer(checkpoint, 2, every).read(symbols)[0], np.concatenate(expected))
+    scorer = Scorer(checkpoint, 2, every)
+    parts = [scorer.read(symbols[start : start + 37])[0] for start in range(0, 300, 37)]
+    assert np.array_equal(np.concatenate(parts), np.concatenate(expected))
+    scores = score_texts(make_scorer(checkpoint, reset_every=every), [text])
+    assert scores.nats_per_char == pytest.approx(np.concatenate(expected).mean())
+    assert scores.state == f"reset every {every:,} characters"
 
 
 def test_the_losses_of_a_line_do_not_depend_on_the_other_lines():
@@ -169,8 +189,9 @@ def test_unknown_characters_are_counted_and_priced(lines):
     assert mixed.nats_per_char * mixed.characters == pytest.approx(nats)
     assert mixed.top5_accuracy * mixed.characters == pytest.approx(known.top5_accuracy * known.characters)
     strange = evaluate_texts(checkpoint, ["XYZ"])
-    assert (strange.unknown, strange.characters, strange.top5_accuracy) == (3, 3, 0)
-    assert strange.nats_per_char == pytest.approx(price)
+    assert (strange.unknown, strange.characters) == (3, 3 + lines)  # the end of a line is scored whatever is in it
+    end = evaluate_texts(checkpoint, ["\n"]).nats_per_char if lines else 0
+    assert strange.nats_per_char * strange.characters == pytest.approx(3 * price + end)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +239,7 @@ def test_a_hopeless_model_has_a_finite_perplexity():
 
 @MODES
 def test_progress_tells_of_every_scored_character(monkeypatch, lines):
-    monkeypatch.setattr(evaluation, "WINDOW", 10)
+    monkeypatch.setattr(scoring, "WINDOWS", 2)
     checkpoint, seen = make_checkpoint(lines), []
     scores = evaluate_texts(checkpoint, [random_text(900, lines), "abc"], progress=seen.append)
     assert sum(seen) == scores.characters

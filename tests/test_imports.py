@@ -16,9 +16,21 @@ FLOORS = [
     {"errors", "config", "files", "signals"},
     {"kernels"},
     {"cells"},
-    {"layout", "model", "schedule", "progress", "fine_tuning", "memory", "fingerprint", "constraints", "reader"}
+    {
+        "layout",
+        "model",
+        "schedule",
+        "progress",
+        "fine_tuning",
+        "memory",
+        "fingerprint",
+        "constraints",
+        "reader",
+        "ngram",
+    }
     | {"vocabulary", "documents", "spool", "sources", "detection", "splitting", "corpus", "order", "streams"},
-    {"training", "sampling", "completion", "evaluation", "checkpoint", "defaults", "diagnosis"},
+    {"training", "diagnosis", "sampling", "completion", "checkpoint", "defaults"}
+    | {"scoring", "adaptation", "evaluation", "ranking", "classification", "baselines"},
     {"display", "cli", "__main__"},
 ]
 # What a room imports of its own floor.
@@ -41,7 +53,12 @@ BESIDE = {
     "training": {"checkpoint"},
     "sampling": {"checkpoint"},
     "completion": {"checkpoint", "sampling"},
-    "evaluation": {"checkpoint"},
+    "ngram": {"vocabulary"},
+    "scoring": {"checkpoint"},
+    "ranking": {"scoring"},
+    "classification": {"checkpoint", "scoring"},
+    "adaptation": {"checkpoint", "scoring"},
+    "evaluation": {"adaptation", "checkpoint", "scoring"},
     "cli": {"display"},
     "__main__": {"cli", "display"},
 }

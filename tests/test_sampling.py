@@ -10,12 +10,12 @@ from rnn_cli.cells import CELLS
 from rnn_cli.checkpoint import Checkpoint
 from rnn_cli.config import ModelConfig
 from rnn_cli.errors import RnnError, UsageError
-from rnn_cli.evaluation import evaluate_texts, losses_of
+from rnn_cli.evaluation import evaluate_texts
 from rnn_cli.fingerprint import Fingerprint
 from rnn_cli.kernels.draw import uniform
-from rnn_cli.kernels.threads import Team
 from rnn_cli.model import Model
 from rnn_cli.sampling import Sampler, SamplingConfig, Text, predictions, sample_texts
+from rnn_cli.scoring import Scorer
 from rnn_cli.vocabulary import BOUNDARY, Vocabulary
 
 MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
@@ -163,12 +163,12 @@ def test_a_high_temperature_draws_everything(lines):
 def test_losses_are_those_of_the_evaluation(lines):
     checkpoint = make_checkpoint(lines)
     config = SamplingConfig(length=60, temperature=1.7, top_k=9)
-    model = Model.from_torch(checkpoint.config, checkpoint.parameters)
+    scorer = Scorer(checkpoint, 1)
     texts = list(Sampler(checkpoint, "", config).texts(20))
     assert max(len(text.symbols) for text in texts) > 10
     for text in filter(lambda text: text.symbols, texts):
-        losses, _ = losses_of(model, checkpoint.vocabulary.frame(np.array(text.symbols)), lines, Team(1))
-        losses = losses[: len(text.symbols)]  # without the end of the line
+        scorer.start()
+        losses, _ = scorer.read(np.array(text.symbols, np.int32))
         assert text.losses == pytest.approx(losses, rel=1e-5, abs=1e-6)
         assert text.bits_per_char == pytest.approx(losses.mean() / np.log(2), rel=1e-5)
 

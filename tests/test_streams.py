@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rnn_cli import order as order_module
 from rnn_cli import streams as streams_module
 from rnn_cli.order import GATHER, line_blocks, reordered, shuffled
-from rnn_cli.streams import IGNORED, LONG_LINE, Streams, scoring_pairs, stream_cuts
+from rnn_cli.streams import IGNORED, LONG_LINE, Streams, stream_cuts
 from rnn_cli.vocabulary import BOUNDARY
 
 SIZES = {"batch_size": st.integers(1, 40), "sequence_length": st.integers(1, 20)}
@@ -214,45 +214,3 @@ def test_cuts_wait_for_the_next_line_as_far_as_they_reach():
     assert stream_cuts(10, 3).tolist() == [0, 4, 8, 10]
     assert stream_cuts(10, 3, starts, 9).tolist() == [0, 9, 9, 10]
     assert stream_cuts(10, 3, starts, 4).tolist() == [0, 4, 9, 10]
-
-
-POSSIBLY_EMPTY = st.lists(st.lists(st.integers(1, 5), max_size=30).map(tuple), max_size=40)
-
-
-@settings(deadline=None)
-@given(POSSIBLY_EMPTY, st.integers(1, 70))
-def test_scoring_lines_takes_each_once_in_its_place(lines, count):
-    ids = text_of_lines(lines)
-    plan = scoring_pairs(ids, True, count)
-    assert plan.count == len(ids) - 1
-    assert 1 <= plan.inputs.shape[1] <= count
-    assert Counter(lines_in(plan.inputs, plan.targets)) == Counter(lines)
-    check_plan(plan, ids[1:])
-    for start, end in pairwise(np.flatnonzero(ids == 0)):  # no line is spread over two streams
-        columns = np.nonzero((plan.positions >= start) & (plan.positions < end))[1]
-        assert len(set(columns.tolist())) == 1
-
-
-@settings(deadline=None)
-@given(POSSIBLY_EMPTY, st.integers(1, 70))
-def test_scoring_a_stream_carries_on_through_documents(documents, count):
-    ids = text_of_lines(documents)
-    plan = scoring_pairs(ids, False, count)
-    assert plan.inputs.shape == (max(1, len(ids) - 1), 1)
-    assert plan.inputs[:, 0].tolist() == ids[:-1].tolist() or len(ids) == 1
-    check_plan(plan, ids[ids != 0])
-
-
-def check_plan(plan, scored_in_order):
-    """Check the types, and that the positions put the targets back into the order of the text."""
-    assert (plan.inputs.dtype, plan.targets.dtype, plan.positions.dtype) == (np.int32, np.int32, np.int64)
-    scored = plan.targets != IGNORED
-    assert (plan.positions[~scored] == -1).all()
-    restored = np.full(plan.count, -9)
-    restored[plan.positions[scored]] = plan.targets[scored]
-    assert restored.tolist() == scored_in_order.tolist()
-
-
-def test_scoring_one_huge_line_does_not_multiply_the_memory():
-    plan = scoring_pairs(text_of_lines([(1,) * 10_000, *[(2,)] * 200]), True, 64)
-    assert plan.inputs.size <= 3 * plan.count

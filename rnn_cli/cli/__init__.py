@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from rnn_cli.cli.classify import classify
 from rnn_cli.cli.complete import complete
 from rnn_cli.cli.evaluate import evaluate
 from rnn_cli.cli.info import info
@@ -25,7 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (train, sample, complete, evaluate, predict, info):
+for command in (train, sample, complete, evaluate, classify, predict, info):
     app.command()(command)
 
 

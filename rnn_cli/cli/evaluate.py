@@ -1,9 +1,11 @@
-"""rnn evaluate: texts and a model -> scores."""
+"""rnn evaluate: texts and a model -> scores, of a whole text, of its lines or of its characters."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,12 +18,47 @@ from rnn_cli.cli.options import (
     announce_compiling,
     thread_count,
 )
+from rnn_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rnn_cli.evaluation import Scores
+    from rnn_cli.ranking import Selection
+    from rnn_cli.scoring import Scorer
 
 
 def evaluate(
     files: Annotated[list[str] | None, typer.Argument(help="Text files, or - for stdin.", show_default=False)] = None,
     model: ModelPath = DEFAULT_MODEL,
     as_json: Json = False,
+    per_line: Annotated[
+        bool, typer.Option("--per-line", help="bits TAB bits per character TAB line, for each line as it comes.")
+    ] = False,
+    per_char: Annotated[bool, typer.Option("--per-char", help="bits TAB character, for each character.")] = False,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="A JSON object for each line, or each character.")] = False,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help="Only what has so many bits per character, or more.")
+    ] = None,
+    sort: Annotated[bool, typer.Option("--sort", help="The most surprising first, at the end of the text.")] = False,
+    top: Annotated[int | None, typer.Option("--top", help="Only the first N of that order.")] = None,
+    below: Annotated[
+        bool, typer.Option("--below/--above", help="Threshold and order from the other end: the least surprising.")
+    ] = False,
+    total: Annotated[bool, typer.Option("--total", help="Threshold and order by the bits of the whole line.")] = False,
+    reset_every: Annotated[
+        int | None, typer.Option("--reset-every", help="Forget the past every N characters (not for lines).")
+    ] = None,
+    adapt: Annotated[
+        bool, typer.Option("--adapt", help="Go on learning from the text, after it was scored; the file stays.")
+    ] = False,
+    adapt_rate: Annotated[
+        float | None, typer.Option("--adapt-rate", help="How fast it learns; implies --adapt; default: 0.0007.")
+    ] = None,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Beside it: uniform, unigram, 5-gram, gzip and xz.")
+    ] = False,
+    corpus: Annotated[
+        list[str] | None, typer.Option("--corpus", help="What the baselines learn from before.", show_default=False)
+    ] = None,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
@@ -29,35 +66,122 @@ def evaluate(
 
     Example: rnn evaluate corpora/stars.txt --json
     """
-    from rnn_cli.checkpoint import load_checkpoint
-    from rnn_cli.display.progress import ScoringDisplay
-    from rnn_cli.display.tables import key_values
-    from rnn_cli.display.text import TextWriter
-    from rnn_cli.documents import read_documents, text_for
-    from rnn_cli.evaluation import evaluate_texts
+    from rnn_cli.config import check_range
 
+    selecting = threshold is not None or sort or top is not None
+    in_rows = per_line or per_char or jsonl or selecting
+    if per_line and per_char:
+        raise UsageError("--per-line and --per-char contradict each other; give one of them")
+    if in_rows and (as_json or baselines):
+        given = "--json" if as_json else "--baselines"
+        raise UsageError(f"{given} is about the whole text, not its lines or characters; leave it out or use --jsonl")
+    if (below or total) and not selecting:
+        raise UsageError("--below and --total need --threshold, --sort or --top; give one of them")
+    if total and per_char:
+        raise UsageError("--total is about lines; leave it out with --per-char")
+    if corpus and not baselines:
+        raise UsageError("--corpus is what the baselines learn from; give --baselines too")
+    if threshold is not None:
+        check_range("threshold", threshold, -1e9, 1e9)
+    if top is not None:
+        check_range("top", top, 1, 10**9)
     cores = thread_count(threads)
+    paths = files or ["-"]
+
+    from rnn_cli.adaptation import DEFAULT_RATE
+    from rnn_cli.checkpoint import load_checkpoint
+    from rnn_cli.evaluation import make_scorer
+    from rnn_cli.ranking import Selection
+
     checkpoint = load_checkpoint(model)
     announce_compiling(quiet)
-    texts = [text_for(checkpoint.vocabulary, document) for document in read_documents(files or ["-"])]
+    if adapt and adapt_rate is None:
+        adapt_rate = DEFAULT_RATE
+    scorer = make_scorer(checkpoint, cores, reset_every, adapt_rate)
+    if in_rows:
+        selection = Selection(threshold, below, sort or top is not None, top)
+        score_rows(scorer, paths, selection, per_char=per_char, jsonl=jsonl, total=total, quiet=quiet)
+    else:
+        score_whole(scorer, paths, str(model), as_json=as_json, baselines=baselines, corpus=corpus, quiet=quiet)
+
+
+def score_rows(
+    scorer: Scorer, paths: list[str], selection: Selection, *, per_char: bool, jsonl: bool, total: bool, quiet: bool
+) -> None:
+    """Print lines or characters with their bits; all that are there are printed before waiting for more."""
+    from rnn_cli.display import scores
+    from rnn_cli.display.text import TextWriter
+    from rnn_cli.documents import check_stdin_once
+    from rnn_cli.ranking import scored_lines
+
+    check_stdin_once(paths)
+    if per_char:
+        render = scores.character_objects if jsonl else scores.character_rows
+    else:
+        render = scores.line_objects if jsonl else scores.line_rows
+    writer, unknown = TextWriter(), 0
+    for path in paths:
+        for lines in scored_lines(scorer, path):
+            unknown += int(lines.symbol_unknown.sum())
+            if per_char:
+                numbers = lines.symbol_bits
+            else:
+                numbers = lines.bits if total else lines.bits_per_char
+            writer.write(b"".join(selection.take(numbers, partial(render, lines))))
+            writer.flush()
+    writer.write(b"".join(selection.rest()))
+    writer.close()
+    if unknown and not quiet:
+        print(f"unknown characters: {unknown:,}, of {scorer.unknown_bits:.2f} bits each", file=sys.stderr)
+
+
+def score_whole(
+    scorer: Scorer,
+    paths: list[str],
+    model: str,
+    *,
+    as_json: bool,
+    baselines: bool,
+    corpus: list[str] | None,
+    quiet: bool,
+) -> None:
+    """Print the scores of whole texts together."""
+    from rnn_cli.baselines import baseline_bits
+    from rnn_cli.display.progress import ScoringDisplay
+    from rnn_cli.display.text import TextWriter
+    from rnn_cli.documents import read_documents, text_for
+    from rnn_cli.evaluation import score_texts
+
+    vocabulary = scorer.vocabulary
+    documents = read_documents([*paths, *(corpus or [])])
+    given = [text_for(vocabulary, document) for document in documents]
+    texts, learned = given[: len(paths)], given[len(paths) :]
     with ScoringDisplay(quiet, sum(map(len, texts))) as display:
-        scores = evaluate_texts(checkpoint, texts, cores, display.advance)
+        scores = score_texts(scorer, texts, display.advance)
+    others = baseline_bits(vocabulary, texts, scorer.unknown_bits, learned or None) if baselines else {}
     writer = TextWriter()
     if as_json:
-        writer.write_line(json.dumps({"model": str(model), **scores.to_dict()}))
+        compared = {"baselines": others} if baselines else {}
+        writer.write_line(json.dumps({"model": model, **scores.to_dict(), **compared}))
     else:
-        writer.write_line(
-            key_values(
-                [
-                    ("bits per character", f"{scores.bits_per_char:.4f}"),
-                    ("nats per character", f"{scores.nats_per_char:.4f}"),
-                    ("bits per byte", f"{scores.bits_per_byte:.4f}"),
-                    ("perplexity", f"{scores.perplexity:.3f}"),
-                    ("right at first guess", f"{scores.top1_accuracy:.1%}"),
-                    ("right in five guesses", f"{scores.top5_accuracy:.1%}"),
-                    ("characters", f"{scores.characters:,} ({scores.unknown:,} unknown)"),
-                    ("state", scores.state),
-                ]
-            )
-        )
+        writer.write_line(in_words(scores, others))
     writer.close()
+
+
+def in_words(scores: Scores, baselines: dict[str, float]) -> str:
+    """Return scores, and bits per character of baselines, as lines for people."""
+    from rnn_cli.display.tables import key_values
+
+    return key_values(
+        [
+            ("bits per character", f"{scores.bits_per_char:.4f}"),
+            ("nats per character", f"{scores.nats_per_char:.4f}"),
+            ("bits per byte", f"{scores.bits_per_byte:.4f}"),
+            ("perplexity", f"{scores.perplexity:.3f}"),
+            ("right at first guess", f"{scores.top1_accuracy:.1%}"),
+            ("right in five guesses", f"{scores.top5_accuracy:.1%}"),
+            ("characters", f"{scores.characters:,} ({scores.unknown:,} unknown)"),
+            ("state", scores.state),
+            *((f"bits of {name}", f"{bits:.4f}") for name, bits in baselines.items()),
+        ]
+    )

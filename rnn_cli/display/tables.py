@@ -131,3 +131,14 @@ def resample(values: Sequence[float], count: int) -> list[float]:
         right = values[min(int(place) + 1, size - 1)]
         points.append(left + (right - left) * (place % 1))
     return points
+
+
+def confusion_table(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
+    """Return a line for each label with how often it was taken for each label, under a heading."""
+    names = [visible(label) for label in labels]
+    rows = [("is, taken for", names), *((name, [f"{n:,}" for n in row]) for name, row in zip(names, counts))]
+    first = max(len(name) for name, _ in rows)
+    widths = [max(map(len, column)) for column in zip(*(row for _, row in rows))]
+    return "\n".join(
+        f"{name:{first}}  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths)) for name, row in rows
+    )

@@ -55,6 +55,10 @@ class TextWriter:
         """Write a text and a newline."""
         self.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
+    def flush(self) -> None:
+        """Hand over what was written so far."""
+        flush_stdout()
+
     def close(self) -> None:
         """Write what is left of an unfinished character, and flush. The stream stays open."""
         self.write(b"", final=True)

@@ -113,7 +113,7 @@ def pack_weights(part, parts, net, memory, recurrent):
 
 @entry_kernel
 def pack_all(part, parts, net, memory):
-    """Take over the parameters for `score_step`, which does not change them."""
+    """Take over the parameters for `score_step` and `score_symbols`, which do not change them."""
     pack_weights(part, parts, net, memory, memory.parameters)
 
 
@@ -247,20 +247,11 @@ def train_step(part, parts, cell, net, memory, learning, step, weight):
 
 
 @entry_kernel
-def score_step(part, parts, cell, net, memory, ranks):
-    """Run a window forward: losses (T, B) in nats, and the rank of each target (0 is the most probable)."""
+def score_step(part, parts, cell, net, memory):
+    """Run a window forward: losses (T, B) in nats."""
     first = even_start(part, parts, net.batch)
     last = even_start(part + 1, parts, net.batch)
     forward(cell, net, memory, first, last)
     for t in range(net.length):
-        for row in range(first, last):
-            k = t * net.batch + row
-            rank = 0
-            if memory.targets[k] >= 0:
-                target = memory.logits[k * net.columns + memory.targets[k]]
-                for j in range(k * net.columns, k * net.columns + net.vocab_size):
-                    if memory.logits[j] > target:
-                        rank += 1
-            ranks[k] = rank
         score_rows(net, memory, t, 1.0, 0.0, first, last)
     carry_states(net, memory.states, first, last)

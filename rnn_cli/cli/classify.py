@@ -1,0 +1,115 @@
+"""rnn classify: lines and several models -> the model that finds each line most probable."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnn_cli.cli.options import Json, Quiet, Threads, announce_compiling, thread_count
+from rnn_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rnn_cli.classification import Classifier
+    from rnn_cli.display.text import TextWriter
+
+
+def classify(
+    file: Annotated[str, typer.Argument(help="A text file, or - for stdin.")] = "-",
+    models: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--model", "-m", help="A model file, two or more times; its name is the label.", show_default=False
+        ),
+    ] = None,
+    labelled: Annotated[
+        bool, typer.Option("--labels", help="The lines are label TAB line: print how many are found, and which.")
+    ] = False,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="A JSON object for each line.")] = False,
+    as_json: Json = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Say which of several models finds each line most probable: label TAB margin in bits TAB line.
+
+    Example: rnn classify -m stars.safetensors -m dinosaurs.safetensors names.txt
+    """
+    paths = models or []
+    labels = [path.stem for path in paths]
+    if len(paths) < 2:
+        raise UsageError("classify compares two models or more; name each with -m")
+    if len(set(labels)) < len(labels):
+        raise UsageError(f"two models have the same label, '{Counter(labels).most_common(1)[0][0]}'; rename a file")
+    if as_json and not labelled:
+        raise UsageError("--json is for --labels; give both, or --jsonl")
+    if jsonl and labelled:
+        raise UsageError("--jsonl and --labels contradict each other; give one of them")
+    cores = thread_count(threads)
+
+    from rnn_cli.checkpoint import load_checkpoint
+    from rnn_cli.classification import Classifier, read_lines
+    from rnn_cli.display.text import TextWriter
+
+    checkpoints = [load_checkpoint(path) for path in paths]
+    announce_compiling(quiet)
+    classifier = Classifier(checkpoints, cores)
+    writer = TextWriter()
+    if labelled:
+        report(classifier, labels, file, writer, as_json)
+    else:
+        number = 1
+        for lines in read_lines(file):
+            show(classifier, labels, lines, number, writer, jsonl)
+            number += len(lines)
+    writer.close()
+
+
+def show(
+    classifier: Classifier, labels: list[str], lines: list[bytes], number: int, writer: TextWriter, jsonl: bool
+) -> None:
+    """Print the label of each line."""
+    all_bits = classifier.bits(lines)
+    ordered = all_bits.copy()
+    ordered.sort(axis=0)
+    margins = (ordered[1] - ordered[0]).tolist()
+    for place, (line, best, margin) in enumerate(zip(lines, all_bits.argmin(axis=0).tolist(), margins)):
+        if jsonl:
+            scores = dict(zip(labels, all_bits[:, place].tolist()))
+            values = {"line": number + place, "text": line.decode("utf-8", "replace"), "label": labels[best]}
+            writer.write_line(json.dumps({**values, "margin_bits": margin, "bits": scores}))
+        else:
+            writer.write(b"%s\t%.4f\t%s\n" % (labels[best].encode(), margin, line))
+    writer.flush()
+
+
+def report(classifier: Classifier, labels: list[str], file: str, writer: TextWriter, as_json: bool) -> None:
+    """Print how many labelled lines are found, and how often each label is taken for each."""
+    from rnn_cli.classification import read_lines
+    from rnn_cli.display.tables import confusion_table
+
+    confusion = [[0] * len(labels) for _ in labels]
+    count = 0
+    for lines in read_lines(file):
+        pairs = []
+        for line in lines:
+            count += 1
+            label, tab, rest = line.partition(b"\t")
+            name = label.decode("utf-8", "replace")
+            if not tab or name not in labels:
+                what = f"has the label '{name}'" if tab else "has no label"
+                raise UsageError(f"line {count:,} {what}; write label TAB line, with {', '.join(labels)} as labels")
+            pairs.append((labels.index(name), rest))
+        for (label_number, _), best in zip(pairs, classifier.bits([rest for _, rest in pairs]).argmin(axis=0).tolist()):
+            confusion[label_number][best] += 1
+    right = sum(confusion[place][place] for place in range(len(labels)))
+    if count == 0:
+        raise UsageError("there is no labelled line; write label TAB line")
+    if as_json:
+        values = {"lines": count, "right": right, "accuracy": right / count, "labels": labels, "confusion": confusion}
+        writer.write_line(json.dumps(values))
+    else:
+        writer.write_line(f"{right:,} of {count:,} lines are found: {right / count:.1%}")
+        writer.write_line(confusion_table(labels, confusion))

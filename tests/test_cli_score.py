@@ -1,0 +1,289 @@
+"""rnn evaluate by lines and characters, with baselines and adaptation, and rnn classify, as users meet them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import ENVIRONMENT, LINES_TEXT, PROGRAM, SMALL, STREAM_TEXT, run, run_on_terminal
+
+ODD = "qqzz9"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with texts and models of a stream, lines and other lines."""
+    directory = tmp_path_factory.mktemp("models")
+    other = "".join(f"{first}{last}\n" for first in ("xu", "zo", "qui") for last in "0123456789bcdfg")
+    for name, text, model in (
+        ("stream.txt", STREAM_TEXT, "stream"),
+        ("lines.txt", LINES_TEXT, "lines"),
+        ("other.txt", other, "other"),
+    ):
+        (directory / name).write_bytes(text.encode())
+        done = run("train", name, "-m", model, *SMALL, "--steps", 300, "--learning-rate", 0.03, cwd=directory)
+        assert done.code == 0, done.stderr
+    return directory
+
+
+def evaluate(place: Path, *arguments: object, stdin: str = "", model: str = "lines") -> list[str]:
+    """Return the lines that `rnn evaluate` prints."""
+    done = run("evaluate", "-m", model, *arguments, cwd=place, stdin=stdin.encode())
+    assert done.code == 0, done.stderr
+    return done.text.split("\n")[:-1]
+
+
+def objects(place: Path, *arguments: object, stdin: str = "", model: str = "lines") -> list[dict[str, Any]]:
+    """Return the JSON objects that `rnn evaluate --jsonl` prints."""
+    return [json.loads(line) for line in evaluate(place, *arguments, "--jsonl", stdin=stdin, model=model)]
+
+
+def total(place: Path, *arguments: object, model: str = "lines", stdin: str = "") -> tuple[int, float]:
+    """Return the characters and the bits that plain `rnn evaluate` finds."""
+    scores = json.loads(evaluate(place, *arguments, "--json", model=model, stdin=stdin)[0])
+    return scores["characters"], scores["bits_per_char"] * scores["characters"]
+
+
+@pytest.mark.parametrize("model, text", [("lines", "lines.txt"), ("stream", "stream.txt")])
+def test_lines_and_characters_sum_to_the_whole(place: Path, model: str, text: str) -> None:
+    characters, bits = total(place, text, model=model)
+    lines = (place / text).read_text().splitlines()
+    rows = [row.split("\t", 2) for row in evaluate(place, text, "--per-line", model=model)]
+    assert [line for _, _, line in rows] == lines
+    assert sum(float(row[0]) for row in rows) == pytest.approx(bits, rel=1e-4)
+    assert all(float(own) == pytest.approx(float(rate) * (len(line) + 1), abs=0.01) for own, rate, line in rows)
+    found = objects(place, text, model=model)
+    assert " ".join(found[0]) == "line text characters unknown bits bits_per_char"
+    assert [values["line"] for values in found] == list(range(1, len(lines) + 1))
+    assert sum(values["characters"] for values in found) == characters
+    assert sum(values["bits"] for values in found) == pytest.approx(bits)
+    letters = [row.split("\t") for row in evaluate(place, text, "--per-char", model=model)]
+    assert "".join(letter for _, letter in letters).replace("\\n", "\n") == (place / text).read_text()
+    assert sum(float(own) for own, _ in letters) == pytest.approx(bits, rel=1e-4)
+    single = objects(place, text, "--per-char", model=model)
+    assert " ".join(single[0]) == "line column character unknown bits"
+    assert sum(values["bits"] for values in single) == pytest.approx(bits)
+    assert (single[-1]["line"], single[-1]["column"]) == (len(lines), len(lines[-1]) + 1)
+
+
+def test_unknown_characters_have_a_price_and_are_said(place: Path) -> None:
+    text = "ana\nan\u20aca\n"
+    done = run("evaluate", "-m", "lines", "--per-line", cwd=place, stdin=text.encode())
+    price = re.fullmatch(r"unknown characters: 1, of (\d+\.\d\d) bits each\n", done.stderr)
+    assert price
+    assert [values["unknown"] for values in objects(place, stdin=text)] == [0, 1]
+    (letter,) = [values for values in objects(place, "--per-char", stdin=text) if values["unknown"]]
+    assert (letter["line"], letter["column"], letter["character"]) == (2, 3, "\u20ac")
+    assert f"{letter['bits']:.2f}" == price[1]
+    assert run("evaluate", "-m", "lines", "--per-line", "-q", cwd=place, stdin=text.encode()).stderr == ""
+
+
+def test_order_and_top(place: Path) -> None:
+    text = LINES_TEXT + ODD + "\n"
+    plain = objects(place, stdin=text)
+    key = [values["bits_per_char"] for values in plain]
+    down = objects(place, "--sort", stdin=text)
+    assert [values["bits_per_char"] for values in down] == sorted(key, reverse=True)
+    assert down[0]["text"] == ODD
+    assert objects(place, "--top", 3, stdin=text) == down[:3]
+    up = objects(place, "--sort", "--below", stdin=text)
+    assert [values["bits_per_char"] for values in up] == sorted(key)
+    assert objects(place, "--top", 1, "--below", stdin=text) == up[:1]
+    by_total = [values["bits"] for values in objects(place, "--sort", "--total", stdin=text)]
+    assert by_total == sorted((values["bits"] for values in plain), reverse=True)
+    letters = objects(place, "--per-char", "--top", 2, stdin=text)
+    assert all(letter["line"] == len(plain) for letter in letters)
+
+
+def test_thresholds(place: Path) -> None:
+    text = LINES_TEXT + ODD + "\n"
+    plain = objects(place, stdin=text)
+    above = objects(place, "--threshold", 5, stdin=text)
+    assert above == [values for values in plain if values["bits_per_char"] >= 5]
+    assert ODD in [values["text"] for values in above]
+    assert objects(place, "--threshold", 5, "--above", stdin=text) == above
+    assert objects(place, "--threshold", 5, "--below", stdin=text) == [
+        values for values in plain if values not in above
+    ]
+    assert evaluate(place, "--threshold", 1e9, stdin=text) == []
+    heavy = objects(place, "--threshold", 40, "--total", stdin=text)
+    assert heavy == [values for values in plain if values["bits"] >= 40]
+
+
+def test_lines_come_out_while_the_input_is_open(place: Path) -> None:
+    command = [*PROGRAM, "evaluate", "-m", "lines", "--threshold", "5", "-q"]
+    process = subprocess.Popen(
+        command, cwd=place, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(f"ana\n{ODD}\nunfini".encode())
+    process.stdin.flush()
+    os.set_blocking(process.stdout.fileno(), False)
+    seen, end = b"", time.monotonic() + 100
+    while not seen.endswith(b"\n") and time.monotonic() < end:
+        seen += process.stdout.read() or b""
+        time.sleep(0.01)
+    assert seen.endswith(f"\t{ODD}\n".encode())
+    assert process.poll() is None
+    process.stdin.close()
+    os.set_blocking(process.stdout.fileno(), True)
+    process.stdout.read()
+    assert process.wait(100) == 0
+    process.stdout.close()
+    assert process.stderr
+    process.stderr.close()
+
+
+def test_odd_characters_stay_on_their_line(place: Path) -> None:
+    text = b"a\\\tb\r\n\x1b[2J\xff"
+    done = run("evaluate", "-m", "lines", "--per-char", "-q", cwd=place, stdin=text)
+    names = [row.split("\t", 1)[1] for row in done.text.split("\n")[:-1]]
+    assert names == ["a", r"\\", r"\t", "b", r"\r", r"\n", r"\x1b", "[", "2", "J", r"\xff", r"\n"]
+    rows = run("evaluate", "-m", "lines", "--per-line", "-q", cwd=place, stdin=text).stdout
+    assert [row.split(b"\t", 2)[2] for row in rows.split(b"\n")[:2]] == [b"a\\\tb\r", b"\x1b[2J\xff"]
+    (place / "odd.txt").write_bytes(text)
+    shown = run_on_terminal("evaluate", place / "odd.txt", "-m", place / "lines", "--per-line", "-q").stdout
+    assert b"\x1b" not in shown
+
+
+def test_nothing_gives_nothing(place: Path) -> None:
+    assert evaluate(place, "--per-line") == []
+    assert evaluate(place, "--per-char", "--top", 3) == []
+
+
+def test_resets(place: Path) -> None:
+    carried, reset = (
+        total(place, "stream.txt", model="stream"),
+        total(place, "stream.txt", "--reset-every", 4, model="stream"),
+    )
+    assert reset[0] == carried[0]
+    assert reset[1] > carried[1]
+    whole = total(place, "stream.txt", "--reset-every", 10**6, model="stream")
+    assert whole == carried
+    rows = objects(place, "stream.txt", "--reset-every", 4, model="stream")
+    assert sum(values["bits"] for values in rows) == pytest.approx(reset[1])
+
+
+def test_adapting_helps_on_another_text(place: Path) -> None:
+    text = STREAM_TEXT.replace("cat", "dot").replace("and", "don") * 5
+    before = (place / "stream").read_bytes()
+    plain = total(place, stdin=text, model="stream")
+    adapted = total(place, "--adapt", stdin=text, model="stream")
+    assert adapted[1] < plain[1]
+    assert total(place, "--adapt-rate", 0.0007, stdin=text, model="stream") == adapted
+    assert total(place, "--adapt-rate", 0.002, stdin=text, model="stream") != adapted
+    assert total(place, "--adapt", "--threads", 1, stdin=text, model="stream") == adapted
+    assert (place / "stream").read_bytes() == before
+    rows = objects(place, "--adapt", stdin=text, model="stream")
+    assert sum(values["bits"] for values in rows) == pytest.approx(adapted[1])
+
+
+def test_baselines(place: Path) -> None:
+    scores = json.loads(evaluate(place, "lines.txt", "--baselines", "--json")[0])
+    assert list(scores["baselines"]) == ["uniform", "unigram", "5-gram", "gzip", "xz"]
+    primed = json.loads(evaluate(place, "lines.txt", "--baselines", "--corpus", "lines.txt", "--json")[0])
+    assert primed["baselines"]["5-gram"] < scores["baselines"]["5-gram"]
+    assert primed["bits_per_char"] == scores["bits_per_char"]
+    shown = evaluate(place, "lines.txt", "--baselines")
+    for name, bits in scores["baselines"].items():
+        assert any(re.fullmatch(rf"bits of {name} +{bits:.4f}", row) for row in shown)
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ("--per-line --per-char", "one of them"),
+        ("--per-line --json", "--jsonl"),
+        ("--top 3 --baselines", "--baselines"),
+        ("--below", "--threshold"),
+        ("--per-line --total", "--sort"),
+        ("--per-char --sort --total", "--per-char"),
+        ("--corpus lines.txt", "--baselines"),
+        ("--top 0", "top"),
+        ("--threshold nan", "threshold"),
+        ("--reset-every 3", "line"),
+        ("--reset-every 0", "reset-every"),
+        ("--adapt-rate 2", "adapt-rate"),
+        ("--baselines --corpus missing.txt", "missing.txt"),
+        ("--per-line missing.txt", "missing.txt"),
+        ("--per-line - -", "once"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(place: Path, arguments: str, words: str) -> None:
+    done = run("evaluate", "-m", "lines", *arguments.split(), cwd=place)
+    assert (done.code, done.stdout) == (2, b"")
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_resets_and_adapting_contradict_each_other(place: Path) -> None:
+    done = run("evaluate", "-m", "stream", "stream.txt", "--reset-every", 3, "--adapt", cwd=place)
+    assert (done.code, "contradict" in done.stderr) == (2, True)
+
+
+# rnn classify
+
+
+def classify(place: Path, *arguments: object, stdin: bytes = b"") -> bytes:
+    """Return what `rnn classify` prints with two models."""
+    done = run("classify", "-m", "lines", "-m", "other", *arguments, cwd=place, stdin=stdin)
+    assert (done.code, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_classify_prints_label_margin_and_line(place: Path) -> None:
+    text = b"ana\nxu7\nbely\nzo3"
+    rows = [row.split(b"\t") for row in classify(place, stdin=text).split(b"\n")[:-1]]
+    assert [row[0] for row in rows] == [b"lines", b"other", b"lines", b"other"]
+    assert b"\n".join(row[2] for row in rows) == text
+    found = [json.loads(row) for row in classify(place, "--jsonl", stdin=text).splitlines()]
+    assert " ".join(found[0]) == "line text label margin_bits bits"
+    assert [values["line"] for values in found] == [1, 2, 3, 4]
+    for values, row in zip(found, rows):
+        low, high = sorted(values["bits"].values())
+        assert float(row[1]) == pytest.approx(high - low, abs=1e-4)
+        assert values["margin_bits"] == pytest.approx(high - low)
+        assert values["bits"][values["label"]] == low
+    (place / "text.txt").write_bytes(text)
+    assert classify(place, "text.txt") == classify(place, "-", "--threads", "1", stdin=text)
+
+
+def test_classify_counts_labelled_lines(place: Path) -> None:
+    text = b"lines\tana\nlines\tbely\nother\txu7\nother\tana\n"
+    values = json.loads(classify(place, "--labels", "--json", stdin=text))
+    assert values == {
+        "lines": 4, "right": 3, "accuracy": 0.75, "labels": ["lines", "other"], "confusion": [[2, 0], [1, 1]]
+    }  # fmt: skip
+    shown = classify(place, "--labels", stdin=text).decode().splitlines()
+    assert shown == ["3 of 4 lines are found: 75.0%", "is, taken for  lines  other", "lines              2      0",
+                     "other              1      1"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "arguments, stdin, words",
+    [
+        ("-m lines", b"", "two models"),
+        ("", b"", "two models"),
+        ("-m lines -m ./lines", b"", "same label"),
+        ("-m lines -m other --json", b"", "--labels"),
+        ("-m lines -m other --labels --jsonl", b"", "one of them"),
+        ("-m lines -m other --labels", b"", "no labelled line"),
+        ("-m lines -m other --labels", b"lines\tana\nana\n", "line 2 has no label"),
+        ("-m lines -m other --labels", b"fr\tana\n", "line 1 has the label 'fr'"),
+    ],
+)
+def test_classify_refuses(place: Path, arguments: str, stdin: bytes, words: str) -> None:
+    done = run("classify", *arguments.split(), cwd=place, stdin=stdin)
+    assert (done.code, done.stdout) == (2, b"")
+    assert words in done.stderr
+
+
+def test_classify_needs_sound_models(place: Path) -> None:
+    assert run("classify", "-m", "lines", "-m", "missing", cwd=place).code == 3

@@ -1,0 +1,123 @@
+"""The n-grams: what dictionaries count, in probabilities that sum to 1, and never with what is to be predicted."""
+
+import math
+from collections import Counter, defaultdict
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnn_cli.ngram import GREATEST_DISCOUNT, LEAST_DISCOUNT, ngram_bits
+
+MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+V = 5
+
+
+class SlowGrams:
+    """The same n-grams with dictionaries, symbol by symbol."""
+
+    def __init__(self, order, lines):
+        self.order, self.lines = order, lines
+        self.counts = [defaultdict(Counter) for _ in range(order)]
+
+    def learn(self, past, symbol):
+        """Count a symbol after its past: on with the next shorter context while the longer gram is new."""
+        for k in range(min(self.order - 1, len(past)), -1, -1):
+            context = tuple(past[len(past) - k :])
+            self.counts[k][context][symbol] += 1
+            if self.counts[k][context][symbol] > 1:
+                return
+
+    def distribution(self, past):
+        """Return the probability of each symbol."""
+        symbols = range(0 if self.lines else 1, V)
+        p = {symbol: 1 / len(symbols) for symbol in symbols}
+        for k in range(min(self.order - 1, len(past)) + 1):
+            context = tuple(past[len(past) - k :])
+            seen = self.counts[k][context]
+            total = sum(seen.values())
+            if total:
+                numbers = [n for counter in self.counts[k].values() for n in counter.values()]
+                once, twice = numbers.count(1), numbers.count(2)
+                d = min(max(once / max(once + 2 * twice, 1), LEAST_DISCOUNT), GREATEST_DISCOUNT)
+                p = {s: (max(seen[s] - d, 0) + d * len(seen) * p[s]) / total for s in symbols}
+        return p
+
+
+def with_past(ids, lines):
+    """Yield each scored symbol with its past, from the boundary on."""
+    past = [0]
+    for symbol in ids[1:].tolist():
+        if symbol or lines:
+            yield past, symbol
+        past = [*past, symbol] if symbol else [0]
+
+
+def slow_bits(ids, lines, order, corpus=None):
+    """Return what `ngram_bits` should."""
+    grams = SlowGrams(order, lines)
+    for past, symbol in [] if corpus is None else with_past(corpus, lines):
+        grams.learn(past, symbol)
+    bits = []
+    for past, symbol in with_past(ids, lines):
+        p = grams.distribution(past)
+        assert sum(p.values()) == pytest.approx(1)
+        bits.append(-math.log2(p[symbol]))
+        if corpus is None:
+            grams.learn(past, symbol)
+    return bits
+
+
+def text(size, lines, seed):
+    """Return symbols with regularities, and boundaries."""
+    generator = np.random.default_rng(seed)
+    ids = np.cumsum(generator.choice([1, 1, 2, 3], size)) % (V - 1) + 1
+    ids[generator.random(size) < 0.15] = 0
+    return np.concatenate([[0], ids, [0] if lines else []]).astype(np.int32)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 5])
+@MODES
+def test_bits_are_those_of_dictionaries(lines, order):
+    ids, corpus = text(150, lines, 1), text(250, lines, 2)
+    assert ngram_bits(ids, V, lines, order) == pytest.approx(slow_bits(ids, lines, order))
+    assert ngram_bits(ids, V, lines, order, corpus) == pytest.approx(slow_bits(ids, lines, order, corpus))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(0, V - 1), max_size=60), st.booleans())
+def test_bits_of_any_text_are_those_of_dictionaries(symbols, lines):
+    ids = np.array([0, *symbols, *([0] if lines else [])], np.int32)
+    assert ngram_bits(ids, V, lines, 4) == pytest.approx(slow_bits(ids, lines, 4))
+    corpus = ids[::-1].copy() if lines else np.append(np.int32(0), ids[::-1])
+    assert ngram_bits(ids, V, lines, 4, corpus) == pytest.approx(slow_bits(ids, lines, 4, corpus))
+
+
+@MODES
+def test_nothing_has_seen_what_it_scores(lines):
+    ids = text(300, lines, 3)
+    changed = ids.copy()
+    changed[201:-1] = changed[201:-1][::-1]
+    scored = np.count_nonzero(ids[1:201]) if not lines else 200
+    before, after = ngram_bits(ids, V, lines), ngram_bits(changed, V, lines)
+    assert np.array_equal(before[:scored], after[:scored])
+    assert not np.array_equal(before, after)
+
+
+@MODES
+def test_probabilities_of_all_symbols_sum_to_one(lines):
+    corpus = text(400, lines, 4)
+    for start, end in pairwise(range(0, 60, 4)):
+        past = [0, *(symbol for symbol in corpus[start:end].tolist() if symbol)]
+        symbols = range(0 if lines else 1, V)
+        bits = [ngram_bits(np.array([*past, symbol], np.int32), V, lines, 5, corpus)[-1] for symbol in symbols]
+        assert sum(2.0**-b for b in bits) == pytest.approx(1)
+
+
+def test_longer_contexts_help_a_regular_text():
+    ids = np.array([0, *([1, 2, 1, 3] * 200)], np.int32)
+    means = [ngram_bits(ids, V, False, order).mean() for order in (1, 2, 3)]
+    assert means[0] > means[1] > means[2]
+    assert means[2] < 0.1
