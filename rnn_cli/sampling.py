@@ -61,9 +61,8 @@ class Text:
                 return
             self.symbols.append(symbol)
             self.losses.append(loss)
-            before = len(self.symbols) - len(stop)
-            if stop and before >= start.shortest and self.symbols[before:] == stop:
-                del self.symbols[before:], self.losses[before:]
+            if stop and self.symbols[-len(stop) :] == stop and len(self.symbols) - len(stop) >= start.shortest:
+                del self.symbols[-len(stop) :], self.losses[-len(stop) :]
                 self.stopped = "stop"
                 return
             if len(self.symbols) == start.longest:

@@ -18,7 +18,7 @@ LOGITS = st.lists(st.sampled_from([-3.0, 0.0, 0.5, 2.0]) | st.integers(-640, 640
 
 def kept(logits, allowed, config):
     """Return the probabilities (V) by their definition, and how near they are to another choice of symbols."""
-    probabilities = np.where(allowed, np.exp((logits - logits[allowed].max()) / config.temperature), 0)
+    probabilities = np.exp((np.where(allowed, logits, -np.inf) - logits[allowed].max()) / config.temperature)
     probabilities[probabilities < 1e-34] = 0
     order = np.argsort(-probabilities, kind="stable")
     if config.top_k:
@@ -42,7 +42,7 @@ def drawn(logits, allowed, config):
     row = np.full(columns, NEVER, np.float32)
     row[:size] = logits
     draws = draws_for(net, config, np.where(allowed, 0, FORBIDDEN).astype(np.uint8)[None])
-    forbid(row, 0, net, draws, 0, 0)
+    forbid(row, 0, size, draws.follow, 0)
     chosen = [draw(row, 0, net, draws, 0, number) for number in NUMBERS]
     return draws.scratch[:size].astype(np.float64), np.array(chosen)
 

@@ -122,34 +122,31 @@ def keep_likeliest(weights, start, padded, by_mass, target):
 
 
 @kernel
-def forbid(logits, start, net, draws, row, position):
-    """Set the logits of symbols that may not come to NEVER."""
-    mode = draws.modes[row]
-    for j in range(net.vocab_size):
-        if draws.follow[mode, j] == FORBIDDEN:
+def forbid(logits, start, vocab_size, follow, mode):
+    """Set the logits of symbols that may not follow to NEVER."""
+    for j in range(vocab_size):
+        if follow[mode, j] == FORBIDDEN:
             logits[start + j] = NEVER
-    if position < draws.shortest[row]:
-        logits[start] = NEVER
-    if draws.max_copy and draws.runs[row] >= draws.max_copy:
-        digest = empty_gram(draws.gram)
-        for j in range(1, draws.gram):
-            digest = extended(digest, draws.recent[row, j])
-        for j in range(1, net.vocab_size):
-            if logits[start + j] > NEVER and contains(draws.filter, draws.hashes, extended(digest, j)):
-                logits[start + j] = NEVER
 
 
 @kernel
-def go_on(draws, row, symbol):
-    """Take what was drawn into account for what may follow."""
-    mode = draws.follow[draws.modes[row], symbol]
-    draws.modes[row] = 0 if mode == FORBIDDEN else mode  # what is drawn after the end does not matter
-    if draws.max_copy:
-        for j in range(1, draws.gram):
-            draws.recent[row, j - 1] = draws.recent[row, j]
-        draws.recent[row, draws.gram - 1] = symbol
-        found = contains(draws.filter, draws.hashes, gram(draws.recent[row], 0, draws.gram))
-        draws.runs[row] = next_run(draws.runs[row], draws.gram, found)
+def forbid_copies(logits, start, vocab_size, bits, hashes, recent, length):
+    """Set the logits of symbols that would make a copied run longer to NEVER; `recent` are the last `length` ones."""
+    digest = empty_gram(length)
+    for j in range(1, length):
+        digest = extended(digest, recent[j])
+    for j in range(1, vocab_size):
+        if logits[start + j] > NEVER and contains(bits, hashes, extended(digest, j)):
+            logits[start + j] = NEVER
+
+
+@kernel
+def run_with(symbol, run, bits, hashes, recent, length):
+    """Return the run of copied symbols with one more, which is added to the recent ones."""
+    for j in range(1, length):
+        recent[j - 1] = recent[j]
+    recent[length - 1] = symbol
+    return next_run(run, length, contains(bits, hashes, gram(recent, 0, length)))
 
 
 @kernel
@@ -210,11 +207,20 @@ def generate(part, parts, cell, net, memory, draws):
             normaliser = log_sum_exp(memory.logits, start, net.vocab_size, net.columns)
             symbol = draws.symbols[t, row]
             if symbol < 0:
-                position = draws.positions[row] + t
+                position, mode = draws.positions[row] + t, draws.modes[row]
+                forbid(memory.logits, start, net.vocab_size, draws.follow, mode)
+                if position < draws.shortest[row]:
+                    memory.logits[start] = NEVER
+                if draws.max_copy and draws.runs[row] >= draws.max_copy:
+                    forbid_copies(memory.logits, start, net.vocab_size,
+                                  draws.filter, draws.hashes, draws.recent[row], draws.gram)  # fmt: skip
                 number = uniform(draws.seed, draws.texts[row], position)
-                forbid(memory.logits, start, net, draws, row, position)
                 symbol = draw(memory.logits, start, net, draws, row, number)
-                go_on(draws, row, symbol)
+                mode = draws.follow[mode, symbol]
+                draws.modes[row] = 0 if mode == FORBIDDEN else mode  # what comes after the end does not matter
+                if draws.max_copy:
+                    draws.runs[row] = run_with(symbol, draws.runs[row],
+                                               draws.filter, draws.hashes, draws.recent[row], draws.gram)  # fmt: skip
             draws.losses[t, row] = normaliser - memory.logits[start + symbol]
             draws.symbols[t, row] = symbol
             memory.inputs[row] = symbol
