@@ -11,9 +11,7 @@ from test_sampling import make_checkpoint
 from rnn_cli.checkpoint import save_checkpoint
 from rnn_cli.completion import complete
 from rnn_cli.errors import UsageError
-from rnn_cli.evaluation import losses_of
-from rnn_cli.kernels.threads import Team
-from rnn_cli.model import Model
+from rnn_cli.scoring import Scorer
 from rnn_cli.vocabulary import Vocabulary
 
 MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
@@ -26,13 +24,14 @@ def small(lines, boundary_bias=None):
 
 def all_completions(checkpoint, prefix, length):
     """Return (text, probability, ended) of every completion, likeliest first, by scoring each one."""
-    model, vocabulary = Model.from_torch(checkpoint.config, checkpoint.parameters), checkpoint.vocabulary
+    scorer, vocabulary = Scorer(checkpoint, 1), checkpoint.vocabulary
     letters = [letter for letter in vocabulary.symbols if letter != "\n"]
     found = []
     for size in range(length + 1):
         for text in map("".join, itertools.product(letters, repeat=size)):
             whole = prefix + text + ("\n" if size < length else "")
-            losses, _ = losses_of(model, vocabulary.frame(vocabulary.encode(whole)), vocabulary.lines, Team(1))
+            scorer.start()
+            losses, _ = scorer.read(vocabulary.frame(vocabulary.encode(whole))[1:])
             losses = losses[len(prefix) : len(whole)]
             found.append((text, np.exp(-losses.sum()), size < length))
     return sorted(found, key=lambda completion: -completion[1])
