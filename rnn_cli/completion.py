@@ -12,7 +12,7 @@ from rnn_cli.kernels.draw import FORBIDDEN
 from rnn_cli.kernels.threads import Team
 from rnn_cli.model import Model
 from rnn_cli.reader import Reader
-from rnn_cli.sampling import encode_seed
+from rnn_cli.vocabulary import encode_seed
 
 WIDTH = 64  # beginnings that are looked at side by side, at least
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,104 +17,11 @@ from rnn_cli.fingerprint import Fingerprint
 from rnn_cli.kernels.threads import Team
 from rnn_cli.model import Model
 from rnn_cli.reader import DRAWN, Reader, Start
-from rnn_cli.vocabulary import BOUNDARY, Vocabulary
+from rnn_cli.texts import TRIES, Quota, StopText, Text, next_quota
+from rnn_cli.vocabulary import BOUNDARY, encode_seed
 
 ROWS = 64  # texts that are drawn side by side
 CHUNK, LINE_CHUNK = 64, 8  # symbols between two looks at what was drawn
-AHEAD = 1024  # texts that are begun before the first of them is taken
-TRIES = 1000  # texts in a row that are not taken, after which no further one is looked for
-
-
-@dataclass
-class Text:
-    """One generated text, without its seed.
-
-    `stopped` is "end" (of the line), "stop" (text), "length", or "copy" where all that could follow is copied from the
-    corpus. `to_read` is what is left of the seed to be read before.
-    """
-
-    symbols: list[int] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    stopped: str | None = None
-    start: Start = field(default_factory=lambda: Start(np.zeros(0, np.int32)), compare=False, repr=False)
-    to_read: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32), compare=False, repr=False)
-
-    @property
-    def bits_per_char(self) -> float | None:
-        """The mean surprise of the model at its own text, at temperature 1, or None for an empty text."""
-        return sum(self.losses) / len(self.losses) / math.log(2) if self.losses else None
-
-    @property
-    def surprise(self) -> float:
-        """The bits per character, by which the best of several texts is found; an empty one is the last."""
-        bits = self.bits_per_char
-        return math.inf if bits is None else bits
-
-    def take(self, symbols: np.ndarray, losses: np.ndarray, stop: list[int]) -> None:
-        """Add what was drawn, up to the end of the text, which is not part of it."""
-        start = self.start
-        for symbol, loss in zip(symbols.tolist(), losses.tolist()):
-            if symbol == BOUNDARY:
-                ended = start.ends and len(self.symbols) >= start.shortest
-                self.stopped = "end" if ended else "copy"
-                return
-            self.symbols.append(symbol)
-            self.losses.append(loss)
-            if stop and self.symbols[-len(stop) :] == stop and len(self.symbols) - len(stop) >= start.shortest:
-                del self.symbols[-len(stop) :], self.losses[-len(stop) :]
-                self.stopped = "stop"
-                return
-            if len(self.symbols) == start.longest:
-                self.stopped = "length"
-                return
-
-
-@dataclass
-class Quota:
-    """The texts that are wanted from one seed: how many were begun, looked at, and taken.
-
-    Its texts have numbers from `first` on. A text is looked at when those before it have been, so that which ones are
-    taken does not depend on how many are drawn side by side.
-    """
-
-    start: Start
-    first: int
-    wanted: int
-    begun: int = 0
-    judged: int = 0
-    taken: int = 0
-    refused: int = 0  # since the last that was taken
-    waiting: dict[int, Text] = field(default_factory=dict)
-    best: Text | None = None  # of those that were taken since one was yielded
-
-    @property
-    def over(self) -> bool:
-        """Whether no further text is looked for."""
-        return self.taken == self.wanted or self.refused == TRIES
-
-    @property
-    def wants(self) -> bool:
-        """Whether another text is to be begun: at least as many as are missing, and more the rarer they are."""
-        ahead = min(self.wanted - self.taken + self.refused, AHEAD)
-        return not self.over and self.begun - self.judged < ahead
-
-
-def encode_seed(
-    vocabulary: Vocabulary, seed: str | bytes, unknown: str = "error", what: str = "the seed"
-) -> np.ndarray:
-    """Return the ids of a seed. An unknown character raises UsageError, or is left out where `unknown` is "skip"."""
-    ids = vocabulary.encode(seed)
-    missing = np.flatnonzero(ids < 0)
-    if len(missing) and unknown == "error":
-        advice = ", or leave it out with --unknown skip" if what.startswith("the seed") else ""
-        character = seed[int(missing[0])]
-        assert isinstance(character, str)  # a byte model knows every byte
-        known = ", ".join(f"'{near}'" for near in vocabulary.nearest(character))
-        raise UsageError(
-            f"the model has never seen '{character}' (U+{ord(character):04X}), character {missing[0] + 1} of {what}; "
-            f"it knows {known}; change it{advice}"
-        )
-    return ids[ids >= 0]
 
 
 class Sampler:
@@ -135,7 +41,7 @@ class Sampler:
         self.follow = follow_table(self.vocabulary, self.config.forbid, self.config.valid_utf8)
         self.fingerprint = fingerprint_for(checkpoint, self.config)
         self.model = Model.from_torch(checkpoint.config, checkpoint.parameters)
-        self.stop = encode_seed(self.vocabulary, stop, what="the stop text").tolist()
+        self.stop = StopText(encode_seed(self.vocabulary, stop, what="the stop text").tolist())
         if isinstance(seeds, str | bytes):
             self.starts = [self._start(seeds, unknown, "the seed")]
         else:
@@ -284,23 +190,12 @@ class Sampler:
         self._begin(reader, 0, text, self._read(self.starts[0]), 0)
         while True:
             self._advance(reader, [text], chunk)
-            uncertain = 0 if text.stopped else max(len(self.stop) - 1, self._unfinished(text))
+            uncertain = 0 if text.stopped else max(text.stopping, self._unfinished(text))
             certain = max(shown, len(text.symbols) - uncertain)
             yield self.vocabulary.decode(text.symbols[shown:certain])
             shown = certain
             if text.stopped:
                 return
-
-
-def next_quota(quotas: deque[Quota], coming: Iterator[Quota]) -> Quota | None:
-    """Return the first seed that wants another text, begun just now if need be, or None."""
-    for quota in quotas:
-        if quota.wants:
-            return quota
-    begun = next(coming, None) if len(quotas) < AHEAD else None
-    if begun:
-        quotas.append(begun)
-    return begun
 
 
 def fingerprint_for(checkpoint: Checkpoint, config: SamplingConfig) -> Fingerprint | None:
@@ -321,34 +216,3 @@ def sample_texts(checkpoint: Checkpoint, seed: str | bytes = "", count: int = 1,
     """Yield `count` texts that go on from the seed, as bytes without it; the options are those of Sampler."""
     sampler = Sampler(checkpoint, seed, **options)
     return (sampler.vocabulary.decode(text.symbols) for text in sampler.texts(count))
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model expects after it has read a symbol, None being the start: (symbol, probability), likeliest first.
-
-    `came` is the symbol that followed in the text, with its probability; both are None at the end.
-    """
-
-    read: int | None
-    expected: list[tuple[int, float]]
-    came: int | None = None
-    probability: float | None = None
-
-
-def predictions(checkpoint: Checkpoint, text: str | bytes, top: int) -> list[Prediction]:
-    """Return what a model expects at the start of a text and after each of its symbols."""
-    vocabulary = checkpoint.vocabulary
-    ids = encode_seed(vocabulary, text, what="the text").tolist()
-    reader = Reader(Model.from_torch(checkpoint.config, checkpoint.parameters), 1, Team(1))
-    steps = []
-    for read, came in zip([None, *ids], [*ids, None]):
-        if read is not None:
-            reader.read([read])
-        probabilities = reader.probabilities()
-        order = np.argsort(-probabilities, kind="stable")
-        if not vocabulary.lines:
-            order = order[order != BOUNDARY]
-        expected = [(int(symbol), float(probabilities[symbol])) for symbol in order[:top]]
-        steps.append(Prediction(read, expected, came, None if came is None else float(probabilities[came])))
-    return steps

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rnn_cli.errors import CheckpointError
+from rnn_cli.errors import CheckpointError, UsageError
 
 BOUNDARY = 0
 UNKNOWN = -1
@@ -168,6 +168,24 @@ class Vocabulary:
             if any("\ud800" <= symbol <= "\udfff" for symbol in symbols) or (lines and "\n" in symbols):
                 raise CheckpointError("the vocabulary has characters that no text can have; the file is damaged")
         return cls(symbols, lines)
+
+
+def encode_seed(
+    vocabulary: Vocabulary, seed: str | bytes, unknown: str = "error", what: str = "the seed"
+) -> np.ndarray:
+    """Return the ids of a seed. An unknown character raises UsageError, or is left out where `unknown` is "skip"."""
+    ids = vocabulary.encode(seed)
+    missing = np.flatnonzero(ids < 0)
+    if len(missing) and unknown == "error":
+        advice = ", or leave it out with --unknown skip" if what.startswith("the seed") else ""
+        character = seed[int(missing[0])]
+        assert isinstance(character, str)  # a byte model knows every byte
+        known = ", ".join(f"'{near}'" for near in vocabulary.nearest(character))
+        raise UsageError(
+            f"the model has never seen '{character}' (U+{ord(character):04X}), character {missing[0] + 1} of {what}; "
+            f"it knows {known}; change it{advice}"
+        )
+    return ids[ids >= 0]
 
 
 def code_points(text: str) -> Iterator[np.ndarray]:

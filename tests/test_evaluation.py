@@ -13,7 +13,8 @@ from rnn_cli.errors import UsageError
 from rnn_cli.evaluation import evaluate_texts, make_scorer, score_texts
 from rnn_cli.kernels.threads import Team
 from rnn_cli.model import Model
-from rnn_cli.sampling import Reader, predictions
+from rnn_cli.prediction import predictions
+from rnn_cli.reader import Reader
 from rnn_cli.scoring import SCALAR_VALUES, Scorer, unknown_nats
 from rnn_cli.vocabulary import Vocabulary
 

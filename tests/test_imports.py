@@ -26,10 +26,11 @@ FLOORS = [
         "fingerprint",
         "constraints",
         "reader",
+        "texts",
         "ngram",
     }
     | {"vocabulary", "documents", "spool", "sources", "detection", "splitting", "corpus", "order", "streams"},
-    {"training", "diagnosis", "sampling", "completion", "checkpoint", "defaults"}
+    {"training", "diagnosis", "sampling", "prediction", "completion", "checkpoint", "defaults"}
     | {"scoring", "adaptation", "evaluation", "ranking", "classification", "baselines"},
     {"display", "cli", "__main__"},
 ]
@@ -50,9 +51,11 @@ BESIDE = {
     "streams": {"order", "spool", "vocabulary"},
     "constraints": {"vocabulary"},
     "reader": {"model", "fingerprint", "vocabulary"},
+    "texts": {"reader", "vocabulary"},
     "training": {"checkpoint"},
     "sampling": {"checkpoint"},
-    "completion": {"checkpoint", "sampling"},
+    "prediction": {"checkpoint"},
+    "completion": {"checkpoint"},
     "ngram": {"vocabulary"},
     "scoring": {"checkpoint"},
     "ranking": {"scoring"},

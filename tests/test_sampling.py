@@ -6,16 +6,19 @@ import numpy as np
 import pytest
 
 from rnn_cli import sampling
+from rnn_cli import texts as texts_module
 from rnn_cli.cells import CELLS
 from rnn_cli.checkpoint import Checkpoint
-from rnn_cli.config import ModelConfig
+from rnn_cli.config import ModelConfig, SamplingConfig
 from rnn_cli.errors import RnnError, UsageError
 from rnn_cli.evaluation import evaluate_texts
 from rnn_cli.fingerprint import Fingerprint
 from rnn_cli.kernels.draw import uniform
 from rnn_cli.model import Model
-from rnn_cli.sampling import Sampler, SamplingConfig, Text, predictions, sample_texts
+from rnn_cli.prediction import predictions
+from rnn_cli.sampling import Sampler, sample_texts
 from rnn_cli.scoring import Scorer
+from rnn_cli.texts import Text
 from rnn_cli.vocabulary import BOUNDARY, Vocabulary
 
 MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
@@ -470,14 +473,15 @@ def test_which_texts_are_taken_does_not_depend_on_how_many_are_drawn_side_by_sid
     expected = list(Sampler(checkpoint, seeds, config).texts(40))
     for rows, ahead, threads in ((1, 1, 1), (7, 10, 2), (64, 1024, 3)):
         monkeypatch.setattr(sampling, "ROWS", rows)
-        monkeypatch.setattr(sampling, "AHEAD", ahead)
+        monkeypatch.setattr(texts_module, "AHEAD", ahead)
         assert list(Sampler(checkpoint, seeds, config, threads=threads).texts(40)) == expected
     few = list(Sampler(checkpoint, "a", config).texts(10))
     assert few == expected[:10]
 
 
 def test_what_cannot_be_found_ends_with_what_was_found(monkeypatch):
-    monkeypatch.setattr(sampling, "TRIES", 200)
+    for module in (sampling, texts_module):
+        monkeypatch.setattr(module, "TRIES", 200)
     checkpoint = make_checkpoint(True, boundary_bias=1, vocabulary=Vocabulary("abc", lines=True))
     found = []
     texts = Sampler(checkpoint, ["", "a"], SamplingConfig(max_length=4, unique=True)).texts(1000)

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from rnn_cli.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from rnn_cli.config import ModelConfig, TrainingConfig
+from rnn_cli.config import ModelConfig, SamplingConfig, TrainingConfig
 from rnn_cli.corpus import load_corpus
 from rnn_cli.errors import CheckpointError, RnnError
 from rnn_cli.files import lock, sweep_stale
-from rnn_cli.sampling import SamplingConfig, sample_texts
+from rnn_cli.sampling import sample_texts
 from rnn_cli.training import Trainer
 
 STEPS = 24

@@ -15,7 +15,7 @@ from rnn_cli.corpus import load_corpus
 from rnn_cli.defaults import choose
 from rnn_cli.errors import CheckpointError, DivergenceError, UsageError
 from rnn_cli.evaluation import evaluate_texts
-from rnn_cli.sampling import predictions
+from rnn_cli.prediction import predictions
 from rnn_cli.schedule import learning_rate
 from rnn_cli.training import Trainer
 from rnn_cli.vocabulary import BOUNDARY

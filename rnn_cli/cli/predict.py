@@ -10,7 +10,7 @@ import typer
 from rnn_cli.cli.options import DEFAULT_MODEL, Json, ModelPath, Quiet, announce_compiling
 
 if TYPE_CHECKING:
-    from rnn_cli.sampling import Prediction
+    from rnn_cli.prediction import Prediction
     from rnn_cli.vocabulary import Vocabulary
 
 
@@ -34,7 +34,7 @@ def predict(
     from rnn_cli.display.tables import bars, walk
     from rnn_cli.display.text import TextWriter
     from rnn_cli.documents import Document, text_for
-    from rnn_cli.sampling import predictions
+    from rnn_cli.prediction import predictions
 
     checkpoint = load_checkpoint(model)
     vocabulary = checkpoint.vocabulary

@@ -89,7 +89,8 @@ def saving_on_divergence(trainer: Trainer, saver: Saver) -> Iterator[Report]:
 
 def sample_line(trainer: Trainer) -> str:
     """Return a short text by the model as it stands."""
-    from rnn_cli.sampling import SamplingConfig, sample_texts
+    from rnn_cli.config import SamplingConfig
+    from rnn_cli.sampling import sample_texts
 
     config = SamplingConfig(temperature=0.8, length=SAMPLE_LENGTH, random_seed=trainer.progress.step)
     (text,) = sample_texts(trainer.checkpoint(), config=config)

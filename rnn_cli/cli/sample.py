@@ -24,7 +24,7 @@ from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from rnn_cli.documents import Document
-    from rnn_cli.sampling import Text
+    from rnn_cli.texts import Text
     from rnn_cli.vocabulary import Vocabulary
 
 
@@ -120,7 +120,8 @@ def sample(
     from rnn_cli.checkpoint import load_checkpoint
     from rnn_cli.display.text import TextWriter
     from rnn_cli.documents import Document, text_for
-    from rnn_cli.sampling import CHUNK, Sampler, Text
+    from rnn_cli.sampling import CHUNK, Sampler
+    from rnn_cli.texts import Text
 
     checkpoint = load_checkpoint(model)
     vocabulary = checkpoint.vocabulary
