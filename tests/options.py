@@ -14,7 +14,9 @@ NEEDED = {
     "train": ["text.txt", "-m", "new"],
     "sample": ["-m", "good.model", "--seed", "the"],
     "evaluate": ["text.txt", "-m", "good.model"],
+    "classify": ["text.txt", "-m", "good.model", "-m", "other.model"],
     "predict": ["the", "-m", "good.model"],
+    "complete": ["the", "-m", "good.model"],
     "info": ["-m", "good.model"],
 }
 KINDS = {"integer": "int", "text": "str"}  # which Typer has called both

@@ -7,20 +7,21 @@ and one without a case is a failure.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import shlex
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from commands import SMALL, STREAM_TEXT, Result, run
 from options import NEEDED, OPTIONS, REFUSED, Option
 from test_cli_errors import FILES, models
 
-from rnn_cli import corpus
+from rnn_cli import documents
 
 # Derived from the types
 
@@ -82,13 +83,37 @@ TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
     ("train --log", "-m new text.txt --log ''", 2, ["log"]),
     ("train --log", "-m new text.txt --log .", 2, ["log", "directory"]),
     ("train --log", "-m new text.txt --log text.txt", 2, ["text.txt", "name another file"]),
+    ("train --from", "-m new text.txt --from missing.model", 3, ["missing.model", "no model"]),
+    ("train --from", "-m new text.txt --from ''", 3, ["no model|cannot be read"]),
+    ("train --from", "-m new text.txt --from text.txt", 3, ["text.txt", "safetensors"]),
+    ("train --from", "-m new text.txt --from cut-data.model", 3, ["cut-data.model"]),
+    ("train --from", "-m new text.txt --from good.model --bytes", 2, ["--bytes contradicts", "leave it out"]),
+    ("train --from", "-m good.model --resume --from other.model", 2, ["--resume", "leave out --from"]),
     ("sample --model", "-m ''", 3, ["cannot be read|no model"]),
     ("sample --model", "-m good.model/x", 3, ["good.model/x"]),
     ("sample --seed", "-m good.model --seed \u0928", 2, ["U\\+0928", "character 1 of the seed"]),
     ("sample --seed-file", "-m good.model --seed-file ''", 2, ["cannot read"]),
     ("sample --seed-file", "-m good.model --seed-file utf16.txt", 2, ["UTF-16"]),
+    ("sample --seeds", "-m good.model --seeds missing.txt", 2, ["missing.txt", "No such file"]),
+    ("sample --seeds", "-m good.model --seeds ''", 2, ["cannot read"]),
+    ("sample --seeds", "-m good.model --seeds .", 2, ["directory"]),
+    ("sample --seeds", "-m good.model --seeds empty.txt", 2, ["empty.txt", "a seed on each line"]),
+    ("sample --seeds", "-m good.model --seeds middle.txt", 2, ["line 2 of middle.txt", "UTF-8"]),
+    ("sample --seeds", "-m good.model --seeds digits.txt", 2, ["U\\+0030", "the seed in line 1"]),
+    ("sample --forbid", "-m good.model --seed the --forbid ' ,.acdeghlmnosty\n'", 2, ["--forbid leaves no", "fewer"]),
     ("sample --stop", "-m good.model --stop \u0928", 2, ["U\\+0928", "the stop text"]),
     ("evaluate --model", "-m . text.txt", 3, ["cannot be read"]),
+    ("evaluate --corpus", "-m good.model text.txt --baselines --corpus missing.txt", 2, ["missing.txt"]),
+    ("evaluate --corpus", "-m good.model text.txt --baselines --corpus ''", 2, ["cannot read"]),
+    ("evaluate --corpus", "-m good.model text.txt --baselines --corpus start.txt", 2, ["start.txt", "byte 1"]),
+    ("evaluate --corpus", "-m good.model text.txt --corpus text.txt", 2, ["--corpus", "give --baselines"]),
+    ("classify --model", "text.txt", 2, ["two models", "-m"]),
+    ("classify --model", "-m good.model text.txt", 2, ["two models", "-m"]),
+    ("classify --model", "-m good.model -m ./good.model text.txt", 2, ["the same label, 'good'", "rename"]),
+    ("classify --model", "-m good.model -m missing.model text.txt", 3, ["missing.model", "no model"]),
+    ("classify --model", "-m good.model -m cut-data.model text.txt", 3, ["cut-data.model"]),
+    ("complete --model", "-m cut-header.model the", 3, ["cut-header.model"]),
+    ("complete --model", "-m good.model \u0928", 2, ["U\\+0928", "character 1 of the prefix"]),
     ("predict --model", "-m text.txt the", 3, ["text.txt", "safetensors"]),
     ("info --model", "-m /dev/zero", 3, ["/dev/zero", "not a regular file"]),
 ]
@@ -190,24 +215,20 @@ def test_an_unreadable_text(tmp_path: Path) -> None:
     check_refused(run("train", "corpus", cwd=tmp_path), 2, ["corpus", "Permission denied", "permissions"])
 
 
-class Reading:
+class Reading(io.FileIO):
     """An open file that something happens to when half of it is read."""
 
     def __init__(self, path: str, action: Callable[[str], None]) -> None:
+        super().__init__(path)
         self._path, self._action = path, action
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115
 
-    def __enter__(self) -> Reading:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def read(self) -> bytes:
-        """Return the content, read in two parts."""
-        part = self._file.read(len(TEXT) // 2)
-        self._action(self._path)
-        return part + self._file.read()
+    def read(self, size: int | None = -1) -> bytes:
+        """Return a part of the content."""
+        start = self.tell()
+        part = super().read(len(TEXT) // 2)
+        if start == 0:
+            self._action(self._path)
+        return part
 
 
 def grow(path: str) -> None:
@@ -226,27 +247,48 @@ def forbid(path: str) -> None:
     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-WHILE_READ: dict[str, tuple[Callable[[str], Any], int, list[str]]] = {
-    "vanishes": (os.unlink, 0, []),
-    "grows": (grow, 0, []),
-    "is cut off": (lambda path: os.truncate(path, 10), 0, []),
-    "is replaced": (lambda path: (os.unlink(path), Path(path).write_bytes(b"\xff")), 0, []),
-    "cannot be read any more": (fail, 2, ["corpus", "Input/output error"]),
-    "is forbidden": (forbid, 2, ["corpus", "Permission denied", "permissions"]),
+def replace(path: str) -> None:
+    """Be another text of the same length."""
+    os.unlink(path)
+    Path(path).write_bytes(TEXT.upper())
+
+
+# A text is opened to see that it is there, to see whether it is one of lines, for the vocabulary, and to be encoded.
+VOCABULARY, ENCODED = 3, 4
+WHILE_READ: dict[str, tuple[Callable[[str], Any], int, int, list[str]]] = {
+    "vanishes": (os.unlink, ENCODED, 0, []),
+    "vanishes before it is encoded": (os.unlink, VOCABULARY, 2, ["corpus", "No such file"]),
+    "grows": (grow, ENCODED, 0, []),
+    "grows before it is encoded": (grow, VOCABULARY, 0, []),
+    "is cut off": (lambda path: os.truncate(path, 10), ENCODED, 2, ["corpus was changed", "a copy"]),
+    "is replaced": (replace, VOCABULARY, 2, ["corpus was changed", "a copy"]),
+    "cannot be read any more": (fail, ENCODED, 2, ["corpus", "Input/output error"]),
+    "is forbidden": (forbid, VOCABULARY, 2, ["corpus", "Permission denied", "permissions"]),
 }
 
 
-@pytest.mark.parametrize("action, code, words", WHILE_READ.values(), ids=WHILE_READ.keys())
+@pytest.mark.parametrize("action, number, code, words", WHILE_READ.values(), ids=WHILE_READ.keys())
 def test_a_text_that_changes_while_it_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: Callable[[str], None], code: int, words: list[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    action: Callable[[str], None],
+    number: int,
+    code: int,
+    words: list[str],
 ) -> None:
     (tmp_path / "corpus").write_bytes(TEXT)
-    monkeypatch.setattr(corpus, "open", lambda path, mode: Reading(path, action), raising=False)
+    opened = []
+
+    def watched(path: str, mode: str) -> IO[bytes]:
+        opened.append(path)
+        return Reading(path, action) if len(opened) == number else open(path, mode)
+
+    monkeypatch.setattr(documents, "open", watched, raising=False)
     done = run("train", "corpus", *SMALL, "--steps", 1, cwd=tmp_path)
     if code:
         check_refused(done, code, words)
     else:
-        assert done.code == 0, done.stderr
+        assert (done.code, len(opened)) == (0, ENCODED), done.stderr
 
 
 def test_a_text_that_vanishes_before_it_is_resumed(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def models() -> dict[str, bytes]:
     not_finite = np.full((stop - start) // 4, np.nan, "<f4").tobytes()
     return {
         "good.model": good,
+        "other.model": good,
         "cut-header.model": good[: end // 2],
         "cut-data.model": good[:-1],
         "longer.model": good + b"\0",
@@ -77,6 +78,7 @@ def models() -> dict[str, bytes]:
 def refused_numbers() -> list[tuple[str, int, list[str]]]:
     """Return rows for every option that takes a number: out of range, not finite, huge, and no number at all."""
     train, sample = "train text.txt -m new", "sample -m good.model --seed the"
+    evaluate, complete = "evaluate text.txt -m good.model", "complete the -m good.model"
     limits: list[tuple[str, str, list[str], str]] = [
         (train, "minutes", ["0", "-1", "100001"], "0.001 to 100000"),
         (train, "epochs", ["0", "-1", "1e7"], "0.001 to 1e+06"),
@@ -84,6 +86,12 @@ def refused_numbers() -> list[tuple[str, int, list[str]]]:
         (train, "hidden-size", ["0", "8193"], "1 to 8,192"),
         (train, "layers", ["0", "17"], "1 to 16"),
         (train, "dropout", ["-0.1", "0.96"], "0 to 0.95"),
+        (train, "recurrent-dropout", ["-0.1", "0.96"], "0 to 0.95"),
+        (f"{train} --optimizer sgd", "momentum", ["-0.1", "1"], "0 to 0.999"),
+        (train, "weight-decay", ["-1", "11"], "0 to 10"),
+        (train, "label-smoothing", ["-0.1", "0.96"], "0 to 0.95"),
+        (train, "average", ["-0.1", "0.51"], "0 to 0.5"),
+        (train, "reset-chance", ["-0.1", "1.1"], "0 to 1"),
         (train, "batch-size", ["0", "4097"], "1 to 4,096"),
         (train, "sequence-length", ["0", "4097"], "1 to 4,096"),
         (train, "learning-rate", ["0", "-1", "11"], "1e-07 to 10"),
@@ -102,16 +110,21 @@ def refused_numbers() -> list[tuple[str, int, list[str]]]:
         (sample, "max-length", ["0", "1000000001"], "1 to 1,000,000,000"),
         (sample, "max-copy", ["4", "1000000001"], "5 to 1,000,000,000"),
         (sample, "best-of", ["0", "1000001"], "1 to 1,000,000"),
-        ("complete the -m good.model", "count", ["0", "1001"], "1 to 1,000"),
-        ("complete the -m good.model", "length", ["0", "10001"], "1 to 10,000"),
-        ("complete the -m good.model", "threads", ["0", "1025"], "1 to 1,024"),
+        (complete, "count", ["0", "1001"], "1 to 1,000"),
+        (complete, "length", ["0", "10001"], "1 to 10,000"),
+        (complete, "threads", ["0", "1025"], "1 to 1,024"),
         (sample, "random-seed", ["-1", str(2**63)], "0 to 9,223,372,036,854,775,807"),
         (sample, "threads", ["0", "1025"], "1 to 1,024"),
-        ("evaluate text.txt -m good.model", "threads", ["0", "1025"], "1 to 1,024"),
+        (evaluate, "threads", ["0", "1025"], "1 to 1,024"),
+        (evaluate, "threshold", ["-1", "1e300"], "0 to 1e+09"),
+        (evaluate, "top", ["0", "1000000001"], "1 to 1,000,000,000"),
+        (evaluate, "reset-every", ["0", "1000000001"], "1 to 1,000,000,000"),
+        (evaluate, "adapt-rate", ["-1", "1.1"], "0 to 1"),
+        ("classify text.txt -m good.model -m other.model", "threads", ["0", "1025"], "1 to 1,024"),
         ("predict the -m good.model", "top", ["0", "-1", "2000000"], "1 to 1,114,113"),
     ]
-    whole = {"steps", "hidden-size", "layers", "batch-size", "sequence-length", "patience", "random-seed"}
-    whole |= {"threads", "count", "length", "top-k", "top", "min-length", "max-length", "max-copy", "best-of"}
+    whole = {"steps", "hidden-size", "layers", "batch-size", "sequence-length", "patience", "random-seed", "threads"}
+    whole |= {"count", "length", "top-k", "top", "min-length", "max-length", "max-copy", "best-of", "reset-every"}
     rows = []
     for command, option, values, span in limits:
         # The option by its own name: there is no --num-layers.

@@ -82,7 +82,7 @@ def evaluate(
     if corpus and not baselines:
         raise UsageError("--corpus is what the baselines learn from; give --baselines too")
     if threshold is not None:
-        check_range("threshold", threshold, -1e9, 1e9)
+        check_range("threshold", threshold, 0.0, 1e9)
     if top is not None:
         check_range("top", top, 1, 10**9)
     cores = thread_count(threads)
