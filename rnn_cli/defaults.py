@@ -46,7 +46,8 @@ def choose(corpus: Corpus, given: Mapping[str, Any], fine_tuning: bool = False) 
     def pick(name: str, value: Any, reason: str) -> Any:
         if name not in wanted:
             wanted[name] = value
-            reasons.append(f"{name.replace('_', ' '):<16}{value:<10,}{reason}")
+            shown = value if isinstance(value, str) else f"{value:,}"
+            reasons.append(f"{name.replace('_', ' '):<16}{shown:<10}{reason}")
         return wanted[name]
 
     characters = corpus.characters
@@ -70,12 +71,10 @@ def choose(corpus: Corpus, given: Mapping[str, Any], fine_tuning: bool = False) 
     else:
         pick("learning_rate", rate, f"is the peak of the rate of {optimizer}")
 
-    if "precision" not in wanted:
-        wanted["precision"] = "bfloat16" if HAS_BFLOAT16 else "float32"
-        reasons.append(
-            f"{'precision':<16}{wanted['precision']:<10}"
-            + ("products are twice as fast, and models as good" if HAS_BFLOAT16 else "is what this processor has")
-        )
+    if HAS_BFLOAT16:
+        pick("precision", "bfloat16", "products are twice as fast, and models as good")
+    else:
+        pick("precision", "float32", "is what this processor has")
 
     steps_per_epoch = max(1, -(-characters // (batch * length)))
     if not {"steps", "epochs", "minutes"} & set(wanted):

@@ -76,6 +76,7 @@ def test_what_is_given_stays_and_is_not_explained():
         "sequence_length": 5,
         "batch_size": 6,
         "learning_rate": 0.01,
+        "precision": "float32",
         "epochs": 2.5,
         "clip_norm": 0.5,
         "patience": 4,
@@ -104,13 +105,13 @@ def test_none_means_that_nothing_was_given():
 def test_each_choice_is_said_with_its_value(characters):
     choice = choose(corpus_of(characters), {})
     chosen = choice.model.to_dict() | choice.training.to_dict()
-    names = ["hidden size", "dropout", "sequence length", "batch size", "learning rate"]
+    names = ["hidden size", "dropout", "sequence length", "batch size", "learning rate", "precision"]
     names.append("epochs" if characters <= SMALL_CORPUS else "minutes")
     assert len(choice.reasons) == len(names)
     for name, reason in zip(names, choice.reasons):
         value = chosen[name.replace(" ", "_")]
         assert reason.startswith(name)
-        assert reason.removeprefix(name).split()[0] == f"{value:,}"
+        assert reason.removeprefix(name).split()[0] == (value if isinstance(value, str) else f"{value:,}")
         assert len(reason.removeprefix(name).split()) > 2
 
 

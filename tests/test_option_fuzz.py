@@ -16,9 +16,10 @@ from options import OPTIONS, REFUSED, Option
 CODES = {0, 1, 2, 3, 4}  # and those of signals and closed pipes, of which there are none here
 # Numbers that no option takes for a long job, so that the fuzzing stays quick.
 NUMBERS = {"int": ["0", "1", "2", "3", "7"], "float": ["0", "0.001", "0.002"]}
-NAMES = ["text", "lines", "empty", "latin", "missing", "folder", "folder/new", "nowhere/new", "model", "half", "-", ""]
+NAMES = ["text", "lines", "empty", "latin", "missing", "folder", "folder/new", "nowhere/new", "model", "other", "-", ""]
 TEXTS = [*NAMES, "the", "\x1b[2J", "\u202e", "e\u0301", "\U0001f600", "--", "x" * 300, "[/red]", "%s{0}"]
-ARGUMENTS = {"train": NAMES, "evaluate": NAMES, "predict": TEXTS, "sample": [], "info": []}
+ARGUMENTS = {"train": NAMES, "evaluate": NAMES, "classify": NAMES, "predict": TEXTS, "complete": TEXTS}
+ARGUMENTS |= {"sample": [], "info": []}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,8 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "latin").write_bytes(STREAM_TEXT.encode() + b"\xff")
     (directory / "empty").touch()
     (directory / "folder").mkdir()
-    assert run("train", "text", *SMALL, "--steps", 2, "-m", "model", cwd=directory).code == 0
+    for name in ("model", "other"):
+        assert run("train", "text", *SMALL, "--steps", 2, "-m", name, cwd=directory).code == 0
     return directory
 
 
@@ -59,8 +61,16 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     if ARGUMENTS[command]:
         parts += draw(st.lists(st.sampled_from(ARGUMENTS[command]).map(lambda name: [name]), max_size=2))
     # What comes later wins, so these sizes are only those of options that are not given.
-    short = {"train": [*SMALL, *draw(st.sampled_from([[], ["--steps", "2"]]))], "sample": ["-l", "20"]}
-    return [command, *short.get(command, []), *chain.from_iterable(draw(st.permutations(parts)))]
+    usual = {
+        "train": [*SMALL, *draw(st.sampled_from([[], ["--steps", "2"]]))],
+        "sample": ["-l", "20"],
+        "classify": draw(st.sampled_from([[], ["-m", "model", "-m", "other"]])),
+    }
+    return [command, *usual.get(command, []), *chain.from_iterable(draw(st.permutations(parts)))]
+
+
+def test_the_commands_are_all_here() -> None:
+    assert {option.command for option in OPTIONS} == ARGUMENTS.keys()
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

@@ -27,7 +27,7 @@ CONFIG = TrainingConfig(batch_size=2, sequence_length=4, steps=STEPS, evaluate_e
 
 
 class Run(RuleBasedStateMachine):
-    """A run of training and its file. A rule for another verb that writes models belongs beside `train`."""
+    """A run of training and its file. A rule for another verb that writes models belongs beside `fine_tune`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,6 +56,18 @@ class Run(RuleBasedStateMachine):
         self.trainer.stop = lambda: self.trainer is not None and self.trainer.progress.step >= target
         for _ in self.trainer:
             pass
+
+    @precondition(lambda self: self.durable is not None and not self.damaged)
+    @rule(threads=st.integers(1, 3))
+    def fine_tune(self, threads: int) -> None:
+        """Begin another run from the file, which stays as it is: the same state of it gives the same bits."""
+        trainer = Trainer(self.corpus, self.model, CONFIG, threads, start=load_checkpoint(self.path).parameters)
+        trainer.stop = lambda: trainer.progress.step == 2
+        for _ in trainer:
+            pass
+        save_checkpoint(self.directory / "tuned", trainer.checkpoint())
+        tuned = content(load_checkpoint(self.directory / "tuned"))
+        assert tuned == TUNED.setdefault(self.durable[0], tuned)
 
     @precondition(lambda self: self.trainer is not None and not self.damaged)
     @rule()
@@ -153,6 +165,7 @@ def content(checkpoint: Checkpoint) -> tuple[int, dict[str, bytes], bool]:
 
 
 REFERENCE: dict[int, tuple[int, dict[str, bytes], bool]] = {}
+TUNED: dict[int, tuple[int, dict[str, bytes], bool]] = {}  # by the step of the file that was begun from
 
 
 def undisturbed(machine: Run, steps: int) -> tuple[int, dict[str, bytes], bool]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from commands import ENVIRONMENT, SMALL, read_to_end
+from commands import ENVIRONMENT, SMALL, read_to_end, run
 
 from rnn_cli.__main__ import main
 from rnn_cli.checkpoint import load_checkpoint, save_checkpoint
@@ -51,6 +51,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / NAME).write_text(text, "utf-8")
     (directory / f"lines{NAME}").write_text("\n".join(f"{letter}{HOSTILE}" for letter in "abcdefghij" * 4), "utf-8")
     (directory / "latin").write_bytes(text.encode() + b"\xff")
+    (directory / "labelled").write_text(f"{NAME}\tthe {HOSTILE}\nmodel\tcat\n", "utf-8")
     with contextlib.chdir(directory):
         code, _ = on_terminal("train", NAME, *SMALL, "--steps", "120", "-m", "model", "--stream")
         assert code == 0
@@ -63,11 +64,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 MODEL = ["-m", f"{NAME}.model"]
+TWO = [*MODEL, "-m", "model"]
 COMMANDS = {
     "train": [
         ["train", NAME],
         ["train", f"lines{NAME}"],
         ["train", NAME, "--validation-file", NAME, "--log", f"l{NAME}"],
+        ["train", NAME, "--from", f"{NAME}.model"],
+        ["train", NAME, "--dry-run"],
     ],
     "sample": [
         ["sample", "--seed", f"the {HOSTILE}"],
@@ -75,8 +79,23 @@ COMMANDS = {
         ["sample", "-l", "300", "-t", "3"],
         ["sample", "--stop", HOSTILE, "--unknown", "skip", "--seed", NAME],
     ],
-    "evaluate": [["evaluate", NAME], ["evaluate", NAME, "--json"]],
+    "evaluate": [
+        ["evaluate", NAME],
+        ["evaluate", NAME, "--json", "--baselines"],
+        ["evaluate", NAME, "--per-line"],
+        ["evaluate", NAME, "--per-line", "--jsonl", "--sort", "--top", "3"],
+        ["evaluate", NAME, "--per-char"],
+        ["evaluate", NAME, "--per-char", "--jsonl"],
+        ["evaluate", "latin", "--threshold", "0"],
+    ],
+    "classify": [
+        ["classify", NAME, *TWO],
+        ["classify", "latin", *TWO, "--jsonl"],
+        ["classify", "labelled", *TWO, "--labels"],
+        ["classify", "labelled", *TWO, "--labels", "--json"],
+    ],
     "predict": [["predict", HOSTILE], ["predict", "--each", f"the {HOSTILE}"], ["predict", HOSTILE, "--json"]],
+    "complete": [["complete", HOSTILE], ["complete", HOSTILE, "--plain"], ["complete", HOSTILE, "--json"]],
     "info": [["info"], ["info", "--json"]],
     "errors": [
         ["info", "-m", f"missing{NAME}"],
@@ -95,6 +114,15 @@ COMMANDS = {
         ["sample", "--seed-file", "latin"],
         ["predict", "\u2067"],
         ["predict", HOSTILE, HOSTILE],
+        ["complete", f"Z{HOSTILE}"],
+        ["sample", "--seeds", f"missing{NAME}"],
+        ["sample", "--seeds", "latin"],
+        ["evaluate", NAME, "--baselines", "--corpus", f"missing{NAME}"],
+        ["classify", NAME, "-m", "model", "-m", f"missing{NAME}"],
+        ["classify", NAME, *MODEL, "-m", f"./{NAME}.model"],
+        ["classify", NAME, *TWO, "--labels"],
+        ["train", NAME, "--from", f"missing{NAME}", "-m", "new"],
+        ["train", NAME, "--from", f"{NAME}.model", "--lines", "-m", "new"],
     ],
 }
 
@@ -107,7 +135,7 @@ def test_nothing_acts_on_the_terminal(place: Path, monkeypatch: pytest.MonkeyPat
         others: list[str] = []
         if command == "train":
             others = [*SMALL, "--steps", "120", "--overwrite", "-m", f"new{NAME}"]
-        elif "-m" not in arguments and arguments[0] in ("sample", "evaluate", "predict", "info"):
+        elif "-m" not in arguments and arguments[0] in COMMANDS:
             others = MODEL
         code, shown = on_terminal(*arguments, *others)
         assert (code == 0) == (command != "errors"), shown
@@ -118,8 +146,23 @@ def test_nothing_acts_on_the_terminal(place: Path, monkeypatch: pytest.MonkeyPat
 
 def test_hostile_text_is_there_and_visible(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
-    for arguments in (["info", *MODEL], ["sample", "--seed", f"the {HOSTILE}", *MODEL], ["info", "-m", NAME]):
+    for arguments in (
+        ["info", *MODEL],
+        ["sample", "--seed", f"the {HOSTILE}", *MODEL],
+        ["evaluate", NAME, "--per-line", *MODEL],
+        ["classify", NAME, *TWO],
+        ["info", "-m", NAME],
+    ):
         assert r"\x1b[2J\x1b]0;title\x07\x9b5m\x90\u202e\u2066\u200f\x7f\x08" in on_terminal(*arguments)[1]
+
+
+def test_a_pipe_gets_the_exact_lines(place: Path) -> None:
+    lines = (place / NAME).read_bytes().splitlines(keepends=True)
+    for arguments in (["evaluate", NAME, "--per-line", *MODEL], ["classify", NAME, *TWO]):
+        rows = run(*arguments, cwd=place).stdout.split(b"\n")[:-1]
+        assert [row.split(b"\t", 2)[2] + b"\n" for row in rows] == lines
+    rows = run("evaluate", NAME, "--per-char", *MODEL, cwd=place).stdout.splitlines()
+    assert len(rows) == sum(len(line.decode()) for line in lines)
 
 
 def test_the_commands_are_all_here() -> None:
