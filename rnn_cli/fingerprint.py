@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from rnn_cli.errors import CheckpointError
+from rnn_cli.spool import release
 
 GRAMS = (5, 12)  # lengths of the runs that are kept; a copy is measured by the longest that it may have
 HASHES = 6
@@ -41,8 +42,7 @@ class Fingerprint:
         """Return the fingerprint of a text (symbols with boundaries), or None where it is too long for a useful one."""
         from rnn_cli.kernels.bloom import START, insert_grams, insert_lines
 
-        entries = len(ids) * (len(GRAMS) + lines)
-        size = min(max(SMALLEST, 1 << math.ceil(math.log2(entries * HASHES / math.log(2) / 8))), LARGEST)
+        entries, size = most_entries(len(ids), lines), first_size(len(ids), lines)
         hashes = min(HASHES, max(1, round(8 * size / entries * math.log(2))))
         bits = np.zeros(size, np.uint8)
         digest = START
@@ -51,13 +51,14 @@ class Fingerprint:
                 insert_grams(bits, hashes, part, length)
             if lines:
                 digest = np.uint64(insert_lines(bits, hashes, part[max(GRAMS) - 1 :], digest))
+            if cls(bits, hashes).rate > USELESS:
+                return None
         while len(bits) > SMALLEST:
             half = bits[: len(bits) // 2] | bits[len(bits) // 2 :]
             if cls(half, hashes).rate > RATE:
                 break
             bits = half
-        found = cls(bits, hashes)
-        return found if found.rate <= USELESS else None
+        return cls(bits, hashes)
 
     @property
     def rate(self) -> float:
@@ -108,6 +109,17 @@ class Fingerprint:
         return cls(bits, hashes)
 
 
+def most_entries(symbols: int, lines: bool) -> int:
+    """Return how many entries so many symbols are, at most."""
+    return symbols * (len(GRAMS) + lines)
+
+
+def first_size(symbols: int, lines: bool) -> int:
+    """Return how many bytes are filled with so many symbols, before they are folded where there is room left."""
+    bits = most_entries(symbols, lines) * HASHES / math.log(2)
+    return min(max(SMALLEST, 1 << math.ceil(math.log2(bits / 8))), LARGEST)
+
+
 def gram_for(max_copy: int) -> int:
     """Return the length of the pieces by which copies of up to `max_copy` symbols, at least GRAMS[0], are measured."""
     return max(length for length in GRAMS if length <= max_copy)
@@ -121,3 +133,4 @@ def parts(ids: np.ndarray) -> Iterator[np.ndarray]:
         part = np.concatenate([before, ids[start : start + CHUNK].astype(np.int32)])
         yield part
         before = part[-overlap:]
+        release(ids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rnn_cli.config import ModelConfig, TrainingConfig
 from rnn_cli.corpus import Corpus
+from rnn_cli.fingerprint import first_size
 from rnn_cli.kernels.host import VECTOR_BYTES
 from rnn_cli.layout import Layout
 from rnn_cli.spool import IN_MEMORY
@@ -14,6 +15,7 @@ BASE = 150e6  # bytes of the interpreter with its libraries and the compiled ker
 # gradient, two moments, the best ones; the last good state and the one before (3 each); and for the file the state,
 # the best ones, and twice their bytes.
 VECTORS = 7 + 6 + 4 + 8
+FINGERPRINTS = 9  # of its size, at once, while a model is saved: itself, and its letters in base 64 in several copies
 
 
 def peak_memory(model: ModelConfig, training: TrainingConfig, corpus: Corpus) -> int:
@@ -26,4 +28,5 @@ def peak_memory(model: ModelConfig, training: TrainingConfig, corpus: Corpus) ->
     symbol = layers * (cell.blocks + len(cell.states) + 1) * hidden + hidden + layout.columns
     symbols = sum(min(part.nbytes, IN_MEMORY) for part in (corpus.training, corpus.validation) if part is not None)
     numbers = vectors * layout.size + window * symbol
-    return round(BASE + FLOAT32 * numbers + symbols)
+    fingerprint = first_size(len(corpus.training), corpus.vocabulary.lines) if training.fingerprint else 0
+    return round(BASE + FLOAT32 * numbers + symbols + FINGERPRINTS * fingerprint)

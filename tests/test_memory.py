@@ -13,12 +13,17 @@ from rnn_cli.checkpoint import save_checkpoint
 from rnn_cli.config import ModelConfig, TrainingConfig
 from rnn_cli.corpus import Corpus
 from rnn_cli.memory import peak_memory
+from rnn_cli.spool import Spool
 from rnn_cli.training import Trainer
 from rnn_cli.vocabulary import Vocabulary
 
 hidden, layers, batch, length, characters, average, dropout = map(float, sys.argv[2:])
-ids = np.random.default_rng(1).integers(1, 9, int(characters), dtype=np.uint8)
-ids[0] = 0
+generator = np.random.default_rng(1)
+with Spool() as spool:
+    spool.write(bytes(1))
+    for _ in range(int(characters) // 10_000):
+        spool.write(generator.integers(1, 9, 10_000, dtype=np.uint8))
+    ids = spool.array(np.uint8)
 corpus = Corpus("text", "00", Vocabulary("".join(map(chr, range(48, 112))), False), ids, ids[:5000], "", "", 0, 0)
 model = ModelConfig(hidden_size=int(hidden), num_layers=int(layers), vocab_size=65)
 config = TrainingConfig(
