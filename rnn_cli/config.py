@@ -74,6 +74,7 @@ class ModelConfig(Config):
 class TrainingConfig(Config):
     """How a model is trained. Exactly one of `steps`, `epochs` and `minutes` says for how long.
 
+    most_epochs        after which a run of minutes ends even if there is time left
     momentum           of sgd
     recurrent_dropout  share of the recurrent weights that a step leaves out (DropConnect)
     average            share of the steps, the last ones, over which the weights are averaged
@@ -97,6 +98,7 @@ class TrainingConfig(Config):
     steps: int | None = limited(1, 10**9)
     epochs: float | None = limited(1e-3, 1e6)
     minutes: float | None = limited(1e-3, 1e5)
+    most_epochs: float | None = limited(1e-3, 1e6)
     precision: str = "float32"
     evaluate_every: int = limited(1, 10**9, 100)
     patience: int | None = limited(1, 10**6)

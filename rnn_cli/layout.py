@@ -15,7 +15,7 @@ import numpy as np
 from rnn_cli.cells import Cell, find_cell
 from rnn_cli.config import ModelConfig
 
-EMBEDDING_BOUND = 2.0
+EMBEDDING_BOUND = 4.0
 
 
 def torch_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:

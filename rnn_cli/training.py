@@ -217,12 +217,18 @@ class Trainer:
         return np.random.Generator(np.random.PCG64(seed))
 
     def _fix_length(self) -> None:
-        """Decide the number of steps when the steps up to the decay have taken their share of the time."""
-        progress, minutes = self.progress, self.config.minutes
-        if progress.total_steps is None and minutes is not None:
-            net_seconds = progress.seconds - progress.overhead
-            if net_seconds >= (60 * minutes - progress.overhead) * DECAY_FROM:
-                progress.total_steps = steps_that_fit(progress.step)
+        """Decide the number of steps when those up to the decay are done: all that may be, or that fit the time."""
+        progress, config = self.progress, self.config
+        if progress.total_steps is not None or config.minutes is None:
+            return
+        most = math.inf
+        if config.most_epochs is not None:
+            most = max(1, round(config.most_epochs * self.streams.steps_per_epoch))
+        net_seconds = progress.seconds - progress.overhead
+        if progress.step >= most * DECAY_FROM:
+            progress.total_steps = int(most)
+        elif net_seconds >= (60 * config.minutes - progress.overhead) * DECAY_FROM:
+            progress.total_steps = steps_that_fit(progress.step)
 
     def _evaluate(self) -> float | None:
         """Return the validation loss, and keep the parameters if it is the best; without validation, keep them.

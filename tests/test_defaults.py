@@ -9,19 +9,13 @@ from hypothesis import strategies as st
 
 from rnn_cli.config import TrainingConfig
 from rnn_cli.corpus import Corpus
-from rnn_cli.defaults import (
-    EPOCHS,
-    FEWEST_STEPS,
-    MINUTES,
-    SIZES,
-    SMALL_CORPUS,
-    choose,
-)
+from rnn_cli.defaults import MINUTES, SIZES, choose
 from rnn_cli.errors import UsageError
 from rnn_cli.streams import Streams
 from rnn_cli.vocabulary import Vocabulary
 
 LENGTHS = ("steps", "epochs", "minutes")
+LARGE = int(SIZES[-2].characters) + 1  # characters from which time is what counts
 
 
 def corpus_of(characters, lines=False):
@@ -49,22 +43,20 @@ def test_every_corpus_gets_a_whole_configuration_that_fits_it(characters, lines)
     assert training.sequence_length <= characters
     assert training.batch_size * training.sequence_length <= characters
     name, value = length_of(training)
-    if characters <= SMALL_CORPUS:
-        per_epoch = Streams(corpus.training, False, training.batch_size, training.sequence_length, 0)
-        assert name == "epochs"
-        assert value >= EPOCHS
-        assert value * per_epoch.steps_per_epoch >= FEWEST_STEPS
+    row = next(row for row in SIZES if characters <= row.characters)
+    if characters < LARGE:
+        assert (name, value) == ("epochs", row.line_epochs if lines else row.stream_epochs)
     else:
         assert (name, value) == ("minutes", MINUTES)
 
 
 @pytest.mark.parametrize("row, size", list(enumerate(SIZES)))
 def test_larger_texts_get_larger_networks(row, size):
-    smallest = SIZES[row - 1][0] + 1 if row else 2
-    largest = size[0] if size[0] < float("inf") else smallest + 1000
+    smallest = int(SIZES[row - 1].characters) + 1 if row else 2
+    largest = int(size.characters) if size.characters < float("inf") else smallest + 1000
     for characters in (smallest, largest):
         choice = choose(corpus_of(characters), {})
-        assert (choice.model.hidden_size, choice.training.dropout) == size[1:]
+        assert (choice.model.hidden_size, choice.training.dropout) == size[1:3]
 
 
 def test_what_is_given_stays_and_is_not_explained():
@@ -90,9 +82,16 @@ def test_what_is_given_stays_and_is_not_explained():
 
 
 @pytest.mark.parametrize("name, value", [("steps", 12), ("epochs", 1.5), ("minutes", 0.5)])
-@pytest.mark.parametrize("characters", [100, SMALL_CORPUS + 1])
+@pytest.mark.parametrize("characters", [100, LARGE])
 def test_a_given_length_is_the_only_one(name, value, characters):
     assert length_of(choose(corpus_of(characters), {name: value}).training) == (name, value)
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_minutes_are_a_limit_where_a_text_is_short(lines):
+    assert choose(corpus_of(LARGE, lines), {"minutes": 3}).training.most_epochs is None
+    training = choose(corpus_of(60_000, lines), {"minutes": 3}).training
+    assert training.most_epochs == choose(corpus_of(60_000, lines), {}).training.epochs
 
 
 def test_none_means_that_nothing_was_given():
@@ -101,12 +100,12 @@ def test_none_means_that_nothing_was_given():
     assert choose(corpus, dict.fromkeys([*names, "cell", "activation", "hidden_size"])) == choose(corpus, {})
 
 
-@pytest.mark.parametrize("characters", [9, 5000, SMALL_CORPUS + 1])
+@pytest.mark.parametrize("characters", [9, 5000, LARGE])
 def test_each_choice_is_said_with_its_value(characters):
     choice = choose(corpus_of(characters), {})
     chosen = choice.model.to_dict() | choice.training.to_dict()
     names = ["hidden size", "dropout", "sequence length", "batch size", "learning rate", "precision"]
-    names.append("epochs" if characters <= SMALL_CORPUS else "minutes")
+    names.append("epochs" if characters < LARGE else "minutes")
     assert len(choice.reasons) == len(names)
     for name, reason in zip(names, choice.reasons):
         value = chosen[name.replace(" ", "_")]

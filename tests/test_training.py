@@ -351,6 +351,19 @@ def test_minutes_fix_the_number_of_steps_at_their_middle(corpora, tmp_path, stop
     assert ours == theirs
 
 
+@pytest.mark.parametrize("most_steps, made", [(45, 45), (1000, 48)], ids=["enough", "more than fit"])
+def test_minutes_are_not_used_up_where_some_epochs_are_enough(corpora, most_steps, made):
+    corpus, clock = corpora[False], Clock(0.25)
+    most_epochs = most_steps / make_trainer(corpus).streams.steps_per_epoch
+    config = replace(CONFIG, steps=None, minutes=0.2, most_epochs=most_epochs, evaluate_every=10)
+    trainer = make_trainer(corpus, config, clock=clock)
+    list(clock.train(trainer))
+    assert trainer.progress.step == made
+    same = make_trainer(corpus, replace(config, minutes=None, most_epochs=None, steps=made))
+    train_until(same)
+    assert np.array_equal(same.model.parameters, trainer.model.parameters)
+
+
 def learned(tmp_path, given):
     """Return the likeliest symbol at each letter of "namaskar", and the least of their probabilities."""
     corpus = load_text(tmp_path, "namaskar\n")
