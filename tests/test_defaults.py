@@ -11,7 +11,6 @@ from rnn_cli.config import TrainingConfig
 from rnn_cli.corpus import Corpus
 from rnn_cli.defaults import MINUTES, SIZES, choose
 from rnn_cli.errors import UsageError
-from rnn_cli.streams import Streams
 from rnn_cli.vocabulary import Vocabulary
 
 LENGTHS = ("steps", "epochs", "minutes")
