@@ -35,6 +35,7 @@ class Outcome(NamedTuple):
     facts: dict[str, Any]
     scores: dict[str, Any]
     reports: list[dict[str, Any]]
+    reset_scores: dict[str, Any] | None = None
 
 
 def text_options(parser: argparse.ArgumentParser) -> None:
@@ -88,8 +89,11 @@ def rnn(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout
 
 
-def run(split: Split, training: Sequence[str], scoring: Sequence[str] = ()) -> Outcome:
-    """Train with these options and score the held-out text; the options may name train.txt and held-out.txt."""
+def run(split: Split, training: Sequence[str], scoring: Sequence[str] = (), reset_every: int | None = None) -> Outcome:
+    """Train with these options and score the held-out text; the options may name train.txt and held-out.txt.
+
+    With `reset_every` it is scored once more, with no more of the past than so many characters.
+    """
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         (folder / "train.txt").write_bytes(split.train.encode())
@@ -97,8 +101,12 @@ def run(split: Split, training: Sequence[str], scoring: Sequence[str] = ()) -> O
         rnn(folder, "train", "train.txt", "--log", "log.jsonl", "--quiet", *training)
         facts = json.loads(rnn(folder, "info", "--json"))
         scores = json.loads(rnn(folder, "evaluate", "held-out.txt", "--json", "--quiet", *scoring))
+        reset_scores = None
+        if reset_every:
+            reset = ["--reset-every", str(reset_every)]
+            reset_scores = json.loads(rnn(folder, "evaluate", "held-out.txt", "--json", "--quiet", *reset))
         log = (folder / "log.jsonl").read_text("utf-8")
-    return Outcome(facts, scores, [json.loads(line) for line in log.splitlines()])
+    return Outcome(facts, scores, [json.loads(line) for line in log.splitlines()], reset_scores)
 
 
 def try_out(*training: str, scoring: Sequence[str] = ()) -> None:
