@@ -1,7 +1,7 @@
 """How good are the models that `rnn train` makes of real texts in three minutes, with nothing chosen by hand?
 
 Needs tinyshakespeare (karpathy/char-rnn, data/tinyshakespeare/input.txt) and names.txt (karpathy/makemore). Scored is
-text that is never trained on: the last tenth of tinyshakespeare (111,540 characters), and every tenth line of names.txt.
+text that is never trained on: the last tenth of tinyshakespeare (111,540 characters), every tenth line of names.txt.
 
 The last tenth of tinyshakespeare goes on with the play that the text before it ends with, so it is named as the text to
 validate on, and which of the models of a run is the best is read from it. Of the names, `rnn train` holds out lines of
