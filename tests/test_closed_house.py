@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from commands import SMALL, STREAM_TEXT
+from options import OPTIONS
 
 from rnn_cli.kernels.cache import private_directory
 
@@ -38,10 +39,14 @@ print(json.dumps([codes, events]), file=sys.stderr)
 """
 COMMANDS = [
     ["train", "text", *SMALL, "--steps", "60", "--log", "log", "--quiet"],
+    ["train", "text", *SMALL, "--steps", "2", "--from", "model.safetensors", "-m", "other.safetensors", "--quiet"],
     ["sample", "-l", "5", "--random-seed", "1"],
     ["sample", "-n", "2", "--seed", "the", "--jsonl", "--random-seed", "1"],
-    ["evaluate", "text", "--quiet"],
+    ["evaluate", "text", "--quiet", "--baselines", "--adapt"],
+    ["evaluate", "text", "--quiet", "--per-line", "--sort"],
+    ["classify", "text", "-m", "model.safetensors", "-m", "other.safetensors"],
     ["predict", "the", "--each"],
+    ["complete", "the"],
     ["info"],
     ["info", "--json"],
 ]
@@ -57,18 +62,23 @@ def events(place: Path, commands: list[list[str]]) -> list[tuple[str, str]]:
     return [(kind, path) for kind, path in found]
 
 
+def test_the_commands_are_all_here() -> None:
+    assert {command for command, *_ in COMMANDS} == {option.command for option in OPTIONS}
+
+
 def test_nothing_is_run_and_nothing_else_is_written(tmp_path: Path) -> None:
     (tmp_path / "text").write_text(STREAM_TEXT)
     events(tmp_path, COMMANDS)  # so that all kernels are compiled: keeping them writes to their own directory
-    (tmp_path / "model.safetensors").unlink()
+    for model in tmp_path.glob("*.safetensors"):
+        model.unlink()
     found = events(tmp_path, COMMANDS)
     others = {event for event in found if event[0] not in ("write", "pickle.find_class")}  # of the kernels' cache
     assert others == set()
     known = {os.devnull, str(private_directory())}  # the latter is made where it is not there
     written = {os.path.relpath(path, tmp_path) for kind, path in found if kind == "write" and path not in known}
-    written = {path for path in written if not path.startswith(".model.safetensors.")}  # temporary, and the lock
-    assert written <= {"log", "model.safetensors"}
-    assert sorted(os.listdir(tmp_path)) == ["log", "model.safetensors", "text"]
+    written = {path for path in written if not path.startswith((".model.s", ".other.s"))}  # temporary, and the lock
+    assert written <= {"log", "model.safetensors", "other.safetensors"}
+    assert sorted(os.listdir(tmp_path)) == ["log", "model.safetensors", "other.safetensors", "text"]
 
 
 def test_looking_at_a_model_writes_nothing_and_loads_no_code(tmp_path: Path) -> None:

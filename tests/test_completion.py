@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 from commands import run
-from test_sampling import make_checkpoint
+from networks import make_checkpoint
 
 from rnn_cli.checkpoint import save_checkpoint
 from rnn_cli.completion import complete

@@ -4,17 +4,16 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from networks import SYMBOLS, make_checkpoint
 
 from rnn_cli import sampling
 from rnn_cli import texts as texts_module
 from rnn_cli.cells import CELLS
-from rnn_cli.checkpoint import Checkpoint
-from rnn_cli.config import ModelConfig, SamplingConfig
+from rnn_cli.config import SamplingConfig
 from rnn_cli.errors import RnnError, UsageError
 from rnn_cli.evaluation import evaluate_texts
 from rnn_cli.fingerprint import Fingerprint
 from rnn_cli.kernels.draw import uniform
-from rnn_cli.model import Model
 from rnn_cli.prediction import predictions
 from rnn_cli.sampling import Sampler, sample_texts
 from rnn_cli.scoring import Scorer
@@ -22,19 +21,6 @@ from rnn_cli.texts import Text
 from rnn_cli.vocabulary import BOUNDARY, Vocabulary
 
 MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
-SYMBOLS = "abcdefgh\u00e9\u20ac\U0001f600"  # of 1, 2, 3 and 4 bytes
-
-
-def make_checkpoint(lines, cell=CELLS[0], boundary_bias=None, vocabulary=None):
-    """Return a random network with clear preferences."""
-    vocabulary = vocabulary or Vocabulary(SYMBOLS, lines)
-    config = ModelConfig(cell.name, cell.activation, len(vocabulary), hidden_size=16, num_layers=2)
-    model = Model.initialised(config, np.random.default_rng(11))
-    model.parameters *= 3
-    parameters = model.to_torch()
-    if boundary_bias is not None:
-        parameters["decoder.bias"][BOUNDARY] = boundary_bias
-    return Checkpoint(config, vocabulary, parameters)
 
 
 def draw(checkpoint, count, seed="ab", threads=1, stop="", **config):

@@ -87,6 +87,10 @@ def test_help_imports_nothing_heavy(tmp_path: Path, arguments: str) -> None:
         "sample --seed a --seeds b",
         "complete",
         "complete a --count 0",
+        "classify",
+        "classify -m a -m b/a",
+        "evaluate --threshold -1",
+        "evaluate --per-line --per-char",
     ],
 )
 def test_usage_errors_import_nothing_heavy(tmp_path: Path, arguments: str) -> None:

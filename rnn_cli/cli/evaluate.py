@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +15,7 @@ from rnn_cli.cli.options import (
     Quiet,
     Threads,
     announce_compiling,
+    note,
     thread_count,
 )
 from rnn_cli.errors import UsageError
@@ -131,8 +131,8 @@ def score_rows(
             writer.flush()
     writer.write(b"".join(selection.rest()))
     writer.close()
-    if unknown and not quiet:
-        print(f"unknown characters: {unknown:,}, of {scorer.unknown_bits:.2f} bits each", file=sys.stderr)
+    if unknown:
+        note(f"unknown characters: {unknown:,}, of {scorer.unknown_bits:.2f} bits each", quiet)
 
 
 def score_whole(
