@@ -16,6 +16,7 @@ from rnn_cli.cells import Cell, find_cell
 from rnn_cli.config import ModelConfig
 
 EMBEDDING_BOUND = 4.0
+RELU_EMBEDDING_BOUND = 2.0  # as relu passes on what it gets, however large
 
 
 def torch_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -165,12 +166,13 @@ class Layout:
         """Draw the weights from U(-1/sqrt(H), 1/sqrt(H)), as PyTorch does; biases are 0, or what the cell says.
 
         For a one-hot input W_ih is an embedding: one row of it is all that a symbol contributes, against a whole sum
-        from h. With PyTorch's bound it would take the first pass over a text to grow, so it is U(-2, 2).
+        from h. With PyTorch's bound it would take the first pass over a text to grow, so it is U(-4, 4).
         """
         usual = self.config.hidden_size**-0.5
+        embedding = RELU_EMBEDDING_BOUND if self.config.activation == "relu" else EMBEDDING_BOUND
         tensors = {}
         for name, shape in torch_shapes(self.config).items():
-            bound = EMBEDDING_BOUND if name == "rnn.weight_ih_l0" else usual
+            bound = embedding if name == "rnn.weight_ih_l0" else usual
             drawn = generator.uniform(-bound, bound, shape)
             tensors[name] = np.zeros(shape) if "bias" in name else drawn
         self.from_torch(flat, tensors)

@@ -251,8 +251,8 @@ def test_evaluations_do_not_disturb_the_training(corpora, lines):
     assert len(often.history) == 49
     assert never.history == []
     theirs = never.checkpoint().training
-    for name, tensor in often.checkpoint().training.items():
-        assert np.array_equal(tensor, theirs[name])
+    for name in ("parameters", "moment1", "moment2", "state"):
+        assert np.array_equal(often.checkpoint().training[name], theirs[name])
 
 
 @MODES
