@@ -11,6 +11,7 @@ Three texts, three cells and three seeds make 27 pairs. The third text is corpor
 from __future__ import annotations
 
 import math
+import shlex
 import statistics
 import sys
 from collections.abc import Sequence
@@ -82,11 +83,12 @@ def main() -> None:
     text_options(parser)
     parser.add_argument("--cells", nargs="+", choices=CELLS, default=CELLS)
     parser.add_argument("--steps", type=int, default=1000, help="the length of each run (default: 1000)")
+    parser.add_argument("--with", dest="more", default="", help="more options of `rnn train`, for all runs")
     parser.add_argument("--seeds", type=int, default=3, help="pairs of each text and cell, from 2 on (default: 3)")
     chosen = parser.parse_args()
     if chosen.seeds < 2:
         parser.error("one seed shows no noise; give --seeds 2 or more")
-    length = ["--steps", "2" if chosen.quick else str(chosen.steps)]
+    length = ["--steps", "2" if chosen.quick else str(chosen.steps), *shlex.split(chosen.more)]
     dinosaurs = split_lines("dinosaurs", read_text(DINOSAURS).splitlines(keepends=True), PARTS)
     splits = [*development_splits(chosen), dinosaurs]
     groups = [measure(split, cell, length, chosen.seeds) for split in splits for cell in chosen.cells]

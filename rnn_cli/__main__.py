@@ -32,11 +32,12 @@ def main(arguments: Sequence[str] | None = None, app: Callable[..., Any] | None 
 
 
 def program() -> NoReturn:
-    """Run the command line as the whole of a process."""
-    code = main()
-    if code > 128:  # stopped: a thread may be computing or compiling, which Python would wait for
-        os._exit(code)
-    sys.exit(code)
+    """Run the command line as the whole of a process.
+
+    All is flushed and closed by then. Python's own exit would wait for a thread that still computes, where the command
+    was stopped, and take a quarter of a second to forget what the compiler knows.
+    """
+    os._exit(main())
 
 
 def replace_closed_streams() -> None:

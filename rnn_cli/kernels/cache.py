@@ -29,6 +29,7 @@ from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from rnn_cli.kernels.host import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
@@ -152,7 +153,7 @@ class KernelCache(_Cache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled function for a signature, or None where it has to be compiled."""
-        target_context.refresh()
+        rtsys.initialize(target_context)  # all that kept code needs; refresh() is for compiling, and takes 0.1 s
         kept = read(self.path(sig, target_context.codegen()))
         return kept and CompileResult._rebuild(target_context, *kept)
 
