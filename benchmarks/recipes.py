@@ -1,11 +1,12 @@
 """What does each regulariser of `rnn train` gain?
 
-Each set of options trains on the same text, for the same time, with the same seeds, one set after the other within
+Each set of options trains on the same text, for the same length, with the same seeds, one set after the other within
 each seed. The model that is best on the held-out text is the one that is kept and scored, as it is for all sets. The
 gain of a set is the mean over seeds of what it scores less than the first set; the spread is that of its scores.
 
-Without --recipes the sets are: no regulariser, each alone, all, and all but each. A file of recipes has a line
-`name: options` for each set. Needs tinyshakespeare or names.txt; nothing that is quoted elsewhere is looked at.
+Without --recipes the first set is what `rnn train` chooses by itself, and each other one changes one thing. A file of
+recipes has a line `name: options` for each set. Needs tinyshakespeare or names.txt; nothing that is quoted elsewhere is
+looked at.
 """
 
 from __future__ import annotations
@@ -20,29 +21,15 @@ from common import options, report, table
 from runs import Split, development_splits, run, text_options, try_out
 
 VALIDATED = ("--validation-file", "held-out.txt")
-PARTS = {
-    "--dropout": "0.4",
-    "--recurrent-dropout": "0.3",
-    "--weight-decay": "0.03",
-    "--average": "0.2",
-    "--reset-chance": "0.01",
-    "--label-smoothing": "0.02",
-}
-
-
-def recipe(*parts: str) -> list[str]:
-    """Return the options that turn these parts on and all others off."""
-    return [word for name, value in PARTS.items() for word in (name, value if name in parts else "0")]
-
-
-def built_in_recipes() -> dict[str, list[str]]:
-    """Return no part, each part alone, all parts, and all but each."""
-    return {
-        "none": recipe(),
-        **{f"{part} {value} alone": recipe(part) for part, value in PARTS.items()},
-        "all": recipe(*PARTS),
-        **{f"all but {part}": recipe(*PARTS.keys() - {part}) for part in PARTS},
-    }
+CHANGES = """
+as chosen:
+no dropout: --dropout 0
+DropConnect: --recurrent-dropout 0.2
+weight decay: --weight-decay 0.03
+average: --average 0.2
+resets: --reset-chance 0.01
+label smoothing: --label-smoothing 0.05
+"""
 
 
 def read_recipes(text: str) -> dict[str, list[str]]:
@@ -78,19 +65,25 @@ def main() -> None:
     parser.add_argument("--recipes", type=Path, help="a file with a line `name: options` for each set")
     parser.add_argument("--minutes", type=float, default=3, help="the length of each run (default: 3)")
     parser.add_argument("--steps", type=int, help="the length in steps instead, which repeats exactly")
+    parser.add_argument("--epochs", type=int, help="the length in passes over the text instead")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each set (default: 3)")
+    parser.add_argument("--with", dest="more", default="", help="more options of `rnn train`, for all sets")
     chosen = parser.parse_args()
-    recipes = read_recipes(chosen.recipes.read_text("utf-8")) if chosen.recipes else built_in_recipes()
-    length = ["--steps", str(chosen.steps)] if chosen.steps else ["--minutes", f"{chosen.minutes:g}"]
-    if chosen.quick:
-        length = ["--steps", "2"]
+    recipes = read_recipes(chosen.recipes.read_text("utf-8") if chosen.recipes else CHANGES)
+    length = ["--minutes", f"{chosen.minutes:g}"]
+    if chosen.epochs:
+        length = ["--epochs", str(chosen.epochs)]
+    if chosen.steps or chosen.quick:
+        length = ["--steps", "2" if chosen.quick else str(chosen.steps)]
+    length += shlex.split(chosen.more)
     for given in recipes.values():
         try_out(*given)
-    rows = [row for split in development_splits(chosen) for row in measure(split, recipes, length, chosen.seeds)]
+    splits = development_splits(chosen)
+    rows = [row for split in splits for row in measure(split, recipes, length, chosen.seeds)]
     headers = ["text", "options", "steps", "mean nats/char", "spread", "worst", "mean gain", "least gain"]
     listing = "\n".join(f"- {name}: `{shlex.join(given)}`" for name, given in recipes.items())
     note = f"Each run: `rnn train train.txt {shlex.join([*VALIDATED, *length])}` and:"
-    report("recipes", [table(headers, rows), note, listing], chosen.save)
+    report("-".join(["recipes", *(split.name for split in splits)]), [table(headers, rows), note, listing], chosen.save)
 
 
 if __name__ == "__main__":

@@ -57,14 +57,10 @@ def test_a_text_is_split_as_it_is_quoted(tmp_path):
     assert (names(path).held_out, names(path).train.count("\n")) == ("0\n10\n", 18)
 
 
-def test_recipes_turn_parts_on_and_all_others_off():
-    from recipes import PARTS, built_in_recipes, read_recipes, recipe
+def test_recipes_are_lines_of_a_name_and_options():
+    from recipes import CHANGES, read_recipes
 
-    assert recipe("--dropout")[:4] == ["--dropout", PARTS["--dropout"], "--recurrent-dropout", "0"]
-    built_in = built_in_recipes()
-    assert len(built_in) == 2 + 2 * len(PARTS)
-    assert built_in["none"].count("0") == len(PARTS)
-    assert built_in["all but --average"].count("0") == 1
+    assert next(iter(read_recipes(CHANGES).items())) == ("as chosen", [])
     assert read_recipes("# a comment\n\na: --x 1\nb: --y 'two words'\nc:\n") == {
         "a": ["--x", "1"],
         "b": ["--y", "two words"],
