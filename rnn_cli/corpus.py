@@ -55,16 +55,17 @@ def load_corpus(
     *,
     as_bytes: bool,
     lines: bool | None,
-    validation_fraction: float,
+    validation_fraction: float | None,
     validation_files: Sequence[str] | None = None,
     random_seed: int,
 ) -> Corpus:
     """Read files ("-" is stdin) as a corpus. Where `lines` is None, the text decides how it is read.
 
     Held out are the `validation_files` or, without them, a fraction: the last part of a stream, a random
-    choice of lines. Raises UsageError for a file that cannot be read or decoded, and for nothing to predict.
+    choice of lines. Without any it is a tenth, but nothing of a short stream, which is needed whole. Raises UsageError for a file that cannot be read or decoded, and for nothing to predict.
     """
-    check_range("validation_fraction", validation_fraction, 0.0, 0.9)
+    if validation_fraction is not None:
+        check_range("validation_fraction", validation_fraction, 0.0, 0.9)
     sources = open_sources([*paths, *(validation_files or ())])
     texts, held_out = sources[: len(paths)], sources[len(paths) :]
     name = joined_names([source.name for source in texts])

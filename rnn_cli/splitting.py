@@ -9,7 +9,11 @@ import numpy as np
 from rnn_cli.spool import PIECE, Spool, pieces
 from rnn_cli.vocabulary import BOUNDARY
 
+USUAL = 0.1
 FEWEST_LINES = 20  # below this, nothing is held out
+# Of a stream below this, nothing is held out if it was not asked for: to learn from the last tenth too is worth 0.04 to
+# 0.05 bits per character at 10,000 and 30,000 characters of tinyshakespeare, more than what validation saves.
+FEWEST_OF_STREAM = 50_000
 FEWEST_CHARACTERS = 100  # in a held-out part
 
 Split = tuple[np.ndarray, np.ndarray | None, str]
@@ -25,9 +29,9 @@ def scored_symbols(ids: np.ndarray, lines: bool) -> int:
     return len(ids) - 1 if lines else len(ids) - boundaries(ids)
 
 
-def split_lines(ids: np.ndarray, fraction: float, random_seed: int) -> Split:
+def split_lines(ids: np.ndarray, fraction: float | None, random_seed: int) -> Split:
     """Return the lines to train on, those to hold out, each in their order, and what was done."""
-    count = boundaries(ids) - 1
+    fraction, count = USUAL if fraction is None else fraction, boundaries(ids) - 1
     if fraction == 0:
         return ids, None, "none, as it was asked for"
     if count < FEWEST_LINES:
@@ -59,8 +63,11 @@ def held_lines(count: int, fraction: float, random_seed: int) -> Iterator[np.nda
         yield held
 
 
-def split_stream(ids: np.ndarray, fraction: float) -> Split:
+def split_stream(ids: np.ndarray, fraction: float | None) -> Split:
     """Return the first part to train on, the last one, with a boundary before it, and what was done."""
+    if fraction is None and len(ids) < FEWEST_OF_STREAM:
+        return ids, None, "none, as so short a text is needed whole; --validation-fraction holds a part out"
+    fraction = USUAL if fraction is None else fraction
     if fraction == 0:
         return ids, None, "none, as it was asked for"
     cut = len(ids) - round(fraction * len(ids))

@@ -212,6 +212,14 @@ def test_the_last_part_of_a_stream_is_held_out(load):
     assert corpus.split_reason == "the last 500 of 2,000 characters"
 
 
+@pytest.mark.parametrize("size, fraction, held_out", [(49_000, None, 0), (51_000, None, 5100), (49_000, 0.1, 4900)])
+def test_a_short_stream_is_needed_whole_if_nothing_else_is_said(load, size, fraction, held_out):
+    corpus = load("ab" * (size // 2), lines=False, validation_fraction=fraction)
+    assert (corpus.characters, corpus.validation_characters) == (size - held_out, held_out)
+    assert ("needed whole" in corpus.split_reason) == (held_out == 0)
+    assert load("ab\n" * 1000, lines=True, validation_fraction=fraction).validation_characters == 300
+
+
 def test_a_held_out_document_has_one_boundary(load):
     corpus = load("a" * 898, "b" * 100, lines=False, validation_fraction=0.101)
     assert decoded(corpus, corpus.training) == "|" + "a" * 898

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rnn_cli.config import TrainingConfig
 from rnn_cli.corpus import Corpus
-from rnn_cli.defaults import MINUTES, SIZES, choose
+from rnn_cli.defaults import HIDDEN_SIZES, LONG_STREAM_LENGTH, MINUTES, SIZES, choose
 from rnn_cli.errors import UsageError
 from rnn_cli.vocabulary import Vocabulary
 
@@ -103,8 +103,8 @@ def test_none_means_that_nothing_was_given():
 def test_each_choice_is_said_with_its_value(characters):
     choice = choose(corpus_of(characters), {})
     chosen = choice.model.to_dict() | choice.training.to_dict()
-    names = ["hidden size", "dropout", "sequence length", "batch size", "learning rate", "precision"]
-    names.append("epochs" if characters < LARGE else "minutes")
+    names = ["precision", "epochs" if characters < LARGE else "minutes"]
+    names += ["hidden size", "sequence length", "batch size", "dropout", "learning rate"]
     assert len(choice.reasons) == len(names)
     for name, reason in zip(names, choice.reasons):
         value = chosen[name.replace(" ", "_")]
@@ -119,6 +119,47 @@ def test_a_given_size_decides_about_the_rate_and_the_length_about_the_streams():
     assert large.learning_rate < small.learning_rate
     short, long = (choose(corpus, {"sequence_length": length}).training for length in (10, 100))
     assert long.batch_size < short.batch_size
+
+
+def at(characters_per_second):
+    """Return the speed of a machine that trains so fast with 512 units, and four times that with half of them."""
+    return lambda model, precision: characters_per_second * (512 / model.hidden_size) ** 2
+
+
+@pytest.mark.parametrize("minutes, hidden_size, dropout", [(3.0, 512, 0.4), (1.0, 512, 0.2), (0.5, 256, 0.4)])
+def test_time_and_speed_decide_about_the_size_and_the_dropout(minutes, hidden_size, dropout):
+    choice = choose(corpus_of(1_000_000), {"minutes": minutes}, at(60_000))
+    assert (choice.model.hidden_size, choice.training.dropout) == (hidden_size, dropout)
+    twice = choose(corpus_of(1_000_000), {"minutes": minutes / 2}, at(120_000))
+    assert (twice.model.hidden_size, twice.training.dropout) == (hidden_size, dropout)
+
+
+def test_the_slowest_machine_gets_the_smallest_network():
+    assert choose(corpus_of(1_000_000), {}, at(1)).model.hidden_size == HIDDEN_SIZES[0]
+    assert choose(corpus_of(200), {"minutes": 1}, at(1)).model.hidden_size == SIZES[0].hidden_size
+
+
+def test_a_short_text_needs_no_more_time_than_for_its_epochs():
+    characters = 60_000
+    epochs = choose(corpus_of(characters), {}).training.epochs
+    assert choose(corpus_of(characters), {"minutes": 1}, at(epochs * characters / 60 + 1)).model.hidden_size == 512
+    assert choose(corpus_of(characters), {"minutes": 1}, at(epochs * characters / 60 - 1)).model.hidden_size == 256
+
+
+def test_what_is_read_once_is_not_left_out():
+    choices = [choose(corpus_of(LARGE), {"epochs": epochs}).training.dropout for epochs in (0.5, 4, 8, 100)]
+    assert choices == [0.0, 0.2, 0.4, 0.4]
+    steps = -(-LARGE // (choose(corpus_of(LARGE), {}).training.batch_size * LONG_STREAM_LENGTH))
+    assert choose(corpus_of(LARGE), {"steps": steps // 2}).training.dropout == 0
+
+
+def test_the_speed_is_not_asked_for_where_it_decides_nothing():
+    def asked(model, precision):
+        raise AssertionError
+
+    choose(corpus_of(60_000), {}, asked)
+    choose(corpus_of(LARGE), {"epochs": 2}, asked)
+    choose(corpus_of(LARGE), {"minutes": 2, "hidden_size": 9, "dropout": 0.1}, asked)
 
 
 @pytest.mark.parametrize("wrong", [{"hidden_size": 0}, {"batch_size": 5000}, {"dropout": 1.0}, {"steps": 0}])

@@ -56,9 +56,25 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "complete": checkpoint.progress is None,
         "fingerprint": None,
     }
+    if (again := repetition(checkpoint)) is not None:
+        facts["repeat_with"] = again
     if "fingerprint" in record:
         facts["fingerprint"] = Fingerprint.from_dict(record["fingerprint"]).describe()
     return facts | {name: value for name, value in record.items() if name not in facts}
+
+
+def repetition(checkpoint: Checkpoint) -> str | None:
+    """Return the options that repeat a run whose length and sizes depended on the speed of the machine."""
+    training, steps = checkpoint.record.get("training"), checkpoint.record.get("steps")
+    if not isinstance(training, dict) or training.get("minutes") is None:
+        return None
+    values = {
+        "steps": steps,
+        "hidden-size": checkpoint.config.hidden_size,
+        "dropout": training.get("dropout"),
+        "random-seed": training.get("random_seed"),
+    }
+    return " ".join(f"--{name} {value}" for name, value in values.items())
 
 
 def flat(facts: Mapping[str, Any], group: str = "") -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ def read_corpus(source: dict[str, Any]) -> Corpus:
         source["paths"],
         as_bytes=bool(source["as_bytes"]),
         lines=source["lines"],
-        validation_fraction=0.1 if source["validation_fraction"] is None else source["validation_fraction"],
+        validation_fraction=source["validation_fraction"],
         validation_files=source["validation_files"],
         random_seed=source["random_seed"],
     )
@@ -58,16 +59,20 @@ def started(
 ) -> Trainer:
     """Begin a new run, saying what was chosen; with a `base` model, from its weights."""
     from rnn_cli.checkpoint import load_checkpoint
-    from rnn_cli.defaults import choose
+    from rnn_cli.defaults import LENGTHS, choose
     from rnn_cli.fine_tuning import renumbered
     from rnn_cli.layout import parameter_count
     from rnn_cli.memory import peak_memory
+    from rnn_cli.speed import characters_per_second
+    from rnn_cli.splitting import USUAL
     from rnn_cli.training import Trainer
 
     checkpoint = None
     if base:
         checkpoint = load_checkpoint(base)
         settle_by(checkpoint, base, given, source)
+    if source["validation_fraction"] is None and any(given[name] is not None for name in (*LENGTHS, "patience")):
+        source["validation_fraction"] = USUAL  # a length of which nobody knows whether it is too much
     corpus = read_corpus(source)
     if checkpoint:
         corpus = renumbered(corpus, checkpoint.vocabulary.grown_by(corpus.vocabulary))
@@ -77,7 +82,8 @@ def started(
         display.note(line)
     if given["patience"] is not None and corpus.validation is None:
         raise UsageError(f"--patience needs a part that is held out, and there is {corpus.split_reason}")
-    choice = choose(corpus, {**given, "random_seed": source["random_seed"]}, fine_tuning=checkpoint is not None)
+    speed = partial(characters_per_second, threads=threads)
+    choice = choose(corpus, given | {"random_seed": source["random_seed"]}, speed, fine_tuning=checkpoint is not None)
     for reason in choice.reasons:
         display.note(reason)
     config = choice.model

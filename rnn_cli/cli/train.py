@@ -120,7 +120,10 @@ def train(
     ] = None,
     as_bytes: Annotated[bool | None, typer.Option("--bytes", help="Symbols are bytes: any file will do.")] = None,
     validation_fraction: Annotated[
-        float | None, typer.Option("--validation-fraction", help="Held out, never trained on; default: 0.1.")
+        float | None,
+        typer.Option(
+            "--validation-fraction", help="Held out, never trained on; default: 0.1, or nothing of a short stream."
+        ),
     ] = None,
     validation_file: Annotated[
         list[str] | None,
