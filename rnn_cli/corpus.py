@@ -62,7 +62,8 @@ def load_corpus(
     """Read files ("-" is stdin) as a corpus. Where `lines` is None, the text decides how it is read.
 
     Held out are the `validation_files` or, without them, a fraction: the last part of a stream, a random
-    choice of lines. Without any it is a tenth, but nothing of a short stream, which is needed whole. Raises UsageError for a file that cannot be read or decoded, and for nothing to predict.
+    choice of lines. Without any it is a tenth, but nothing of a short stream, which is needed whole. Raises
+    UsageError for a file that cannot be read or decoded, and for nothing to predict.
     """
     if validation_fraction is not None:
         check_range("validation_fraction", validation_fraction, 0.0, 0.9)
