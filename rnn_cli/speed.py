@@ -34,7 +34,7 @@ def measured_speed(cell: str, activation: str, precision: str, threads: int) -> 
     model = Model.initialised(config, np.random.default_rng(0))
     window = TrainingWindow(model, LENGTH, BATCH, Team(threads), precision)
     window.inputs[:] = window.targets[:] = np.arange(BATCH) % SYMBOLS
-    times = []
+    times: list[float] = []
     window.train(Step(0, 0.0, 1.0))  # compiles, or warms up
     while sum(times) < SECONDS:
         start = time.perf_counter()
