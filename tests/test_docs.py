@@ -1,20 +1,22 @@
-"""What the documents show is what happens: transcripts are run again, and figures come from the results."""
+"""What the documents show is what happens: transcripts are run again, and figures come from the results.
+
+`python tests/test_docs.py` writes what the commands print now into the documents.
+"""
 
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-DOCUMENTS = {"README": README, "recipes": (ROOT / "docs" / "recipes.md").read_text("utf-8")}
-TRANSCRIPTS = [
-    (name, transcript)
-    for name, text in DOCUMENTS.items()
-    for transcript in re.findall(r"<!-- transcript -->\n```console\n(.*?)```", text, re.DOTALL)
-]
+PATHS = {"README": ROOT / "README.md", "recipes": ROOT / "docs" / "recipes.md"}
+DOCUMENTS = {name: path.read_text("utf-8") for name, path in PATHS.items()}
+TRANSCRIPT = re.compile(r"(?<=<!-- transcript -->\n```console\n).*?(?=```)", re.DOTALL)
+TRANSCRIPTS = [(name, transcript) for name, text in DOCUMENTS.items() for transcript in TRANSCRIPT.findall(text)]
 
 
 def commands_of(transcript):
@@ -97,3 +99,24 @@ def test_the_corpora_are_as_described():
         text = (ROOT / "corpora" / name).read_text("utf-8")
         assert (text.count("\n"), len(text)) == (int(lines), int(characters))
         assert len(set(text.splitlines())) == int(lines)
+
+
+def rewrite(path, folder):
+    """Run the commands of a document, and write what they print into it."""
+
+    def printed_now(match):
+        parts = []
+        for command, _ in commands_of(match[0]):
+            print(f"$ {command}", flush=True)
+            done = run(command, folder)
+            done.check_returncode()
+            parts.append(f"$ {command}\n{done.stdout.decode()}")
+        return "".join(parts)
+
+    path.write_text(TRANSCRIPT.sub(printed_now, path.read_text("utf-8")), "utf-8")
+
+
+if __name__ == "__main__":
+    for name, path in PATHS.items():
+        with tempfile.TemporaryDirectory() as directory:
+            rewrite(path, make_folder(Path(directory)))
