@@ -28,7 +28,6 @@ DropConnect: --recurrent-dropout 0.2
 weight decay: --weight-decay 0.03
 average: --average 0.2
 resets: --reset-chance 0.01
-label smoothing: --label-smoothing 0.05
 """
 
 

@@ -92,7 +92,6 @@ class TrainingConfig(Config):
     dropout: float = limited(0.0, 0.95, 0.0)
     recurrent_dropout: float = limited(0.0, 0.95, 0.0)
     weight_decay: float = limited(0.0, 10.0, 0.0)
-    label_smoothing: float = limited(0.0, 0.95, 0.0)
     average: float = limited(0.0, 0.5, 0.0)
     reset_chance: float = limited(0.0, 1.0, 0.0)
     steps: int | None = limited(1, 10**9)

@@ -123,7 +123,7 @@ def choose(corpus: Corpus, given: Mapping[str, Any], speed: Speed | None = None,
         enough = ENOUGH_READ if most_epochs is None else min(ENOUGH_READ, most_epochs * characters)
         smaller = [size for size in HIDDEN_SIZES if size < hidden]
         while smaller and read(hidden) < enough:
-            hidden, reason = smaller.pop(), f"units: with more, less than {enough:,} characters would be read"
+            hidden, reason = smaller.pop(), f"units: with more, fewer than {enough:,} characters would be read"
     hidden = pick("hidden_size", hidden, reason)
 
     usual = LINE_LENGTH if lines else LONG_STREAM_LENGTH if most_epochs is None else STREAM_LENGTH
@@ -132,24 +132,25 @@ def choose(corpus: Corpus, given: Mapping[str, Any], speed: Speed | None = None,
     batch = pick("batch_size", min(MOST_STREAMS, fitting), "streams are read side by side")
     steps_per_epoch = max(1, -(-characters // (batch * length)))
 
-    dropout = row.dropout
-    reason = "against learning the text by heart" if dropout else "so short a text may be learned by heart"
-    if most_epochs is None and "dropout" not in values:
+    reason = "against learning the text by heart" if row.dropout else "so short a text may be learned by heart"
+    dropout, part = row.dropout, hidden / row.hidden_size
+    if most_epochs is not None:
+        part *= 2
+    elif "dropout" not in values:
         steps = values.get("steps", math.inf)
         epochs = min(values.get("epochs", math.inf), steps / steps_per_epoch, read(hidden) / characters)
-        most = min(row.dropout, DROPOUT_OF_AN_EPOCH * epochs)
-        dropout = round(most * min(1, hidden / row.hidden_size), 1)
-        if dropout < row.dropout:
-            times = f"is read about {epochs:.1f} times" if epochs < math.inf else "is long"
-            reason = f"is enough for {hidden:,} units, as the text {times}"
-    pick("dropout", dropout, reason)
+        if DROPOUT_OF_AN_EPOCH * epochs < dropout:
+            dropout, reason = DROPOUT_OF_AN_EPOCH * epochs, f"suits a text that is read about {epochs:.1f} times"
+    if dropout and part < 1:
+        dropout, reason = dropout * part, f"is enough for {hidden:,} units"
+    pick("dropout", round(dropout, 1), reason)
 
     optimizer = values.get("optimizer", "adam")
     slow = values.get("cell") == "rnn" or hidden > 512
     rate = RATES.get(optimizer, 0.002 if slow else 0.004)
     if fine_tuning:
-        pick("learning_rate", rate / 4, f"is the peak of the rate of {optimizer}: gentle with what is learned already")
+        pick("learning_rate", rate / 4, "at its peak: gentle with what is learned already")
     else:
-        pick("learning_rate", rate, f"is the peak of the rate of {optimizer}")
+        pick("learning_rate", rate, f"at its peak, for {optimizer}")
     values.setdefault("evaluate_every", min(max(steps_per_epoch, FEWEST_EVALUATED), MOST_EVALUATED))
     return Choice(picks.model(), picks.training(), tuple(picks.reasons))

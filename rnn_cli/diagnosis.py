@@ -34,9 +34,11 @@ def diagnosis(history: Sequence[Report], model: ModelConfig, training: TrainingC
             return None
         return f"more text would help most, as this one was learned by heart in the end; try more files{restrain}"
     if min(losses[:-late]) - best > FALL * best:
-        name = next(name for name in ("minutes", "epochs", "steps") if getattr(training, name) is not None)
-        more = 2 * getattr(training, name)
-        return f"more time would help most, as the validation loss was falling to the end; try --{name} {more:g}"
+        lengths = {name: getattr(training, name) for name in ("minutes", "epochs", "steps")}
+        if training.most_epochs is not None and reports[-1].epoch > training.most_epochs - 0.01:
+            lengths = {"epochs": training.most_epochs}
+        name, length = next((name, length) for name, length in lengths.items() if length is not None)
+        return f"more time would help most, as the validation loss was falling to the end; try --{name} {2 * length:g}"
     if last - trained > GAP * last:
         return f"more text would help most, as this one is known better than what is held out; try more files{restrain}"
     return (

@@ -102,11 +102,11 @@ class Trainer:
     def remaining_seconds(self) -> float | None:
         """An estimate of the time that is left, or None where there is no ground for one yet."""
         progress, minutes = self.progress, self.config.minutes
-        if progress.total_steps is None:
-            return None if minutes is None else max(0.0, 60 * minutes - self._elapsed())
-        if progress.step == 0:
-            return None
-        return (progress.total_steps - progress.step) * (progress.seconds - progress.overhead) / progress.step
+        left = math.inf if minutes is None or progress.total_steps else max(0.0, 60 * minutes - self._elapsed())
+        if progress.step:
+            steps = (progress.total_steps or self._most_steps) - progress.step
+            left = min(left, steps * (progress.seconds - progress.overhead) / progress.step)
+        return left if left < math.inf else None
 
     @property
     def fraction(self) -> float:
@@ -114,7 +114,14 @@ class Trainer:
         progress, minutes = self.progress, self.config.minutes
         if progress.total_steps is not None:
             return progress.step / progress.total_steps
-        return 0.0 if minutes is None else min(1.0, self._elapsed() / (60 * minutes))
+        of_the_time = 0.0 if minutes is None else min(1.0, self._elapsed() / (60 * minutes))
+        return max(of_the_time, progress.step / self._most_steps)
+
+    @property
+    def _most_steps(self) -> float:
+        """How many steps a run of minutes makes at most."""
+        most = self.config.most_epochs
+        return math.inf if most is None else max(1, round(most * self.streams.steps_per_epoch))
 
     def _elapsed(self) -> float:
         """Return the seconds that this run has had, with those before it was resumed."""
@@ -144,7 +151,8 @@ class Trainer:
             self._started = now
             self._fix_length()
             evaluate = progress.step % self.config.evaluate_every == 0 or self.finished
-            if not (evaluate or progress.step % report_every == 0):
+            due = progress.step % report_every == 0 and self._steps_to_evaluation() >= report_every
+            if not (evaluate or due):
                 continue
             speed = symbols / max(now - since, 1e-9)
             validation_loss = self._evaluate() if evaluate else None
@@ -156,6 +164,12 @@ class Trainer:
                 self.good = State.of(self.window, progress)
             yield report
             symbols, since = 0, self._clock()
+
+    def _steps_to_evaluation(self) -> int:
+        """Return how many steps there are to the next evaluation, whose report is to be about more than a few."""
+        progress, every = self.progress, self.config.evaluate_every
+        following = progress.step - progress.step % every + every
+        return min(following, progress.total_steps or following) - progress.step
 
     def _step(self) -> tuple[float, float, float]:
         """Make the next step; return its loss, the norm of its gradient and its learning rate.
@@ -177,7 +191,6 @@ class Trainer:
             clip_norm=config.clip_norm,
             rule=self.rule,
             weight_decay=config.weight_decay,
-            label_smoothing=config.label_smoothing,
             recurrent_dropout=config.recurrent_dropout,
             key=int(self._generator(5).integers(2**63)) if config.recurrent_dropout else 0,
             averaged=progress.averaged + 1 if self._averages() else 0,
@@ -221,12 +234,9 @@ class Trainer:
         progress, config = self.progress, self.config
         if progress.total_steps is not None or config.minutes is None:
             return
-        most = math.inf
-        if config.most_epochs is not None:
-            most = max(1, round(config.most_epochs * self.streams.steps_per_epoch))
         net_seconds = progress.seconds - progress.overhead
-        if progress.step >= most * DECAY_FROM:
-            progress.total_steps = int(most)
+        if progress.step >= self._most_steps * DECAY_FROM:
+            progress.total_steps = int(self._most_steps)
         elif net_seconds >= (60 * config.minutes - progress.overhead) * DECAY_FROM:
             progress.total_steps = steps_that_fit(progress.step)
 
@@ -323,6 +333,7 @@ class Trainer:
             },
             "training": self.config.to_dict(),
             "steps": progress.step,
+            "total_steps": progress.total_steps,
             "seconds": progress.seconds,
             "best_step": progress.best_step,
             "best_loss": progress.best_loss,

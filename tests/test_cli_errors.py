@@ -89,7 +89,6 @@ def refused_numbers() -> list[tuple[str, int, list[str]]]:
         (train, "recurrent-dropout", ["-0.1", "0.96"], "0 to 0.95"),
         (f"{train} --optimizer sgd", "momentum", ["-0.1", "1"], "0 to 0.999"),
         (train, "weight-decay", ["-1", "11"], "0 to 10"),
-        (train, "label-smoothing", ["-0.1", "0.96"], "0 to 0.95"),
         (train, "average", ["-0.1", "0.51"], "0 to 0.5"),
         (train, "reset-chance", ["-0.1", "1.1"], "0 to 1"),
         (train, "batch-size", ["0", "4097"], "1 to 4,096"),

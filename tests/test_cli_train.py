@@ -193,7 +193,6 @@ OPTIONS: dict[str, tuple[list[str], Callable[[dict[str, Any]], bool]]] = {
     "--momentum": (["--optimizer", "sgd", "--momentum", "0.5"], lambda f: f["training"]["momentum"] == 0.5),
     "--schedule": (["--schedule", "cosine"], lambda f: f["training"]["schedule"] == "cosine"),
     "--weight-decay": (["--weight-decay", "0.5"], lambda f: f["training"]["weight_decay"] == 0.5),
-    "--label-smoothing": (["--label-smoothing", "0.25"], lambda f: f["training"]["label_smoothing"] == 0.25),
     "--average": (["--average", "0.5"], lambda f: f["training"]["average"] == 0.5),
     "--reset-chance": (["--reset-chance", "0.5"], lambda f: f["training"]["reset_chance"] == 0.5),
     "--clip-norm": (["--clip-norm", "0.1"], lambda f: f["training"]["clip_norm"] == 0.1),

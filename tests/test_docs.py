@@ -46,7 +46,7 @@ def run(command, folder):
 
 @pytest.mark.parametrize("name, transcript", TRANSCRIPTS, ids=lambda text: text.split("\n")[0])
 def test_transcript(name, transcript, folders):
-    """Every command runs, and prints as many lines and the same words as shown; letters drawn depend on the machine."""
+    """Every command runs, and prints as many lines as shown; what `evaluate` prints has the same words, too."""
     for command, printed in commands_of(transcript):
         done = run(command, folders[name])
         assert done.returncode == 0, done.stderr.decode()
@@ -117,6 +117,6 @@ def rewrite(path, folder):
 
 
 if __name__ == "__main__":
-    for name, path in PATHS.items():
+    for document in PATHS.values():
         with tempfile.TemporaryDirectory() as directory:
-            rewrite(path, make_folder(Path(directory)))
+            rewrite(document, make_folder(Path(directory)))

@@ -162,18 +162,6 @@ def follow_pytorch(make_window, cell, chosen):
             assert np.abs(after[name] - before[name]).max() > 0.01
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_label_smoothing(make_window, smoothing):
-    window, network = make_pair(make_window, CELLS[0], np.float64)
-    logits = torch_loss(network, window.inputs, window.targets, torch_state(window))[1].detach().requires_grad_()
-    targets = torch.tensor(window.targets, dtype=torch.int64).flatten()
-    torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), targets, ignore_index=-1, label_smoothing=smoothing
-    ).backward()
-    window.train(GRADIENT_ONLY._replace(label_smoothing=smoothing))
-    assert_near(window.logits[..., : network.vocab_size], logits.grad.numpy(), 1e-10)
-
-
 @pytest.mark.parametrize(
     "schedule, make",
     [

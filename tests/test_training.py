@@ -33,7 +33,6 @@ EVERYTHING = {
     "learning_rate": 0.5,
     "recurrent_dropout": 0.4,
     "weight_decay": 0.01,
-    "label_smoothing": 0.1,
     "average": 0.4,
     "reset_chance": 0.3,
 }

@@ -33,7 +33,9 @@ def classify(
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
-    """Say which of several models finds each line most probable: label TAB margin in bits TAB line.
+    """Say which model finds each line most probable: label TAB margin TAB line.
+
+    The margin is in bits over the second.
 
     Example: rnn classify -m stars.safetensors -m dinosaurs.safetensors names.txt
     """

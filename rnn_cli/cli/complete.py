@@ -23,7 +23,7 @@ def complete(
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
-    """Show the most probable completions, each with its probability, a tab and the text.
+    """Show the most probable completions: probability TAB text.
 
     Example: rnn complete "nam" -n 3
     """

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rnn_cli.cli.options import DEFAULT_MODEL, Json, ModelPath
+from rnn_cli.cli.options import DEFAULT_MODEL, Json, ModelPath, Quiet
 
 if TYPE_CHECKING:
     from rnn_cli.checkpoint import Checkpoint
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LONGEST_VALUE = 64
 
 
-def info(model: ModelPath = DEFAULT_MODEL, as_json: Json = False) -> None:
+def info(model: ModelPath = DEFAULT_MODEL, as_json: Json = False, quiet: Quiet = False) -> None:
     """Show what a model file is: sizes, vocabulary, training history. Safe on a file from a stranger.
 
     Example: rnn info -m model.safetensors
@@ -64,9 +64,12 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def repetition(checkpoint: Checkpoint) -> str | None:
-    """Return the options that repeat a run whose length and sizes depended on the speed of the machine."""
-    training, steps = checkpoint.record.get("training"), checkpoint.record.get("steps")
-    if not isinstance(training, dict) or training.get("minutes") is None:
+    """Return the options that, with those that were given, repeat a run in which the speed of the machine had a say.
+
+    None for another run, for one that is not over, and where the record holds anything but numbers.
+    """
+    training, steps = checkpoint.record.get("training"), checkpoint.record.get("total_steps")
+    if not isinstance(training, dict) or training.get("minutes") is None or checkpoint.progress is not None:
         return None
     values = {
         "steps": steps,
@@ -74,6 +77,8 @@ def repetition(checkpoint: Checkpoint) -> str | None:
         "dropout": training.get("dropout"),
         "random-seed": training.get("random_seed"),
     }
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values.values()):
+        return None
     return " ".join(f"--{name} {value}" for name, value in values.items())
 
 
@@ -91,7 +96,8 @@ def flat(facts: Mapping[str, Any], group: str = "") -> list[tuple[str, str]]:
         elif isinstance(value, float):
             rows.append((label, f"{value:.6g}"))
         elif isinstance(value, str):
-            rows.append((label, value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}..."))
+            whole = len(value) <= LONGEST_VALUE or name == "repeat_with"
+            rows.append((label, value if whole else f"{value[:LONGEST_VALUE]}..."))
     return rows
 
 

@@ -28,6 +28,9 @@ def print_plan(trainer: Trainer) -> None:
     else:
         seconds = 60 * training.minutes
         steps = max(1, round(seconds / seconds_per_step))
+        if training.most_epochs is not None:
+            steps = min(steps, max(1, round(training.most_epochs * per_epoch)))
+            seconds = min(seconds, steps * seconds_per_step)
     rows = [
         ("parameters", f"{parameter_count(model):,}"),
         ("memory at the peak", f"{peak_memory(model, training, trainer.corpus) / 1e6:,.0f} MB"),

@@ -25,6 +25,11 @@ OPTIONS = {  # whose names differ from those of what they set
 }
 
 
+def option_of(name: str) -> str:
+    """Return the option that sets a value."""
+    return OPTIONS.get(name, f"--{name.replace('_', '-')}")
+
+
 def read_corpus(source: dict[str, Any]) -> Corpus:
     """Read the corpus that a source describes."""
     from rnn_cli.corpus import load_corpus
@@ -49,7 +54,9 @@ def settle_by(checkpoint: Checkpoint, path: Path, given: dict[str, Any], source:
     for options, values in decided:
         for name, value in values.items():
             if options[name] not in (None, value):
-                option = OPTIONS.get(name, f"--{name.replace('_', '-')}")
+                option = option_of(name)
+                if name == "lines":
+                    option = "--lines" if options[name] else "--stream"
                 raise UsageError(f"{option} contradicts the model {path}, which decides it; leave it out")
         options.update(values)
 
@@ -71,8 +78,9 @@ def started(
     if base:
         checkpoint = load_checkpoint(base)
         settle_by(checkpoint, base, given, source)
-    if source["validation_fraction"] is None and any(given[name] is not None for name in (*LENGTHS, "patience")):
-        source["validation_fraction"] = USUAL  # a length of which nobody knows whether it is too much
+    watched = given["schedule"] == "plateau" or any(given[name] is not None for name in (*LENGTHS, "patience"))
+    if watched and source["validation_fraction"] is None:
+        source["validation_fraction"] = USUAL  # validation tells when a length of the user's own is too much
     corpus = read_corpus(source)
     if checkpoint:
         corpus = renumbered(corpus, checkpoint.vocabulary.grown_by(corpus.vocabulary))
@@ -86,6 +94,8 @@ def started(
     choice = choose(corpus, given | {"random_seed": source["random_seed"]}, speed, fine_tuning=checkpoint is not None)
     for reason in choice.reasons:
         display.note(reason)
+    if choice.training.minutes is not None:
+        speed(choice.model, choice.training.precision)  # what has to be compiled is, before the minutes begin
     config = choice.model
     display.note(
         f"{config.cell} with {config.num_layers} x {config.hidden_size} units: {parameter_count(config):,} parameters, "
@@ -108,7 +118,7 @@ def resumed(
     from rnn_cli.checkpoint import load_checkpoint
     from rnn_cli.training import Trainer
 
-    odd = [OPTIONS.get(name, f"--{name.replace('_', '-')}") for name, value in given.items() if value is not None]
+    odd = [option_of(name) for name, value in given.items() if value is not None]
     if odd:
         raise UsageError(f"--resume goes on exactly as before; leave out {', '.join(odd)}")
     checkpoint = load_checkpoint(model)

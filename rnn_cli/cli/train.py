@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,9 @@ from rnn_cli.cli.plan import print_plan
 from rnn_cli.cli.run import run
 from rnn_cli.cli.start import resumed, started
 from rnn_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rnn_cli.display.progress import TrainingDisplay
 
 
 class CellName(StrEnum):
@@ -70,7 +73,7 @@ class ScheduleName(StrEnum):
 def train(
     corpus: Annotated[list[str] | None, typer.Argument(help="Text files, or - for stdin.", show_default=False)] = None,
     model: ModelPath = DEFAULT_MODEL,
-    minutes: Annotated[float | None, typer.Option("--minutes", help="How long to train.")] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="How long to train, after compiling.")] = None,
     epochs: Annotated[float | None, typer.Option("--epochs", help="How many passes over the text.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="How many steps.")] = None,
     cell: Annotated[CellName | None, typer.Option("--cell", help="The kind of network; default: lstm.")] = None,
@@ -105,9 +108,6 @@ def train(
     weight_decay: Annotated[
         float | None, typer.Option("--weight-decay", help="Share of the weights, times the rate, lost in a step.")
     ] = None,
-    label_smoothing: Annotated[
-        float | None, typer.Option("--label-smoothing", help="Share of the targets spread over all symbols.")
-    ] = None,
     average: Annotated[
         float | None, typer.Option("--average", help="Average the weights over this last part, 0 to 0.5.")
     ] = None,
@@ -122,7 +122,7 @@ def train(
     validation_fraction: Annotated[
         float | None,
         typer.Option(
-            "--validation-fraction", help="Held out, never trained on; default: 0.1, or nothing of a short stream."
+            "--validation-fraction", help="Held out, never trained on; default: 0.1, or nothing of a short stream if no length is given."
         ),
     ] = None,
     validation_file: Annotated[
@@ -175,7 +175,6 @@ def train(
         "clip_norm": clip_norm,
         "precision": None if precision in (None, Precision.auto) else precision.value,
         "weight_decay": weight_decay,
-        "label_smoothing": label_smoothing,
         "average": average,
         "reset_chance": reset_chance,
         "patience": patience,
@@ -202,6 +201,7 @@ def train(
     if dry_run:
         with TrainingDisplay(quiet) as display:
             source = {"paths": corpus, **source, "random_seed": random_seed(random_seed_option)}
+            note_seed(source, random_seed_option, display)
             print_plan(started(given, source, base, cores, display))
         return
     check_writable(model)
@@ -218,10 +218,15 @@ def train(
                     "or name another (-m FILE)"
                 )
             source = {"paths": corpus, **source, "random_seed": random_seed(random_seed_option)}
+            note_seed(source, random_seed_option, display)
             trainer = started(given, source, base, cores, display)
-            if random_seed_option is None:
-                display.note(f"random seed {source['random_seed']}")
         run(trainer, source, model, log, resume, display)
+
+
+def note_seed(source: dict[str, Any], chosen: int | None, display: TrainingDisplay) -> None:
+    """Tell the random seed where it was drawn."""
+    if chosen is None:
+        display.note(f"random seed {source['random_seed']}")
 
 
 def check_options(given: dict[str, Any], source: dict[str, Any]) -> None:

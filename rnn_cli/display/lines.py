@@ -20,7 +20,8 @@ def plain_line(
     if validation is not None:
         parts.append(f"validation {validation:.3f} bits/char")
     parts += [f"learning rate {values['learning_rate']:.2g}", f"gradient norm {values['grad_norm']:.2g}"]
-    parts.append(f"{format_count(values['chars_per_second'])} chars/s")
+    if values["chars_per_second"]:  # not of the first step alone, which compiles
+        parts.append(f"{format_count(values['chars_per_second'])} chars/s")
     return ", ".join(parts)
 
 
@@ -46,7 +47,8 @@ def live_line(
     if validation is not None:
         parts.append(f"val {validation:.2f}")
     parts += [f"lr {values['learning_rate']:.2g}", f"norm {values['grad_norm']:.2g}"]
-    parts.append(f"{format_count(values['chars_per_second'])}/s")
+    if values["chars_per_second"]:
+        parts.append(f"{format_count(values['chars_per_second'])}/s")
     while len(line := "  ".join(parts)) > width and len(parts) > 1:
         parts.pop()
     return line

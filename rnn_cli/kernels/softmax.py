@@ -14,13 +14,12 @@ NEVER = -1e30  # the logit of a column that is only there to fill a vector
 
 
 @kernel
-def softmax_cross_entropy(logits, start, vocab_size, columns, target, weight, smoothing):
+def softmax_cross_entropy(logits, start, vocab_size, columns, target, weight):
     """Return -log softmax(logits)[target] in nats, and turn the row of logits into `weight` times its gradient.
 
-    grad_logits = weight (softmax(logits) - (1 - smoothing) onehot(target) - smoothing / vocab_size)
+    grad_logits = weight (softmax(logits) - onehot(target))
 
-    The loss is the plain one, whatever the label smoothing (Szegedy et al. 2016) of the gradient. A negative target is
-    not scored: loss and gradient are 0. `columns` is vocab_size, padded.
+    A negative target is not scored: loss and gradient are 0. `columns` is vocab_size, padded.
     """
     if target < 0:
         clear(logits, start, columns)
@@ -38,13 +37,13 @@ def softmax_cross_entropy(logits, start, vocab_size, columns, target, weight, sm
         store(logits, j, e)
         total = total + e
     denominator = sum_lanes(total)
-    scale, shift = weight / denominator, weight * smoothing / vocab_size
+    scale = weight / denominator
     for j in range(start, start + columns, lanes(logits)):
-        store(logits, j, load(logits, j) * scale - shift)
-    # What fills the last vector is not 0: exp of the lower limit, and the shift.
+        store(logits, j, load(logits, j) * scale)
+    # What fills the last vector is not 0, but exp of the lower limit.
     for j in range(start + vocab_size, start + columns):
         logits[j] = 0
-    logits[start + target] -= weight * (1 - smoothing)
+    logits[start + target] -= weight
     return math.log(denominator) + (top - target_logit)
 
 

@@ -91,7 +91,6 @@ class Step(NamedTuple):
     clip_norm: float
     rule: Rule = ADAM
     weight_decay: float = 0.0
-    label_smoothing: float = 0.0
     recurrent_dropout: float = 0.0
     key: int = 0
     averaged: int = 0
@@ -157,22 +156,22 @@ def forward(cell, net, memory, first, last):
 
 
 @kernel
-def score_rows(net, memory, t, weight, smoothing, first, last):
+def score_rows(net, memory, t, weight, first, last):
     """Turn the logits of step t into losses (nats) and the gradient in the logits, for rows first..last."""
     for k in range(t * net.batch + first, t * net.batch + last):
         memory.losses[k] = softmax_cross_entropy(
-            memory.logits, k * net.columns, net.vocab_size, net.columns, memory.targets[k], weight, smoothing
+            memory.logits, k * net.columns, net.vocab_size, net.columns, memory.targets[k], weight
         )
 
 
 @kernel
-def readout(net, memory, learning, weight, smoothing, first, last):
+def readout(net, memory, learning, weight, first, last):
     """Compute the losses of rows first..last and the gradient in the output of the last layer, step by step."""
     packed = with_room(memory.packed, net, memory, first)
     transposed = with_room(learning.packed_transposed, net, memory, first)
     for t in range(net.length):
         readout_forward(net, t, memory.output, memory.logits, memory.parameters, packed, memory.places, first, last)
-        score_rows(net, memory, t, weight, smoothing, first, last)
+        score_rows(net, memory, t, weight, first, last)
         readout_backward(net, t, memory.logits, learning.grad_output, transposed, memory.places, first, last)
 
 
@@ -222,7 +221,7 @@ def train_step(part, parts, cell, net, memory, learning, step, weight):
     wait_for_all(memory.barrier, parts)
 
     layers_forward(cell, net, memory, first, last)
-    readout(net, memory, learning, weight, step.label_smoothing, first, last)
+    readout(net, memory, learning, weight, first, last)
     layers_backward(cell, net, memory, learning, first, last)
     wait_for_all(memory.barrier, parts)
 
@@ -253,5 +252,5 @@ def score_step(part, parts, cell, net, memory):
     last = even_start(part + 1, parts, net.batch)
     forward(cell, net, memory, first, last)
     for t in range(net.length):
-        score_rows(net, memory, t, 1.0, 0.0, first, last)
+        score_rows(net, memory, t, 1.0, first, last)
     carry_states(net, memory.states, first, last)
