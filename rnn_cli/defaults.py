@@ -38,10 +38,12 @@ SIZES = (
 # 1.533 (5), 1.583 (1.4); after 60 s 256 units 1.477 (10), 512 1.475 (2.9); all with dropout 0.2.
 HIDDEN_SIZES = (128, 256, 512)
 ENOUGH_READ = 3_000_000
-# What is read for the first time is not known by heart, and a small network cannot know much. 10 million characters,
-# 0.9 epochs of 512 units: 1.305 nats without dropout, 1.326 with 0.4. The play again: 3.2 epochs of 512 units 1.475
-# with 0.2, 1.504 with 0.4, and 10 epochs best with 0.4; 8 epochs of 256 units 1.480 without, 1.527 with 0.4.
-DROPOUT_OF_AN_EPOCH = 0.05
+# What is read a few times is not known by heart, and a small network cannot know much. 10 million characters, 0.9
+# epochs of 512 units: 1.305 nats without dropout, 1.326 with 0.4. The play again, 512 units with dropout 0, 0.1, 0.2,
+# 0.3, 0.4: 3.2 epochs 1.460, 1.466, 1.475, -, 1.504; 9.6 epochs -, -, 1.441, 1.433, 1.434. 256 units, 8 epochs: 1.480,
+# 1.486, 1.495.
+EPOCHS_WITHOUT_DROPOUT = 4
+DROPOUT_OF_AN_EPOCH = 0.06  # after those
 LENGTHS = {"steps", "epochs", "minutes"}
 MINUTES = 3.0
 LINE_LENGTH, STREAM_LENGTH, LONG_STREAM_LENGTH = 32, 64, 96
@@ -139,8 +141,9 @@ def choose(corpus: Corpus, given: Mapping[str, Any], speed: Speed | None = None,
     elif "dropout" not in values:
         steps = values.get("steps", math.inf)
         epochs = min(values.get("epochs", math.inf), steps / steps_per_epoch, read(hidden) / characters)
-        if DROPOUT_OF_AN_EPOCH * epochs < dropout:
-            dropout, reason = DROPOUT_OF_AN_EPOCH * epochs, f"suits a text that is read about {epochs:.1f} times"
+        enough = DROPOUT_OF_AN_EPOCH * max(0, epochs - EPOCHS_WITHOUT_DROPOUT)
+        if enough < dropout:
+            dropout, reason = enough, f"suits a text that is read about {epochs:.1f} times"
     if dropout and part < 1:
         dropout, reason = dropout * part, f"is enough for {hidden:,} units"
     pick("dropout", round(dropout, 1), reason)

@@ -1,8 +1,8 @@
 """What a model remembers of its corpus word for word: a filter that knows its lines and its runs of characters.
 
-It stands in the checkpoint in place of the corpus. It finds everything that is in the corpus, and a small share of
-what is not; so whatever is kept away from the corpus with its help is away from it. The compiler is loaded only where
-it is made or asked, not where it is described.
+It stands in the checkpoint in place of the corpus. It finds all that was trained on, by lines and by runs, and a small
+share of what was not; so whatever is kept away from the corpus with its help is away from it. The compiler is loaded
+only where it is made or asked, not where it is described.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import signal
@@ -12,6 +13,10 @@ from typing import Any
 
 import pytest
 from commands import ENVIRONMENT, LINES_TEXT, SMALL, STREAM_TEXT, Result, run, run_on_terminal, stop_training
+
+from rnn_cli.checkpoint import Checkpoint
+from rnn_cli.config import ModelConfig
+from rnn_cli.vocabulary import Vocabulary
 
 SCORE_KEYS = (
     "model characters bytes unknown nats_per_char bits_per_char bits_per_byte perplexity top1_accuracy "
@@ -238,3 +243,30 @@ def test_names_in_json_are_exact(place: Path) -> None:
     known = parsed(place, "info", "-m", "hostile", "--json")
     assert known["corpus"]["name"] == HOSTILE_NAME
     assert known["vocabulary"] == "".join(sorted(set(HOSTILE_TEXT)))
+
+
+def record_of_minutes(**others):
+    training = {"minutes": 1.0, "dropout": 0.3, "random_seed": 1830331234567}
+    return {"training": training | others, "steps": 7, "total_steps": 9}
+
+
+@pytest.mark.parametrize(
+    "record, shown",
+    [
+        (record_of_minutes(), "--steps 9 --hidden-size 5 --dropout 0.3 --random-seed 1830331234567"),
+        (record_of_minutes(minutes=None), None),
+        (record_of_minutes(dropout="0; echo"), None),
+        (record_of_minutes() | {"total_steps": "1; echo"}, None),
+        (record_of_minutes() | {"total_steps": None}, None),
+        ({"training": 3}, None),
+    ],
+)
+def test_info_says_how_to_repeat_a_run_of_minutes(record, shown):
+    config = ModelConfig(vocab_size=3, hidden_size=5)
+    info = importlib.import_module("rnn_cli.cli.info")
+    checkpoint = Checkpoint(config, Vocabulary("ab", lines=False), {}, record)
+    facts = info.describe(checkpoint)
+    assert facts.get("repeat_with") == shown
+    assert shown is None or shown in dict(info.flat(facts)).values()
+    checkpoint.progress = {}
+    assert info.repetition(checkpoint) is None

@@ -331,7 +331,11 @@ def test_a_dry_run_of_any_length_stops_at_once(place: Path, length: list[str]) -
     rows = rows_of(done.text)
     number = {name: float(rows[name].replace(",", "")) for name in ("characters per second", "steps", "epochs")}
     assert all(value > 0 for value in number.values())
-    assert rows["time"] == "2:00" if "--minutes" in length else number["steps"] == int(length[1])
+    if "--minutes" in length:  # of which so short a text needs only a part
+        assert rows["time"] != "2:00"
+        assert number["epochs"] == pytest.approx(400, rel=0.01)  # of the smallest row
+    else:
+        assert number["steps"] == int(length[1])
     assert (place / MODEL).read_bytes() == b"what is there stays, and is no obstacle"
 
 

@@ -517,7 +517,10 @@ def test_the_numbers_of_the_reports_fit_together(corpora, lines):
     clock = Clock(0.125)
     trainer = make_trainer(corpora[lines], replace(CONFIG, evaluate_every=30), clock=clock)
     reports = list(clock.train(trainer))
-    assert [report.step for report in reports] == [*range(3, 50, 3), 50]
+    assert [report.step for report in reports] == [
+        *range(3, 48, 3),
+        50,
+    ]  # not 48: the last report is about more than two steps
     assert [report.step for report in trainer.history] == [30, 50]
     assert trainer.history == [report for report in reports if report.validation_loss is not None]
     for report in reports:
@@ -538,7 +541,7 @@ def test_the_numbers_of_the_reports_fit_together(corpora, lines):
 def test_a_reported_loss_is_the_mean_over_the_symbols_since_the_last_one(corpora, lines):
     each, some = (make_trainer(corpora[lines], replace(CONFIG, evaluate_every=every)) for every in (10, 40))
     single, together = train_until(each), train_until(some)
-    assert [report.step for report in together] == [*range(4, 50, 4), 50]
+    assert [report.step for report in together] == [*range(4, 48, 4), 50]
     scored = [np.count_nonzero(each.streams.window(step)[1] >= 0) for step in range(50)]
     start = 0
     for report in together:

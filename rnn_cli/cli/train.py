@@ -122,7 +122,8 @@ def train(
     validation_fraction: Annotated[
         float | None,
         typer.Option(
-            "--validation-fraction", help="Held out, never trained on; default: 0.1, or nothing of a short stream if no length is given."
+            "--validation-fraction",
+            help="Held out, never trained on; default: 0.1, or nothing of a short stream if no length is given.",
         ),
     ] = None,
     validation_file: Annotated[
@@ -201,8 +202,9 @@ def train(
     if dry_run:
         with TrainingDisplay(quiet) as display:
             source = {"paths": corpus, **source, "random_seed": random_seed(random_seed_option)}
+            trainer = started(given, source, base, cores, display)
             note_seed(source, random_seed_option, display)
-            print_plan(started(given, source, base, cores, display))
+            print_plan(trainer)
         return
     check_writable(model)
     with lock(model), TrainingDisplay(quiet) as display:
@@ -218,8 +220,8 @@ def train(
                     "or name another (-m FILE)"
                 )
             source = {"paths": corpus, **source, "random_seed": random_seed(random_seed_option)}
-            note_seed(source, random_seed_option, display)
             trainer = started(given, source, base, cores, display)
+            note_seed(source, random_seed_option, display)
         run(trainer, source, model, log, resume, display)
 
 

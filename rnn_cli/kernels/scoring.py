@@ -75,7 +75,7 @@ def score_symbols(part, parts, cell, net, memory, rows, step, steps):
                     if rows.ranks.size > 0:
                         rows.ranks[at + t] = rank_of(memory.logits, logits, net.vocab_size, target)
                     rows.losses[at + t] = softmax_cross_entropy(
-                        memory.logits, logits, net.vocab_size, net.columns, target, 1.0, 0.0
+                        memory.logits, logits, net.vocab_size, net.columns, target, 1.0
                     )
             if length > 0:
                 for number in range(net.layers * net.states):
