@@ -112,7 +112,7 @@ def choose(corpus: Corpus, given: Mapping[str, Any], speed: Speed | None = None,
     elif most_epochs is not None and not LENGTHS & values.keys():
         pick("epochs", most_epochs, "passes over the text: more would learn it by heart")
     elif most_epochs is not None and "minutes" in values:
-        pick("most_epochs", most_epochs, "passes are enough: more would learn it by heart; --epochs gives it more")
+        pick("most_epochs", most_epochs, "passes at most: more would learn it by heart")
 
     def read(hidden_size: int) -> float:
         """Return how many characters a network of this size reads in the minutes that there are."""
@@ -125,7 +125,7 @@ def choose(corpus: Corpus, given: Mapping[str, Any], speed: Speed | None = None,
         enough = ENOUGH_READ if most_epochs is None else min(ENOUGH_READ, most_epochs * characters)
         smaller = [size for size in HIDDEN_SIZES if size < hidden]
         while smaller and read(hidden) < enough:
-            hidden, reason = smaller.pop(), f"units: with more, fewer than {enough:,} characters would be read"
+            hidden, reason = smaller.pop(), f"units, so that {enough:,} characters are read in time"
     hidden = pick("hidden_size", hidden, reason)
 
     usual = LINE_LENGTH if lines else LONG_STREAM_LENGTH if most_epochs is None else STREAM_LENGTH
