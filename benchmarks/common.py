@@ -99,7 +99,10 @@ def machine() -> str:
     """Describe the machine and the versions in one line."""
     versions = [f"{package} {version(package)}" for package in ("numpy", "numba", "torch")]
     cores = f"{usable_cores()} of {os.cpu_count()} cores"
-    return ", ".join([processor(), cores, platform.platform(), f"Python {platform.python_version()}", *versions])
+    compiled = [f"compiled for {name}" for name in filter(None, [os.environ.get("NUMBA_CPU_NAME")])]
+    return ", ".join(
+        [processor(), cores, platform.platform(), f"Python {platform.python_version()}", *versions, *compiled]
+    )
 
 
 def clocks() -> tuple[float, float, float]:

@@ -36,6 +36,7 @@ class Setting:
     schedule: str = "cosine"
     warm_up: float = 0.02
     bfloat16: int = 0
+    input_bound: float = 0.0  # the input weights begin within this; 0: as PyTorch draws them
 
     @classmethod
     def parse(cls, text: str) -> Setting:
@@ -69,6 +70,8 @@ class Network(torch.nn.Module):
         with torch.no_grad():
             for layer in range(setting.layers):
                 getattr(self.lstm, f"bias_ih_l{layer}")[setting.hidden : 2 * setting.hidden] = FORGET_BIAS
+            if setting.input_bound:
+                self.lstm.weight_ih_l0.uniform_(-setting.input_bound, setting.input_bound)
 
     def forward(self, inputs: torch.Tensor, state: object) -> tuple[torch.Tensor, object]:
         """Return the logits (T, B, V) for ids (T, B), and the state after them."""

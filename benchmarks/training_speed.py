@@ -16,6 +16,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import math
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -335,7 +336,8 @@ def main() -> None:
             table([*headers[:3], "phase", "ms", "of the step", *headers[4:6]], phase_rows),
             WHY,
         ]
-    report("training-speed", parts, chosen.save)
+    processor = os.environ.get("NUMBA_CPU_NAME")  # where another one than this is compiled for
+    report(f"training-speed-{processor}" if processor else "training-speed", parts, chosen.save)
 
 
 if __name__ == "__main__":

@@ -62,33 +62,6 @@ class Choice:
     reasons: tuple[str, ...]
 
 
-class Picks:
-    """What the user gave (None: nothing), and what is picked where nothing was given, with the reasons."""
-
-    def __init__(self, given: Mapping[str, Any], vocab_size: int) -> None:
-        self.values = {name: value for name, value in given.items() if value is not None}
-        self.vocab_size = vocab_size
-        self.reasons: list[str] = []
-
-    def pick(self, name: str, value: Any, reason: str) -> Any:
-        """Return what was given, or `value`, which is remembered with the reason."""
-        if name not in self.values:
-            self.values[name] = value
-            shown = value if isinstance(value, str) else f"{value:,}"
-            self.reasons.append(f"{name.replace('_', ' '):<16}{shown:<10}{reason}")
-        return self.values[name]
-
-    def model(self, **others: Any) -> ModelConfig:
-        """Return the network of the values so far."""
-        names = [field.name for field in fields(ModelConfig) if field.name in self.values]
-        return ModelConfig(**{"vocab_size": self.vocab_size} | {name: self.values[name] for name in names} | others)
-
-    def training(self) -> TrainingConfig:
-        """Return how it is trained."""
-        names = [field.name for field in fields(TrainingConfig) if field.name in self.values]
-        return TrainingConfig(**{name: self.values[name] for name in names})
-
-
 Speed = Callable[[ModelConfig, str], float]  # of a network and a precision: the characters a second that it trains on
 
 
@@ -97,63 +70,117 @@ def choose(corpus: Corpus, given: Mapping[str, Any], speed: Speed | None = None,
 
     `speed` is asked only where the length is in minutes. Without it, any size is taken to be fast enough.
     """
-    picks = Picks(given, len(corpus.vocabulary))
-    pick, values = picks.pick, picks.values
-    characters, lines = corpus.characters, corpus.vocabulary.lines
-    row = next(row for row in SIZES if characters <= row.characters)
-    most_epochs = row.line_epochs if lines else row.stream_epochs
+    chooser = Chooser(corpus, given, speed)
+    chooser.choose_precision()
+    chooser.choose_length()
+    chooser.choose_size()
+    chooser.choose_streams()
+    chooser.choose_dropout()
+    chooser.choose_rate(fine_tuning)
+    return Choice(chooser.model(), chooser.training(), tuple(chooser.reasons))
 
-    if HAS_BFLOAT16:
-        precision = pick("precision", "bfloat16", "products are twice as fast, and models as good")
-    else:
-        precision = pick("precision", "float32", "is what this processor has")
-    if most_epochs is None and not LENGTHS & values.keys():
-        pick("minutes", MINUTES, "for a large text; --minutes gives it more")
-    elif most_epochs is not None and not LENGTHS & values.keys():
-        pick("epochs", most_epochs, "passes over the text: more would learn it by heart")
-    elif most_epochs is not None and "minutes" in values:
-        pick("most_epochs", most_epochs, "passes are enough: more would learn it by heart; --epochs gives it more")
 
-    def read(hidden_size: int) -> float:
+class Chooser:
+    """What the user gave, and what is picked where nothing was given. Each choice may look at those before it."""
+
+    def __init__(self, corpus: Corpus, given: Mapping[str, Any], speed: Speed | None) -> None:
+        self.values = {name: value for name, value in given.items() if value is not None}
+        self.reasons: list[str] = []
+        self.speed = speed
+        self.vocab_size, self.lines = len(corpus.vocabulary), corpus.vocabulary.lines
+        self.characters = corpus.characters
+        self.row = next(row for row in SIZES if self.characters <= row.characters)
+        self.most_epochs = self.row.line_epochs if self.lines else self.row.stream_epochs
+
+    def pick(self, name: str, value: Any, reason: str) -> None:
+        """Take a value with its reason, where none was given."""
+        if name not in self.values:
+            self.values[name] = value
+            shown = value if isinstance(value, str) else f"{value:,}"
+            self.reasons.append(f"{name.replace('_', ' '):<16}{shown:<10}{reason}")
+
+    def model(self, **others: Any) -> ModelConfig:
+        """Return the network of the values so far."""
+        chosen = {field.name: self.values[field.name] for field in fields(ModelConfig) if field.name in self.values}
+        return ModelConfig(**{"vocab_size": self.vocab_size} | chosen | others)
+
+    def training(self) -> TrainingConfig:
+        """Return how it is trained."""
+        names = [field.name for field in fields(TrainingConfig) if field.name in self.values]
+        return TrainingConfig(**{name: self.values[name] for name in names})
+
+    def read(self, hidden_size: int) -> float:
         """Return how many characters a network of this size reads in the minutes that there are."""
-        if speed is None or "minutes" not in values:
+        if self.speed is None or "minutes" not in self.values:
             return math.inf
-        return 60 * values["minutes"] * speed(picks.model(hidden_size=hidden_size), precision)
+        return 60 * self.values["minutes"] * self.speed(self.model(hidden_size=hidden_size), self.values["precision"])
 
-    hidden, reason = row.hidden_size, f"units suit {characters:,} characters of text"
-    if "hidden_size" not in values:
-        enough = ENOUGH_READ if most_epochs is None else min(ENOUGH_READ, most_epochs * characters)
-        smaller = [size for size in HIDDEN_SIZES if size < hidden]
-        while smaller and read(hidden) < enough:
-            hidden, reason = smaller.pop(), f"units: with more, fewer than {enough:,} characters would be read"
-    hidden = pick("hidden_size", hidden, reason)
+    def choose_precision(self) -> None:
+        """Pick bfloat16 where the processor has it."""
+        if HAS_BFLOAT16:
+            self.pick("precision", "bfloat16", "products are twice as fast, and models as good")
+        else:
+            self.pick("precision", "float32", "is what this processor has")
 
-    usual = LINE_LENGTH if lines else LONG_STREAM_LENGTH if most_epochs is None else STREAM_LENGTH
-    length = pick("sequence_length", min(usual, characters), "characters back that the gradient goes")
-    fitting = max(1, characters // (length * (LINE_WINDOWS if lines else STREAM_WINDOWS)))
-    batch = pick("batch_size", min(MOST_STREAMS, fitting), "streams are read side by side")
-    steps_per_epoch = max(1, -(-characters // (batch * length)))
+    def choose_length(self) -> None:
+        """Pick minutes for a large text, and epochs for one that would be learned by heart."""
+        if self.most_epochs is None and not LENGTHS & self.values.keys():
+            self.pick("minutes", MINUTES, "for a large text; --minutes gives it more")
+        elif self.most_epochs is not None and not LENGTHS & self.values.keys():
+            self.pick("epochs", self.most_epochs, "passes over the text: more would learn it by heart")
+        elif self.most_epochs is not None and "minutes" in self.values:
+            self.pick("most_epochs", self.most_epochs, "passes at most: more would learn it by heart")
 
-    reason = "against learning the text by heart" if row.dropout else "so short a text may be learned by heart"
-    dropout, part = row.dropout, hidden / row.hidden_size
-    if most_epochs is not None:
-        part *= 2
-    elif "dropout" not in values:
-        steps = values.get("steps", math.inf)
-        epochs = min(values.get("epochs", math.inf), steps / steps_per_epoch, read(hidden) / characters)
-        enough = DROPOUT_OF_AN_EPOCH * max(0, epochs - EPOCHS_WITHOUT_DROPOUT)
-        if enough < dropout:
-            dropout, reason = enough, f"suits a text that is read about {epochs:.1f} times"
-    if dropout and part < 1:
-        dropout, reason = dropout * part, f"is enough for {hidden:,} units"
-    pick("dropout", round(dropout, 1), reason)
+    def choose_size(self) -> None:
+        """Pick the size that suits the text, or the largest that reads enough in the time."""
+        hidden, reason = self.row.hidden_size, f"units suit {self.characters:,} characters of text"
+        if "hidden_size" not in self.values:
+            enough = min(ENOUGH_READ, (self.most_epochs or math.inf) * self.characters)
+            smaller = [size for size in HIDDEN_SIZES if size < hidden]
+            while smaller and self.read(hidden) < enough:
+                hidden, reason = smaller.pop(), f"units, so that {enough:,} characters are read in time"
+        self.pick("hidden_size", hidden, reason)
 
-    optimizer = values.get("optimizer", "adam")
-    slow = values.get("cell") == "rnn" or hidden > 512
-    rate = RATES.get(optimizer, 0.002 if slow else 0.004)
-    if fine_tuning:
-        pick("learning_rate", rate / 4, "at its peak: gentle with what is learned already")
-    else:
-        pick("learning_rate", rate, f"at its peak, for {optimizer}")
-    values.setdefault("evaluate_every", min(max(steps_per_epoch, FEWEST_EVALUATED), MOST_EVALUATED))
-    return Choice(picks.model(), picks.training(), tuple(picks.reasons))
+    def choose_streams(self) -> None:
+        """Pick how far the gradient goes back, and as many streams as leave an epoch enough windows."""
+        usual = LINE_LENGTH if self.lines else LONG_STREAM_LENGTH if self.most_epochs is None else STREAM_LENGTH
+        self.pick("sequence_length", min(usual, self.characters), "characters back that the gradient goes")
+        windows = LINE_WINDOWS if self.lines else STREAM_WINDOWS
+        fitting = max(1, self.characters // (self.values["sequence_length"] * windows))
+        self.pick("batch_size", min(MOST_STREAMS, fitting), "streams are read side by side")
+        self.values.setdefault("evaluate_every", min(max(self.steps_per_epoch, FEWEST_EVALUATED), MOST_EVALUATED))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """About how many steps it takes to read the text once."""
+        return max(1, -(-self.characters // (self.values["batch_size"] * self.values["sequence_length"])))
+
+    def choose_dropout(self) -> None:
+        """Pick the more dropout, the more often a network can read the text and the more it can know."""
+        hidden, dropout = self.values["hidden_size"], self.row.dropout
+        reason = "against learning the text by heart" if dropout else "so short a text may be learned by heart"
+        part = hidden / self.row.hidden_size
+        if self.most_epochs is not None:
+            part *= 2
+        elif "dropout" not in self.values:
+            epochs = min(
+                self.values.get("epochs", math.inf),
+                self.values.get("steps", math.inf) / self.steps_per_epoch,
+                self.read(hidden) / self.characters,
+            )
+            enough = DROPOUT_OF_AN_EPOCH * max(0, epochs - EPOCHS_WITHOUT_DROPOUT)
+            if enough < dropout:
+                dropout, reason = enough, f"suits a text that is read about {epochs:.1f} times"
+        if dropout and part < 1:
+            dropout, reason = dropout * part, f"is enough for {hidden:,} units"
+        self.pick("dropout", round(dropout, 1), reason)
+
+    def choose_rate(self, fine_tuning: bool) -> None:
+        """Pick the learning rate that suits the optimiser."""
+        optimizer = self.values.get("optimizer", "adam")
+        slow = self.values.get("cell") == "rnn" or self.values["hidden_size"] > 512
+        rate = RATES.get(optimizer, 0.002 if slow else 0.004)
+        if fine_tuning:
+            self.pick("learning_rate", rate / 4, "at its peak: gentle with what is learned already")
+        else:
+            self.pick("learning_rate", rate, f"at its peak, for {optimizer}")

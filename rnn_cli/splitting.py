@@ -66,7 +66,7 @@ def held_lines(count: int, fraction: float, random_seed: int) -> Iterator[np.nda
 def split_stream(ids: np.ndarray, fraction: float | None) -> Split:
     """Return the first part to train on, the last one, with a boundary before it, and what was done."""
     if fraction is None and len(ids) < FEWEST_OF_STREAM:
-        return ids, None, "none, as so short a text is needed whole; --validation-fraction holds a part out"
+        return ids, None, "none, as so short a text is needed whole"
     fraction = USUAL if fraction is None else fraction
     if fraction == 0:
         return ids, None, "none, as it was asked for"

@@ -64,7 +64,8 @@ def run(
         if problem:
             raise RnnError(f"{problem}; free some space or name another file with -m")
         if trainer.finished:
-            display.note(summary(trainer, path))
+            for line in summary(trainer, path):
+                display.note(line)
             limit = diagnosis(trainer.history, trainer.model.config, trainer.config)
             if limit:
                 display.note(limit)
@@ -97,17 +98,14 @@ def sample_line(trainer: Trainer) -> str:
     return " ".join(text.decode("utf-8", errors="replace").split())
 
 
-def summary(trainer: Trainer, path: Path) -> str:
-    """Return the closing sentence."""
+def summary(trainer: Trainer, path: Path) -> Iterator[str]:
+    """Yield what a run came to."""
     progress = trainer.progress
-    size = path.stat().st_size / 1e6
-    score = ""
+    steps = f"{progress.step:,} step{'s' * (progress.step > 1)}"
+    yield f"saved {path} ({path.stat().st_size / 1e6:.1f} MB) after {steps} in {progress.seconds:.0f} s"
     if progress.best_loss is not None:
         bits = progress.best_loss / math.log(2)
-        score = (
-            f"; validation {progress.best_loss:.4f} nats = {bits:.3f} bits per character at step {progress.best_step:,}"
-        )
-    return f"saved {path} ({size:.1f} MB) after {progress.step:,} steps in {progress.seconds:.0f} s{score}"
+        yield f"validation {progress.best_loss:.4f} nats = {bits:.3f} bits per character at step {progress.best_step:,}"
 
 
 def absolute(source: dict[str, Any]) -> dict[str, Any]:

@@ -246,10 +246,8 @@ def check_options(given: dict[str, Any], source: dict[str, Any]) -> None:
         raise UsageError("--momentum is for --optimizer sgd; give both or leave it out")
     config = ModelConfig(**model_values)
     TrainingConfig(**values)
-    if config.activation != ModelConfig.activation:
-        from rnn_cli.cells import find_cell
-
-        find_cell(config.cell, config.activation)
+    if config.activation != ModelConfig.activation and config.cell != "rnn":
+        raise UsageError("--activation is for --cell rnn; give both or leave it out")
     if source["validation_fraction"] is not None:
         check_range("validation-fraction", source["validation_fraction"], 0.0, 0.9)
         if source["validation_files"]:
