@@ -79,7 +79,7 @@ def test_the_python_examples_run(folders):
         )
 
 
-@pytest.mark.parametrize("name", ["main-job", "training-speed", "sampling-speed", "startup"])
+@pytest.mark.parametrize("name", ["main-job", "time-to-quality", "training-speed", "sampling-speed", "startup"])
 def test_figures_come_from_a_result(name):
     """Each row of the README's table stands in the newest result of that benchmark."""
     result = max((ROOT / "benchmarks" / "results").glob(f"*-{name}.md")).read_text("utf-8")
