@@ -41,7 +41,7 @@ def looks_like_lines(text: str | bytes) -> tuple[bool, str]:
     ended = sum(row.endswith(SENTENCE_ENDS) for row in rows) / len(rows)
     if ended >= 0.25:
         return False, f"{ended:.0%} of its lines end in a punctuation mark"
-    return True, f"its lines have at most {longest:,} characters, and {ended:.0%} end in a punctuation mark"
+    return True, f"lines of at most {longest:,} characters, {ended:.0%} of which end in a mark"
 
 
 def detect_lines(texts: Iterable[str | bytes]) -> tuple[bool, str]:

@@ -16,7 +16,7 @@ GAP = 0.1  # between validation and training loss, relative to the former, from 
 
 
 def diagnosis(history: Sequence[Report], model: ModelConfig, training: TrainingConfig) -> str | None:
-    """Return one sentence that says what limited the result and what to try; None where the reports do not show it.
+    """Return a sentence, in two lines, of what limited the result and what to try; None if the reports do not show it.
 
     The validation loss has turned up, and the training loss has not: the text was learned by heart. It was falling to
     the end: the run was too short. It was flat, and far above the training loss: the text was too short. Flat and
@@ -32,16 +32,18 @@ def diagnosis(history: Sequence[Report], model: ModelConfig, training: TrainingC
     if last > best * (1 + RISE):
         if trained >= reports[losses.index(best)].loss:
             return None
-        return f"more text would help most, as this one was learned by heart in the end; try more files{restrain}"
+        return f"more text would help most, as this one was learned by heart in the end;\ntry more files{restrain}"
     if min(losses[:-late]) - best > FALL * best:
         lengths = {name: getattr(training, name) for name in ("minutes", "epochs", "steps")}
         if training.most_epochs is not None and reports[-1].epoch > training.most_epochs - 0.01:
             lengths = {"epochs": training.most_epochs}
         name, length = next((name, length) for name, length in lengths.items() if length is not None)
-        return f"more time would help most, as the validation loss was falling to the end; try --{name} {2 * length:g}"
+        return f"more time would help most, as the validation loss was falling to the end;\ntry --{name} {2 * length:g}"
     if last - trained > GAP * last:
-        return f"more text would help most, as this one is known better than what is held out; try more files{restrain}"
+        return (
+            f"more text would help most, as this one is known better than what is held out;\ntry more files{restrain}"
+        )
     return (
-        "a larger model would help most, as this one has learned what it can hold; "
+        "a larger model would help most, as this one has learned what it can hold;\n"
         f"try --hidden-size {2 * model.hidden_size}"
     )

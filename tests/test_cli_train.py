@@ -349,8 +349,11 @@ def test_what_a_dry_run_cannot_do_is_refused(place: Path, option: list[str]) -> 
 
 def test_the_end_says_what_limited_the_result(place: Path) -> None:
     done = train(place, "stream.txt", "--steps", 600, "--learning-rate", 0.001)
-    assert done.stderr.splitlines()[-2].startswith("saved model.safetensors")
-    assert done.stderr.splitlines()[-1].endswith("try --steps 1200")
+    saved, validation, limit, advice = done.stderr.splitlines()[-4:]
+    assert saved.startswith("saved model.safetensors")
+    assert validation.startswith("validation ")
+    assert limit.startswith("more time would help most")
+    assert advice == "try --steps 1200"
     assert " MB" in done.stderr
 
 

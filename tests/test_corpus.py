@@ -136,7 +136,7 @@ def test_text_for_is_what_the_vocabulary_reads():
         (VERSE, False, "25% of its lines are empty"),
         (VERSE.replace("\n\n", "\n"), False, "100% of its lines end in a punctuation mark"),
         ("a\n" * 75 + "b.\n" * 25, False, "25% of its lines end in a punctuation mark"),
-        ("a\n" * 76 + "b.\n" * 24, True, "24% end in a punctuation mark"),
+        ("a\n" * 76 + "b.\n" * 24, True, "24% of which end in a mark"),
         ("a\n" * 99 + "\n", True, "at most 1 characters"),
         ("a\n" * 98 + "\n\n", False, "2% of its lines are empty"),
         ("a\n" * 9 + "b" * 120, True, "at most 120 characters"),

@@ -37,7 +37,8 @@ TURNED = [3.0, 2.5, 2.0, 1.8, 1.7, 1.75, 1.8, 1.9]
 def test_what_limited_the_result(training, validation, words):
     sentence = diagnosis(history(training, validation), MODEL, CONFIG)
     assert all(word in sentence for word in words)
-    assert "\n" not in sentence
+    assert len(sentence.splitlines()) == 2
+    assert all(len(line) < 80 for line in sentence.splitlines())
 
 
 @pytest.mark.parametrize("validation", [[], [2.0, 1.0, 1.5], [None] * 10])

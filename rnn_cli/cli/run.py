@@ -67,8 +67,8 @@ def run(
             for line in summary(trainer, path):
                 display.note(line)
             limit = diagnosis(trainer.history, trainer.model.config, trainer.config)
-            if limit:
-                display.note(limit)
+            for part in limit.splitlines() if limit else ():
+                display.note(part)
         else:
             command = shlex.join(["rnn", "train", "--resume", "-m", str(path), *(["--log", str(log)] if log else [])])
             display.note(f"stopped at step {trainer.progress.step:,}; go on with: {command}")
