@@ -1,5 +1,7 @@
 """What many tests share: each cell in turn, a team of threads, and windows of random networks."""
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,14 @@ from rnn_cli.cells import CELLS
 from rnn_cli.config import ModelConfig
 from rnn_cli.kernels.threads import Team
 from rnn_cli.model import Model, TrainingWindow
+
+
+def pytest_configure():
+    """Answer to signals again where a shell's `&` or nohup has them ignored, which the programs under test inherit."""
+    for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_generate_tests(metafunc):
