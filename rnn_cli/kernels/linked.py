@@ -52,7 +52,7 @@ class LinkLater(LoweringPass):
 
     def run_pass(self, state: Any) -> bool:
         """Say that nothing of the function itself was changed."""
-        state.library = LinkedLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state["library"] = LinkedLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
         return False
 
 
