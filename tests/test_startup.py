@@ -36,7 +36,7 @@ PROMISED = {
     "evaluate": """--model -m --json --per-line --per-char --jsonl --threshold --sort --top --below --above --total
         --reset-every --adapt --adapt-rate --baselines --corpus --threads --quiet -q --help -h""",
     "classify": "--model -m --labels --jsonl --json --threads --quiet -q --help -h",
-    "predict": "--model -m --top --each --json --threads --quiet -q --help -h",
+    "predict": "--model -m --top --each --json --quiet -q --help -h",
     "info": "--model -m --json --quiet -q --help -h",
 }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnn_cli.cli.options import DEFAULT_MODEL, Json, ModelPath, Quiet, Threads, announce_compiling, thread_count
+from rnn_cli.cli.options import DEFAULT_MODEL, Json, ModelPath, Quiet, announce_compiling
 
 if TYPE_CHECKING:
     from rnn_cli.prediction import Prediction
@@ -20,7 +20,6 @@ def predict(
     top: Annotated[int, typer.Option("--top", help="How many symbols to show.")] = 5,
     each: Annotated[bool, typer.Option("--each", help="Walk through the text, letter by letter.")] = False,
     as_json: Json = False,
-    threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
     """Show what comes next, with probabilities.
@@ -30,7 +29,6 @@ def predict(
     from rnn_cli.config import check_range
 
     check_range("top", top, 1, 1_114_113)
-    thread_count(threads)
 
     from rnn_cli.checkpoint import load_checkpoint
     from rnn_cli.display.tables import bars, walk
