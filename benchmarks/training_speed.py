@@ -30,7 +30,7 @@ from rnn_cli.cli.options import usable_cores
 from rnn_cli.config import ModelConfig
 from rnn_cli.kernels.host import HAS_BFLOAT16, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.jit import kernel
-from rnn_cli.kernels.matmul import even_start, install_tile, multiply_packed
+from rnn_cli.kernels.matmul import even_start, install_tile, multiply_panel
 from rnn_cli.kernels.memory import aligned_zeros
 from rnn_cli.kernels.step import (
     Step,
@@ -163,7 +163,7 @@ def build_contenders(
 def repeat_product(part, parts, sums, left, panels, rows, depth, columns, repeats):  # type: ignore[no-untyped-def]
     """Add the packed A (rows, depth) times one panel (depth, columns) to this part's sums, again and again."""
     for _ in range(repeats):
-        multiply_packed(sums, part * rows * columns, columns, left, rows, depth, panels, 0, columns)
+        multiply_panel(sums, part * rows * columns, columns, left, 0, 1, rows, rows, panels, 0, depth, columns)
 
 
 def measure_peaks(team_sizes: list[int], precision: str, seconds: float) -> dict[int, float]:
@@ -250,8 +250,8 @@ WHY = """What keeps a phase from the peak:
 - readout: 65 symbols fill 80 columns, in a tile of four vectors and one of a single one; between its two products
   stands the softmax, with an exp for each symbol.
 - backward in time: the derivatives of the gates, and the carried gradients of two states, in memory between two steps.
-- weight gradient: its left side is as long as the window: gates and activations are read from the shared cache and
-  packed for the tile, once for each block of the window.
+- weight gradient: it reads all gates, states and outputs of the window, from the shared cache, and packs the gates'
+  gradient for the tile; the bias and the one-hot input have it added up without a product.
 - update: no product; parameters, gradient and two moments are read and written once."""
 
 

@@ -142,7 +142,8 @@ class TrainingWindow(Window):
         self.grad = aligned_zeros(size, dtype)
         self.moments = aligned_zeros((2, size), dtype)
         self.average = aligned_zeros(size, dtype)
-        left = max(DEPTH_BLOCK * net.hidden, TILE_VECTORS * VECTOR_BYTES // dtype.itemsize * self.widest)
+        tile_width = TILE_VECTORS * VECTOR_BYTES // dtype.itemsize
+        left = max(2 * DEPTH_BLOCK * net.hidden, tile_width * self.widest)
         self.carry = aligned_zeros((net.layers, net.states, batch, net.hidden), dtype)
         self.learning = Learning(
             packed_transposed=aligned_zeros(size // self.numbers, self.operand),
@@ -151,7 +152,7 @@ class TrainingWindow(Window):
             grad_output=aligned_zeros(length * batch * net.hidden, dtype),
             carry=self.carry.ravel(),
             left=aligned_zeros((team.threads, left + PAD), self.operand),
-            panels=aligned_zeros((team.threads, DEPTH_BLOCK * self.widest), self.operand),
+            panel=aligned_zeros((team.threads, DEPTH_BLOCK * tile_width), self.operand),
             moment1=self.moments[0],
             moment2=self.moments[1],
             average=self.average,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rnn_cli.kernels.gradients import add_column_sums, add_product, scatter_rows
-from rnn_cli.kernels.host import HAS_BFLOAT16, VECTOR_BYTES
+from rnn_cli.kernels.host import HAS_BFLOAT16, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.matmul import (
     Packed,
@@ -12,11 +12,10 @@ from rnn_cli.kernels.matmul import (
     multiply,
     own_panels,
     pack,
-    pack_left,
-    pack_rows,
+    pack_panel,
     pack_transposed,
     place_of,
-    steps_of,
+    transposed,
 )
 from rnn_cli.kernels.memory import aligned_zeros
 from rnn_cli.kernels.vector import lanes, load
@@ -123,29 +122,29 @@ def test_pack_is_shared_and_knows_transposed_matrices(kind, count, parts):
             assert np.array_equal(turned, expected)
 
 
-@pytest.mark.parametrize("parts", [1, 3])
+@kernel
+def add_deep_product(grad, grad_start, stride, a, rows, b, b_start, b_stride, depth, width, left, panel, fresh):
+    turned = transposed(panel, a, 0, depth, rows, left, 0)
+    pack_panel(b, b_start, b_stride, depth, width, panel, 0)
+    add_product(grad, grad_start, stride, turned, rows, panel, depth, width, fresh)
+
+
 @pytest.mark.parametrize("depth", [1, 2, 7, 128])
-def test_deep_product(kind, count, depth, parts):
-    """A^T B, where B's columns are groups, of which the product spans all but the first."""
+def test_deep_product(kind, count, depth):
+    """A^T B for some columns of B, once from zero and once more."""
     generator, (dtype, element) = np.random.default_rng(7), kind
-    for rows, vectors, groups in ((16, 1, 2), (32, 3, 4), (16, 5, 3)):
-        group = vectors * count
-        columns = (groups - 1) * group
+    for rows, vectors in ((16, 1), (32, TILE_VECTORS - 1), (16, TILE_VECTORS)):
+        width, columns, first = vectors * count, 9 * count, 2 * count
         a = aligned_zeros((depth, rows), dtype)
         a[:] = whole_numbers(generator, (depth, rows), dtype)
-        b = whole_numbers(generator, (depth, columns + group), dtype)
-        grad = np.full(rows * columns + 6, 99, dtype)
+        b = whole_numbers(generator, (depth, columns), dtype)
+        grad = np.full((rows, columns + 3), 99, dtype)
+        left, panel = aligned_zeros(64 * rows + depth * rows, element), aligned_zeros(depth * width, element)
         for fresh in (True, False):
-            for part in range(parts):
-                own = own_panels(groups, group, count, part, parts)
-                left = aligned_zeros((depth + 1) * rows + 16, element)
-                panels = aligned_zeros((depth + 1) * b.shape[1], element)
-                origin, _ = place_of(own[0], group, count)
-                pack_rows(b.ravel(), 0, columns + group, depth, group, own, panels, -origin * steps_of(panels, depth))
-                pack_left(a.ravel(), 0, rows, depth, left)
-                add_product(grad, 4, columns, group, left, rows, depth, group, own, panels, fresh)
-        assert np.array_equal(grad[4:-2].reshape(rows, columns), 2 * (a.T @ b[:, group:]))
-        assert np.all(grad[[0, 1, 2, 3, -2, -1]] == 99)
+            add_deep_product(grad.ravel(), 5, columns + 3, a.ravel(), rows, b.ravel(), first, columns, depth, width,
+                             left, panel, fresh)  # fmt: skip
+        grad[:, 5 : 5 + width] -= 2 * (a.T @ b[:, first : first + width]) - 99
+        assert np.all(grad == 99)
 
 
 def test_panels_of_groups_cover_each_column_once(count):
@@ -167,9 +166,9 @@ def test_sums_of_rows(count, kind, fresh):
     symbols = generator.integers(0, vocab_size, depth + 1, np.int32)
     sums, rows = np.full(columns, 9, dtype), np.full((vocab_size, columns), 9, dtype)
     for first, last in ((0, 2 * count), (2 * count, columns)):
-        add_column_sums(sums, 0, b.ravel(), columns, columns, depth, first, last, fresh)
-        scatter_rows(rows.ravel(), 0, columns, symbols, 1, vocab_size, b.ravel(), columns, columns, depth, first, last,
-                     fresh)  # fmt: skip
+        place = (b.ravel(), columns + first, columns, depth, last - first, fresh)
+        add_column_sums(sums, first, *place)
+        scatter_rows(rows.ravel(), first, columns, symbols, 1, vocab_size, *place)
     assert np.array_equal(sums, b[1:].sum(axis=0) + (0 if fresh else 9))
     assert np.array_equal(rows, np.eye(vocab_size)[symbols[1:]].T @ b[1:] + (0 if fresh else 9))
 

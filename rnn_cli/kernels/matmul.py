@@ -46,7 +46,6 @@ INDEX = ir.IntType(64)
 PAIRS = types.uint32
 
 
-PACKED_AT_ONCE = 8  # rows
 ZERO, ONE = np.intp(0), np.intp(1)  # for a plain 0 or 1 the compiler would make a further version of a kernel
 
 
@@ -281,33 +280,36 @@ def panel_span(panel, columns, count):
 
 
 @kernel
+def multiply_panel(
+    c, c_start, c_stride, a, a_start, a_row_stride, a_depth_stride, rows, panels, panel_start, steps, width
+):
+    """Add to C (rows, width) the product of A (rows, steps) and the panel of B at element `panel_start`.
+
+    `steps` and the places in A and in the panels are counted in elements, of which pairs hold two numbers of the depth.
+    """
+    tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
+    row = 0
+    for tile in range(tiles):
+        following = even_start(tile + 1, tiles, rows)
+        multiply_tile(following - row, width // lanes(panels), c, c_start + row * c_stride, c_stride,
+                      a, a_start + row * a_row_stride, a_row_stride, a_depth_stride, panels, panel_start,
+                      steps)  # fmt: skip
+        row = following
+
+
+@kernel
 def multiply(c, c_start, c_stride, a, a_start, a_stride, rows, depth, packed, packed_start, columns):
     """Add to C (rows, columns) the product of A (rows, depth) and the packed B (depth, columns).
 
     C[r, j] stands at c_start + r c_stride + j, A[r, k] at a_start + r a_stride + k.
     """
     left, left_start, left_stride = left_side(packed, a, a_start, a_stride, rows, depth)
-    step = depth_step(packed.panels)
     steps = steps_of(packed.panels, depth)
-    tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
+    start = packed_start // depth_step(packed.panels)
     for panel in range(panel_count(columns, lanes(packed.panels))):
         first, width = panel_span(panel, columns, lanes(packed.panels))
-        for tile in range(tiles):
-            row = even_start(tile, tiles, rows)
-            multiply_tile(
-                even_start(tile + 1, tiles, rows) - row,
-                width // lanes(packed.panels),
-                c,
-                c_start + row * c_stride + first,
-                c_stride,
-                left,
-                left_start + row * left_stride,
-                left_stride,
-                ONE,
-                packed.panels,
-                packed_start // step + first * steps,
-                steps,
-            )
+        multiply_panel(c, c_start + first, c_stride, left, left_start, left_stride, ONE, rows,
+                       packed.panels, start + first * steps, steps, width)  # fmt: skip
 
 
 @kernel
@@ -326,29 +328,24 @@ def place_of(panel, group, count):
 
 
 @kernel
-def pack_rows(source, start, stride, depth, group, own, packed, packed_start):
-    """Pack B (depth, stride), panels own[0]..own[1] of its groups of columns; column 0 would begin at `packed_start`.
-
-    Some rows are packed at a time, so that what is read are rows as they stand in memory, nearly.
-    """
+def pack_panel(source, start, stride, depth, width, packed, packed_start):
+    """Pack one panel: B[k, j] (depth, width) stands at start + k stride + j; the panel begins at `packed_start`."""
     step = depth_step(packed)
-    steps = steps_of(packed, depth)
-    for block in range(0, steps, PACKED_AT_ONCE):
-        for panel in range(own[0], own[1]):
-            first, width = place_of(panel, group, lanes(source))
-            for k in range(block, min(block + PACKED_AT_ONCE, steps)):
-                low = start + k * step * stride + first
-                high = start + min(k * step + step - 1, depth - 1) * stride + first
-                target = packed_start + first * steps + k * width
-                for j in range(0, width, lanes(source)):
-                    store_steps(packed, target + j, load(source, low + j), load(source, high + j))
+    for k in range(steps_of(packed, depth)):
+        low = start + k * step * stride
+        high = start + min(k * step + step - 1, depth - 1) * stride
+        for j in range(0, width, lanes(source)):
+            store_steps(packed, packed_start + k * width + j, load(source, low + j), load(source, high + j))
 
 
 @kernel
 def pack(source, start, stride, depth, columns, packed, packed_start, part, parts):
     """Pack B (depth, columns), with B[k, j] at start + k stride + j of `source`, this part's panels."""
     own = own_panels(ONE, columns, lanes(source), part, parts)
-    pack_rows(source, start, stride, depth, columns, own, packed, packed_start // depth_step(packed))
+    for panel in range(own[0], own[1]):
+        first, width = place_of(panel, columns, lanes(source))
+        target = packed_start // depth_step(packed) + first * steps_of(packed, depth)
+        pack_panel(source, start + first, stride, depth, width, packed, target)
 
 
 @kernel
@@ -368,35 +365,27 @@ def pack_transposed(source, start, stride, depth, columns, packed, packed_start,
                     packed.panels[target + k * width + j] = rows[rows_start + j * rows_stride + k]
 
 
-@kernel
-def pack_left(a, start, rows, depth, left):
-    """Pack the transpose of A (depth, rows), which is contiguous from `start` on, tile by tile for `multiply_packed`.
+def transposed(panels, a, start, depth, rows, left, left_start):
+    """Return the transpose of A (depth, rows), which is contiguous, in the numbers of `panels`: (array, first element).
 
-    Whole vectors are stored: behind each tile's rows stands what the next store overwrites, at the end of all nothing.
+    From one step of the depth to the next it is `rows` elements. That is A itself or, for pairs, a copy in `left`.
     """
-    step = depth_step(left)
-    steps = steps_of(left, depth)
-    tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
-    for tile in range(tiles):
-        row = even_start(tile, tiles, rows)
-        count = even_start(tile + 1, tiles, rows) - row
-        for k in range(steps):
-            for j in range(0, count, lanes(a)):  # a tile may have more rows than a vector has lanes
-                at, target = start + k * step * rows + row + j, row * steps + k * count + j
-                low = load(a, at)
-                if k * step + step > depth:  # the second number of the last pair is 0
-                    store_steps(left, target, low, low - low)
-                else:
-                    store_steps(left, target, low, load(a, at + (step - 1) * rows))
 
 
-@kernel
-def multiply_packed(c, c_start, c_stride, left, rows, depth, panels, panel_start, width):
-    """Add to C (rows, width) the product of the packed A (rows, depth) and the panel of B at `panel_start`."""
-    steps = steps_of(panels, depth)
-    tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
-    for tile in range(tiles):
-        row = even_start(tile, tiles, rows)
-        count = even_start(tile + 1, tiles, rows) - row
-        multiply_tile(count, width // lanes(panels), c, c_start + row * c_stride, c_stride, left, row * steps, ONE,
-                      count, panels, panel_start, steps)  # fmt: skip
+@overload(transposed)
+def compile_transposed(panels, a, start, depth, rows, left, left_start):
+    """Choose by the type of the panels."""
+    if panels.dtype != PAIRS:
+        return lambda panels, a, start, depth, rows, left, left_start: (a, start)
+
+    def paired(panels, a, start, depth, rows, left, left_start):
+        for k in range(0, depth, 2):
+            for j in range(0, rows, WORDS):
+                low = load(a, start + k * rows + j)
+                high = load(a, start + min(k + 1, depth - 1) * rows + j)
+                if k + 1 == depth:  # the second number of the last pair is 0
+                    high = low - low
+                store_pairs(left, left_start + k // 2 * rows + j, low, high)
+        return left, left_start
+
+    return paired

@@ -61,7 +61,7 @@ class Memory(NamedTuple):
 class Learning(NamedTuple):
     """The further arrays that training needs. `norm` (1) is the norm of the gradient before it was clipped.
 
-    `left` and `panels` are scratch of the type of `packed`, a row for each thread. `thinned` holds the recurrent
+    `left` and `panel` are scratch of the type of `packed`, a row for each thread. `thinned` holds the recurrent
     weights as DropConnect leaves them, `average` the running mean of the parameters.
     """
 
@@ -71,7 +71,7 @@ class Learning(NamedTuple):
     grad_output: Any
     carry: Any
     left: Any
-    panels: Any
+    panel: Any
     moment1: Any
     moment2: Any
     average: Any
@@ -190,7 +190,7 @@ def layers_backward(cell, net, memory, learning, first, last):
 def parameters_backward(net, memory, learning, part, parts):
     """Compute the gradient in all parameters, this part's columns."""
     weight_gradients(net, memory.inputs, memory.gates, memory.states, memory.output, memory.logits, learning.grad,
-                     memory.places, learning.left[part], learning.panels[part], part, parts)  # fmt: skip
+                     memory.places, learning.left[part], learning.panel[part], part, parts)  # fmt: skip
 
 
 @kernel
