@@ -12,7 +12,17 @@ from rnn_cli.kernels.jit import entry_kernel, kernel
 from rnn_cli.kernels.matmul import even_start
 from rnn_cli.kernels.softmax import NEVER as NEVER_LOGIT
 from rnn_cli.kernels.step import carry_states, forward
-from rnn_cli.kernels.vector import broadcast, is_positive, lanes, load, maximum, maximum_lane, store, sum_lanes
+from rnn_cli.kernels.vector import (
+    broadcast,
+    first_lanes,
+    is_positive,
+    lanes,
+    load,
+    maximum,
+    maximum_lane,
+    store,
+    sum_lanes,
+)
 from rnn_cli.kernels.vector_math import exp
 
 NEVER = np.float32(NEVER_LOGIT)  # the logit of what may not come
@@ -71,16 +81,14 @@ def uniform(seed, text, position):
 
 @kernel
 def log_sum_exp(values, start, count, padded):
-    """Return the log of the sum of exp over `count` values; what fills the last vector is overwritten."""
-    for j in range(start + count, start + padded):
-        values[j] = NEVER
-    largest = load(values, start)
+    """Return the log of the sum of exp over `count` values; those that fill the last vector do not matter."""
+    end, largest = start + count, broadcast(values, NEVER)
     for j in range(start, start + padded, lanes(values)):
-        largest = maximum(largest, load(values, j))
+        largest = maximum(largest, first_lanes(load(values, j), end - j, NEVER))
     top = maximum_lane(largest)
     total = broadcast(values, 0)
     for j in range(start, start + padded, lanes(values)):
-        total = total + exp(load(values, j) - top)
+        total = total + first_lanes(exp(load(values, j) - top), end - j, 0)
     return top + math.log(sum_lanes(total))
 
 
@@ -167,7 +175,7 @@ def draw(logits, start, net, draws, row, number):
     top, scale = logits[start + best], min(1 / draws.temperature, 1e30)
     for j in range(0, net.columns, lanes(weights)):
         weight = exp((load(logits, start + j) - top) * scale)
-        store(weights, at + j, weight * is_positive(weight - NOTHING))
+        store(weights, at + j, first_lanes(weight * is_positive(weight - NOTHING), net.vocab_size - j, 0))
     if 0 < draws.top_k < net.vocab_size:
         keep_likeliest(weights, at, net.columns, 0.0, float(draws.top_k))
     if draws.top_p < 1:

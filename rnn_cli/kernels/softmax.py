@@ -7,10 +7,10 @@ import math
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.layer import clear, copy
 from rnn_cli.kernels.matmul import multiply
-from rnn_cli.kernels.vector import broadcast, lanes, load, maximum, maximum_lane, store, sum_lanes
+from rnn_cli.kernels.vector import broadcast, first_lanes, lanes, load, maximum, maximum_lane, store, sum_lanes
 from rnn_cli.kernels.vector_math import exp
 
-NEVER = -1e30  # the logit of a column that is only there to fill a vector
+NEVER = -1e30  # the logit of what cannot come
 
 
 @kernel
@@ -24,25 +24,20 @@ def softmax_cross_entropy(logits, start, vocab_size, columns, target, weight):
     if target < 0:
         clear(logits, start, columns)
         return 0.0
-    for j in range(start + vocab_size, start + columns):
-        logits[j] = NEVER
-    largest = load(logits, start)
+    end, largest = start + vocab_size, broadcast(logits, NEVER)
     for j in range(start, start + columns, lanes(logits)):
-        largest = maximum(largest, load(logits, j))
+        largest = maximum(largest, first_lanes(load(logits, j), end - j, NEVER))
     top = maximum_lane(largest)
     target_logit = logits[start + target]
     total = broadcast(logits, 0)
     for j in range(start, start + columns, lanes(logits)):
         e = exp(load(logits, j) - top)
         store(logits, j, e)
-        total = total + e
+        total = total + first_lanes(e, end - j, 0)
     denominator = sum_lanes(total)
     scale = weight / denominator
     for j in range(start, start + columns, lanes(logits)):
-        store(logits, j, load(logits, j) * scale)
-    # What fills the last vector is not 0, but exp of the lower limit.
-    for j in range(start + vocab_size, start + columns):
-        logits[j] = 0
+        store(logits, j, first_lanes(load(logits, j) * scale, end - j, 0))
     logits[start + target] -= weight
     return math.log(denominator) + (top - target_logit)
 

@@ -1,7 +1,8 @@
 """Threads: a team of workers that run one kernel together, and the barrier at which they wait inside it.
 
 Kernels release the interpreter's lock, so plain Python threads run them side by side, without a threading layer that
-would have to survive forks. The main thread only waits, and so hears signals at once.
+would have to survive forks. The calling thread is one of them: to hand a call to another one takes longer than a short
+kernel runs. What signals need to be heard meanwhile is in signals.py.
 """
 
 from __future__ import annotations
@@ -25,15 +26,17 @@ PATIENCE = 4096  # looks at the barrier before the processor is offered to other
 
 
 class Team:
-    """A fixed number of threads that run a kernel together."""
+    """A fixed number of threads that run a kernel together: the one that calls, and others that wait for it."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._pool = ThreadPoolExecutor(threads)
+        self._others = ThreadPoolExecutor(max(threads - 1, 1))
 
     def run(self, kernel: Callable[..., None], *args: Any) -> None:
         """Call kernel(part, parts, *args) once on each thread, and wait for all."""
-        for call in [self._pool.submit(kernel, part, self.threads, *args) for part in range(self.threads)]:
+        calls = [self._others.submit(kernel, part, self.threads, *args) for part in range(1, self.threads)]
+        kernel(0, self.threads, *args)
+        for call in calls:
             call.result()
 
 

@@ -8,6 +8,7 @@ vectorised, for both types of numbers from one source.
     store(array, k, x)    put it there
     fma(a, b, c)          a * b + c, rounded once where the machine can
     maximum, minimum, round_even, square_root, sum_lanes, power_of_two
+    first_lanes(x, n, r)  x, but for its first n lanes all are r
 
 There are no bounds checks: whoever passes an array to a kernel has checked its shape.
 """
@@ -185,6 +186,20 @@ def broadcast(typingctx, array, number):
         return splat(builder, args[1], register_type(vector))
 
     return vector(array, array.dtype), lower
+
+
+@intrinsic
+def first_lanes(typingctx, x, count, rest):
+    """Return x with the number `rest` in all lanes but the first `count`."""
+
+    def lower(context, builder, sig, args):
+        integers = integer_register_type(sig.return_type)
+        numbers = ir.Constant(integers, list(range(integers.count)))
+        limit = splat(builder, builder.trunc(args[1], integers.element), integers)
+        rest = splat(builder, args[2], register_type(sig.return_type))
+        return builder.select(builder.icmp_signed("<", numbers, limit), args[0], rest)
+
+    return x(x, types.intp, x.dtype), lower
 
 
 @intrinsic
