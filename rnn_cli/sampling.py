@@ -21,7 +21,7 @@ from rnn_cli.texts import TRIES, Quota, StopText, Text, next_quota
 from rnn_cli.vocabulary import BOUNDARY, encode_seed
 
 ROWS = 64  # texts that are drawn side by side
-CHUNK, LINE_CHUNK = 64, 8  # symbols between two looks at what was drawn
+CHUNK, LINE_CHUNK = 256, 8  # symbols between two looks at what was drawn
 
 
 class Sampler:
@@ -122,7 +122,7 @@ class Sampler:
         choosy = config.unique or config.novel
         rows = ROWS if choosy else max(1, min(each * len(self.starts), ROWS))
         reader, chunk = self._reader(rows), LINE_CHUNK if self.vocabulary.lines else CHUNK
-        starts = [self._read(self.starts[0])] if len(self.starts) == 1 else self.starts
+        starts = [self._read(self.starts[0])] if len(self.starts) == 1 and rows > 1 else self.starts
         coming = (Quota(start, index << 32, each) for index, start in enumerate(starts) if each)
         quotas: deque[Quota] = deque()
         drawn: list[tuple[Quota, int, Text] | None] = [None] * rows
