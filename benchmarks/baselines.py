@@ -5,7 +5,7 @@ most 200,000 characters. `rnn train` sees the rest and no option but a seed; `rn
 held out under the model, and under the baselines, which see the same rest. The best of them is the one to beat.
 
 The texts are those of corpora/, tinyshakespeare and names.txt where they are named, and the sources of Python's
-standard library, which make the large one.
+standard library, which make the large one; further texts that are named are taken whole.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ def main() -> None:
     text_options(parser)
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="characters of the small texts")
     parser.add_argument("--large", type=int, default=LARGE, help="characters of the large one, 0 for none")
+    parser.add_argument("--whole", type=Path, nargs="+", default=[], help="further texts, which are not cut")
     parser.add_argument("--seeds", type=int, default=1, help="runs of each; all have to be better (default: 1)")
     chosen = parser.parse_args()
     given, sizes, large = [], chosen.sizes, chosen.large
@@ -88,6 +89,9 @@ def main() -> None:
     ]
     if large:
         some += splits(python_sources(large), "Python's sources", False, [large])
+    for path in chosen.whole:
+        text = read_text(path)
+        some += splits(text, path.stem, False, [len(text)])
     try_out(scoring=BASELINES)
     rows = [measure(split, given, chosen.seeds) for split in some]
     headers = ["text", "characters", "model", "rnn bits/char", "best baseline", "better with every seed"]

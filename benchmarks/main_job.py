@@ -4,8 +4,9 @@ Needs tinyshakespeare (karpathy/char-rnn, data/tinyshakespeare/input.txt) and na
 text that is never trained on: the last tenth of tinyshakespeare (111,540 characters), every tenth line of names.txt.
 
 The last tenth of tinyshakespeare goes on with the play that the text before it ends with, so it is named as the text to
-validate on, and which of the models of a run is the best is read from it. Of the names, `rnn train` holds out lines of
-its own, and nothing at all has seen those that are scored.
+validate on, and which of the models of a run is the best is read from it. It is scored twice more: with a past of 256
+characters at most, and by a model that goes on learning from what it has scored. Of the names, `rnn train` holds out
+lines of its own, and nothing at all has seen those that are scored.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ from __future__ import annotations
 from common import options, report, table
 from runs import Outcome, Split, names, run, shakespeare, text_options, try_out
 
-CONTEXT = 256  # characters of the past in the last column, as models of a fixed context have it
+CONTEXT = 256  # characters of the past that models of a fixed context have
+STREAM_SCORES = {  # the last columns, for a stream
+    f"{CONTEXT} of context": ("--reset-every", str(CONTEXT)),
+    "learning on": ("--adapt",),
+}
 
 
 def measure(split: Split, minutes: float, seeds: int, *given: str) -> list[list[str]]:
     """Train and score for each seed, and return their rows, the worst one marked."""
     length = ["--minutes", f"{minutes:g}"]
-    reset_every = CONTEXT if split.name == "tinyshakespeare" else None
-    outcomes = [
-        run(split, [*length, "--random-seed", str(seed), *given], reset_every=reset_every)
-        for seed in range(1, seeds + 1)
-    ]
+    more = STREAM_SCORES if split.name == "tinyshakespeare" else {}
+    outcomes = [run(split, [*length, "--random-seed", str(seed), *given], more=more) for seed in range(1, seeds + 1)]
     worst = max(outcome.scores["nats_per_char"] for outcome in outcomes)
     command = " ".join(["rnn train train.txt", *length, *given])
     return [row(split.name, command, seed, outcome, worst) for seed, outcome in enumerate(outcomes, 1)]
@@ -31,7 +33,7 @@ def measure(split: Split, minutes: float, seeds: int, *given: str) -> list[list[
 
 def row(text: str, command: str, seed: int, outcome: Outcome, worst: float) -> list[str]:
     """Return a row of the table."""
-    facts, scores, reset = outcome.facts, outcome.scores, outcome.reset_scores
+    facts, scores = outcome.facts, outcome.scores
     nats = scores["nats_per_char"]
     return [
         text,
@@ -43,7 +45,7 @@ def row(text: str, command: str, seed: int, outcome: Outcome, worst: float) -> l
         f"{nats:.4f}",
         f"{scores['bits_per_char']:.3f}",
         f"{scores['top1_accuracy']:.1%}",
-        f"{reset['nats_per_char']:.4f}" if reset else "",
+        *(f"{outcome.more_scores[name]['nats_per_char']:.4f}" if outcome.more_scores else "" for name in STREAM_SCORES),
     ]
 
 
@@ -61,7 +63,7 @@ def main() -> None:
     if chosen.shakespeare:
         rows += measure(shakespeare(chosen.shakespeare), minutes, seeds, "--validation-file", "held-out.txt")
     headers = ["text", "command", "model", "seed", "steps", "seconds", "nats/char", "bits/char", "right at first guess"]
-    report("main-job", [table([*headers, f"nats/char, {CONTEXT} of context"], rows)], chosen.save)
+    report("main-job", [table([*headers, *(f"nats/char, {name}" for name in STREAM_SCORES)], rows)], chosen.save)
 
 
 if __name__ == "__main__":

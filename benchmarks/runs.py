@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,12 +30,15 @@ class Split(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a run came to: `rnn info`, `rnn evaluate` on the held-out text, and the log, in their JSON forms."""
+    """What a run came to: `rnn info`, `rnn evaluate` on the held-out text, and the log, in their JSON forms.
+
+    `more_scores` are those of further ways to score it, by their names.
+    """
 
     facts: dict[str, Any]
     scores: dict[str, Any]
     reports: list[dict[str, Any]]
-    reset_scores: dict[str, Any] | None = None
+    more_scores: dict[str, dict[str, Any]]
 
 
 def text_options(parser: argparse.ArgumentParser) -> None:
@@ -89,10 +92,12 @@ def rnn(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout
 
 
-def run(split: Split, training: Sequence[str], scoring: Sequence[str] = (), reset_every: int | None = None) -> Outcome:
+def run(
+    split: Split, training: Sequence[str], scoring: Sequence[str] = (), more: Mapping[str, Sequence[str]] | None = None
+) -> Outcome:
     """Train with these options and score the held-out text; the options may name train.txt and held-out.txt.
 
-    With `reset_every` it is scored once more, with no more of the past than so many characters.
+    The text is scored once more with each of the options of `more`.
     """
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
@@ -100,13 +105,13 @@ def run(split: Split, training: Sequence[str], scoring: Sequence[str] = (), rese
         (folder / "held-out.txt").write_bytes(split.held_out.encode())
         rnn(folder, "train", "train.txt", "--log", "log.jsonl", "--quiet", *training)
         facts = json.loads(rnn(folder, "info", "--json"))
-        scores = json.loads(rnn(folder, "evaluate", "held-out.txt", "--json", "--quiet", *scoring))
-        reset_scores = None
-        if reset_every:
-            reset = ["--reset-every", str(reset_every)]
-            reset_scores = json.loads(rnn(folder, "evaluate", "held-out.txt", "--json", "--quiet", *reset))
+        ways = {"": scoring, **(more or {})}
+        scores = {
+            name: json.loads(rnn(folder, "evaluate", "held-out.txt", "--json", "--quiet", *given))
+            for name, given in ways.items()
+        }
         log = (folder / "log.jsonl").read_text("utf-8")
-    return Outcome(facts, scores, [json.loads(line) for line in log.splitlines()], reset_scores)
+    return Outcome(facts, scores.pop(""), [json.loads(line) for line in log.splitlines()], scores)
 
 
 def try_out(*training: str, scoring: Sequence[str] = ()) -> None:
