@@ -1,8 +1,8 @@
 """Threads: a team of workers that run one kernel together, and the barrier at which they wait inside it.
 
 Kernels release the interpreter's lock, so plain Python threads run them side by side, without a threading layer that
-would have to survive forks. The calling thread is one of them: to hand a call to another one takes longer than a short
-kernel runs. What signals need to be heard meanwhile is in signals.py.
+would have to survive forks. The thread that calls only waits, so that no exception of its own leaves the others alone
+at a barrier. Where one thread is enough, it is the calling one: to hand a call over takes longer than a short kernel.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ PATIENCE = 4096  # looks at the barrier before the processor is offered to other
 
 
 class Team:
-    """A fixed number of threads that run a kernel together: the one that calls, and others that wait for it."""
+    """A fixed number of threads that run a kernel together."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._others = ThreadPoolExecutor(max(threads - 1, 1))
+        self._pool = ThreadPoolExecutor(threads)
 
     def run(self, kernel: Callable[..., None], *args: Any) -> None:
         """Call kernel(part, parts, *args) once on each thread, and wait for all."""
-        calls = [self._others.submit(kernel, part, self.threads, *args) for part in range(1, self.threads)]
-        kernel(0, self.threads, *args)
-        for call in calls:
+        if self.threads == 1:
+            kernel(0, 1, *args)
+            return
+        for call in [self._pool.submit(kernel, part, self.threads, *args) for part in range(self.threads)]:
             call.result()
 
 
