@@ -30,7 +30,7 @@ from rnn_cli.cli.options import usable_cores
 from rnn_cli.config import ModelConfig
 from rnn_cli.kernels.host import HAS_BFLOAT16, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.jit import kernel
-from rnn_cli.kernels.matmul import even_start, install_tile, multiply_panel
+from rnn_cli.kernels.matmul import even_start, install_tile, multiply_panel, steps_of
 from rnn_cli.kernels.memory import aligned_zeros
 from rnn_cli.kernels.step import (
     Step,
@@ -163,7 +163,8 @@ def build_contenders(
 def repeat_product(part, parts, sums, left, panels, rows, depth, columns, repeats):  # type: ignore[no-untyped-def]
     """Add the packed A (rows, depth) times one panel (depth, columns) to this part's sums, again and again."""
     for _ in range(repeats):
-        multiply_panel(sums, part * rows * columns, columns, left, 0, 1, rows, rows, panels, 0, depth, columns)
+        multiply_panel(sums, part * rows * columns, columns, left, 0, 1, rows, rows, panels, 0,
+                       steps_of(panels, depth), columns)  # fmt: skip
 
 
 def measure_peaks(team_sizes: list[int], precision: str, seconds: float) -> dict[int, float]:

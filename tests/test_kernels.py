@@ -19,6 +19,7 @@ from rnn_cli.kernels.softmax import softmax_cross_entropy
 from rnn_cli.kernels.step import Step
 from rnn_cli.kernels.update import BLOCK, RULES, average_in, clip_scale, norm_of_sums, square_sums, update
 from rnn_cli.kernels.vector import (
+    first_lanes,
     fma,
     lanes,
     load,
@@ -123,6 +124,7 @@ def combine(a, b, c, target):
         store(target, 7 * n + j, 2 - x * 0.5)
         target[8 * n + j] = sum_lanes(x)
         target[9 * n + j] = maximum_lane(x)
+        store(target, 10 * n + j, first_lanes(x, n // 2 + 3 - j, 7))
 
 
 def test_functions_of_vectors(dtype):
@@ -131,7 +133,7 @@ def test_functions_of_vectors(dtype):
     a, b, c = generator.uniform(-9, 9, n), generator.uniform(0.5, 9, n), generator.uniform(-9, 9, n)
     a[:5] = -1.5, -0.5, 0.5, 1.5, 2.5
     a, b, c = (x.astype(dtype) for x in (a, b, c))
-    target = np.zeros((10, n), dtype)
+    target = np.zeros((11, n), dtype)
     combine(a, b, c, target.ravel())
     close = 1e-5 if dtype == np.float32 else 1e-13
     assert np.abs(target[0] - ((a + b) * c - a / b)).max() < 10 * close
@@ -145,6 +147,7 @@ def test_functions_of_vectors(dtype):
     vectors = a.reshape(-1, count)
     assert np.abs(target[8, ::count] - vectors.sum(axis=1)).max() < 10 * close
     assert np.array_equal(target[9, ::count], vectors.max(axis=1))
+    assert np.array_equal(target[10], np.where(np.arange(n) < n // 2 + 3, a, 7))
 
 
 # Cells
