@@ -173,7 +173,7 @@ class Chooser:
                 dropout, reason = enough, f"suits a text that is read about {epochs:.1f} times"
         if dropout and part < 1:
             dropout, reason = dropout * part, f"is enough for {hidden:,} units"
-        self.pick("dropout", round(dropout, 1), reason)
+        self.pick("dropout", round(dropout, 2), reason)
 
     def choose_rate(self, fine_tuning: bool) -> None:
         """Pick the learning rate that suits the optimiser."""

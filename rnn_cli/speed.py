@@ -14,7 +14,7 @@ from rnn_cli.kernels.threads import Team
 from rnn_cli.model import Model, TrainingWindow
 
 SECONDS = 0.2  # of steps that are timed
-HIDDEN, BATCH, LENGTH, SYMBOLS = 512, 64, 16, 64
+HIDDEN, BATCH, LENGTH, SYMBOLS = 512, 64, 32, 64
 
 
 def operations(config: ModelConfig) -> int:
