@@ -163,7 +163,8 @@ def build_contenders(
 def repeat_product(part, parts, sums, left, panels, rows, depth, columns, repeats):  # type: ignore[no-untyped-def]
     """Add the packed A (rows, depth) times one panel (depth, columns) to this part's sums, again and again."""
     for _ in range(repeats):
-        multiply_panel(sums, part * rows * columns, columns, left, 0, 1, rows, rows, panels, 0,
+        start = part * rows * columns
+        multiply_panel(sums, start, columns, sums, start, columns, left, 0, 1, rows, rows, panels, 0,
                        steps_of(panels, depth), columns)  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from rnn_cli.config import ModelConfig
 from rnn_cli.errors import UsageError
+from rnn_cli.kernels.bfloat16 import ONES
 from rnn_cli.kernels.equations import Equations
 from rnn_cli.kernels.gradients import DEPTH_BLOCK
 from rnn_cli.kernels.host import HAS_BFLOAT16, TILE_VECTORS, VECTOR_BYTES
@@ -150,6 +151,8 @@ class TrainingWindow(Window):
             thinned=aligned_zeros(size, dtype),
             grad=self.grad,
             grad_output=aligned_zeros(length * batch * net.hidden, dtype),
+            zeros=aligned_zeros(net.hidden, dtype),
+            ones=np.array([ONES if self.numbers == 2 else 1], self.operand),
             carry=self.carry.ravel(),
             left=aligned_zeros((team.threads, left + PAD), self.operand),
             panel=aligned_zeros((team.threads, DEPTH_BLOCK * tile_width), self.operand),

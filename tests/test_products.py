@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
-from rnn_cli.kernels.gradients import add_column_sums, add_product, scatter_rows
+from rnn_cli.kernels.bfloat16 import ONES
+from rnn_cli.kernels.gradients import add_product, add_sums, scatter_rows
 from rnn_cli.kernels.host import HAS_BFLOAT16, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.matmul import (
     Packed,
     install_tile,
     multiply,
+    multiply_onto,
     own_panels,
     pack,
     pack_panel,
@@ -79,6 +81,18 @@ def test_multiply_adds_the_product_and_touches_nothing_else(kind, count):
                 assert np.array_equal(c, expected), (rows, columns, depth)
 
 
+def test_multiply_onto_starts_from_other_rows_or_from_one_for_all(kind, count):
+    generator, dtype = np.random.default_rng(4), kind[0]
+    rows, depth, columns = 13, 2 * count, 5 * count
+    a, b, starts = (whole_numbers(generator, s, dtype) for s in ((rows, depth), (depth, columns), (rows, columns + 3)))
+    packed = packed_copy(b, kind)
+    for stride, start in ((columns + 3, starts), (0, starts[:1])):
+        c = np.full((rows, columns), np.nan, dtype)
+        multiply_onto(c.ravel(), 0, columns, starts.ravel(), 1, stride, a.ravel(), 0, depth, rows, depth, packed, 0,
+                      columns)  # fmt: skip
+        assert np.array_equal(c, start[:, 1 : columns + 1] + a @ b)
+
+
 def test_multiply_of_no_rows_does_nothing(kind, count):
     c = np.ones(count, kind[0])
     multiply(c, 0, count, c, 0, count, 0, count, packed_copy(np.ones((count, count), kind[0]), kind), 0, count)
@@ -123,27 +137,31 @@ def test_pack_is_shared_and_knows_transposed_matrices(kind, count, parts):
 
 
 @kernel
-def add_deep_product(grad, grad_start, stride, a, rows, b, b_start, b_stride, depth, width, left, panel, fresh):
+def add_deep_product(grad, grad_start, stride, a, rows, b, b_start, b_stride, depth, width, left, panel, ones, fresh):
+    """Add A^T B to the first rows of grad, and the sums of B to the one behind them."""
     turned = transposed(panel, a, 0, depth, rows, left, 0)
     pack_panel(b, b_start, b_stride, depth, width, panel, 0)
     add_product(grad, grad_start, stride, turned, rows, panel, depth, width, fresh)
+    add_sums(grad, grad_start + rows * stride, ones, panel, depth, width, fresh)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 7, 128])
 def test_deep_product(kind, count, depth):
-    """A^T B for some columns of B, once from zero and once more."""
+    """A^T B, and the sums of B, for some columns of B, once from zero and once more."""
     generator, (dtype, element) = np.random.default_rng(7), kind
     for rows, vectors in ((16, 1), (32, TILE_VECTORS - 1), (16, TILE_VECTORS)):
         width, columns, first = vectors * count, 9 * count, 2 * count
         a = aligned_zeros((depth, rows), dtype)
         a[:] = whole_numbers(generator, (depth, rows), dtype)
         b = whole_numbers(generator, (depth, columns), dtype)
-        grad = np.full((rows, columns + 3), 99, dtype)
+        grad = np.full((rows + 1, columns + 3), 99, dtype)
+        ones = np.array([ONES if element == np.uint32 else 1], element)
         left, panel = aligned_zeros(64 * rows + depth * rows, element), aligned_zeros(depth * width, element)
         for fresh in (True, False):
             add_deep_product(grad.ravel(), 5, columns + 3, a.ravel(), rows, b.ravel(), first, columns, depth, width,
-                             left, panel, fresh)  # fmt: skip
-        grad[:, 5 : 5 + width] -= 2 * (a.T @ b[:, first : first + width]) - 99
+                             left, panel, ones, fresh)  # fmt: skip
+        grad[:-1, 5 : 5 + width] -= 2 * (a.T @ b[:, first : first + width]) - 99
+        grad[-1, 5 : 5 + width] -= 2 * b[:, first : first + width].sum(axis=0) - 99
         assert np.all(grad == 99)
 
 
@@ -159,17 +177,15 @@ def test_panels_of_groups_cover_each_column_once(count):
 
 
 @pytest.mark.parametrize("fresh", [True, False])
-def test_sums_of_rows(count, kind, fresh):
+def test_rows_are_scattered_by_symbols(count, kind, fresh):
     generator, dtype = np.random.default_rng(8), kind[0]
     depth, columns, vocab_size = 37, 5 * count, 11
     b = whole_numbers(generator, (depth + 1, columns), dtype)
     symbols = generator.integers(0, vocab_size, depth + 1, np.int32)
-    sums, rows = np.full(columns, 9, dtype), np.full((vocab_size, columns), 9, dtype)
+    rows = np.full((vocab_size, columns), 9, dtype)
     for first, last in ((0, 2 * count), (2 * count, columns)):
         place = (b.ravel(), columns + first, columns, depth, last - first, fresh)
-        add_column_sums(sums, first, *place)
         scatter_rows(rows.ravel(), first, columns, symbols, 1, vocab_size, *place)
-    assert np.array_equal(sums, b[1:].sum(axis=0) + (0 if fresh else 9))
     assert np.array_equal(rows, np.eye(vocab_size)[symbols[1:]].T @ b[1:] + (0 if fresh else 9))
 
 

@@ -17,6 +17,7 @@ from numba.core.extending import intrinsic
 from rnn_cli.kernels.vector import element_pointer
 
 WORDS = 16  # in a vector
+ONES = 0x3F803F80  # the pair of 1 and 1
 NARROW = "llvm.x86.avx512bf16.cvtneps2bf16.512"
 MULTIPLY_ADD = "llvm.x86.avx512bf16.dpbf16ps.512"
 

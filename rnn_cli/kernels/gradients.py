@@ -10,11 +10,18 @@ panel of columns after the other is packed, and at once multiplied with all that
 from __future__ import annotations
 
 from rnn_cli.kernels.jit import kernel
-from rnn_cli.kernels.layer import clear
+from rnn_cli.kernels.layer import add_row, clear
 from rnn_cli.kernels.matmul import ONE, ZERO, multiply_panel, own_panels, pack_panel, place_of, steps_of, transposed
-from rnn_cli.kernels.vector import lanes, load, store
+from rnn_cli.kernels.vector import lanes
 
 DEPTH_BLOCK = 128  # rows of a product: a packed panel of them stays in the inner caches
+
+
+@kernel
+def clear_rows(grad, grad_start, columns, rows, width):
+    """Set rows (rows, width), which are `columns` apart, to 0."""
+    for row in range(rows):
+        clear(grad, grad_start + row * columns, width)
 
 
 @kernel
@@ -24,36 +31,32 @@ def add_product(grad, grad_start, columns, left, rows, panel, depth, width, fres
     `left` is A^T as `transposed` returns it. Where it is `fresh` the gradient is set to 0 before.
     """
     if fresh:
-        for row in range(rows):
-            clear(grad, grad_start + row * columns, width)
+        clear_rows(grad, grad_start, columns, rows, width)
     a, a_start = left
-    multiply_panel(grad, grad_start, columns, a, a_start, ONE, rows, rows, panel, ZERO, steps_of(panel, depth), width)
+    multiply_panel(grad, grad_start, columns, grad, grad_start, columns, a, a_start, ONE, rows, rows, panel, ZERO,
+                   steps_of(panel, depth), width)  # fmt: skip
 
 
 @kernel
-def add_column_sums(grad, grad_start, b, b_start, b_stride, depth, width, fresh):
-    """Add to grad (width) the sums of the columns of B (depth, width), whose rows are `b_stride` apart."""
+def add_sums(grad, grad_start, ones, panel, depth, width, fresh):
+    """Add to grad (width) the sums of the columns of the packed `panel`: the product of a row of ones with it."""
     if fresh:
         clear(grad, grad_start, width)
-    for k in range(depth):
-        for j in range(0, width, lanes(grad)):
-            store(grad, grad_start + j, load(grad, grad_start + j) + load(b, b_start + k * b_stride + j))
+    multiply_panel(grad, grad_start, ZERO, grad, grad_start, ZERO, ones, ZERO, ZERO, ZERO, ONE, panel, ZERO,
+                   steps_of(panel, depth), width)  # fmt: skip
 
 
 @kernel
 def scatter_rows(grad, grad_start, columns, symbols, k_start, vocab_size, b, b_start, b_stride, depth, width, fresh):
     """Add to grad (vocab_size, width) X^T B for one-hot X: row k of B (depth, width) goes to symbols[k_start + k]."""
     if fresh:
-        for symbol in range(vocab_size):
-            clear(grad, grad_start + symbol * columns, width)
+        clear_rows(grad, grad_start, columns, vocab_size, width)
     for k in range(depth):
-        target = grad_start + symbols[k_start + k] * columns
-        for j in range(0, width, lanes(grad)):
-            store(grad, target + j, load(grad, target + j) + load(b, b_start + k * b_stride + j))
+        add_row(grad, grad_start + symbols[k_start + k] * columns, b, b_start + k * b_stride, width)
 
 
 @kernel
-def layer_gradients(net, layer, inputs, gates, states, output, grad, places, left, panel, part, parts):
+def layer_gradients(net, layer, inputs, gates, states, output, grad, places, left, panel, ones, part, parts):
     """Compute the gradient in one layer's parameters, of which each part does its columns.
 
     grad_W_hh = sum h_(t-1)^T grad_preact_t    grad_W_ih = sum x_t^T grad_preact_t    grad_b = sum grad_preact_t
@@ -84,11 +87,11 @@ def layer_gradients(net, layer, inputs, gates, states, output, grad, places, lef
                 else:
                     scatter_rows(grad, weight_ih + first, net.input_columns, inputs, k, net.vocab_size,
                                  gates, at, width, block, columns, fresh)  # fmt: skip
-            add_column_sums(grad, bias + first, gates, at, width, block, columns, fresh)
+            add_sums(grad, bias + first, ones, panel, block, columns, fresh)
 
 
 @kernel
-def decoder_gradients(net, output, logits, grad, places, left, panel, part, parts):
+def decoder_gradients(net, output, logits, grad, places, left, panel, ones, part, parts):
     """Compute the gradient in the decoder's parameters: sum output_t^T grad_logits_t, and sum grad_logits_t."""
     depth, hidden, width = net.length * net.batch, net.hidden, net.columns
     weight, bias = places[net.layers, 0], places[net.layers, 1]
@@ -102,12 +105,12 @@ def decoder_gradients(net, output, logits, grad, places, left, panel, part, part
             at = k * width + first
             pack_panel(logits, at, width, block, columns, panel, ZERO)
             add_product(grad, weight + first, width, h, hidden, panel, block, columns, fresh)
-            add_column_sums(grad, bias + first, logits, at, width, block, columns, fresh)
+            add_sums(grad, bias + first, ones, panel, block, columns, fresh)
 
 
 @kernel
-def weight_gradients(net, inputs, gates, states, output, logits, grad, places, left, panel, part, parts):
+def weight_gradients(net, inputs, gates, states, output, logits, grad, places, left, panel, ones, part, parts):
     """Compute the gradient in all parameters, of which each part does its columns."""
     for layer in range(net.layers):
-        layer_gradients(net, layer, inputs, gates, states, output, grad, places, left, panel, part, parts)
-    decoder_gradients(net, output, logits, grad, places, left, panel, part, parts)
+        layer_gradients(net, layer, inputs, gates, states, output, grad, places, left, panel, ones, part, parts)
+    decoder_gradients(net, output, logits, grad, places, left, panel, ones, part, parts)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from rnn_cli.kernels.equations import cell_backward, cell_forward, load_blocks, load_states, store_tuple
 from rnn_cli.kernels.jit import kernel
-from rnn_cli.kernels.matmul import multiply
+from rnn_cli.kernels.matmul import ZERO, multiply, multiply_onto
 from rnn_cli.kernels.vector import lanes, load, store
 
 
@@ -29,6 +29,13 @@ def copy(target, target_start, source, source_start, count):
     """Copy `count` elements, a multiple of the lanes of a vector."""
     for k in range(0, count, lanes(target)):
         store(target, target_start + k, load(source, source_start + k))
+
+
+@kernel
+def copy_to_rows(target, target_start, target_stride, rows, source, source_start, count):
+    """Copy `count` elements into each of so many rows."""
+    for row in range(rows):
+        copy(target, target_start + row * target_stride, source, source_start, count)
 
 
 @kernel
@@ -49,33 +56,46 @@ def restart(net, inputs, states, start, first, last):
 
 
 @kernel
-def layer_forward(cell, net, layer, inputs, gates, states, output, mask, parameters, packed, places, first, last):
-    """Run rows first..last of the batch through all steps of one layer.
+def preactivations(net, layer, t, inputs, gates, states, output, parameters, packed, places, first, last):
+    """Compute preact_t = x_t W_ih + h_(t-1) W_hh + b for rows first..last of one layer.
 
-    preact_t = x_t W_ih + h_(t-1) W_hh + b    where x_t W_ih is a row of W_ih for the one-hot input of layer 0
+    Of layer 0 x_t is one-hot, and so x_t W_ih a row of W_ih. The first product starts from the bias; where no product
+    reaches (see cells/cell.py), the bias is copied.
     """
+    hidden, batch, width, rows = net.hidden, net.batch, net.blocks * net.hidden, last - first
+    weight_ih, weight_hh, bias = places[layer, 0], places[layer, 1], places[layer, 2]
+    at = ((layer * net.length + t) * batch + first) * width
+    h = ((layer * net.states * (net.length + 1) + t) * batch + first) * hidden
+    recurrent = width - net.recurrent_columns
+    if layer == 0:
+        copy_to_rows(gates, at, width, rows, parameters, bias, recurrent)
+        multiply_onto(gates, at + recurrent, width, parameters, bias + recurrent, ZERO, states, h, hidden, rows, hidden,
+                      packed, weight_hh, net.recurrent_columns)  # fmt: skip
+        for row in range(rows):
+            symbol = inputs[t * batch + first + row]
+            add_row(gates, at + row * width, parameters, weight_ih + symbol * net.input_columns, net.input_columns)
+    else:
+        x = (((layer - 1) * net.length + t) * batch + first) * hidden
+        rest = net.input_columns
+        copy_to_rows(gates, at + rest, width, rows, parameters, bias + rest, width - rest)
+        multiply_onto(gates, at, width, parameters, bias, ZERO, output, x, hidden, rows, hidden,
+                      packed, weight_ih, net.input_columns)  # fmt: skip
+        multiply(gates, at + recurrent, width, states, h, hidden, rows, hidden,
+                 packed, weight_hh, net.recurrent_columns)  # fmt: skip
+
+
+@kernel
+def layer_forward(cell, net, layer, inputs, gates, states, output, mask, parameters, packed, places, first, last):
+    """Run rows first..last of the batch through all steps of one layer."""
     hidden, batch, width = net.hidden, net.batch, net.blocks * net.hidden
     plane = (net.length + 1) * batch * hidden
     step_gates, step_output = batch * width, batch * hidden
     gates_at = layer * net.length * step_gates
     states_at = layer * net.states * plane
     output_at = layer * net.length * step_output
-    weight_ih, weight_hh, bias = places[layer, 0], places[layer, 1], places[layer, 2]
     restart(net, inputs, states, states_at, first, last)
     for t in range(net.length):
-        for row in range(first, last):
-            at = gates_at + row * width
-            copy(gates, at, parameters, bias, width)
-            if layer == 0:
-                symbol = inputs[t * batch + row]
-                add_row(gates, at, parameters, weight_ih + symbol * net.input_columns, net.input_columns)
-        if layer > 0:
-            x = (layer - 1) * net.length * step_output + t * step_output + first * hidden
-            multiply(gates, gates_at + first * width, width, output, x, hidden, last - first, hidden,
-                     packed, weight_ih, net.input_columns)  # fmt: skip
-        recurrent = width - net.recurrent_columns
-        multiply(gates, gates_at + first * width + recurrent, width, states, states_at + first * hidden, hidden,
-                 last - first, hidden, packed, weight_hh, net.recurrent_columns)  # fmt: skip
+        preactivations(net, layer, t, inputs, gates, states, output, parameters, packed, places, first, last)
         for row in range(first, last):
             starts_anew = t + 1 < net.length and inputs[(t + 1) * batch + row] == 0
             for j in range(0, hidden, lanes(gates)):
@@ -99,7 +119,7 @@ def layer_forward(cell, net, layer, inputs, gates, states, output, mask, paramet
 
 @kernel
 def layer_backward(
-    cell, net, layer, inputs, gates, states, grad_output, carry, mask, packed_transposed, places, first, last
+    cell, net, layer, inputs, gates, states, grad_output, carry, mask, zeros, packed_transposed, places, first, last
 ):
     """Undo `layer_forward`, last step first.
 
@@ -133,6 +153,6 @@ def layer_backward(
                 for state in range(net.states):
                     clear(carry, carry_at + (state * batch + row) * hidden, hidden)
         if layer > 0:
-            clear(grad_output, output_at + first * hidden, (last - first) * hidden)
-            multiply(grad_output, output_at + first * hidden, hidden, gates, gates_at + first * width, width,
-                     last - first, net.input_columns, packed_transposed, weight_ih, hidden)  # fmt: skip
+            multiply_onto(grad_output, output_at + first * hidden, hidden, zeros, ZERO, ZERO,
+                          gates, gates_at + first * width, width, last - first, net.input_columns,
+                          packed_transposed, weight_ih, hidden)  # fmt: skip

@@ -1,4 +1,6 @@
-"""The matrix product: C += A B, with B packed into panels, on register tiles of explicit vectors.
+"""The matrix product: C = S + A B, with B packed into panels, on register tiles of explicit vectors.
+
+S is what the sums start from: C itself, or one row for all rows of C, as a bias is.
 
 A panel is up to TILE_VECTORS vectors of neighbouring columns of B, its rows one behind the other, so that a tile reads
 it as a stream. A tile is up to TILE_ROWS rows of C by one panel: its sums stay in registers while it runs through the
@@ -120,6 +122,9 @@ def multiply_tile(
     c,
     c_start,
     c_stride,
+    s,
+    s_start,
+    s_stride,
     a,
     a_start,
     a_row_stride,
@@ -128,7 +133,7 @@ def multiply_tile(
     b_start,
     depth,
 ):
-    """Add to a tile of C (rows, vectors) the product of A (rows, depth) and a panel B (depth, vectors).
+    """Compute a tile of C = S + A B, with C and S (rows, vectors), A (rows, depth) and a panel B (depth, vectors).
 
     Each matrix is an array and the number of its first element; strides count elements. depth is at least 1, in
     elements of A and B.
@@ -136,8 +141,9 @@ def multiply_tile(
     index = types.intp
 
     def lower(context, builder, sig, args):
-        rows, vectors, c, c_start, c_stride, a, a_start, a_row_stride, a_depth_stride, b, b_start, depth = args
-        vector = VectorType(sig.args[9].dtype)
+        rows, vectors, c, c_start, c_stride, s, s_start, s_stride = args[:8]
+        a, a_start, a_row_stride, a_depth_stride, b, b_start, depth = args[8:]
+        vector = VectorType(sig.args[12].dtype)
         install_tile(vector.dtype)
         tile = cgutils.get_or_insert_function(builder.module, tile_type(vector), tile_name(vector))
         builder.call(
@@ -146,16 +152,18 @@ def multiply_tile(
                 builder.add(builder.mul(rows, INDEX(TILE_VECTORS + 1)), vectors),
                 element_pointer(context, builder, sig.args[2], c, c_start),
                 c_stride,
-                element_pointer(context, builder, sig.args[5], a, a_start),
+                element_pointer(context, builder, sig.args[5], s, s_start),
+                s_stride,
+                element_pointer(context, builder, sig.args[8], a, a_start),
                 a_row_stride,
                 a_depth_stride,
-                element_pointer(context, builder, sig.args[9], b, b_start),
+                element_pointer(context, builder, sig.args[12], b, b_start),
                 depth,
             ],
         )
         return context.get_dummy_value()
 
-    sig = types.void(index, index, c, index, index, a, index, index, index, b, index, index)
+    sig = types.void(index, index, c, index, index, s, index, index, a, index, index, index, b, index, index)
     return sig, lower
 
 
@@ -170,9 +178,13 @@ def sum_vector(vector):
 
 
 def tile_type(vector):
-    """Return the LLVM type of the tile: (shape, c, c_stride, a, a_row_stride, a_depth_stride, b, depth)."""
+    """Return the LLVM type of the tile.
+
+    That is (shape, c, c_stride, s, s_stride, a, a_row_stride, a_depth_stride, b, depth).
+    """
     operand, result = element_type(vector).as_pointer(), element_type(sum_vector(vector)).as_pointer()
-    return ir.FunctionType(ir.VoidType(), [INDEX, result, INDEX, operand, INDEX, INDEX, operand, INDEX])
+    matrices = [result, INDEX, result, INDEX, operand, INDEX, INDEX, operand]
+    return ir.FunctionType(ir.VoidType(), [INDEX, *matrices, INDEX])
 
 
 installed: dict[str, object] = {}
@@ -208,7 +220,7 @@ def emit_tiles(module, vector):
     builder.ret_void()
 
 
-def emit_tile(builder, vector, rows, vectors, c, c_stride, a, a_row_stride, a_depth_stride, b, depth):
+def emit_tile(builder, vector, rows, vectors, c, c_stride, s, s_stride, a, a_row_stride, a_depth_stride, b, depth):
     """Emit the loop over the depth for one shape of tile."""
     register, sum_register = register_type(vector), register_type(sum_vector(vector))
     count, align = register.count, vector.dtype.bitwidth // 8
@@ -222,11 +234,11 @@ def emit_tile(builder, vector, rows, vectors, c, c_stride, a, a_row_stride, a_de
             return multiply_add_pairs(builder, number, panel, total)
         return call_llvm(builder, "llvm.fmuladd", register, [number, panel, total])
 
-    sums = [
-        [vector_pointer(builder.gep(c, [builder.mul(c_stride, INDEX(r))]), INDEX(v * count)) for v in range(vectors)]
-        for r in range(rows)
-    ]
-    initial = [[builder.load(pointer, align=align) for pointer in row] for row in sums]
+    def row_of_vectors(start, stride, r):
+        first = builder.gep(start, [builder.mul(stride, INDEX(r))])
+        return [vector_pointer(first, INDEX(v * count)) for v in range(vectors)]
+
+    initial = [[builder.load(pointer, align=align) for pointer in row_of_vectors(s, s_stride, r)] for r in range(rows)]
     row_starts = [builder.mul(a_row_stride, INDEX(r)) for r in range(rows)]
     before, loop = builder.block, builder.append_basic_block("depth")
     after = builder.append_basic_block("sums")
@@ -234,7 +246,7 @@ def emit_tile(builder, vector, rows, vectors, c, c_stride, a, a_row_stride, a_de
 
     builder.position_at_end(loop)
     k, a_k, b_k = builder.phi(INDEX), builder.phi(a.type), builder.phi(b.type)
-    running = [[builder.phi(sum_register) for _ in row] for row in sums]
+    running = [[builder.phi(sum_register) for _ in row] for row in initial]
     panel = [builder.load(vector_pointer(b_k, INDEX(v * count)), align=align) for v in range(vectors)]
     added = []
     for r in range(rows):
@@ -255,7 +267,7 @@ def emit_tile(builder, vector, rows, vectors, c, c_stride, a, a_row_stride, a_de
 
     builder.position_at_end(after)
     for r in range(rows):
-        for pointer, value in zip(sums[r], added[r]):
+        for pointer, value in zip(row_of_vectors(c, c_stride, r), added[r]):
             builder.store(value, pointer, align=align)
 
 
@@ -281,9 +293,10 @@ def panel_span(panel, columns, count):
 
 @kernel
 def multiply_panel(
-    c, c_start, c_stride, a, a_start, a_row_stride, a_depth_stride, rows, panels, panel_start, steps, width
-):
-    """Add to C (rows, width) the product of A (rows, steps) and the panel of B at element `panel_start`.
+    c, c_start, c_stride, s, s_start, s_stride, a, a_start, a_row_stride, a_depth_stride, rows, panels, panel_start,
+    steps, width
+):  # fmt: skip
+    """Compute C = S + A B, with C and S (rows, width), A (rows, steps) and the panel of B at element `panel_start`.
 
     `steps` and the places in A and in the panels are counted in elements, of which pairs hold two numbers of the depth.
     """
@@ -292,24 +305,34 @@ def multiply_panel(
     for tile in range(tiles):
         following = even_start(tile + 1, tiles, rows)
         multiply_tile(following - row, width // lanes(panels), c, c_start + row * c_stride, c_stride,
+                      s, s_start + row * s_stride, s_stride,
                       a, a_start + row * a_row_stride, a_row_stride, a_depth_stride, panels, panel_start,
                       steps)  # fmt: skip
         row = following
 
 
 @kernel
-def multiply(c, c_start, c_stride, a, a_start, a_stride, rows, depth, packed, packed_start, columns):
-    """Add to C (rows, columns) the product of A (rows, depth) and the packed B (depth, columns).
+def multiply_onto(
+    c, c_start, c_stride, s, s_start, s_stride, a, a_start, a_stride, rows, depth, packed, packed_start, columns
+):
+    """Compute C = S + A B, with C and S (rows, columns), A (rows, depth) and the packed B (depth, columns).
 
-    C[r, j] stands at c_start + r c_stride + j, A[r, k] at a_start + r a_stride + k.
+    C[r, j] stands at c_start + r c_stride + j, and so do S[r, j] and A[r, k]; s_stride 0 makes one row serve for all.
     """
     left, left_start, left_stride = left_side(packed, a, a_start, a_stride, rows, depth)
     steps = steps_of(packed.panels, depth)
     start = packed_start // depth_step(packed.panels)
     for panel in range(panel_count(columns, lanes(packed.panels))):
         first, width = panel_span(panel, columns, lanes(packed.panels))
-        multiply_panel(c, c_start + first, c_stride, left, left_start, left_stride, ONE, rows,
-                       packed.panels, start + first * steps, steps, width)  # fmt: skip
+        multiply_panel(c, c_start + first, c_stride, s, s_start + first, s_stride, left, left_start, left_stride, ONE,
+                       rows, packed.panels, start + first * steps, steps, width)  # fmt: skip
+
+
+@kernel
+def multiply(c, c_start, c_stride, a, a_start, a_stride, rows, depth, packed, packed_start, columns):
+    """Add to C (rows, columns) the product of A (rows, depth) and the packed B, as `multiply_onto` has them."""
+    multiply_onto(c, c_start, c_stride, c, c_start, c_stride, a, a_start, a_stride, rows, depth,
+                  packed, packed_start, columns)  # fmt: skip
 
 
 @kernel
@@ -329,13 +352,17 @@ def place_of(panel, group, count):
 
 @kernel
 def pack_panel(source, start, stride, depth, width, packed, packed_start):
-    """Pack one panel: B[k, j] (depth, width) stands at start + k stride + j; the panel begins at `packed_start`."""
+    """Pack one panel: B[k, j] (depth, width) stands at start + k stride + j; the panel begins at `packed_start`.
+
+    Where the last of the pairs has but one number, the other one is 0.
+    """
     step = depth_step(packed)
     for k in range(steps_of(packed, depth)):
-        low = start + k * step * stride
-        high = start + min(k * step + step - 1, depth - 1) * stride
+        at, paired = start + k * step * stride, k * step + step <= depth
         for j in range(0, width, lanes(source)):
-            store_steps(packed, packed_start + k * width + j, load(source, low + j), load(source, high + j))
+            low = load(source, at + j)
+            high = load(source, at + (step - 1) * stride + j) if paired else low - low
+            store_steps(packed, packed_start + k * width + j, low, high)
 
 
 @kernel
@@ -368,7 +395,8 @@ def pack_transposed(source, start, stride, depth, columns, packed, packed_start,
 def transposed(panels, a, start, depth, rows, left, left_start):
     """Return the transpose of A (depth, rows), which is contiguous, in the numbers of `panels`: (array, first element).
 
-    From one step of the depth to the next it is `rows` elements. That is A itself or, for pairs, a copy in `left`.
+    From one step of the depth to the next it is `rows` elements. That is A itself or, for pairs, a copy in `left`; the
+    second number of a last pair that has but one does not matter, because in the panels it meets a 0.
     """
 
 
@@ -383,8 +411,6 @@ def compile_transposed(panels, a, start, depth, rows, left, left_start):
             for j in range(0, rows, WORDS):
                 low = load(a, start + k * rows + j)
                 high = load(a, start + min(k + 1, depth - 1) * rows + j)
-                if k + 1 == depth:  # the second number of the last pair is 0
-                    high = low - low
                 store_pairs(left, left_start + k // 2 * rows + j, low, high)
         return left, left_start
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from rnn_cli.kernels.jit import kernel
-from rnn_cli.kernels.layer import clear, copy
-from rnn_cli.kernels.matmul import multiply
+from rnn_cli.kernels.layer import clear
+from rnn_cli.kernels.matmul import ZERO, multiply_onto
 from rnn_cli.kernels.vector import broadcast, first_lanes, lanes, load, maximum, maximum_lane, store, sum_lanes
-from rnn_cli.kernels.vector_math import exp
+from rnn_cli.kernels.vector_math import LOG2_E, exp2
 
 NEVER = -1e30  # the logit of what cannot come
 
@@ -31,7 +31,7 @@ def softmax_cross_entropy(logits, start, vocab_size, columns, target, weight):
     target_logit = logits[start + target]
     total = broadcast(logits, 0)
     for j in range(start, start + columns, lanes(logits)):
-        e = exp(load(logits, j) - top)
+        e = exp2((load(logits, j) - top) * LOG2_E)
         store(logits, j, e)
         total = total + first_lanes(e, end - j, 0)
     denominator = sum_lanes(total)
@@ -46,17 +46,15 @@ def softmax_cross_entropy(logits, start, vocab_size, columns, target, weight):
 def readout_forward(net, t, output, logits, parameters, packed, places, first, last):
     """Compute logits_t (B, V) = output_t of the last layer (B, H) times the decoder, for rows first..last."""
     weight, bias = places[net.layers, 0], places[net.layers, 1]
-    for row in range(first, last):
-        copy(logits, (t * net.batch + row) * net.columns, parameters, bias, net.columns)
     output_at = (((net.layers - 1) * net.length + t) * net.batch + first) * net.hidden
-    multiply(logits, (t * net.batch + first) * net.columns, net.columns, output, output_at, net.hidden,
-             last - first, net.hidden, packed, weight, net.columns)  # fmt: skip
+    multiply_onto(logits, (t * net.batch + first) * net.columns, net.columns, parameters, bias, ZERO,
+                  output, output_at, net.hidden, last - first, net.hidden, packed, weight, net.columns)  # fmt: skip
 
 
 @kernel
-def readout_backward(net, t, logits, grad_output, packed_transposed, places, first, last):
+def readout_backward(net, t, logits, grad_output, zeros, packed_transposed, places, first, last):
     """Compute the gradient in output_t of the last layer (B, H) from grad_logits_t (B, V), for rows first..last."""
     at = (t * net.batch + first) * net.hidden
-    clear(grad_output, at, (last - first) * net.hidden)
-    multiply(grad_output, at, net.hidden, logits, (t * net.batch + first) * net.columns, net.columns,
-             last - first, net.columns, packed_transposed, places[net.layers, 0], net.hidden)  # fmt: skip
+    multiply_onto(grad_output, at, net.hidden, zeros, ZERO, ZERO, logits, (t * net.batch + first) * net.columns,
+                  net.columns, last - first, net.columns, packed_transposed, places[net.layers, 0],
+                  net.hidden)  # fmt: skip

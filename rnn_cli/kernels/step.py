@@ -61,14 +61,17 @@ class Memory(NamedTuple):
 class Learning(NamedTuple):
     """The further arrays that training needs. `norm` (1) is the norm of the gradient before it was clipped.
 
-    `left` and `panel` are scratch of the type of `packed`, a row for each thread. `thinned` holds the recurrent
-    weights as DropConnect leaves them, `average` the running mean of the parameters.
+    `zeros` (H) and `ones` (1) are rows of that number to start products from and to multiply with, `left` and `panel`
+    scratch, a row for each thread; but for `zeros` of the type of `packed`. `thinned` holds the recurrent weights as
+    DropConnect leaves them, `average` the running mean of the parameters.
     """
 
     packed_transposed: Any
     thinned: Any
     grad: Any
     grad_output: Any
+    zeros: Any
+    ones: Any
     carry: Any
     left: Any
     panel: Any
@@ -172,7 +175,8 @@ def readout(net, memory, learning, weight, first, last):
     for t in range(net.length):
         readout_forward(net, t, memory.output, memory.logits, memory.parameters, packed, memory.places, first, last)
         score_rows(net, memory, t, weight, first, last)
-        readout_backward(net, t, memory.logits, learning.grad_output, transposed, memory.places, first, last)
+        readout_backward(net, t, memory.logits, learning.grad_output, learning.zeros, transposed, memory.places,
+                         first, last)  # fmt: skip
 
 
 @kernel
@@ -183,14 +187,15 @@ def layers_backward(cell, net, memory, learning, first, last):
         for state in range(layer * net.states, (layer + 1) * net.states):
             clear(learning.carry, (state * net.batch + first) * net.hidden, (last - first) * net.hidden)
         layer_backward(cell, net, layer, memory.inputs, memory.gates, memory.states, learning.grad_output,
-                       learning.carry, memory.mask, transposed, memory.places, first, last)  # fmt: skip
+                       learning.carry, memory.mask, learning.zeros, transposed, memory.places, first,
+                       last)  # fmt: skip
 
 
 @kernel
 def parameters_backward(net, memory, learning, part, parts):
     """Compute the gradient in all parameters, this part's columns."""
     weight_gradients(net, memory.inputs, memory.gates, memory.states, memory.output, memory.logits, learning.grad,
-                     memory.places, learning.left[part], learning.panel[part], part, parts)  # fmt: skip
+                     memory.places, learning.left[part], learning.panel[part], learning.ones, part, parts)  # fmt: skip
 
 
 @kernel
