@@ -65,24 +65,24 @@ class Text:
 
     def take(self, symbols: np.ndarray, losses: np.ndarray, stop: StopText) -> None:
         """Add what was drawn, up to the end of the text, which is not part of it."""
-        start = self.start
-        for symbol, loss in zip(symbols.tolist(), losses.tolist()):
-            if symbol == BOUNDARY:
-                ended = start.ends and len(self.symbols) >= start.shortest
-                self.stopped = "end" if ended else "copy"
+        start, before = self.start, len(self.symbols)
+        drawn = symbols.tolist()
+        end = drawn.index(BOUNDARY) if BOUNDARY in drawn else len(drawn)
+        count = min(end, start.longest - before)
+        self.symbols += drawn[:count]
+        self.losses += losses[:count].tolist()
+        for k in range(before, len(self.symbols) if stop else before):
+            self.stopping = stop.follow(self.stopping, self.symbols[k])
+            kept = k + 1 - len(stop)
+            if self.stopping == len(stop) and kept >= start.shortest:
+                del self.symbols[kept:], self.losses[kept:]
+                self.stopped = "stop"
                 return
-            self.symbols.append(symbol)
-            self.losses.append(loss)
-            if stop:
-                self.stopping = stop.follow(self.stopping, symbol)
-                kept = len(self.symbols) - len(stop)
-                if self.stopping == len(stop) and kept >= start.shortest:
-                    del self.symbols[kept:], self.losses[kept:]
-                    self.stopped = "stop"
-                    return
-            if len(self.symbols) == start.longest:
-                self.stopped = "length"
-                return
+        if len(self.symbols) == start.longest:
+            self.stopped = "length"
+        elif end < len(drawn):
+            ended = start.ends and len(self.symbols) >= start.shortest
+            self.stopped = "end" if ended else "copy"
 
 
 @dataclass

@@ -11,18 +11,9 @@ from rnn_cli.kernels.bloom import contains, empty_gram, extended, gram, mix, nex
 from rnn_cli.kernels.jit import entry_kernel, kernel
 from rnn_cli.kernels.matmul import even_start
 from rnn_cli.kernels.softmax import NEVER as NEVER_LOGIT
+from rnn_cli.kernels.softmax import largest
 from rnn_cli.kernels.step import carry_states, forward
-from rnn_cli.kernels.vector import (
-    broadcast,
-    first_lanes,
-    is_positive,
-    lanes,
-    load,
-    maximum,
-    maximum_lane,
-    store,
-    sum_lanes,
-)
+from rnn_cli.kernels.vector import broadcast, first_lanes, is_positive, lanes, load, store, sum_lanes
 from rnn_cli.kernels.vector_math import exp
 
 NEVER = np.float32(NEVER_LOGIT)  # the logit of what may not come
@@ -82,10 +73,7 @@ def uniform(seed, text, position):
 @kernel
 def log_sum_exp(values, start, count, padded):
     """Return the log of the sum of exp over `count` values; those that fill the last vector do not matter."""
-    end, largest = start + count, broadcast(values, NEVER)
-    for j in range(start, start + padded, lanes(values)):
-        largest = maximum(largest, first_lanes(load(values, j), end - j, NEVER))
-    top = maximum_lane(largest)
+    end, top = start + count, largest(values, start, count, padded)
     total = broadcast(values, 0)
     for j in range(start, start + padded, lanes(values)):
         total = total + first_lanes(exp(load(values, j) - top), end - j, 0)
@@ -158,6 +146,39 @@ def run_with(symbol, run, bits, hashes, recent, length):
 
 
 @kernel
+def first_of(values, start, value):
+    """Return how far from `start` on the first element is that equals `value`; there is one."""
+    place = 0
+    while values[start + place] != value:
+        place += 1
+    return place
+
+
+@kernel
+def place_at(weights, start, padded, target):
+    """Return the place of the first weight with which the sum of all up to it is more than `target`.
+
+    Where rounding leaves none it is the last one; a weight of 0 it never is. Whole vectors are passed over first.
+    """
+    passed, before, near = 0.0, 0.0, start
+    for j in range(start, start + padded, lanes(weights)):
+        total = sum_lanes(load(weights, j))
+        if total > 0:
+            near, before = j, passed
+            if passed + total > target:
+                break
+        passed += total
+    chosen = near
+    for j in range(near, near + lanes(weights)):
+        if weights[j] > 0:
+            chosen = j
+            before += weights[j]
+            if before > target:
+                break
+    return chosen
+
+
+@kernel
 def draw(logits, start, net, draws, row, number):
     """Return a symbol drawn from softmax(logits / temperature), cut down to top_k, then top_p, then min_p.
 
@@ -165,14 +186,13 @@ def draw(logits, start, net, draws, row, number):
     relative to the largest, which is 1, so they neither overflow nor vanish at any temperature. Where every logit is
     NEVER the text cannot go on, and the boundary is returned.
     """
-    best = 0
-    for j in range(net.vocab_size):
-        if logits[start + j] > logits[start + best]:
-            best = j
-    if draws.temperature == 0 or logits[start + best] == NEVER:
-        return best
+    top = largest(logits, start, net.vocab_size, net.columns)
+    if top == NEVER:
+        return 0
+    if draws.temperature == 0:
+        return first_of(logits, start, top)
     weights, at = draws.scratch, row * net.columns
-    top, scale = logits[start + best], min(1 / draws.temperature, 1e30)
+    scale = min(1 / draws.temperature, 1e30)
     for j in range(0, net.columns, lanes(weights)):
         weight = exp((load(logits, start + j) - top) * scale)
         store(weights, at + j, first_lanes(weight * is_positive(weight - NOTHING), net.vocab_size - j, 0))
@@ -181,20 +201,12 @@ def draw(logits, start, net, draws, row, number):
     if draws.top_p < 1:
         mass = amount(weights, at, net.columns, 1.0, np.float32(NOTHING))
         keep_likeliest(weights, at, net.columns, 1.0, max(draws.top_p, 1e-30) * mass)
-    total = 0.0
-    for j in range(at, at + net.vocab_size):
-        if weights[j] < draws.min_p:
-            weights[j] = 0
-        total += weights[j]
-    rest = number * total
-    chosen = best
-    for j in range(net.vocab_size):
-        if weights[at + j] > 0:
-            chosen = j
-            rest -= weights[at + j]
-            if rest < 0:
-                break
-    return chosen
+    total, least = 0.0, broadcast(weights, draws.min_p)
+    for j in range(at, at + net.columns, lanes(weights)):
+        weight = load(weights, j)
+        store(weights, j, weight * (1 - is_positive(least - weight)))
+        total += sum_lanes(load(weights, j))
+    return place_at(weights, at, net.columns, number * total) - at
 
 
 @entry_kernel

@@ -14,6 +14,15 @@ NEVER = -1e30  # the logit of what cannot come
 
 
 @kernel
+def largest(values, start, count, padded):
+    """Return the largest of `count` values, or NEVER; those that fill the last vector do not matter."""
+    end, highest = start + count, broadcast(values, NEVER)
+    for j in range(start, start + padded, lanes(values)):
+        highest = maximum(highest, first_lanes(load(values, j), end - j, NEVER))
+    return maximum_lane(highest)
+
+
+@kernel
 def softmax_cross_entropy(logits, start, vocab_size, columns, target, weight):
     """Return -log softmax(logits)[target] in nats, and turn the row of logits into `weight` times its gradient.
 
@@ -24,10 +33,7 @@ def softmax_cross_entropy(logits, start, vocab_size, columns, target, weight):
     if target < 0:
         clear(logits, start, columns)
         return 0.0
-    end, largest = start + vocab_size, broadcast(logits, NEVER)
-    for j in range(start, start + columns, lanes(logits)):
-        largest = maximum(largest, first_lanes(load(logits, j), end - j, NEVER))
-    top = maximum_lane(largest)
+    end, top = start + vocab_size, largest(logits, start, vocab_size, columns)
     target_logit = logits[start + target]
     total = broadcast(logits, 0)
     for j in range(start, start + columns, lanes(logits)):

@@ -9,7 +9,7 @@ import numpy as np
 from rnn_cli.kernels.dropconnect import drop_recurrent
 from rnn_cli.kernels.gradients import weight_gradients
 from rnn_cli.kernels.jit import entry_kernel, kernel
-from rnn_cli.kernels.layer import clear, layer_backward, layer_forward
+from rnn_cli.kernels.layer import clear, copy, layer_backward, layer_forward
 from rnn_cli.kernels.matmul import Packed, even_start, pack, pack_transposed
 from rnn_cli.kernels.softmax import readout_backward, readout_forward, softmax_cross_entropy
 from rnn_cli.kernels.threads import wait_for_all
@@ -201,10 +201,10 @@ def parameters_backward(net, memory, learning, part, parts):
 @kernel
 def carry_states(net, states, first, last):
     """Make the states after the last step the initial ones of the next window."""
-    plane = (net.length + 1) * net.batch * net.hidden
+    window = net.length * net.batch * net.hidden
     for number in range(net.layers * net.states):
-        for k in range(first * net.hidden, last * net.hidden):
-            states[number * plane + k] = states[number * plane + net.length * net.batch * net.hidden + k]
+        at = number * (window + net.batch * net.hidden) + first * net.hidden
+        copy(states, at, states, at + window, (last - first) * net.hidden)
 
 
 @entry_kernel
