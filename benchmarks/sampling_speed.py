@@ -6,7 +6,8 @@ an array of as many bytes, which lies in the same cache. Many texts at once (`rn
 share what is read, and are held against 64 streams side by side in PyTorch.
 
 This package is timed by what its command calls, from the checkpoint's tensors in memory to finished texts. PyTorch runs
-torch.nn.LSTM with its state step by step, softmax and multinomial, under inference_mode.
+torch.nn.LSTM with its state step by step, softmax and multinomial, under inference_mode; its weights and states are in
+the precision of the row, as are the operands of the products here.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from common import alternate, options, report, table
-from training_speed import VOCAB_SIZE, operations
+from training_speed import PRECISIONS, VOCAB_SIZE, operations
 
 from rnn_cli.checkpoint import Checkpoint
 from rnn_cli.cli.options import usable_cores
@@ -71,29 +72,39 @@ def sum_repeatedly(array, repeats):  # type: ignore[no-untyped-def]
     return sum_lanes(a + b + c + d + e + f + g + h)
 
 
-def write_texts(checkpoint: Checkpoint, count: int, length: int, threads: int) -> None:
+def write_texts(checkpoint: Checkpoint, count: int, length: int, threads: int, precision: str) -> None:
     """Write so many texts here."""
-    for _ in Sampler(checkpoint, config=SamplingConfig(length=length), threads=threads).texts(count):
+    config = SamplingConfig(length=length, precision=precision)
+    for _ in Sampler(checkpoint, config=config, threads=threads).texts(count):
         pass
 
 
-def torch_network(checkpoint: Checkpoint) -> tuple[Callable, Callable]:
-    """Return the layers and the readout in PyTorch, with the weights of a checkpoint."""
+def writers(checkpoint: Checkpoint, count: int, length: int, threads: int) -> dict[str, Contender]:
+    """Return the contenders that write texts here, by their precisions."""
+    return {
+        f"rnn {precision}": (count * length, partial(write_texts, checkpoint, count, length, threads, precision))
+        for precision in PRECISIONS
+    }
+
+
+def torch_network(checkpoint: Checkpoint, precision: str) -> tuple[Callable, Callable]:
+    """Return the layers and the readout in PyTorch, with the weights of a checkpoint in this precision."""
     import torch
 
     config = checkpoint.config
     layers = torch.nn.LSTM(config.vocab_size, config.hidden_size, config.num_layers)
     network = torch.nn.ModuleDict({"rnn": layers, "decoder": torch.nn.Linear(config.hidden_size, config.vocab_size)})
     network.load_state_dict({name: torch.from_numpy(array) for name, array in checkpoint.parameters.items()})
+    network.to(getattr(torch, precision))
     return layers, network["decoder"]
 
 
-def torch_writer(checkpoint: Checkpoint, streams: int, threads: int) -> Callable[[], None]:
+def torch_writer(checkpoint: Checkpoint, streams: int, threads: int, precision: str) -> Callable[[], None]:
     """Return a function that goes on by TORCH_LENGTH characters in each stream."""
     import torch
 
-    layers, decoder = torch_network(checkpoint)
-    one_hot = torch.zeros(1, streams, checkpoint.config.vocab_size)
+    layers, decoder = torch_network(checkpoint, precision)
+    one_hot = torch.zeros(1, streams, checkpoint.config.vocab_size, dtype=getattr(torch, precision))
     symbols, state = torch.zeros(streams, 1, dtype=torch.int64), None
 
     def write() -> None:
@@ -103,9 +114,19 @@ def torch_writer(checkpoint: Checkpoint, streams: int, threads: int) -> Callable
             for _ in range(TORCH_LENGTH):
                 one_hot.zero_()[0].scatter_(1, symbols, 1)
                 output, state = layers(one_hot, state)
-                symbols = torch.multinomial(decoder(output[0]).softmax(1), 1)
+                symbols = torch.multinomial(decoder(output[0]).float().softmax(1), 1)
 
     return write
+
+
+def torch_writers(checkpoint: Checkpoint, streams: int, threads: int) -> dict[str, Contender]:
+    """Return the contenders in PyTorch, by their precisions; none where it is not installed."""
+    if importlib.util.find_spec("torch") is None:
+        return {}
+    return {
+        f"torch {precision}": (streams * TORCH_LENGTH, torch_writer(checkpoint, streams, threads, precision))
+        for precision in PRECISIONS
+    }
 
 
 def speeds_of(name: str, contenders: dict[str, Contender], seconds: float) -> dict[str, float]:
@@ -115,39 +136,41 @@ def speeds_of(name: str, contenders: dict[str, Contender], seconds: float) -> di
     return {contender: amount / times[contender] for contender, (amount, _) in contenders.items()}
 
 
-def row_of(name: str, speeds: dict[str, float], *others: str) -> list[str]:
-    """Return a row: this package, PyTorch where it is, their ratio, and other cells."""
-    peer = [f"{speeds['torch']:,.0f}", f"{speeds['rnn'] / speeds['torch']:.2f}"] if "torch" in speeds else ["", ""]
-    return [name, f"{speeds['rnn']:,.0f}", *peer, *others]
+def rows_of(name: str, speeds: dict[str, float]) -> list[list[str]]:
+    """Return a row for each precision: this package, PyTorch in the same, and the ratios to that and to its float32."""
+    rows = []
+    for precision in PRECISIONS:
+        own, peers = speeds[f"rnn {precision}"], [speeds.get(f"torch {name}") for name in (precision, "float32")]
+        shown = [f"{peers[0]:,.0f}" if peers[0] else "", *(f"{own / peer:.2f}" if peer else "" for peer in peers)]
+        rows.append([name, precision, f"{own:,.0f}", *shown])
+    return rows
 
 
-def measure_stream(hidden: int, seconds: float, with_torch: bool) -> list[str]:
-    """Return the row of one stream on one thread."""
+def measure_stream(hidden: int, seconds: float) -> list[list[str]]:
+    """Return the rows of one stream on one thread."""
     checkpoint = build_checkpoint(hidden)
     size = weight_bytes(checkpoint.config)
     array = aligned_zeros(size // READ_AT_ONCE * READ_AT_ONCE // 4, np.float32)
     array.fill(1)
     repeats = -(-BYTES_READ // array.nbytes)
-    contenders: dict[str, Contender] = {
-        "rnn": (STREAM_LENGTH, partial(write_texts, checkpoint, 1, STREAM_LENGTH, 1)),
-        "read": (repeats * array.nbytes, partial(sum_repeatedly, array, repeats)),
-    }
-    if with_torch:
-        contenders["torch"] = TORCH_LENGTH, torch_writer(checkpoint, 1, 1)
+    contenders = writers(checkpoint, 1, STREAM_LENGTH, 1)
+    contenders["read"] = repeats * array.nbytes, partial(sum_repeatedly, array, repeats)
+    contenders |= torch_writers(checkpoint, 1, 1)
     speeds = speeds_of(f"one stream, {hidden}", contenders, seconds)
-    read = speeds["rnn"] * size
-    rates = [f"{read / 1e9:.1f}", f"{speeds['read'] / 1e9:.1f}", f"{read / speeds['read']:.0%}"]
-    return row_of(str(hidden), speeds, f"{size / 1e6:.1f}", *rates)
+    rows = rows_of(str(hidden), speeds)
+    for row, precision in zip(rows, PRECISIONS):
+        bytes_read = size // 2 if precision == "bfloat16" else size
+        read = speeds[f"rnn {precision}"] * bytes_read
+        row += [f"{bytes_read / 1e6:.1f}", f"{read / 1e9:.1f}", f"{speeds['read'] / 1e9:.1f}"]
+        row += [f"{read / speeds['read']:.0%}"]
+    return rows
 
 
-def measure_texts(hidden: int, threads: int, seconds: float, with_torch: bool) -> list[str]:
-    """Return the row of many texts on all threads."""
+def measure_texts(hidden: int, threads: int, seconds: float) -> list[list[str]]:
+    """Return the rows of many texts on all threads."""
     checkpoint = build_checkpoint(hidden)
-    texts = partial(write_texts, checkpoint, TEXTS, TEXT_LENGTH, threads)
-    contenders: dict[str, Contender] = {"rnn": (TEXTS * TEXT_LENGTH, texts)}
-    if with_torch:
-        contenders["torch"] = STREAMS * TORCH_LENGTH, torch_writer(checkpoint, STREAMS, threads)
-    return row_of(f"{TEXTS} texts, {hidden}", speeds_of(f"texts, {hidden}", contenders, seconds))
+    contenders = writers(checkpoint, TEXTS, TEXT_LENGTH, threads) | torch_writers(checkpoint, STREAMS, threads)
+    return rows_of(f"{TEXTS} texts, {hidden}", speeds_of(f"texts, {hidden}", contenders, seconds))
 
 
 def main() -> None:
@@ -158,12 +181,11 @@ def main() -> None:
     chosen = parser.parse_args()
     seconds = 0.05 if chosen.quick else chosen.seconds
     sizes = [32] if chosen.quick else chosen.hidden_sizes
-    with_torch = importlib.util.find_spec("torch") is not None
-    streams = [measure_stream(hidden, seconds, with_torch) for hidden in sizes]
-    many = [measure_texts(hidden, chosen.threads, seconds, with_torch) for hidden in sizes]
-    headers = ["rnn chars/s", "torch chars/s", "rnn / torch"]
+    streams = [row for hidden in sizes for row in measure_stream(hidden, seconds)]
+    many = [row for hidden in sizes for row in measure_texts(hidden, chosen.threads, seconds)]
+    headers = ["products", "rnn chars/s", "torch chars/s, same", "rnn / torch", "rnn / torch float32"]
     parts = [
-        "LSTM of 2 layers in float32. One stream on one thread:",
+        "LSTM of 2 layers. One stream on one thread:",
         table(["hidden size", *headers, "MB of weights", "GB/s read", "GB/s of one core", "share"], streams),
         f"On {chosen.threads} threads, beside {STREAMS} streams in PyTorch:",
         table(["what, hidden size", *headers], many),

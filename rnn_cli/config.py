@@ -120,6 +120,8 @@ class SamplingConfig(Config):
 
     `unique` takes no text twice, `novel` none that is a line of the corpus; further texts take their places. Of
     `best_of` texts the one with the fewest bits per character is taken.
+
+    `precision` is that of the operands of the products, as in training. In bfloat16 a seed gives other texts.
     """
 
     temperature: float = limited(0.0, 100.0, 1.0)
@@ -136,6 +138,7 @@ class SamplingConfig(Config):
     unique: bool = False
     novel: bool = False
     best_of: int = limited(1, 10**6, 1)
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         super().__post_init__()

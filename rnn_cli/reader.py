@@ -80,10 +80,11 @@ class Reader:
         follow: np.ndarray | None = None,
         fingerprint: Fingerprint | None = None,
     ) -> None:
-        self.window = Window(model, 1, rows, team)
+        config = config or SamplingConfig()
+        self.window = Window(model, 1, rows, team, config.precision)
         self.window.pack()
         self.rows, self.team = rows, team
-        self._draws = draws_for(self.window.net, config or SamplingConfig(), follow, fingerprint)
+        self._draws = draws_for(self.window.net, config, follow, fingerprint)
 
     def begin(self, row: int, start: Start, text: int) -> np.ndarray:
         """Begin a text of this number on a row; return the symbols that it has to be given first."""

@@ -66,7 +66,7 @@ def run(
 def run_process(*arguments: object, **options: Any) -> Result:
     """Run a command in a process of its own; the options are those of subprocess.run."""
     command = [*PROGRAM, *map(str, arguments)]
-    done = subprocess.run(command, timeout=120, env=ENVIRONMENT, **{**PIPES, **options})
+    done = subprocess.run(command, **{"timeout": 120, "env": ENVIRONMENT, **PIPES, **options})
     return result(done.returncode, done.stdout, done.stderr)
 
 

@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import SMALL, STREAM_TEXT, run_process
 from llvmlite import binding, ir
 from numba.core import types
 
+from rnn_cli.checkpoint import load_checkpoint
 from rnn_cli.kernels import matmul, vector
 from rnn_cli.kernels.host import tile_shape
 
@@ -30,19 +32,37 @@ sys.exit(pytest.main(sys.argv[2:]))
 FILES = ["test_gradients.py", "test_products.py", "test_kernels.py"]
 
 
+def lesser(name):
+    """Return the environment in which code is compiled for a lesser processor."""
+    processor, features = LESSER[name]
+    return {**os.environ, "NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": features}
+
+
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="these are tiles of x86")
 @pytest.mark.parametrize("name", LESSER)
 def test_a_lesser_processor_computes_the_same(name):
     if name == "avx2" and not binding.get_host_cpu_features().get("avx2"):
         pytest.skip("this processor has no AVX2")
-    processor, features = LESSER[name]
+    _, features = LESSER[name]
     shape = tile_shape(set(features.replace("+", "").split(",")), "x86_64")
-    environment = {**os.environ, "NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": features}
     arguments = [str(shape), "-q", "-p", "no:cacheprovider", "-k", CHOSEN, *(str(TESTS / file) for file in FILES)]
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, *arguments], cwd=TESTS.parent, env=environment, capture_output=True, text=True
+        [sys.executable, "-c", CHILD, *arguments], cwd=TESTS.parent, env=lesser(name), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="this is a processor of x86")
+def test_a_processor_without_bfloat16_says_so_and_takes_float32_by_itself(tmp_path):
+    (tmp_path / "text.txt").write_text(STREAM_TEXT, "utf-8")
+    train = ["train", "text.txt", *SMALL, "--steps", "1"]
+    for command in ([*train, "--dry-run"], train, ["sample", "-l", "3"]):
+        refused = run_process(*command, "--precision", "bfloat16", cwd=tmp_path, env=lesser("plain"))
+        assert refused.code == 2, refused.stderr
+        assert "no products in bfloat16 (AVX512_BF16); use --precision float32" in refused.stderr
+        done = run_process(*command, "--precision", "auto", cwd=tmp_path, env=lesser("plain"))
+        assert done.code == 0, done.stderr
+    assert load_checkpoint(tmp_path / "model.safetensors").record["training"]["precision"] == "float32"
 
 
 def tile_assembly(monkeypatch, triple, processor, features, shape, dtype):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from networks import SYMBOLS, make_checkpoint
 
+from rnn_cli import model as model_module
 from rnn_cli import sampling
 from rnn_cli import texts as texts_module
 from rnn_cli.cells import CELLS
@@ -14,12 +15,18 @@ from rnn_cli.errors import RnnError, UsageError
 from rnn_cli.evaluation import evaluate_texts
 from rnn_cli.fingerprint import Fingerprint
 from rnn_cli.kernels.draw import uniform
+from rnn_cli.kernels.host import HAS_BFLOAT16
+from rnn_cli.kernels.threads import Team
+from rnn_cli.model import Model
 from rnn_cli.prediction import predictions
+from rnn_cli.reader import Reader
 from rnn_cli.sampling import Sampler, sample_texts
 from rnn_cli.scoring import Scorer
 from rnn_cli.texts import Text
 from rnn_cli.vocabulary import BOUNDARY, Vocabulary
 
+needs_bfloat16 = pytest.mark.skipif(not HAS_BFLOAT16, reason="the processor has no bfloat16")
+PRECISIONS = pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=needs_bfloat16)])
 MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
 
 
@@ -50,14 +57,15 @@ def chi_square(counts, probabilities):
 
 
 @pytest.mark.parametrize("name", sorted({cell.name for cell in CELLS}))
+@PRECISIONS
 @MODES
-def test_a_text_does_not_depend_on_the_others_nor_on_the_threads(monkeypatch, name, lines):
+def test_a_text_does_not_depend_on_the_others_nor_on_the_threads(monkeypatch, name, lines, precision):
     cell = next(cell for cell in CELLS if cell.name == name)
     checkpoint = make_checkpoint(lines, cell)
+    config = SamplingConfig(length=80, random_seed=4, precision=precision)
 
     def texts(count, threads):
-        sampler = Sampler(checkpoint, "ab", SamplingConfig(length=80, random_seed=4), threads=threads)
-        return list(sampler.texts(count))
+        return list(Sampler(checkpoint, "ab", config, threads=threads).texts(count))
 
     many = texts(200, 1)
     assert len({tuple(text.symbols) for text in many}) > 150
@@ -66,6 +74,22 @@ def test_a_text_does_not_depend_on_the_others_nor_on_the_threads(monkeypatch, na
     for chunk in (1, 7):
         monkeypatch.setattr(sampling, "CHUNK", chunk)
         assert texts(70, 2) == many[:70]
+
+
+@needs_bfloat16
+def test_bfloat16_draws_by_nearly_the_same_probabilities():
+    """The price of the same symbols differs by more than in float32, and as little as operands of 8 bits allow."""
+    checkpoint, ids = make_checkpoint(False), np.arange(200) % len(SYMBOLS) + 1
+    model = Model.from_torch(checkpoint.config, checkpoint.parameters)
+    readers = [Reader(model, 1, Team(1), SamplingConfig(precision=name)) for name in ("float32", "bfloat16")]
+    exact, rounded = (reader.read(ids) for reader in readers)
+    assert 1e-6 < np.abs(rounded - exact).max() < 0.05
+
+
+def test_bfloat16_is_refused_where_the_processor_has_it_not(monkeypatch):
+    monkeypatch.setattr(model_module, "HAS_BFLOAT16", False)
+    with pytest.raises(UsageError, match=r"no products in bfloat16.*--precision float32"):
+        draw(make_checkpoint(False), 1, precision="bfloat16")
 
 
 def test_a_random_seed_repeats_and_another_one_does_not():

@@ -31,7 +31,7 @@ PROMISED = {
         --log --random-seed --threads --quiet -q --help -h""",
     "sample": """--seed --prompt --seed-file --seeds --model -m --count -n --length -l --min-length --max-length
         --temperature -t --top-k --top-p --min-p --forbid --unique --novel --max-copy --best-of --stop
-        --no-echo --unknown --jsonl --raw --random-seed --threads --quiet -q --help -h""",
+        --no-echo --unknown --jsonl --raw --precision --random-seed --threads --quiet -q --help -h""",
     "complete": "--model -m --count -n --length -l --plain --no-echo --json --threads --quiet -q --help -h",
     "evaluate": """--model -m --json --per-line --per-char --jsonl --threshold --sort --top --below --above --total
         --reset-every --adapt --adapt-rate --baselines --corpus --threads --quiet -q --help -h""",

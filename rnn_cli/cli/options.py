@@ -5,12 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 DEFAULT_MODEL = Path("model.safetensors")
+
+
+class Precision(StrEnum):
+    """The precisions of the matrix products; auto is what suits the processor."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
 
 
 def model_files(incomplete: str) -> list[str]:
@@ -55,6 +64,15 @@ def thread_count(threads: int | None) -> int:
         return usable_cores()
     check_range("threads", threads, 1, 1024)
     return threads
+
+
+def precision_for(chosen: Precision) -> str:
+    """Return the precision, for `auto` that of the processor."""
+    if chosen is not Precision.auto:
+        return chosen.value
+    from rnn_cli.kernels.host import HAS_BFLOAT16
+
+    return "bfloat16" if HAS_BFLOAT16 else "float32"
 
 
 def random_seed(given: int | None) -> int:

@@ -12,11 +12,13 @@ import typer
 from rnn_cli.cli.options import (
     DEFAULT_MODEL,
     ModelPath,
+    Precision,
     Quiet,
     RandomSeed,
     Threads,
     announce_compiling,
     note,
+    precision_for,
     random_seed,
     thread_count,
 )
@@ -84,6 +86,9 @@ def sample(
     raw: Annotated[
         bool, typer.Option("--raw", help="No final newline, control characters and bytes as they are drawn.")
     ] = False,
+    precision: Annotated[
+        Precision, typer.Option("--precision", help="bfloat16 is faster, for many texts most; a seed gives other ones.")
+    ] = Precision.float32,
     random_seed_option: RandomSeed = None,
     threads: Threads = None,
     quiet: Quiet = False,
@@ -113,6 +118,7 @@ def sample(
         unique=unique,
         novel=novel,
         best_of=best_of,
+        precision=precision_for(precision),
         random_seed=random_seed(random_seed_option),
     )
     cores = thread_count(threads)

@@ -11,6 +11,7 @@ import typer
 from rnn_cli.cli.options import (
     DEFAULT_MODEL,
     ModelPath,
+    Precision,
     Quiet,
     RandomSeed,
     Threads,
@@ -41,14 +42,6 @@ class Activation(StrEnum):
     tanh = "tanh"
     relu = "relu"
     sigmoid = "sigmoid"
-
-
-class Precision(StrEnum):
-    """The precisions of the matrix products; auto is what suits the processor."""
-
-    auto = "auto"
-    float32 = "float32"
-    bfloat16 = "bfloat16"
 
 
 class OptimizerName(StrEnum):
