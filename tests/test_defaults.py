@@ -104,7 +104,8 @@ def test_each_choice_is_said_with_its_value(characters):
     choice = choose(corpus_of(characters), {})
     chosen = choice.model.to_dict() | choice.training.to_dict()
     names = ["precision", "epochs" if characters < LARGE else "minutes"]
-    names += ["hidden size", "sequence length", "batch size", "dropout", "learning rate"]
+    names += ["hidden size", "sequence length", "batch size"]
+    names += ["recurrent dropout"] * (chosen["recurrent_dropout"] > 0) + ["dropout", "learning rate"]
     assert len(choice.reasons) == len(names)
     for name, reason in zip(names, choice.reasons):
         value = chosen[name.replace(" ", "_")]
@@ -134,6 +135,25 @@ def test_time_and_speed_decide_about_the_size_and_the_dropout(minutes, hidden_si
     assert (choice.model.hidden_size, choice.training.dropout) == (hidden_size, dropout)
     twice = choose(corpus_of(1_000_000), {"minutes": minutes / 2}, at(120_000))
     assert (twice.model.hidden_size, twice.training.dropout) == (hidden_size, dropout)
+
+
+@pytest.mark.parametrize(
+    "epochs, given_values, recurrent_dropout",
+    [
+        (9, {}, 0.0),
+        (10, {}, 0.03),
+        (14, {}, 0.15),
+        (100, {}, 0.25),
+        (100, {"hidden_size": 256}, 0.12),
+        (100, {"hidden_size": 1024}, 0.25),
+        (100, {"recurrent_dropout": 0.0}, 0.0),
+        (100, {"dropout": 0.3}, 0.0),
+    ],
+)
+def test_what_is_read_often_loses_recurrent_weights_too(epochs, given_values, recurrent_dropout):
+    training = choose(corpus_of(LARGE), {"epochs": epochs, **given_values}).training
+    assert training.recurrent_dropout == recurrent_dropout
+    assert choose(corpus_of(60_000), {"epochs": epochs}).training.recurrent_dropout == 0
 
 
 def test_the_slowest_machine_gets_the_smallest_network():

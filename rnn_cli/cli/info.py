@@ -75,6 +75,7 @@ def repetition(checkpoint: Checkpoint) -> str | None:
         "steps": steps,
         "hidden-size": checkpoint.config.hidden_size,
         "dropout": training.get("dropout"),
+        "recurrent-dropout": training.get("recurrent_dropout", 0.0),
         "random-seed": training.get("random_seed"),
     }
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values.values()):
