@@ -45,8 +45,8 @@ ENOUGH_READ = 3_000_000
 EPOCHS_WITHOUT_DROPOUT = 4
 DROPOUT_OF_AN_EPOCH = 0.06  # after those
 # What is read more often still is known by heart in spite of that. 512 units on eight ninths of that play, recurrent
-# dropout 0, 0.15, 0.2, 0.25, 0.4: 9.6 epochs 1.436, -, 1.462, -, -; 14 epochs 1.445, 1.411, -, -, -; 22 epochs 1.447, -,
-# -, 1.406, 1.430. 768 units in the time of those 22 epochs: 1.415 without, 1.408 with 0.25.
+# dropout 0, 0.15, 0.2, 0.25, 0.4: 9.6 epochs 1.436, -, 1.462, -, -; 14 epochs 1.445, 1.411, -, -, -; 22 epochs 1.447,
+# -, -, 1.406, 1.430. 768 units in the time of those 22 epochs: 1.415 without, 1.408 with 0.25.
 EPOCHS_WITHOUT_RECURRENT_DROPOUT = 9
 RECURRENT_DROPOUT_OF_AN_EPOCH, MOST_RECURRENT_DROPOUT = 0.03, 0.25
 LENGTHS = {"steps", "epochs", "minutes"}

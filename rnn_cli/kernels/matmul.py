@@ -46,7 +46,7 @@ from rnn_cli.kernels.vector import (
 
 INDEX = ir.IntType(64)
 PAIRS = types.uint32
-
+AHEAD = 512  # elements of the panels that are read ahead of a single row
 
 ZERO, ONE = np.intp(0), np.intp(1)  # for a plain 0 or 1 the compiler would make a further version of a kernel
 
@@ -220,6 +220,15 @@ def emit_tiles(module, vector):
     builder.ret_void()
 
 
+def prefetch(builder, pointer):
+    """Emit the advice to bring what is at `pointer` into the caches; there need be nothing."""
+    word = ir.IntType(32)
+    for_reading, near, data = word(0), word(3), word(1)
+    arguments = [builder.bitcast(pointer, ir.IntType(8).as_pointer()), for_reading, near, data]
+    kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0"), arguments)
+
+
 def emit_tile(builder, vector, rows, vectors, c, c_stride, s, s_stride, a, a_row_stride, a_depth_stride, b, depth):
     """Emit the loop over the depth for one shape of tile."""
     register, sum_register = register_type(vector), register_type(sum_vector(vector))
@@ -247,6 +256,9 @@ def emit_tile(builder, vector, rows, vectors, c, c_stride, s, s_stride, a, a_row
     builder.position_at_end(loop)
     k, a_k, b_k = builder.phi(INDEX), builder.phi(a.type), builder.phi(b.type)
     running = [[builder.phi(sum_register) for _ in row] for row in initial]
+    if rows == 1:  # which waits for memory, as each number that it reads is used but once
+        for v in range(vectors):
+            prefetch(builder, builder.gep(b_k, [INDEX(AHEAD + v * count)]))
     panel = [builder.load(vector_pointer(b_k, INDEX(v * count)), align=align) for v in range(vectors)]
     added = []
     for r in range(rows):
