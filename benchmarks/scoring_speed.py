@@ -61,7 +61,7 @@ def torch_scorer(checkpoint: Checkpoint, lines: list[str], threads: int) -> Call
     """Return a function that returns the bits of the lines and their ends."""
     import torch
 
-    layers, decoder = torch_network(checkpoint)
+    layers, decoder = torch_network(checkpoint, "float32")
     ids = sorted((torch.from_numpy(checkpoint.vocabulary.encode(line)).long() for line in lines), key=len)
     batches = []
     for first in range(0, len(ids), STREAMS):

@@ -8,7 +8,7 @@ written by `scatter_` into one buffer in each step. In bfloat16, PyTorch runs un
 
 Useful operations are those of the matrix products, 6 for each weight and symbol (2 forward, 4 backward),
 with no product for layer 0, whose input is one-hot. The peak is that of the tile kernel on a product that
-stays in the caches, in the same numbers.
+stays in the caches, in the same numbers and the same turns.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from common import alternate, options, report, table
@@ -168,17 +168,16 @@ def repeat_product(part, parts, sums, left, panels, rows, depth, columns, repeat
                        steps_of(panels, depth), columns)  # fmt: skip
 
 
-def measure_peaks(team_sizes: list[int], precision: str, seconds: float) -> dict[int, float]:
-    """Return the operations a second of the tile kernel, on as many threads at once."""
+def peak_of(team: Team, precision: str) -> tuple[float, Callable[[], None]]:
+    """Return how many operations a call of the tile kernel on all threads of a team makes, and the call."""
     rows, depth, columns = 16 * TILE_ROWS, 256, TILE_VECTORS * VECTOR_BYTES // 4
     repeats = 1000
     operand = operand_type(precision, np.float32)
     install_tile(operand)
     left, panels = aligned_zeros(rows * depth, operand), aligned_zeros(depth * columns, operand)
-    sums = aligned_zeros(max(team_sizes) * rows * columns, np.float32)
-    arguments = (repeat_product, sums, left, panels, rows, depth, columns, repeats)
-    times = alternate({str(threads): partial(Team(threads).run, *arguments) for threads in team_sizes}, seconds)
-    return {threads: 2 * rows * depth * columns * repeats * threads / times[str(threads)] for threads in team_sizes}
+    sums = aligned_zeros(team.threads * rows * columns, np.float32)
+    call = partial(team.run, repeat_product, sums, left, panels, rows, depth, columns, repeats)
+    return 2 * rows * depth * columns * repeats * team.threads, call
 
 
 # The phases of train_step, each to be called alone. One after the other they make a whole step.
@@ -277,25 +276,28 @@ def measure_phases(cell: str, size: Size, threads: int, precision: str, peak: fl
 
 
 def measure_speed(
-    cell: str, size: Size, threads: int, peaks: dict[str, float], seconds: float, torch: bool
-) -> dict[str, list[str]]:
-    """Return the rows of the speed table, by precision."""
-    times = alternate(build_contenders(cell, size, threads, list(peaks), torch), seconds)
+    cell: str, size: Size, threads: int, precisions: list[str], seconds: float, torch: bool
+) -> tuple[dict[str, list[str]], dict[str, float]]:
+    """Return the rows of the speed table and the peaks, operations a second in the same turns, by precision."""
+    team = Team(threads)
+    peaks = {precision: peak_of(team, precision) for precision in precisions}
+    contenders: dict[str, Callable[[], Any]] = {f"peak {precision}": call for precision, (_, call) in peaks.items()}
+    times = alternate(contenders | build_contenders(cell, size, threads, precisions, torch), seconds)
     symbols = size.batch * size.window
     work = sum(operations(ModelConfig(cell, "tanh", VOCAB_SIZE, size.hidden, size.layers)).values())
-    rows = {}
-    for precision, peak in peaks.items():
-        own = times[f"rnn {precision}"]
+    rows, measured = {}, {}
+    for precision, (amount, _) in peaks.items():
+        own, peak = times[f"rnn {precision}"], amount / times[f"peak {precision}"]
         useful = symbols / own * work
         row = [f"{cell} {size}", precision, str(threads), f"{symbols / own:,.0f}", f"{useful / 1e9:.1f}"]
-        row += [f"{useful / peak:.0%}"]
+        row += [f"{peak / 1e9:.0f}", f"{useful / peak:.0%}"]
         if torch:
             peer = times[f"torch {precision}"]
             row += [f"{symbols / peer:,.0f}", f"{peer / own:.2f}", f"{times['torch float32'] / own:.2f}"]
         else:
             row += [""] * 3
-        rows[precision] = row
-    return rows
+        rows[precision], measured[precision] = row, peak
+    return rows, measured
 
 
 def main() -> None:
@@ -311,31 +313,25 @@ def main() -> None:
     sizes = chosen.sizes or (QUICK_SIZES if chosen.quick else SIZES)
     torch = importlib.util.find_spec("torch") is not None and "float32" in chosen.precisions
 
-    team_sizes = sorted({1, *chosen.threads})
-    peaks = {precision: measure_peaks(team_sizes, precision, seconds) for precision in chosen.precisions}
     speed_rows, phase_rows = [], []
     for cell, size, threads in itertools.product(chosen.cells, sizes, chosen.threads):
         print(f"{cell} {size}, {threads} threads ...", file=sys.stderr, flush=True)
-        own_peaks = {precision: by_threads[threads] for precision, by_threads in peaks.items()}
-        speed_rows += measure_speed(cell, size, threads, own_peaks, seconds, torch).values()
+        rows, peaks = measure_speed(cell, size, threads, chosen.precisions, seconds, torch)
+        speed_rows += rows.values()
         if chosen.phases:
-            for precision, peak in own_peaks.items():
+            for precision, peak in peaks.items():
                 phase_rows += measure_phases(cell, size, threads, precision, peak, seconds)
 
-    peak_texts = [
-        f"in {precision} {', '.join(f'{peak / 1e9:.0f} GFLOP/s on {threads}' for threads, peak in by_threads.items())}"
-        for precision, by_threads in peaks.items()
-    ]
     sizes_header = "cell hidden,layers,batch,window"
-    headers = [sizes_header, "precision", "threads", "rnn chars/s", "useful GFLOP/s", "of peak"]
+    headers = [sizes_header, "precision", "threads", "rnn chars/s", "useful GFLOP/s", "peak GFLOP/s", "of peak"]
     parts = [
-        f"Peak of the tile kernel, by threads: {'; '.join(peak_texts)}. Times are medians of a step.",
+        "Times are medians of a step; the peak is that of the tile kernel on as many threads, in the same turns.",
         table([*headers, "torch chars/s", "rnn / torch", "rnn / torch float32"], speed_rows),
     ]
     if chosen.phases:
         parts += [
             "Each phase in a call of its own, so that the time of an empty call is to be taken off.",
-            table([*headers[:3], "phase", "ms", "of the step", *headers[4:6]], phase_rows),
+            table([*headers[:3], "phase", "ms", "of the step", "useful GFLOP/s", "of peak"], phase_rows),
             WHY,
         ]
     processor = os.environ.get("NUMBA_CPU_NAME")  # where another one than this is compiled for
