@@ -6,12 +6,15 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
 STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 TOGETHER = 0.2  # seconds in which several signals are one: a closing terminal and `timeout` send theirs twice
+at_work: list[Callable[[], bool]] = []
+"""Each says whether the calling thread is in foreign code that no exception may pass, such as the compiler."""
 NOTICED = 0.02  # seconds after which a waiting main thread has noticed a signal
 
 
@@ -89,11 +92,16 @@ class StopRequest:
 
 
 class Interruption(StopRequest):
-    """A StopRequest that is obeyed at once: the first signal raises Stopped in the main thread."""
+    """A StopRequest that is obeyed at once: the first signal raises Stopped in the main thread.
+
+    In foreign code that could not bear that, it ends the process.
+    """
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         first = self.requested is None
         super()._handle(signum, frame)
+        if first and any(is_busy() for is_busy in at_work):
+            leave(signum)
         if first:
             raise Stopped(signum)
 

@@ -9,6 +9,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import time
 import sys
 from itertools import count
 from pathlib import Path
@@ -245,11 +246,13 @@ def test_a_command_that_is_stopped_while_it_computes(
 
 
 @NUMBERS
-def test_a_command_that_is_stopped_while_it_compiles(place: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("delay", [0, 0.1, 0.3, 0.4, 0.5])  # in Numba, in LLVM, in what LLVM calls back
+def test_a_command_that_is_stopped_while_it_compiles(place: Path, number: signal.Signals, delay: float) -> None:
     environment = {**ENVIRONMENT, "RNN_CACHE_DIR": "off"}
     with subprocess.Popen([*PROGRAM, "sample", "--random-seed", "1"], cwd=place, env=environment, **PIPES) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == b"compiling kernels (first run only)\n"
+        time.sleep(delay)
         process.send_signal(number)
         assert process.stderr.readline() == b"stopping; once more to stop at once\n"
         assert process.wait(60) == 128 + number

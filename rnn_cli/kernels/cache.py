@@ -33,9 +33,12 @@ from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from rnn_cli.kernels.host import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
+from rnn_cli.signals import at_work
 
 DIGEST_SIZE = hashlib.sha256().digest_size
 PACKAGE = Path(__file__).parent.parent
+
+at_work.append(global_compiler_lock.is_locked)
 
 on_compile: list[Callable[[], None]] = []
 """Called before a kernel is compiled because the cache does not hold it: a place to tell the user why it takes time."""
