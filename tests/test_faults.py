@@ -9,8 +9,8 @@ import resource
 import shutil
 import signal
 import subprocess
-import time
 import sys
+import time
 from itertools import count
 from pathlib import Path
 from typing import Any
