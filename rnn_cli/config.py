@@ -78,6 +78,7 @@ class TrainingConfig(Config):
     momentum           of sgd
     recurrent_dropout  share of the recurrent weights that a step leaves out (DropConnect)
     average            share of the steps, the last ones, over which the weights are averaged
+    augment            how many symbols drawn from the n-grams of the text are read with each one of it
     reset_chance       probability that a stream starts a window from the zero state
     precision          of the operands of the matrix products: "float32", or "bfloat16" where the processor has it
     """
@@ -93,6 +94,7 @@ class TrainingConfig(Config):
     recurrent_dropout: float = limited(0.0, 0.95, 0.0)
     weight_decay: float = limited(0.0, 10.0, 0.0)
     average: float = limited(0.0, 0.5, 0.0)
+    augment: float = limited(0.0, 100.0, 0.0)
     reset_chance: float = limited(0.0, 1.0, 0.0)
     steps: int | None = limited(1, 10**9)
     epochs: float | None = limited(1e-3, 1e6)

@@ -30,9 +30,7 @@ def ngram_bits(
     """
     learned = 0 if corpus is None else len(corpus)
     x = np.concatenate([ids[:0] if corpus is None else corpus, ids]).astype(np.int64)
-    places = np.arange(len(x))
-    reach = np.zeros(len(x), np.int64)  # symbols from the boundary before a place to it: the longest context
-    reach[1:] = (places - np.maximum.accumulate(np.where(x == BOUNDARY, places, 0)))[:-1] + 1
+    reach = contexts_reach(x)
     scored = (x != BOUNDARY) | lines
     scored[[0, learned]] = False
     grams = number_grams(x, reach, vocab_size, order)
@@ -53,6 +51,13 @@ def ngram_bits(
         shorter = (np.maximum(n - discount, 0) + discount * kinds * p[at]) / np.maximum(total, 1)
         p[at] = np.where(total > 0, shorter, p[at])
     return -np.log2(p[learned:][scored[learned:]])
+
+
+def contexts_reach(x: np.ndarray) -> np.ndarray:
+    """Return the length of the longest context at each place: the symbols before it, from the last boundary on."""
+    places, reach = np.arange(len(x)), np.zeros(len(x), np.int64)
+    reach[1:] = (places - np.maximum.accumulate(np.where(x == BOUNDARY, places, 0)))[:-1] + 1
+    return reach
 
 
 def number_grams(x: np.ndarray, reach: np.ndarray, vocab_size: int, order: int) -> list[np.ndarray]:

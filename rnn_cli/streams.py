@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from rnn_cli.augmentation import Augmenter
 from rnn_cli.order import Order, generator, line_blocks, rotated, shuffled
 from rnn_cli.spool import IN_MEMORY, release
 from rnn_cli.vocabulary import BOUNDARY
@@ -29,18 +30,27 @@ class Streams:
     are shuffled, or the text is rotated by a random offset (0 in epoch 0). Then it is cut into `batch_size`
     streams of about equal length, each of which starts from the zero state. Lines stay whole, because the
     rest of a cut one would be learned as if it were a start; only a very long line, for which the other
-    streams would have to wait, is cut.
+    streams would have to wait, is cut. An `augmenter` adds another text for each epoch.
 
     The text may be larger than the memory. Lines of more than IN_MEMORY symbols are shuffled within blocks, and
     the blocks among each other, so that only the blocks that the streams are in have to be there.
     """
 
-    def __init__(self, ids: np.ndarray, lines: bool, batch_size: int, sequence_length: int, random_seed: int) -> None:
+    def __init__(
+        self,
+        ids: np.ndarray,
+        lines: bool,
+        batch_size: int,
+        sequence_length: int,
+        random_seed: int,
+        augmenter: Augmenter | None = None,
+    ) -> None:
         """Take a text with something to score, in line mode one without empty lines."""
         self.ids, self.lines, self.batch_size = ids, lines, batch_size
         self.sequence_length, self.random_seed = sequence_length, random_seed
+        self.augmenter = augmenter
         # In a stream text the pair of the last symbol and the first boundary closes the circle.
-        self.pairs = len(ids) - 1 if lines else len(ids)
+        self.pairs = len(ids) - lines + (augmenter.size if augmenter else 0)
         self._blocks, longest = None, 1
         if lines:
             size = IN_MEMORY if self.pairs <= IN_MEMORY else max(1, IN_MEMORY // batch_size)
@@ -82,12 +92,17 @@ class Streams:
     def _arrange(self, epoch: int) -> None:
         """Put the symbols into the order of an epoch, and cut them into streams."""
         seed = [self.random_seed, 2, epoch]
-        cuts = stream_cuts(self.pairs, self.batch_size).tolist()
-        if self._blocks is None:
-            self._order = rotated(self.ids, int(generator(seed).integers(self.pairs)) if epoch else 0)
+        ids, blocks = self.ids, self._blocks
+        if self.augmenter:
+            ids = self.augmenter.text(epoch)
+            blocks = None if blocks is None else np.array([0, len(ids) - 1])
+        pairs = len(ids) - self.lines
+        cuts = stream_cuts(pairs, self.batch_size).tolist()
+        if blocks is None:
+            self._order = rotated(ids, int(generator(seed).integers(pairs)) if epoch else 0)
         else:
             # Each stream keeps the blocks in which a window begins and ends.
-            self._order = shuffled(self.ids, self._blocks, seed, 2 * self.batch_size)
+            self._order = shuffled(ids, blocks, seed, 2 * self.batch_size)
             cuts = [self._order.next_line(cut, self._reach) for cut in cuts]
         self._cuts, self._epoch, self._first = np.array(cuts), epoch, -1
 

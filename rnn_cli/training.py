@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rnn_cli.augmentation import Augmenter
 from rnn_cli.cells import find_cell
 from rnn_cli.checkpoint import Checkpoint
 from rnn_cli.config import ModelConfig, TrainingConfig
@@ -73,7 +74,7 @@ class Trainer:
         if start is not None:
             take_over(self.model, start)
         self.window = TrainingWindow(self.model, config.sequence_length, config.batch_size, self.team, config.precision)
-        self.streams = self._streams(corpus.training)
+        self.streams = self._streams(corpus.training, config.augment)
         self.validation = None if corpus.validation is None else self._streams(corpus.validation)
         self.best_parameters = self.model.parameters.copy()
         self.rule = RULES[config.optimizer]
@@ -86,10 +87,13 @@ class Trainer:
             self.progress.total_steps = max(1, round(config.epochs * self.streams.steps_per_epoch))
         self.good = State.of(self.window, self.progress)
 
-    def _streams(self, ids: np.ndarray) -> Streams:
-        config = self.config
-        lines = self.corpus.vocabulary.lines
-        return Streams(ids, lines, config.batch_size, config.sequence_length, config.random_seed)
+    def _streams(self, ids: np.ndarray, augment: float = 0.0) -> Streams:
+        config, vocabulary = self.config, self.corpus.vocabulary
+        augmenter = None
+        if size := round(augment * len(ids)):
+            augmenter = Augmenter(ids, len(vocabulary), vocabulary.lines, size, config.random_seed)
+        lengths = config.batch_size, config.sequence_length
+        return Streams(ids, vocabulary.lines, *lengths, config.random_seed, augmenter)
 
     @property
     def finished(self) -> bool:

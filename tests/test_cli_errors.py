@@ -90,6 +90,7 @@ def refused_numbers() -> list[tuple[str, int, list[str]]]:
         (f"{train} --optimizer sgd", "momentum", ["-0.1", "1"], "0 to 0.999"),
         (train, "weight-decay", ["-1", "11"], "0 to 10"),
         (train, "average", ["-0.1", "0.51"], "0 to 0.5"),
+        (train, "augment", ["-0.1", "101"], "0 to 100"),
         (train, "reset-chance", ["-0.1", "1.1"], "0 to 1"),
         (train, "batch-size", ["0", "4097"], "1 to 4,096"),
         (train, "sequence-length", ["0", "4097"], "1 to 4,096"),

@@ -194,6 +194,7 @@ OPTIONS: dict[str, tuple[list[str], Callable[[dict[str, Any]], bool]]] = {
     "--schedule": (["--schedule", "cosine"], lambda f: f["training"]["schedule"] == "cosine"),
     "--weight-decay": (["--weight-decay", "0.5"], lambda f: f["training"]["weight_decay"] == 0.5),
     "--average": (["--average", "0.5"], lambda f: f["training"]["average"] == 0.5),
+    "--augment": (["--augment", "1.5"], lambda f: f["training"]["augment"] == 1.5),
     "--reset-chance": (["--reset-chance", "0.5"], lambda f: f["training"]["reset_chance"] == 0.5),
     "--clip-norm": (["--clip-norm", "0.1"], lambda f: f["training"]["clip_norm"] == 0.1),
     "--validation-fraction": (

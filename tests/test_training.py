@@ -34,6 +34,7 @@ EVERYTHING = {
     "recurrent_dropout": 0.4,
     "weight_decay": 0.01,
     "average": 0.4,
+    "augment": 0.2,
     "reset_chance": 0.3,
 }
 

@@ -104,6 +104,9 @@ def train(
     average: Annotated[
         float | None, typer.Option("--average", help="Average the weights over this last part, 0 to 0.5.")
     ] = None,
+    augment: Annotated[
+        float | None, typer.Option("--augment", help="Read so many drawn characters with each one of a short text.")
+    ] = None,
     reset_chance: Annotated[
         float | None, typer.Option("--reset-chance", help="How often a stream forgets its past, 0 to 1 a window.")
     ] = None,
@@ -170,6 +173,7 @@ def train(
         "precision": None if precision in (None, Precision.auto) else precision.value,
         "weight_decay": weight_decay,
         "average": average,
+        "augment": augment,
         "reset_chance": reset_chance,
         "patience": patience,
         "fingerprint": False if no_fingerprint else None,
