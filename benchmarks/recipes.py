@@ -4,6 +4,9 @@ Each set of options trains on the same text, for the same length, with the same 
 each seed. The model that is best on the held-out text is the one that is kept and scored, as it is for all sets. The
 gain of a set is the mean over seeds of what it scores less than the first set; the spread is that of its scores.
 
+With --characters short texts are learned instead, passages of that one, as long as `rnn train` chooses and without a
+look at what is held out.
+
 Without --recipes the first set is what `rnn train` chooses by itself, and each other one changes one thing. A file of
 recipes has a line `name: options` for each set. Needs tinyshakespeare or names.txt; nothing that is quoted elsewhere is
 looked at.
@@ -18,7 +21,7 @@ import sys
 from pathlib import Path
 
 from common import options, report, table
-from runs import Split, development_splits, run, text_options, try_out
+from runs import Split, development_splits, passages, run, text_options, try_out
 
 VALIDATED = ("--validation-file", "held-out.txt")
 CHANGES = """
@@ -29,6 +32,10 @@ weight decay: --weight-decay 0.03
 average: --average 0.2
 resets: --reset-chance 0.01
 """
+SHORT_CHANGES = """
+as chosen:
+no augmentation: --augment 0
+"""
 
 
 def read_recipes(text: str) -> dict[str, list[str]]:
@@ -37,12 +44,12 @@ def read_recipes(text: str) -> dict[str, list[str]]:
     return {name.strip(): shlex.split(given) for name, _, given in (line.partition(":") for line in lines)}
 
 
-def measure(split: Split, recipes: dict[str, list[str]], length: list[str], seeds: int) -> list[list[str]]:
+def measure(split: Split, recipes: dict[str, list[str]], options: list[str], seeds: int) -> list[list[str]]:
     """Return the rows of one text."""
     losses: dict[str, list[float]] = {name: [] for name in recipes}
     steps: dict[str, list[int]] = {name: [] for name in recipes}
     for seed, (name, given) in itertools.product(range(1, seeds + 1), recipes.items()):
-        outcome = run(split, [*VALIDATED, *given, *length, "--random-seed", str(seed)])
+        outcome = run(split, [*options, *given, "--random-seed", str(seed)])
         losses[name].append(outcome.scores["nats_per_char"])
         steps[name].append(outcome.facts["steps"])
         print(f"{split.name}, {name}, seed {seed}: {losses[name][-1]:.4f}", file=sys.stderr, flush=True)
@@ -62,27 +69,33 @@ def main() -> None:
     parser = options(__doc__, timed=False)
     text_options(parser)
     parser.add_argument("--recipes", type=Path, help="a file with a line `name: options` for each set")
-    parser.add_argument("--minutes", type=float, default=3, help="the length of each run (default: 3)")
+    parser.add_argument("--characters", type=int, help="cut the text to passages of so many")
+    parser.add_argument("--minutes", type=float, help="the length of each run (default: 3, for short texts as chosen)")
     parser.add_argument("--steps", type=int, help="the length in steps instead, which repeats exactly")
     parser.add_argument("--epochs", type=int, help="the length in passes over the text instead")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each set (default: 3)")
     parser.add_argument("--with", dest="more", default="", help="more options of `rnn train`, for all sets")
     chosen = parser.parse_args()
-    recipes = read_recipes(chosen.recipes.read_text("utf-8") if chosen.recipes else CHANGES)
-    length = ["--minutes", f"{chosen.minutes:g}"]
+    changes = SHORT_CHANGES if chosen.characters else CHANGES
+    recipes = read_recipes(chosen.recipes.read_text("utf-8") if chosen.recipes else changes)
+    length = [] if chosen.characters and not chosen.minutes else ["--minutes", f"{chosen.minutes or 3:g}"]
     if chosen.epochs:
         length = ["--epochs", str(chosen.epochs)]
     if chosen.steps or chosen.quick:
         length = ["--steps", "2" if chosen.quick else str(chosen.steps)]
-    length += shlex.split(chosen.more)
+    given_to_all = [*([] if chosen.characters else VALIDATED), *length, *shlex.split(chosen.more)]
     for given in recipes.values():
         try_out(*given)
-    splits = development_splits(chosen)
-    rows = [row for split in splits for row in measure(split, recipes, length, chosen.seeds)]
+    splits, title = development_splits(chosen), ["recipes"]
+    title += [split.name for split in splits]
+    if chosen.characters:
+        title.append(f"{chosen.characters}")
+        splits = [passage for split in splits for passage in passages(split, chosen.characters)]
+    rows = [row for split in splits for row in measure(split, recipes, given_to_all, chosen.seeds)]
     headers = ["text", "options", "steps", "mean nats/char", "spread", "worst", "mean gain", "least gain"]
     listing = "\n".join(f"- {name}: `{shlex.join(given)}`" for name, given in recipes.items())
-    note = f"Each run: `rnn train train.txt {shlex.join([*VALIDATED, *length])}` and:"
-    report("-".join(["recipes", *(split.name for split in splits)]), [table(headers, rows), note, listing], chosen.save)
+    note = f"Each run: `{shlex.join(['rnn', 'train', 'train.txt', *given_to_all])}` and:"
+    report("-".join(title), [table(headers, rows), note, listing], chosen.save)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 TRAINED_CHARACTERS = 1_003_854  # of tinyshakespeare
 PARTS = 10  # of which one is held out
+PASSAGES, HELD_OUT = 3, 5_000  # of a text that is cut to short ones, and the characters that each is scored on
 BASELINES = ("--baselines", "--corpus", "train.txt")  # scored beside the model: "baselines" of the scores, in bits
 
 
@@ -84,6 +85,18 @@ def development_splits(chosen: argparse.Namespace) -> list[Split]:
     """Return the splits to try things out on, of the texts that were named."""
     readers = {shakespeare: chosen.shakespeare, names: chosen.names}
     return [development(read(path)) for read, path in readers.items() if path]
+
+
+def passages(split: Split, characters: int) -> list[Split]:
+    """Return passages of so many characters from the training part, each with those behind it held out, whole lines."""
+    splits = []
+    for number in range(1, PASSAGES + 1):
+        start = len(split.train) * number // (PASSAGES + 1)
+        lines = split.train[start : start + characters + HELD_OUT].splitlines(keepends=True)[1:-1]
+        text = "".join(lines)
+        cut = text.rfind("\n", 0, characters) + 1
+        splits.append(split_at(f"{split.name}, from {start:,}", text, cut))
+    return splits
 
 
 def rnn(folder: Path, *arguments: str) -> str:

@@ -35,7 +35,7 @@ def test_symbols_follow_the_ngrams(lines):
     grams = SlowGrams(ORDER, lines)
     for past, symbol in with_past(ids, lines):
         grams.learn(past[-ORDER + 1 :], symbol)
-    # The passages of a stream start without a past, as if before their boundary there were none.
+    # What is drawn for a stream starts without a past, as if there were no boundary before it.
     found = {}
     for past, symbol in with_past(np.append(BOUNDARY, drawn(Augmenter(ids, V, lines, 400_000, 1), 0)), lines):
         if lines or len(past) > ORDER:

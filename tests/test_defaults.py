@@ -44,7 +44,7 @@ def test_every_corpus_gets_a_whole_configuration_that_fits_it(characters, lines)
     name, value = length_of(training)
     row = next(row for row in SIZES if characters <= row.characters)
     if characters < LARGE:
-        assert (name, value) == ("epochs", row.line_epochs if lines else row.stream_epochs)
+        assert (name, value) == ("epochs", (row.lines if lines else row.stream).epochs)
     else:
         assert (name, value) == ("minutes", MINUTES)
 
@@ -70,6 +70,7 @@ def test_what_is_given_stays_and_is_not_explained():
         "precision": "float32",
         "epochs": 2.5,
         "clip_norm": 0.5,
+        "augment": 0.5,
         "patience": 4,
         "evaluate_every": 11,
         "random_seed": 9,
@@ -104,7 +105,7 @@ def test_each_choice_is_said_with_its_value(characters):
     choice = choose(corpus_of(characters), {})
     chosen = choice.model.to_dict() | choice.training.to_dict()
     names = ["precision", "epochs" if characters < LARGE else "minutes"]
-    names += ["hidden size", "sequence length", "batch size"]
+    names += ["augment"] * (chosen["augment"] > 0) + ["hidden size", "sequence length", "batch size"]
     names += ["recurrent dropout"] * (chosen["recurrent_dropout"] > 0) + ["dropout", "learning rate"]
     assert len(choice.reasons) == len(names)
     for name, reason in zip(names, choice.reasons):
@@ -156,6 +157,22 @@ def test_what_is_read_often_loses_recurrent_weights_too(epochs, given_values, re
     assert choose(corpus_of(60_000), {"epochs": epochs}).training.recurrent_dropout == 0
 
 
+def test_short_texts_are_augmented_where_a_network_starts_afresh():
+    for characters, lines, augment in [
+        (2000, True, 2.0),
+        (9000, True, 1.0),
+        (40_000, True, 0.0),
+        (40_000, False, 1.0),
+        (60_000, False, 0.5),
+    ]:
+        corpus = corpus_of(characters, lines)
+        assert choose(corpus, {}).training.augment == augment
+        assert choose(corpus, {}, fine_tuning=True).training.augment == 0
+        longer, shorter = (choose(corpus, {"augment": number}).training for number in (3.0, 0.0))
+        assert longer.evaluate_every >= shorter.evaluate_every
+    assert choose(corpus_of(LARGE), {}).training.augment == choose(corpus_of(100), {}).training.augment == 0
+
+
 def test_the_slowest_machine_gets_the_smallest_network():
     assert choose(corpus_of(1_000_000), {}, at(1)).model.hidden_size == HIDDEN_SIZES[0]
     assert choose(corpus_of(200), {"minutes": 1}, at(1)).model.hidden_size == SIZES[0].hidden_size
@@ -163,9 +180,10 @@ def test_the_slowest_machine_gets_the_smallest_network():
 
 def test_a_short_text_needs_no_more_time_than_for_its_epochs():
     characters = 60_000
-    epochs = choose(corpus_of(characters), {}).training.epochs
-    assert choose(corpus_of(characters), {"minutes": 1}, at(epochs * characters / 60 + 1)).model.hidden_size == 512
-    assert choose(corpus_of(characters), {"minutes": 1}, at(epochs * characters / 60 - 1)).model.hidden_size == 256
+    training = choose(corpus_of(characters), {}).training
+    read = training.epochs * characters * (1 + training.augment)
+    assert choose(corpus_of(characters), {"minutes": 1}, at(read / 60 + 1)).model.hidden_size == 512
+    assert choose(corpus_of(characters), {"minutes": 1}, at(read / 60 - 1)).model.hidden_size == 256
 
 
 def test_what_is_read_once_is_not_left_out():

@@ -17,7 +17,7 @@ from rnn_cli.spool import Spool
 from rnn_cli.training import Trainer
 from rnn_cli.vocabulary import Vocabulary
 
-hidden, layers, batch, length, characters, average, dropout = map(float, sys.argv[2:])
+hidden, layers, batch, length, characters, average, dropout, augment = map(float, sys.argv[2:])
 generator = np.random.default_rng(1)
 with Spool() as spool:
     spool.write(bytes(1))
@@ -28,7 +28,7 @@ corpus = Corpus("text", "00", Vocabulary("".join(map(chr, range(48, 112))), Fals
 model = ModelConfig(hidden_size=int(hidden), num_layers=int(layers), vocab_size=65)
 config = TrainingConfig(
     batch_size=int(batch), sequence_length=int(length), steps=10, evaluate_every=8, average=average,
-    recurrent_dropout=dropout,
+    recurrent_dropout=dropout, augment=augment,
 )
 trainer = Trainer(corpus, model, config, 2)
 trainer.stop = lambda: trainer.progress.step == 8
@@ -40,9 +40,10 @@ save_checkpoint(sys.argv[1], trainer.checkpoint())
 print(peak_memory(model, config, corpus), peak)
 """
 SIZES = {
-    "many parameters": (512, 1, 8, 16, 10_000, 0.5, 0.3),
-    "a large window": (64, 2, 128, 96, 20_000, 0, 0),
-    "a long text": (32, 1, 16, 16, 60_000_000, 0, 0),
+    "many parameters": (512, 1, 8, 16, 10_000, 0.5, 0.3, 0),
+    "a large window": (64, 2, 128, 96, 20_000, 0, 0, 0),
+    "a long text": (32, 1, 16, 16, 60_000_000, 0, 0, 0),
+    "an augmented text": (32, 1, 16, 16, 900_000, 0, 0, 1),
 }
 
 

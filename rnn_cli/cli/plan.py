@@ -34,7 +34,7 @@ def print_plan(trainer: Trainer) -> None:
     rows = [
         ("parameters", f"{parameter_count(model):,}"),
         ("memory at the peak", f"{peak_memory(model, training, trainer.corpus) / 1e6:,.0f} MB"),
-        ("characters per second", f"{trainer.corpus.characters / per_epoch / seconds_per_step:,.0f}"),
+        ("characters per second", f"{trainer.streams.pairs / per_epoch / seconds_per_step:,.0f}"),
         ("steps", f"{steps:,}"),
         ("epochs", f"{steps / per_epoch:,.2f}"),
         ("time", format_time(seconds)),

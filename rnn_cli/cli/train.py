@@ -105,7 +105,8 @@ def train(
         float | None, typer.Option("--average", help="Average the weights over this last part, 0 to 0.5.")
     ] = None,
     augment: Annotated[
-        float | None, typer.Option("--augment", help="Read so many drawn characters with each one of a short text.")
+        float | None,
+        typer.Option("--augment", help="Characters drawn from its 5-grams, read with each one of a short text."),
     ] = None,
     reset_chance: Annotated[
         float | None, typer.Option("--reset-chance", help="How often a stream forgets its past, 0 to 1 a window.")
