@@ -19,8 +19,9 @@ def diagnosis(history: Sequence[Report], model: ModelConfig, training: TrainingC
     """Return a sentence, in two lines, of what limited the result and what to try; None if the reports do not show it.
 
     The validation loss has turned up, and the training loss has not: the text was learned by heart. It was falling to
-    the end: the run was too short. It was flat, and far above the training loss: the text was too short, as it was
-    where it was augmented. Flat and close: the model has learned what it can hold.
+    the end: the run was too short. It was flat, and far above the training loss: the text was too short. Flat and
+    close: the model has learned what it can hold. Where the text is augmented the training loss is that of another one,
+    and such a text is short.
     """
     reports = [report for report in history if report.validation_loss is not None]
     if len(reports) < FEWEST:
@@ -39,7 +40,9 @@ def diagnosis(history: Sequence[Report], model: ModelConfig, training: TrainingC
             lengths = {"epochs": training.most_epochs}
         name, length = next((name, length) for name, length in lengths.items() if length is not None)
         return f"more time would help most, as the validation loss was falling to the end;\ntry --{name} {2 * length:g}"
-    if last - trained > GAP * last or training.augment:
+    if training.augment:
+        return "more text would help most, as this one is short;\ntry more files"
+    if last - trained > GAP * last:
         return (
             f"more text would help most, as this one is known better than what is held out;\ntry more files{restrain}"
         )

@@ -55,3 +55,9 @@ def test_what_was_tried_already_is_not_advised():
     assert "dropout" not in diagnosis(history(FALLING, TURNED), MODEL, config)
     assert "--steps 200" in diagnosis(history(FALLING, FALLING), MODEL, config)
     assert "--epochs 3" in diagnosis(history(FALLING, FALLING), MODEL, TrainingConfig(epochs=1.5))
+
+
+def test_of_an_augmented_text_the_training_loss_says_nothing():
+    config = TrainingConfig(epochs=8, augment=1.0)
+    assert "as this one is short" in diagnosis(history(FLAT, FLAT), MODEL, config)
+    assert "by heart" in diagnosis(history(FALLING, TURNED), MODEL, config)
