@@ -15,7 +15,7 @@ BASE = 150e6  # bytes of the interpreter with its libraries and the compiled ker
 # gradient, two moments, the best ones; the last good state and the one before (3 each); and for the file the state,
 # the best ones, and twice their bytes.
 VECTORS = 7 + 6 + 4 + 8
-AUGMENTED = 80  # bytes for each symbol of a text whose n-grams are drawn from
+AUGMENTED, DRAWN = 50, 4  # bytes for each symbol of a text whose n-grams are drawn from, and for each that is drawn
 FINGERPRINTS = 9  # of its size, at once, while a model is saved: itself, and its letters in base 64 in several copies
 
 
@@ -28,7 +28,8 @@ def peak_memory(model: ModelConfig, training: TrainingConfig, corpus: Corpus) ->
     # For each symbol of a window: gates, states and output of each layer, the gradient in one output, the logits.
     symbol = layers * (cell.blocks + len(cell.states) + 1) * hidden + hidden + layout.columns
     symbols = sum(min(part.nbytes, IN_MEMORY) for part in (corpus.training, corpus.validation) if part is not None)
-    symbols += AUGMENTED * len(corpus.training) * (training.augment > 0)
+    if training.augment:
+        symbols += round((AUGMENTED + DRAWN * training.augment) * len(corpus.training))
     numbers = vectors * layout.size + window * symbol
     fingerprint = first_size(len(corpus.training), corpus.vocabulary.lines) if training.fingerprint else 0
     return round(BASE + FLOAT32 * numbers + symbols + FINGERPRINTS * fingerprint)
