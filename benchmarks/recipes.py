@@ -44,12 +44,12 @@ def read_recipes(text: str) -> dict[str, list[str]]:
     return {name.strip(): shlex.split(given) for name, _, given in (line.partition(":") for line in lines)}
 
 
-def measure(split: Split, recipes: dict[str, list[str]], options: list[str], seeds: int) -> list[list[str]]:
+def measure(split: Split, recipes: dict[str, list[str]], given_to_all: list[str], seeds: int) -> list[list[str]]:
     """Return the rows of one text."""
     losses: dict[str, list[float]] = {name: [] for name in recipes}
     steps: dict[str, list[int]] = {name: [] for name in recipes}
     for seed, (name, given) in itertools.product(range(1, seeds + 1), recipes.items()):
-        outcome = run(split, [*options, *given, "--random-seed", str(seed)])
+        outcome = run(split, [*given_to_all, *given, "--random-seed", str(seed)])
         losses[name].append(outcome.scores["nats_per_char"])
         steps[name].append(outcome.facts["steps"])
         print(f"{split.name}, {name}, seed {seed}: {losses[name][-1]:.4f}", file=sys.stderr, flush=True)

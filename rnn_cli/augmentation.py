@@ -18,7 +18,7 @@ import numpy as np
 
 from rnn_cli.errors import UsageError
 from rnn_cli.kernels.ngrams import Grams, draw_symbols
-from rnn_cli.ngram import contexts_reach, final_counts, is_first, number_grams
+from rnn_cli.ngram import contexts_reach, counted, final_counts, number_grams
 from rnn_cli.order import generator
 from rnn_cli.vocabulary import BOUNDARY
 
@@ -76,10 +76,7 @@ def count_grams(ids: np.ndarray, vocab_size: int, lines: bool) -> Grams:
             contexts.append(np.unique(context * vocab_size + x[there]))
             first.append(first[-1] + len(contexts[-1]))
         at, context = there[predicted[there]], context[predicted[there]]
-        counts = np.ones(len(at), bool)
-        if k + 1 < ORDER:
-            longer = reach[at] > k
-            counts[longer] = is_first(numbers[k + 1][at[longer]])
+        counts = counted(at, k, reach, numbers)
         n, _, _, discount = final_counts(numbers[k][at], context - first[k], counts)
         order = np.flatnonzero(counts)[np.argsort(context[counts], kind="stable")]
         starts.append(found + np.searchsorted(context[order], np.arange(first[k], first[k + 1])))

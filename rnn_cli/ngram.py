@@ -40,10 +40,7 @@ def ngram_bits(
         at = np.flatnonzero(scored & (reach >= k))
         gram = grams[k][at]
         context = grams[k - 1][at - 1] if k else np.zeros(len(at), np.int32)
-        counts = np.ones(len(at), bool)
-        if k + 1 < order:
-            longer = reach[at] > k
-            counts[longer] = is_first(grams[k + 1][at[longer]])
+        counts = counted(at, k, reach, grams)
         if corpus is None:
             n, total, kinds, discount = running_counts(gram, context, counts)
         else:
@@ -73,6 +70,15 @@ def number_grams(x: np.ndarray, reach: np.ndarray, vocab_size: int, order: int) 
         numbers[at] = np.unique(pairs, return_inverse=True)[1]
         grams.append(numbers)
     return grams
+
+
+def counted(at: np.ndarray, k: int, reach: np.ndarray, grams: list[np.ndarray]) -> np.ndarray:
+    """Say of each of some places whether its gram of k symbols and one more counts: the first in a longer context."""
+    counts = np.ones(len(at), bool)
+    if k + 1 < len(grams):
+        longer = reach[at] > k
+        counts[longer] = is_first(grams[k + 1][at[longer]])
+    return counts
 
 
 def is_first(groups: np.ndarray) -> np.ndarray:
