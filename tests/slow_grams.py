@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from rnn_cli.ngram import GREATEST_DISCOUNT, LEAST_DISCOUNT
 
 V = 5
+LONGEST_PAST = 20  # symbols; no context is as long
 
 
 class SlowGrams:
@@ -44,4 +45,4 @@ def with_past(ids, lines):
     for symbol in ids[1:].tolist():
         if symbol or lines:
             yield past, symbol
-        past = [*past, symbol] if symbol else [0]
+        past = [*past[-LONGEST_PAST:], symbol] if symbol else [0]
