@@ -23,6 +23,7 @@ EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) 
 # Temporary files carry their host: in a directory that machines share a process number alone says nothing.
 HOST = f"{zlib.crc32(os.fsencode(platform.node())):08x}"
 WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+WITHOUT_SYNC = {errno.EINVAL, errno.EACCES, errno.EPERM, errno.EOPNOTSUPP}  # of a directory
 
 
 def target_of(path: str | os.PathLike[str]) -> Path:
@@ -83,17 +84,18 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Make a new name in a directory last. Systems that cannot do this for a directory are let off."""
+    """Make a new name in a directory last. Where that cannot be done for this directory, it is let off."""
     if os.name != "posix":
         return
-    descriptor = os.open(directory, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:
+        if error.errno not in WITHOUT_SYNC:
             raise
-    finally:
-        os.close(descriptor)
 
 
 def sweep_stale(path: str | os.PathLike[str]) -> None:

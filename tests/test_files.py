@@ -263,6 +263,23 @@ def test_check_writable(tmp_path: Path) -> None:
             check_writable(bad)
 
 
+@pytest.mark.parametrize("name", ["open", "fsync"])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EINVAL, errno.EOPNOTSUPP])
+def test_a_directory_that_cannot_be_synced_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    whole, call = tmp_path / "model", getattr(os, name)
+
+    def failing(target: object, *rest: int) -> int:
+        if (target == tmp_path) if name == "open" else os.path.isdir(f"/proc/self/fd/{target}"):
+            raise OSError(number, os.strerror(number))
+        return call(target, *rest)
+
+    monkeypatch.setattr(os, name, failing)
+    write_atomically(whole, b"new")
+    assert whole.read_bytes() == b"new"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_check_writable_needs_permission(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
