@@ -145,9 +145,10 @@ class Layout:
             bias = self.bias(flat, layer)
             first = tensors[f"rnn.bias_ih_l{layer}"].reshape(-1, config.hidden_size)
             second = tensors[f"rnn.bias_hh_l{layer}"].reshape(-1, config.hidden_size)
-            for number, gate in enumerate(cell.torch_gates):
-                bias[cell.input_gates.index(gate)] += first[number]
-                bias[cell.recurrent_block + cell.recurrent_gates.index(gate)] += second[number]
+            with np.errstate(over="ignore"):  # what becomes infinite in a stranger's model shows in what it predicts
+                for number, gate in enumerate(cell.torch_gates):
+                    bias[cell.input_gates.index(gate)] += first[number]
+                    bias[cell.recurrent_block + cell.recurrent_gates.index(gate)] += second[number]
         weight, bias = self.decoder(flat)
         weight[:], bias[:] = tensors["decoder.weight"].T, tensors["decoder.bias"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnn_cli.config import ModelConfig
-from rnn_cli.errors import UsageError
+from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.kernels.bfloat16 import ONES
 from rnn_cli.kernels.equations import Equations
 from rnn_cli.kernels.gradients import DEPTH_BLOCK
@@ -60,6 +60,12 @@ def operand_type(precision: str, dtype: Any) -> np.dtype:
     if not HAS_BFLOAT16:
         raise UsageError("this processor has no products in bfloat16 (AVX512_BF16); use --precision float32")
     return np.dtype(np.uint32)
+
+
+def check_finite(values: np.ndarray) -> None:
+    """Raise CheckpointError where what a model predicts is no number."""
+    if not np.isfinite(values).all():
+        raise CheckpointError("what the model predicts is no number: its weights are too large, so it is of no use")
 
 
 class Window:

@@ -13,7 +13,7 @@ from rnn_cli.kernels.draw import Draws, generate
 from rnn_cli.kernels.memory import aligned_zeros
 from rnn_cli.kernels.step import Net
 from rnn_cli.kernels.threads import Team
-from rnn_cli.model import Model, Window
+from rnn_cli.model import Model, Window, check_finite
 from rnn_cli.vocabulary import BOUNDARY
 
 DRAWN = -1  # in place of a symbol that is given
@@ -107,6 +107,7 @@ class Reader:
         losses = np.zeros(symbols.shape, np.float32)
         draws = self._draws._replace(symbols=symbols, losses=losses)
         self.team.run(generate, self.window.model.equations, self.window.net, self.window.memory, draws)
+        check_finite(losses)
         self._draws.positions[:] += len(symbols)
         return losses
 

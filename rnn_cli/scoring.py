@@ -10,7 +10,8 @@ import numpy as np
 from rnn_cli.checkpoint import Checkpoint
 from rnn_cli.kernels.scoring import Rows, score_symbols
 from rnn_cli.kernels.threads import Team
-from rnn_cli.model import Model, Window
+from rnn_cli.layout import round_up
+from rnn_cli.model import Model, Window, check_finite
 from rnn_cli.streams import stream_cuts
 from rnn_cli.vocabulary import BOUNDARY
 
@@ -73,12 +74,14 @@ class Scorer:
             if starts[0] == 0:
                 self._window.state[:, :, 0] = self._state
             rows = Rows(ids, starts, ends, losses, ranks, self.vocabulary.lines)
-            step, steps = 0, WINDOW * WINDOWS
+            step = 0
             while (left := ends - starts - step).max() > 0:
+                steps = min(WINDOW * WINDOWS, round_up(int(left.max()), WINDOW))
                 self._run(rows, step, steps)
                 step += steps
                 progress(int(left.clip(0, steps).sum()))
             self._state = self._window.state[:, :, len(starts) - 1].copy()
+        check_finite(losses)
         self._last = ids[-1:]
         self._read += len(losses)
         progress(len(symbols) - len(losses))
@@ -121,6 +124,5 @@ def unknown_nats(checkpoint: Checkpoint) -> float:
     log(n + 1) + log(1,112,064 - V).
     """
     seen = checkpoint.record.get("corpus", {}).get("characters")
-    return math.log(max(seen, 0) + 1 if isinstance(seen, int) else 1) + math.log(
-        SCALAR_VALUES - len(checkpoint.vocabulary)
-    )
+    escape = max(seen, 0) + 1 if isinstance(seen, int) else 1
+    return math.log(escape) + math.log(max(1, SCALAR_VALUES - len(checkpoint.vocabulary)))

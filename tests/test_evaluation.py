@@ -9,6 +9,7 @@ from networks import CHARACTERS, make_checkpoint, random_text
 
 from rnn_cli import evaluation, scoring
 from rnn_cli.cells import CELLS
+from rnn_cli.checkpoint import Checkpoint
 from rnn_cli.errors import UsageError
 from rnn_cli.evaluation import evaluate_texts, make_scorer, score_texts
 from rnn_cli.kernels.threads import Team
@@ -202,6 +203,8 @@ def test_the_price_of_the_unknown_needs_no_record(record):
     checkpoint = make_checkpoint(False)
     checkpoint.record = record
     assert unknown_nats(checkpoint) == pytest.approx(math.log(SCALAR_VALUES - len(checkpoint.vocabulary)))
+    everything = Vocabulary("".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)])), lines=False)
+    assert unknown_nats(Checkpoint(checkpoint.config, everything, {})) == 0
 
 
 @MODES

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import ENVIRONMENT, PROGRAM, SMALL, STREAM_TEXT, run
+from commands import ENVIRONMENT, PROGRAM, SMALL, STREAM_TEXT, run, run_process
 from faulty import train_until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -29,8 +29,11 @@ from test_checkpoint import (
     unpack,
 )
 
-from rnn_cli.checkpoint import to_bytes
+from rnn_cli.checkpoint import Checkpoint, save_checkpoint, to_bytes
+from rnn_cli.config import ModelConfig
 from rnn_cli.errors import CheckpointError
+from rnn_cli.layout import torch_shapes
+from rnn_cli.vocabulary import Vocabulary
 
 GOOD = to_bytes(make_checkpoint())
 HEADER = 8 + int.from_bytes(GOOD[:8], "little")
@@ -131,6 +134,36 @@ def test_every_command_refuses_them(tmp_path: Path, command: list[str], name: st
     assert (done.code, done.stdout) == (3, b"")
     assert done.stderr.startswith("rnn: error: ")
     assert os.listdir(tmp_path) == ["model"]
+
+
+COMMANDS = [
+    ["sample", "-t", "0"],
+    ["sample", "-n", "5", "--jsonl"],
+    ["evaluate", "text", "--json"],
+    ["evaluate", "text", "--per-line"],
+    ["predict", "ab", "--json"],
+    ["predict", "ab", "--each"],
+    ["complete", "a"],
+]
+
+
+@pytest.mark.parametrize("symbols", ["abcdefg", "abcdefgh"])  # with the boundary a whole vector, and one more
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_finite_weights_of_which_no_number_comes_are_refused_when_they_are_used(
+    tmp_path: Path, command: list[str], symbols: str
+) -> None:
+    config = ModelConfig("rnn", "relu", len(symbols) + 1, 4)
+    generator = np.random.default_rng(1)
+    weights = {
+        name: generator.choice(np.array([3e38, -3e38], np.float32), shape)
+        for name, shape in torch_shapes(config).items()
+    }
+    save_checkpoint(tmp_path / "model", Checkpoint(config, Vocabulary(symbols, lines=False), weights))
+    (tmp_path / "text").write_text(symbols * 3)
+    done = run_process(*command, "-m", "model", cwd=tmp_path)
+    assert done.code == 3
+    assert "NaN" not in done.text
+    assert re.fullmatch("(random seed [0-9]+\n)?rnn: error: what the model predicts is no number: .*\n", done.stderr)
 
 
 MUTATIONS = st.lists(

@@ -36,7 +36,7 @@ class Draws(NamedTuple):
     recent (B, gram) int32   the last symbols of each row
     runs (B) int64         how many symbols up to here are copied from the corpus: never more than `max_copy`
 
-    Without `max_copy`, 0, the last six do not matter.
+    Without `max_copy`, 0, `filter`, `hashes`, `gram`, `recent` and `runs` do not matter.
     """
 
     symbols: Any
@@ -146,12 +146,12 @@ def run_with(symbol, run, bits, hashes, recent, length):
 
 
 @kernel
-def first_of(values, start, value):
-    """Return how far from `start` on the first element is that equals `value`; there is one."""
-    place = 0
-    while values[start + place] != value:
-        place += 1
-    return place
+def first_of(values, start, count, value):
+    """Return how far from `start` on the first of `count` elements is that equals `value`; 0 for what is no number."""
+    for place in range(count):
+        if values[start + place] == value:
+            return place
+    return 0
 
 
 @kernel
@@ -190,7 +190,7 @@ def draw(logits, start, net, draws, row, number):
     if top == NEVER:
         return 0
     if draws.temperature == 0:
-        return first_of(logits, start, top)
+        return first_of(logits, start, net.vocab_size, top)
     weights, at = draws.scratch, row * net.columns
     scale = min(1 / draws.temperature, 1e30)
     for j in range(0, net.columns, lanes(weights)):
