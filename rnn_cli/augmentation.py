@@ -16,16 +16,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnn_cli.chance import DRAWN_TEXT, generator
 from rnn_cli.errors import UsageError
 from rnn_cli.kernels.ngrams import Grams, draw_symbols
 from rnn_cli.ngram import contexts_reach, counted, final_counts, number_grams
-from rnn_cli.order import generator
 from rnn_cli.vocabulary import BOUNDARY
 
 ORDER = 5
 LONGEST = 1_000_000  # symbols of a text; larger ones are not known by heart so soon
 AT_ONCE = 1 << 16  # symbols for which random numbers are drawn
-PURPOSE = 6  # of the random numbers, beside those of other places
 
 
 class Augmenter:
@@ -44,7 +43,7 @@ class Augmenter:
 
     def text(self, epoch: int) -> np.ndarray:
         """Return the text with what is drawn for an epoch behind it: `size` symbols, or fewer where lines end."""
-        draws = generator([self.random_seed, PURPOSE, epoch])
+        draws = generator([self.random_seed, DRAWN_TEXT, epoch])
         symbols = draws.integers(0 if self.lines else 1, self.vocab_size, self.size, np.int32)
         recent = np.full(ORDER, -1)
         recent[0] = 0

@@ -36,7 +36,6 @@ RECORD_KINDS = {
     "corpus": dict,
     "training": dict,
     "history": list,
-    "scores": dict,
     "versions": dict,
     "fingerprint": dict,
 }

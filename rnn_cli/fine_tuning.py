@@ -10,6 +10,7 @@ import numpy as np
 from rnn_cli.corpus import Corpus
 from rnn_cli.errors import UsageError
 from rnn_cli.model import Model
+from rnn_cli.spool import Spool, pieces
 from rnn_cli.vocabulary import BOUNDARY, Vocabulary
 
 
@@ -24,8 +25,16 @@ def renumbered(corpus: Corpus, vocabulary: Vocabulary) -> Corpus:
     if numbers.size and numbers.min() < 0:
         raise UsageError(f"{corpus.name} has characters that the model does not know")
     table = np.append(np.int32(BOUNDARY), numbers).astype(np.min_scalar_type(len(vocabulary) - 1))
-    validation = None if corpus.validation is None else table[corpus.validation]
-    return replace(corpus, vocabulary=vocabulary, training=table[corpus.training], validation=validation)
+    validation = None if corpus.validation is None else translated(corpus.validation, table)
+    return replace(corpus, vocabulary=vocabulary, training=translated(corpus.training, table), validation=validation)
+
+
+def translated(ids: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return the symbols that a table has for symbols, which may be more than the memory holds."""
+    with Spool() as spool:
+        for piece in pieces(ids):
+            spool.write(table[piece])
+        return spool.array(table.dtype)
 
 
 def take_over(model: Model, known: Mapping[str, np.ndarray]) -> None:

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from rnn_cli.chance import generator
 from rnn_cli.spool import PIECE, release
 from rnn_cli.vocabulary import BOUNDARY
 
@@ -68,11 +69,6 @@ def shuffled(ids: np.ndarray, blocks: np.ndarray, seed: Sequence[int], kept: int
         return symbols
 
     return Order([0, *np.cumsum(np.diff(blocks)[order])[:-1].tolist()], segment)
-
-
-def generator(seed: Sequence[int]) -> np.random.Generator:
-    """Return the generator of random numbers that follows from some numbers."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
 
 
 def line_blocks(ids: np.ndarray, size: int) -> tuple[np.ndarray, int]:

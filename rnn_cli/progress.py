@@ -8,8 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnn_cli.config import Config, limited
+from rnn_cli.config import Config, check_range, limited
 from rnn_cli.model import TrainingWindow
+
+MOST_STEPS = 10**9
+LARGEST = 1e300  # of a loss, which is finite but may be as large as a network of relu makes it
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,15 @@ class Report:
         """Return the values as a JSON-ready dictionary."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Report:
+        """Build a report from what `to_dict` returned. Raises TypeError or UsageError for anything else."""
+        report = cls(**values)
+        for name, value in asdict(report).items():
+            if value is not None or not name.startswith("validation"):
+                check_range(name, value, -LARGEST, LARGEST)
+        return report
+
 
 @dataclass
 class Progress(Config):
@@ -40,17 +52,17 @@ class Progress(Config):
     schedule is multiplied by `rate_factor`. `averaged` counts the steps whose parameters are in the average.
     """
 
-    step: int = limited(0, 10**9, 0)
-    total_steps: int | None = limited(1, 10**9)
+    step: int = limited(0, MOST_STEPS, 0)
+    total_steps: int | None = limited(1, MOST_STEPS)
     seconds: float = limited(0.0, 1e12, 0.0)
     overhead: float = limited(0.0, 1e12, 0.0)
-    best_loss: float | None = limited(0.0, 1e12)
-    best_step: int = limited(0, 10**9, 0)
-    evaluations_without_gain: int = limited(0, 10**9, 0)
+    best_loss: float | None = limited(0.0, LARGEST)
+    best_step: int = limited(0, MOST_STEPS, 0)
+    evaluations_without_gain: int = limited(0, MOST_STEPS, 0)
     rate_factor: float = limited(0.0, 1.0, 1.0)
-    rollbacks: int = limited(0, 10**9, 0)
-    averaged: int = limited(0, 10**9, 0)
-    loss_sum: float = limited(0.0, 1e18, 0.0)
+    rollbacks: int = limited(0, MOST_STEPS, 0)
+    averaged: int = limited(0, MOST_STEPS, 0)
+    loss_sum: float = limited(0.0, LARGEST, 0.0)
     loss_count: int = limited(0, 10**18, 0)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from rnn_cli.chance import HELD_OUT, generator
 from rnn_cli.spool import PIECE, Spool, pieces
 from rnn_cli.vocabulary import BOUNDARY
 
@@ -56,10 +57,10 @@ def split_lines(ids: np.ndarray, fraction: float | None, random_seed: int) -> Sp
 
 def held_lines(count: int, fraction: float, random_seed: int) -> Iterator[np.ndarray]:
     """Yield for each line whether it is held out, for at least as many lines at a time as a piece can have."""
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([random_seed, 1])))
+    draws = generator([random_seed, HELD_OUT])
     for first in range(0, count, PIECE):
         held = np.zeros(min(PIECE, count - first), bool)
-        held[generator.permutation(len(held))[: max(1, round(fraction * len(held)))]] = True
+        held[draws.permutation(len(held))[: max(1, round(fraction * len(held)))]] = True
         yield held
 
 

@@ -12,7 +12,8 @@ from itertools import pairwise
 import numpy as np
 
 from rnn_cli.augmentation import Augmenter
-from rnn_cli.order import Order, generator, line_blocks, rotated, shuffled
+from rnn_cli.chance import ORDER, generator
+from rnn_cli.order import Order, line_blocks, rotated, shuffled
 from rnn_cli.spool import IN_MEMORY, release
 from rnn_cli.vocabulary import BOUNDARY
 
@@ -66,10 +67,6 @@ class Streams:
         self._rows = np.zeros((batch_size, stretch + 1), ids.dtype)
         self._epoch, self._first = -1, -1  # of what is fetched
 
-    def first_of_epoch(self, step: int) -> bool:
-        """Say whether an epoch begins with this step."""
-        return step % self.steps_per_epoch == 0
-
     def window(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return inputs and targets (T, B), int32, of any step: BOUNDARY and IGNORED after a stream's end."""
         epoch, number = divmod(step, self.steps_per_epoch)
@@ -91,7 +88,7 @@ class Streams:
 
     def _arrange(self, epoch: int) -> None:
         """Put the symbols into the order of an epoch, and cut them into streams."""
-        seed = [self.random_seed, 2, epoch]
+        seed = [self.random_seed, ORDER, epoch]
         ids, blocks = self.ids, self._blocks
         if self.augmenter:
             ids = self.augmenter.text(epoch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -45,8 +46,8 @@ class Text:
     out to be the stop text.
     """
 
-    symbols: list[int] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
+    symbols: array[int] = field(default_factory=lambda: array("i"))  # compact, as a text may be very long
+    losses: array[float] = field(default_factory=lambda: array("f"))
     stopped: str | None = None
     start: Start = field(default_factory=lambda: Start(np.zeros(0, np.int32)), compare=False, repr=False)
     to_read: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32), compare=False, repr=False)
@@ -69,8 +70,8 @@ class Text:
         drawn = symbols.tolist()
         end = drawn.index(BOUNDARY) if BOUNDARY in drawn else len(drawn)
         count = min(end, start.longest - before)
-        self.symbols += drawn[:count]
-        self.losses += losses[:count].tolist()
+        self.symbols.extend(drawn[:count])
+        self.losses.extend(losses[:count].tolist())
         for k in range(before, len(self.symbols) if stop else before):
             self.stopping = stop.follow(self.stopping, self.symbols[k])
             kept = k + 1 - len(stop)

@@ -8,24 +8,26 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
+from rnn_cli import __version__
 from rnn_cli.augmentation import Augmenter
 from rnn_cli.cells import find_cell
+from rnn_cli.chance import DROPCONNECT, DROPOUT, RESETS, WEIGHTS, generator
 from rnn_cli.checkpoint import Checkpoint
 from rnn_cli.config import ModelConfig, TrainingConfig
 from rnn_cli.corpus import Corpus
 from rnn_cli.errors import CheckpointError, DivergenceError, UsageError
 from rnn_cli.fine_tuning import renumbered, take_over
 from rnn_cli.fingerprint import Fingerprint
+from rnn_cli.kernels.host import HAS_BFLOAT16, NUMBA_VERSION
 from rnn_cli.kernels.step import Step
 from rnn_cli.kernels.threads import Team
 from rnn_cli.kernels.update import RULES
 from rnn_cli.model import Model, TrainingWindow
-from rnn_cli.progress import Progress, Report, State
+from rnn_cli.progress import MOST_STEPS, Progress, Report, State
 from rnn_cli.schedule import DECAY_FROM, learning_rate, steps_that_fit
 from rnn_cli.streams import Streams
 
@@ -69,8 +71,7 @@ class Trainer:
         self.corpus, self.config, self.stop, self.say = corpus, config, stop, say
         self._clock, self._started = clock, clock()
         self.team = Team(threads)
-        generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([config.random_seed, 0])))
-        self.model = Model.initialised(model_config, generator)
+        self.model = Model.initialised(model_config, generator([config.random_seed, WEIGHTS]))
         if start is not None:
             take_over(self.model, start)
         self.window = TrainingWindow(self.model, config.sequence_length, config.batch_size, self.team, config.precision)
@@ -84,7 +85,9 @@ class Trainer:
         self.diverged = False
         self.progress = Progress(total_steps=config.steps)
         if config.epochs is not None:
-            self.progress.total_steps = max(1, round(config.epochs * self.streams.steps_per_epoch))
+            steps = self.progress.total_steps = max(1, round(config.epochs * self.streams.steps_per_epoch))
+            if steps > MOST_STEPS:
+                raise UsageError(f"--epochs {config.epochs:g} are {steps:,} steps, and the limit is {MOST_STEPS:,}")
         self.good = State.of(self.window, self.progress)
 
     def _streams(self, ids: np.ndarray, augment: float = 0.0) -> Streams:
@@ -183,10 +186,10 @@ class Trainer:
         progress, config, window = self.progress, self.config, self.window
         window.inputs[:], window.targets[:] = self.streams.window(progress.step)
         if config.dropout:
-            draws = self._generator(3).random(window.mask.shape, np.float32)
+            draws = self._generator(DROPOUT).random(window.mask.shape, np.float32)
             window.mask[:] = (draws >= config.dropout) / np.float32(1 - config.dropout)
         if config.reset_chance:
-            window.state[:, :, self._generator(4).random(config.batch_size) < config.reset_chance] = 0
+            window.state[:, :, self._generator(RESETS).random(config.batch_size) < config.reset_chance] = 0
         rate = learning_rate(config.learning_rate, progress.step, progress.total_steps, config.schedule)
         rate *= progress.rate_factor
         step = Step(
@@ -196,7 +199,7 @@ class Trainer:
             rule=self.rule,
             weight_decay=config.weight_decay,
             recurrent_dropout=config.recurrent_dropout,
-            key=int(self._generator(5).integers(2**63)) if config.recurrent_dropout else 0,
+            key=int(self._generator(DROPCONNECT).integers(2**63)) if config.recurrent_dropout else 0,
             averaged=progress.averaged + 1 if self._averages() else 0,
         )
         loss, norm = window.train(step)
@@ -224,14 +227,15 @@ class Trainer:
             overhead=now.overhead,
             rate_factor=now.rate_factor / 2,
             rollbacks=now.rollbacks + 1,
+            best_loss=now.best_loss,
+            best_step=now.best_step,
         )
         self.history = [report for report in self.history if report.step <= self.progress.step]
         self.say(f"{where}; back to step {self.progress.step:,} with half the learning rate")
 
     def _generator(self, purpose: int) -> np.random.Generator:
-        """Return what draws the numbers for one purpose in the next step; 0 to 2 are purposes of other places."""
-        seed = np.random.SeedSequence([self.config.random_seed, purpose, self.progress.step])
-        return np.random.Generator(np.random.PCG64(seed))
+        """Return what draws the numbers for one purpose in the next step."""
+        return generator([self.config.random_seed, purpose, self.progress.step])
 
     def _fix_length(self) -> None:
         """Decide the number of steps when those up to the decay are done: all that may be, or that fit the time."""
@@ -322,12 +326,14 @@ class Trainer:
                 del self.history[1::2]
         return report
 
-    def checkpoint(self) -> Checkpoint:
-        """Return what is to be saved: the best model so far, and what resuming needs unless the run is over.
+    def best_tensors(self) -> dict[str, np.ndarray]:
+        """Return the best model so far as PyTorch has it; before the first evaluation that is the one as it stands."""
+        best = self.best_parameters if self.progress.best_step else self.model.parameters
+        return self.model.layout.to_torch(best)
 
-        Before the first evaluation the model as it stands is the best one.
-        """
-        layout, corpus, progress = self.model.layout, self.corpus, self.progress
+    def checkpoint(self) -> Checkpoint:
+        """Return what is to be saved: the best model so far, and what resuming needs unless the run is over."""
+        corpus, progress = self.corpus, self.progress
         record = {
             "corpus": {
                 "name": corpus.name,
@@ -345,12 +351,7 @@ class Trainer:
             "history": [report.to_dict() for report in self.history],
             "versions": versions(),
         }
-        checkpoint = Checkpoint(
-            config=self.model.config,
-            vocabulary=corpus.vocabulary,
-            parameters=layout.to_torch(self.best_parameters if progress.best_step else self.model.parameters),
-            record=record,
-        )
+        checkpoint = Checkpoint(self.model.config, corpus.vocabulary, self.best_tensors(), record)
         if not (self.finished or self.diverged):
             checkpoint.progress = progress.to_dict()
             checkpoint.training = dict(State.of(self.window, progress).tensors)
@@ -375,6 +376,9 @@ class Trainer:
         if corpus.digest != checkpoint.record.get("corpus", {}).get("digest"):
             raise UsageError(f"{corpus.name} is not the text that this model was trained on; give the same files")
 
+        if checkpoint.record.get("training", {}).get("precision") == "bfloat16" and not HAS_BFLOAT16:
+            raise UsageError("this run is in bfloat16, which this processor does not have; resume it on one that has")
+
         counts, tensors = dict(checkpoint.progress), checkpoint.training
         prefix, good_counts = (GOOD, counts.pop("good")) if "good" in counts else ("", counts)
         good = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
@@ -394,7 +398,7 @@ class Trainer:
             trainer.progress = State(tensors, Progress.from_dict(counts)).restore(trainer.window)
             if trainer.finished or planned not in (None, trainer.progress.total_steps):
                 raise ValueError("its number of steps")
-            trainer.history = [Report(**values) for values in checkpoint.record["history"]]
+            trainer.history = [Report.from_dict(values) for values in checkpoint.record["history"]]
         except (KeyError, TypeError, ValueError, UsageError) as problem:
             raise CheckpointError(f"the state of the training in this model is damaged ({problem})") from problem
         return trainer
@@ -402,5 +406,5 @@ class Trainer:
 
 def versions() -> dict[str, str]:
     """Return the versions that had a part in the result."""
-    names = {"rnn": "rnn-cli", "numpy": "numpy", "numba": "numba"}
-    return {name: version(package) for name, package in names.items()} | {"python": platform.python_version()}
+    found = {"rnn": __version__, "numpy": np.__version__, "numba": NUMBA_VERSION}
+    return found | {"python": platform.python_version()}

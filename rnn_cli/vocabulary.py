@@ -123,10 +123,6 @@ class Vocabulary:
             return codes.astype(np.uint8).tobytes()
         return codes.tobytes().decode("utf-32-le").encode("utf-8")
 
-    def symbol(self, symbol: int) -> bytes:
-        """Return the text (UTF-8) of one symbol."""
-        return self.decode([symbol])
-
     def name(self, symbol: int) -> str:
         """Return a printable name of one symbol, for messages and tables."""
         if symbol == BOUNDARY:
@@ -181,9 +177,10 @@ def encode_seed(
         character = seed[int(missing[0])]
         assert isinstance(character, str)  # a byte model knows every byte
         known = ", ".join(f"'{near}'" for near in vocabulary.nearest(character))
+        known = f"it knows {known}; " if known else ""
         raise UsageError(
             f"the model has never seen '{character}' (U+{ord(character):04X}), character {missing[0] + 1} of {what}; "
-            f"it knows {known}; change it{advice}"
+            f"{known}change it{advice}"
         )
     return ids[ids >= 0]
 

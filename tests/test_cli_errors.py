@@ -256,6 +256,9 @@ USAGE: list[tuple[str, int, list[str]]] = [
     # The log must not destroy what it is about.
     ("train text.txt -m new --steps 3 --log text.txt", 2, ["text.txt"]),
     ("train text.txt -m new --steps 3 --log new", 2, ["new", "--log"]),
+    ("train text.txt -m new --steps 3 --log digits.txt", 2, ["digits.txt exists already", "--overwrite"]),
+    ("train text.txt -m text.txt --overwrite", 2, ["text.txt would replace", "-m"]),
+    ("train text.txt -m digits.txt --overwrite --validation-file digits.txt", 2, ["digits.txt would replace", "-m"]),
     ("train --resume -m good.model --overwrite", 2, ["--overwrite"]),
     ("train --resume -m good.model --steps 9", 2, ["--steps"]),
     ("train --resume -m good.model --layers 2", 2, [" --layers"]),

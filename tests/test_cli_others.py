@@ -272,5 +272,8 @@ def test_info_says_how_to_repeat_a_run_of_minutes(record, shown):
     facts = info.describe(checkpoint)
     assert facts.get("repeat_with") == shown
     assert shown is None or shown in dict(info.flat(facts)).values()
+    checkpoint.record |= {"repeat_with": "--steps 1; echo", "model": "x", "file_bytes": 1}
+    facts = info.describe(checkpoint)
+    assert (facts.get("repeat_with"), facts.keys() & {"model", "file_bytes"}) == (shown, set())
     checkpoint.progress = {}
     assert info.repetition(checkpoint) is None

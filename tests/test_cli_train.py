@@ -26,7 +26,7 @@ from commands import (
     stop_training,
 )
 
-from rnn_cli.checkpoint import load_checkpoint
+from rnn_cli.checkpoint import load_checkpoint, save_checkpoint
 
 LOG_KEYS = (
     "step epoch seconds chars_per_second loss bits_per_char validation_loss validation_bits_per_char "
@@ -531,8 +531,66 @@ def test_a_full_disk_for_the_log_does_not_cost_the_model(place: Path) -> None:
     assert facts(place, "kept")["complete"]
 
 
-def test_a_log_that_is_no_text_is_replaced(place: Path) -> None:
-    log = place / "log"
-    log.write_bytes(b"\xff\xfe no JSON\n")
-    assert run("train", "lines.txt", *SMALL, "--steps", 30, "--log", log, "-m", "kept", cwd=place).code == 0
-    assert json.loads(log.read_text("utf-8").splitlines()[-1])["step"] == 30
+@pytest.fixture
+def unfinished(place: Path) -> Path:
+    """Return a directory with a run that was stopped, and what it was trained on."""
+    stopped, _ = stop_training(
+        signal.SIGINT,
+        *["stream.txt", *SMALL, "--steps", 200, "-m", "half", "--validation-file", "lines.txt"],
+        cwd=place,
+    )
+    assert stopped.code == 130
+    return place
+
+
+@pytest.mark.parametrize(
+    "log, reason",
+    [
+        ("stream.txt", "would replace a file that is read"),
+        ("lines.txt", "would replace a file that is read"),
+        ("half", "would replace a file that is read, or the model"),
+        ("notes", "notes is no log of a training (line 1)"),
+        ("bytes", "bytes is no log of a training (line 1)"),
+        ("mixed", "mixed is no log of a training (line 2)"),
+    ],
+)
+def test_the_log_of_a_resumed_run_replaces_nothing_else(unfinished: Path, log: str, reason: str) -> None:
+    (unfinished / "notes").write_text("milk, bread\n")
+    (unfinished / "bytes").write_bytes(b"\xff\xfe no JSON\n")
+    (unfinished / "mixed").write_text('{"step": 1}\nmilk\n{"step": 2}\n')
+    before = (unfinished / log).read_bytes()
+    done = run("train", "--resume", "-m", "half", "--log", log, cwd=unfinished)
+    assert done.code == 2
+    assert reason in done.stderr
+    assert (unfinished / log).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"paths": ["a\0b"]},
+        {"paths": [True]},
+        {"paths": "stream.txt"},
+        {"validation_files": [1000]},
+        {"lines": "yes"},
+        {"random_seed": "x"},
+        None,
+    ],
+)
+@pytest.mark.parametrize("corpus", [[], ["stream.txt"]])
+def test_a_source_that_is_none_is_refused(unfinished: Path, change: dict[str, Any] | None, corpus: list[str]) -> None:
+    checkpoint = load_checkpoint(unfinished / "half")
+    assert checkpoint.progress is not None
+    checkpoint.progress["source"] = [1] if change is None else checkpoint.progress["source"] | change
+    save_checkpoint(unfinished / "half", checkpoint)
+    done = run("train", "--resume", *corpus, "-m", "half", cwd=unfinished)
+    assert done.code == 3
+    assert "does not say what it was trained on" in done.stderr
+
+
+def test_what_came_from_stdin_has_to_come_once_more(place: Path) -> None:
+    with (place / "stream.txt").open("rb") as text:
+        stopped, _ = stop_training(signal.SIGINT, "-", *SMALL, "--steps", 200, "-m", "half", cwd=place, stdin=text)
+    assert stopped.stderr.endswith("log.pipe - < TEXT\n")
+    resumed = run("train", "--resume", "-m", "half", "-", stdin=(place / "stream.txt").read_bytes(), cwd=place)
+    assert resumed.code == 0, resumed.stderr

@@ -45,7 +45,7 @@ def decoded(corpus, ids):
     if vocabulary.lines:
         assert ids[0] == 0
         return vocabulary.decode(ids[1:]).decode()
-    return b"".join(vocabulary.symbol(symbol) or b"|" for symbol in ids).decode()
+    return b"".join(vocabulary.decode([symbol]) or b"|" for symbol in ids).decode()
 
 
 # Reading

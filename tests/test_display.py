@@ -135,8 +135,8 @@ def test_numbers_for_people() -> None:
     assert [format_time(seconds) for seconds in (0, 59.6, 3599, 3600, 359_999, 360_000)] == [
         "0:00", "1:00", "59:59", "1h00m", "99h59m", "4d04h"
     ]  # fmt: skip
-    assert [format_count(number) for number in (0, 999, 12_345, 1.234e6, 5e9)] == [
-        "0", "999", "12.3k", "1.23M", "5G"
+    assert [format_count(number) for number in (0, 999, 12_345, 999_600, 1.234e6, 5e9)] == [
+        "0", "999", "12.3k", "1M", "1.23M", "5G"
     ]  # fmt: skip
 
 

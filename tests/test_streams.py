@@ -109,13 +109,6 @@ def test_windows_have_their_shape_and_are_their_owners(as_lines):
         assert (array.shape, array.dtype, array.flags.c_contiguous) == ((7, 5), np.int32, True)
         array[:] = 99
     assert all((array != 99).all() for array in streams.window(0))
-    assert streams.first_of_epoch(0)
-    assert streams.first_of_epoch(3 * streams.steps_per_epoch)
-
-
-def test_first_of_epoch_is_false_between():
-    streams = Streams(np.arange(20), False, 2, 4, 1)
-    assert [streams.first_of_epoch(step) for step in range(4)] == [True, False, False, True]
 
 
 @pytest.mark.parametrize("as_lines", [True, False])

@@ -28,10 +28,10 @@ def test_the_first_stop_text_that_is_not_too_early_ends_a_text(drawn, wanted, sh
         if text.stopped is None:
             part = np.array(drawn[start : start + chunk], np.int32)
             text.take(part, np.zeros(len(part)), stop)
-            assert text.stopped or text.stopping == expected_stopping(text.symbols, wanted)
+            assert text.stopped or text.stopping == expected_stopping(text.symbols.tolist(), wanted)
     ends = [place for place in range(shortest, len(drawn)) if wanted and drawn[place : place + len(wanted)] == wanted]
     assert text.stopped == ("stop" if ends else None)
-    assert text.symbols == (drawn[: ends[0]] if ends else drawn)
+    assert text.symbols.tolist() == (drawn[: ends[0]] if ends else drawn)
     assert len(text.losses) == len(text.symbols)
 
 

@@ -1,7 +1,7 @@
 """Training: a stopped and resumed run takes the same steps, bit for bit, and the best model is what is kept."""
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +16,7 @@ from rnn_cli.defaults import choose
 from rnn_cli.errors import CheckpointError, DivergenceError, UsageError
 from rnn_cli.evaluation import evaluate_texts
 from rnn_cli.prediction import predictions
+from rnn_cli.progress import Report
 from rnn_cli.schedule import learning_rate
 from rnn_cli.training import Trainer
 from rnn_cli.vocabulary import BOUNDARY
@@ -480,6 +481,44 @@ def test_a_validation_loss_that_is_not_finite_is_a_divergence(corpora):
     assert trainer.progress.rate_factor == 0.25
 
 
+def test_the_best_model_is_still_the_best_after_going_back(corpora):
+    trainer, told = make_trainer(corpora[True]), []
+    start, trainer.say = trainer.good, told.append
+    inject_nan(trainer, 36)
+    train_until(trainer, 20)
+    best, loss = trainer.best_parameters.copy(), trainer.progress.best_loss
+    trainer.good = start  # as where no loss was good enough
+    trainer.stop = lambda: bool(told)
+    list(trainer)
+    assert "back to step 0 " in told[0]
+    assert (trainer.progress.best_step, trainer.progress.best_loss) == (20, loss)
+    assert np.array_equal(trainer.best_parameters, best)
+
+
+def test_a_loss_may_be_as_large_as_a_network_of_relu_makes_it(corpora):
+    trainer = make_trainer(corpora[True])
+    trainer.validation_loss = lambda: 1e30
+    train_until(trainer, 30)
+    assert Trainer.resume(trainer.checkpoint(), corpora[True], 1).progress.best_loss == 1e30
+
+
+def test_a_run_in_bfloat16_is_not_called_damaged_where_there_is_none(corpora, monkeypatch):
+    trainer = make_trainer(corpora[True])
+    train_until(trainer, 3)
+    checkpoint = trainer.checkpoint()
+    checkpoint.record["training"]["precision"] = "bfloat16"
+    monkeypatch.setattr(training, "HAS_BFLOAT16", False)
+    with pytest.raises(UsageError, match="bfloat16, which this processor does not have"):
+        Trainer.resume(checkpoint, corpora[True], 1)
+
+
+def test_more_epochs_than_steps_can_be_made_are_refused_by_their_name(corpora, monkeypatch):
+    monkeypatch.setattr(training, "MOST_STEPS", 100)
+    make_trainer(corpora[True], replace(CONFIG, steps=None, epochs=1.0))
+    with pytest.raises(UsageError, match=r"--epochs 1000 are [0-9,]+ steps, and the limit is 100"):
+        make_trainer(corpora[True], replace(CONFIG, steps=None, epochs=1000.0))
+
+
 def test_a_run_that_always_diverges_gives_up_and_keeps_its_best_model(corpora, tmp_path):
     trainer, said = make_trainer(corpora[True]), []
     trainer.say = said.append
@@ -662,6 +701,7 @@ def with_another_batch(values):
     return values | {"batch_size": values["batch_size"] + 1}
 
 
+REPORT = [item.name for item in fields(Report)]
 VECTORS = ("parameters", "moment1", "moment2")
 COUNTS = ("step", "best_step", "evaluations_without_gain", "loss_count")
 NUMBERS = ("seconds", "overhead", "loss_sum")
@@ -684,7 +724,7 @@ DAMAGES = [
     damage("record", "training", None),
     *(damage("record", "training", value) for value in ({}, without_steps, with_minutes, with_another_batch)),
     damage("record", "history", None),
-    *(damage("record", "history", value) for value in ([7], [[]], [{}], [{"step": 1}])),
+    *(damage("record", "history", value) for value in ([7], [[]], [{}], [{"step": 1}], [dict.fromkeys(REPORT, "x")])),
 ]
 
 

@@ -20,7 +20,7 @@ def test_characters_come_back(text, lines):
     ids = vocabulary.encode(text)
     assert ids.dtype == np.int32
     assert vocabulary.decode(ids) == text.encode()
-    assert b"".join(vocabulary.symbol(symbol) for symbol in ids) == text.encode()
+    assert b"".join(vocabulary.decode([symbol]) for symbol in ids) == text.encode()
     assert len(vocabulary) == len(set(text) - ({"\n"} if lines else set())) + 1
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rnn_cli.checkpoint import Checkpoint
 
 LONGEST_VALUE = 64
+RESERVED = {"model", "repeat_with", "file_bytes"}  # what a record, which may be a stranger's, has no say in
 
 
 def info(model: ModelPath = DEFAULT_MODEL, as_json: Json = False, quiet: Quiet = False) -> None:
@@ -60,11 +61,11 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         facts["repeat_with"] = again
     if "fingerprint" in record:
         facts["fingerprint"] = Fingerprint.from_dict(record["fingerprint"]).describe()
-    return facts | {name: value for name, value in record.items() if name not in facts}
+    return facts | {name: value for name, value in record.items() if name not in facts.keys() | RESERVED}
 
 
 def repetition(checkpoint: Checkpoint) -> str | None:
-    """Return the options that, with those that were given, repeat a run in which the speed of the machine had a say.
+    """Return the options that, in place of --minutes, repeat a run in which the speed of the machine had a say.
 
     None for another run, for one that is not over, and where the record holds anything but numbers.
     """

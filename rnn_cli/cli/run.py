@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
-from rnn_cli.errors import DivergenceError, RnnError, UsageError
+from rnn_cli.errors import CheckpointError, DivergenceError, RnnError, UsageError
 from rnn_cli.files import write_atomically
 
 if TYPE_CHECKING:
@@ -54,8 +54,9 @@ def run(
                 if writer:
                     writer.sync()
                 saver.save_sometimes()
-                if time.monotonic() - last_sample > SAMPLE_SECONDS:
-                    display.sample(sample_line(trainer))
+                if time.monotonic() - last_sample > SAMPLE_SECONDS and not display.quiet:
+                    with suppress(CheckpointError):  # a model of numbers that are too large; the training will say so
+                        display.sample(sample_line(trainer))
                     last_sample = time.monotonic()
         if writer:
             writer.sync()
@@ -70,8 +71,7 @@ def run(
             for part in limit.splitlines() if limit else ():
                 display.note(part)
         else:
-            command = shlex.join(["rnn", "train", "--resume", "-m", str(path), *(["--log", str(log)] if log else [])])
-            display.note(f"stopped at step {trainer.progress.step:,}; go on with: {command}")
+            display.note(f"stopped at step {trainer.progress.step:,}; go on with: {resuming(source, path, log)}")
     if request.requested is not None:
         raise typer.Exit(128 + request.requested)
     if writer and writer.failed:
@@ -88,13 +88,22 @@ def saving_on_divergence(trainer: Trainer, saver: Saver) -> Iterator[Report]:
         raise
 
 
+def resuming(source: dict[str, Any], path: Path, log: Path | None) -> str:
+    """Return the command that goes on with a run. What came from stdin has to come once more."""
+    command = ["rnn", "train", "--resume", "-m", str(path), *(["--log", str(log)] if log else [])]
+    from_stdin = "-" in source["paths"]
+    return shlex.join([*command, *(source["paths"] if from_stdin else [])]) + " < TEXT" * from_stdin
+
+
 def sample_line(trainer: Trainer) -> str:
-    """Return a short text by the model as it stands."""
+    """Return a short text by the best model so far."""
+    from rnn_cli.checkpoint import Checkpoint
     from rnn_cli.config import SamplingConfig
     from rnn_cli.sampling import sample_texts
 
     config = SamplingConfig(temperature=0.8, length=SAMPLE_LENGTH, random_seed=trainer.progress.step)
-    (text,) = sample_texts(trainer.checkpoint(), config=config)
+    model = Checkpoint(trainer.model.config, trainer.corpus.vocabulary, trainer.best_tensors())
+    (text,) = sample_texts(model, config=config)
     return " ".join(text.decode("utf-8", errors="replace").split())
 
 
@@ -184,10 +193,17 @@ class LogWriter:
 
 
 def reports_until(step: int, log: Path) -> list[str]:
-    """Return the lines of a log up to a step, without the line that a crash cut off."""
+    """Return the lines of a log up to a step, without the line that a crash cut off.
+
+    Raises UsageError for a file of anything but reports.
+    """
     kept = []
-    for line in log.read_text("utf-8", errors="replace").splitlines():
-        with suppress(ValueError, KeyError, TypeError):
+    lines = log.read_text("utf-8", errors="replace").splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
             if json.loads(line)["step"] <= step:
                 kept.append(line + "\n")
+        except (ValueError, KeyError, TypeError):
+            if number < len(lines) or number == 1:
+                raise UsageError(f"{log} is no log of a training (line {number:,}); name another file") from None
     return kept

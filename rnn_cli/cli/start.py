@@ -44,6 +44,21 @@ def read_corpus(source: dict[str, Any]) -> Corpus:
     )
 
 
+def is_source(value: Any) -> bool:
+    """Say whether a value, which may come from a stranger's file, is a source."""
+    match value:
+        case {
+            "paths": list(paths),
+            "lines": bool() | None,
+            "as_bytes": bool() | None,
+            "validation_fraction": float() | int() | None,
+            "validation_files": list() | None as held_out,
+            "random_seed": int(),
+        }:
+            return all(isinstance(path, str) and "\0" not in path for path in [*paths, *(held_out or [])])
+    return False
+
+
 def settle_by(checkpoint: Checkpoint, path: Path, given: dict[str, Any], source: dict[str, Any]) -> None:
     """Give the options that a model decides its values. Raises UsageError where they were given otherwise."""
     config, vocabulary = checkpoint.config.to_dict(), checkpoint.vocabulary
@@ -126,14 +141,11 @@ def resumed(
         steps = checkpoint.record.get("steps", 0)
         display.note(f"{model} is complete after {steps} steps; there is nothing to resume")
         raise typer.Exit(0)
-    source = checkpoint.progress.pop("source", {})
-    if corpus:
-        source["paths"] = corpus
-    try:
-        again = read_corpus(source)
-    except (KeyError, TypeError) as problem:
-        raise CheckpointError(f"{model} does not say what it was trained on ({problem}); name the files") from problem
-    trainer = Trainer.resume(checkpoint, again, threads)
+    source = checkpoint.progress.pop("source", None)
+    if not is_source(source):
+        raise CheckpointError(f"{model} does not say what it was trained on, so it cannot be gone on with")
+    source["paths"] = corpus or source["paths"]
+    trainer = Trainer.resume(checkpoint, read_corpus(source), threads)
     display.note(f"resuming {model} at step {trainer.progress.step:,}")
     return trainer, source
 

@@ -138,7 +138,7 @@ def train(
         typer.Option("--no-fingerprint", help="Leave out what --novel and --max-copy of sample need of the text."),
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the model file stopped.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing model file.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing model file, and log.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be chosen and how long it would take, and stop.")
     ] = False,
@@ -152,7 +152,7 @@ def train(
     Example: rnn train corpora/stars.txt
     """
     from rnn_cli.display.progress import TrainingDisplay
-    from rnn_cli.files import check_writable, lock, sweep_stale, target_of
+    from rnn_cli.files import check_writable, lock, sweep_stale
 
     given = {
         "minutes": minutes,
@@ -179,7 +179,7 @@ def train(
         "patience": patience,
         "fingerprint": False if no_fingerprint else None,
     }
-    source = {
+    source: dict[str, Any] = {
         "lines": lines,
         "as_bytes": as_bytes,
         "validation_fraction": validation_fraction,
@@ -192,9 +192,7 @@ def train(
         raise UsageError("--dry-run writes nothing and begins anew; leave out --resume and --log")
     if not resume and not corpus:
         raise UsageError("name a text file to train on, or - for stdin; for example: rnn train corpus.txt")
-    others = [str(model), *([str(base)] if base else []), *(corpus or []), *(validation_file or [])]
-    if log and target_of(log) in map(target_of, others):
-        raise UsageError(f"--log {log} would replace a file that is read, or the model; name another file")
+    check_written(model, log, [*(corpus or []), *(validation_file or [])], base)
     cores = thread_count(threads)
     announce_compiling(quiet)
     if dry_run:
@@ -211,16 +209,30 @@ def train(
             trainer, source = resumed(
                 model, corpus, {**given, **source, "from": base, "random_seed": random_seed_option}, cores, display
             )
+            check_written(model, log, source["paths"] + (source["validation_files"] or []))
         else:
             if model.exists() and not overwrite:
                 raise UsageError(
                     f"{model} exists already; go on with it (--resume), replace it (--overwrite) "
                     "or name another (-m FILE)"
                 )
+            if log and log.is_file() and log.stat().st_size and not overwrite:
+                raise UsageError(f"the log {log} exists already; replace it (--overwrite) or name another")
             source = {"paths": corpus, **source, "random_seed": random_seed(random_seed_option)}
             trainer = started(given, source, base, cores, display)
             note_seed(source, random_seed_option, display)
         run(trainer, source, model, log, resume, display)
+
+
+def check_written(model: Path, log: Path | None, texts: list[str], base: Path | None = None) -> None:
+    """Raise UsageError where the model or the log would replace what is read, or the one the other."""
+    from rnn_cli.files import target_of
+
+    read = {target_of(text) for text in texts}
+    if target_of(model) in read:
+        raise UsageError(f"the model {model} would replace a text that is read; name another file with -m")
+    if log and target_of(log) in read | {target_of(path) for path in (model, base) if path}:
+        raise UsageError(f"--log {log} would replace a file that is read, or the model; name another file")
 
 
 def note_seed(source: dict[str, Any], chosen: int | None, display: TrainingDisplay) -> None:

@@ -66,6 +66,6 @@ def format_time(seconds: float) -> str:
 def format_count(number: float) -> str:
     """Return a number in three digits or so: 950, 12.3k, 1.23M."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
+        if number >= 0.9995 * size:  # which is rounded up
             return f"{number / size:.3g}{letter}"
     return f"{number:.0f}"

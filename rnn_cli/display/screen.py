@@ -23,7 +23,7 @@ class Screen:
     """
 
     def __init__(self, quiet: bool, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._quiet = quiet
+        self.quiet = quiet
         self._clock = clock
         self._shown = clock()
         self._live = make_live() if not quiet and can_animate() else None
@@ -44,7 +44,7 @@ class Screen:
 
     def print(self, line: str) -> None:
         """Write a line that stays."""
-        if not self._quiet:
+        if not self.quiet:
             with self._forgiving():
                 if self._live:
                     self._live.console.print(line, soft_wrap=True)
@@ -53,7 +53,7 @@ class Screen:
 
     def redraw(self, line: str) -> None:
         """Replace the line that changes. Does nothing where there is none."""
-        if self._live and not self._quiet:
+        if self._live and not self.quiet:
             from rich.text import Text
 
             with self._forgiving():
@@ -79,7 +79,7 @@ class Screen:
         try:
             yield
         except OSError:
-            self._quiet = True
+            self.quiet = True
 
 
 def can_animate() -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 
+import numba
 from llvmlite import binding
 from numba.core import config
 
@@ -33,5 +34,6 @@ def tile_shape(features: set[str], machine: str) -> tuple[int, int, int]:
 
 
 VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = tile_shape(cpu_features(), platform.machine())
+NUMBA_VERSION = numba.__version__
 HAS_BFLOAT16 = VECTOR_BYTES == 64 and "avx512bf16" in cpu_features()
 HAS_SCALING = VECTOR_BYTES == 64 and "avx512dq" in cpu_features()  # 2^n x and x - round(x) in one instruction each
