@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from rnn_cli.config import ModelConfig
 from rnn_cli.kernels.bfloat16 import ONES
-from rnn_cli.kernels.gradients import add_product, add_sums, scatter_rows
+from rnn_cli.kernels.gradients import add_product, add_sums, products_before, scatter_rows
 from rnn_cli.kernels.host import HAS_BFLOAT16, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.matmul import (
@@ -16,11 +17,14 @@ from rnn_cli.kernels.matmul import (
     pack,
     pack_panel,
     pack_transposed,
+    panel_count,
     place_of,
     transposed,
 )
 from rnn_cli.kernels.memory import aligned_zeros
+from rnn_cli.kernels.threads import Team
 from rnn_cli.kernels.vector import lanes, load
+from rnn_cli.model import PAD, Model, Window
 
 needs_bfloat16 = pytest.mark.skipif(not HAS_BFLOAT16, reason="the processor has no bfloat16")
 KINDS = [
@@ -167,13 +171,29 @@ def test_deep_product(kind, count, depth):
 
 def test_panels_of_groups_cover_each_column_once(count):
     for groups, vectors, parts in ((1, 1, 3), (4, 3, 2), (3, 9, 4)):
-        spans = []
-        for part in range(parts):
-            first, last = own_panels(groups, vectors * count, count, part, parts)
-            spans += [place_of(panel, vectors * count, count) for panel in range(first, last)]
+        panels = range(groups * panel_count(vectors * count, count))
+        spans = [place_of(panel, vectors * count, count) for panel in panels]
         starts = np.cumsum([0, *(width for _, width in spans)])
         assert [first for first, _ in spans] == starts[:-1].tolist()
         assert starts[-1] == groups * vectors * count
+        own = [own_panels(groups * vectors * count, count, part, parts) for part in range(parts)]
+        assert [panel for first, last in own for panel in range(first, last)] == list(
+            range(panel_count(groups * vectors * count, count))
+        )
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize("parts", [1, 2, 3, 5])
+def test_each_thread_has_as_many_columns_of_products(cell, layer, parts):
+    config = ModelConfig(cell.name, cell.activation, 9, hidden_size=30 * PAD, num_layers=2)
+    net = Window(Model(config), 1, 1, Team(1)).net
+    columns = net.blocks * net.hidden
+    before = np.array([products_before(net, layer, column) for column in range(columns + 1)])
+    assert before[-1] == net.recurrent_columns + layer * net.input_columns
+    owners = before[:-1] * parts // before[-1]
+    each = [int(np.diff(before)[owners == part].sum()) for part in range(parts)]
+    assert owners.max() == parts - 1
+    assert max(each) - min(each) <= 4
 
 
 @pytest.mark.parametrize("fresh", [True, False])

@@ -11,7 +11,18 @@ from __future__ import annotations
 
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.layer import add_row, clear
-from rnn_cli.kernels.matmul import ONE, ZERO, multiply_panel, own_panels, pack_panel, place_of, steps_of, transposed
+from rnn_cli.kernels.matmul import (
+    ONE,
+    ZERO,
+    multiply_panel,
+    own_panels,
+    pack_panel,
+    panel_count,
+    panel_span,
+    place_of,
+    steps_of,
+    transposed,
+)
 from rnn_cli.kernels.vector import lanes
 
 DEPTH_BLOCK = 128  # rows of a product: a packed panel of them stays in the inner caches
@@ -56,6 +67,16 @@ def scatter_rows(grad, grad_start, columns, symbols, k_start, vocab_size, b, b_s
 
 
 @kernel
+def products_before(net, layer, column):
+    """Return how many columns of the products come before a column of the gates, where both products can reach it.
+
+    A thread has the panels that begin in its share of them, so that all have as much to do (see cells/cell.py).
+    """
+    recurrent = max(0, column - (net.blocks * net.hidden - net.recurrent_columns))
+    return recurrent + (min(column, net.input_columns) if layer > 0 else 0)
+
+
+@kernel
 def layer_gradients(net, layer, inputs, gates, states, output, grad, places, left, panel, ones, part, parts):
     """Compute the gradient in one layer's parameters, of which each part does its columns.
 
@@ -67,15 +88,17 @@ def layer_gradients(net, layer, inputs, gates, states, output, grad, places, lef
     states_at = layer * net.states * (depth + net.batch) * hidden
     input_at = (layer - 1) * depth * hidden
     without_recurrent = width - net.recurrent_columns
-    own = own_panels(net.blocks, hidden, lanes(grad), part, parts)
+    all_products = products_before(net, layer, width)
     for k in range(0, depth, DEPTH_BLOCK):
         block, fresh = min(DEPTH_BLOCK, depth - k), k == 0
         h = transposed(panel, states, states_at + k * hidden, block, hidden, left, ZERO)
         x = h
         if layer > 0:
             x = transposed(panel, output, input_at + k * hidden, block, hidden, left, DEPTH_BLOCK * hidden)
-        for number in range(own[0], own[1]):
+        for number in range(net.blocks * panel_count(hidden, lanes(grad))):
             first, columns = place_of(number, hidden, lanes(grad))
+            if products_before(net, layer, first) * parts // all_products != part:
+                continue
             at = gates_at + k * width + first
             pack_panel(gates, at, width, block, columns, panel, ZERO)
             if first >= without_recurrent:
@@ -96,12 +119,12 @@ def decoder_gradients(net, output, logits, grad, places, left, panel, ones, part
     depth, hidden, width = net.length * net.batch, net.hidden, net.columns
     weight, bias = places[net.layers, 0], places[net.layers, 1]
     output_at = (net.layers - 1) * depth * hidden
-    own = own_panels(ONE, width, lanes(grad), part, parts)
+    own = own_panels(width, lanes(grad), part, parts)
     for k in range(0, depth, DEPTH_BLOCK):
         block, fresh = min(DEPTH_BLOCK, depth - k), k == 0
         h = transposed(panel, output, output_at + k * hidden, block, hidden, left, ZERO)
         for number in range(own[0], own[1]):
-            first, columns = place_of(number, width, lanes(grad))
+            first, columns = panel_span(number, width, lanes(grad))
             at = k * width + first
             pack_panel(logits, at, width, block, columns, panel, ZERO)
             add_product(grad, weight + first, width, h, hidden, panel, block, columns, fresh)

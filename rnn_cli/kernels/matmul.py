@@ -348,15 +348,15 @@ def multiply(c, c_start, c_stride, a, a_start, a_stride, rows, depth, packed, pa
 
 
 @kernel
-def own_panels(groups, group, count, part, parts):
-    """Return the first of this part's panels, and the one behind its last; each group of columns has its own panels."""
-    panels = groups * panel_count(group, count)
+def own_panels(columns, count, part, parts):
+    """Return the first of this part's panels, and the one behind its last."""
+    panels = panel_count(columns, count)
     return even_start(part, parts, panels), even_start(part + 1, parts, panels)
 
 
 @kernel
 def place_of(panel, group, count):
-    """Return the first column of a panel, and how many it has."""
+    """Return the first column of a panel, and how many it has, where each group of columns has its own panels."""
     each = panel_count(group, count)
     first, width = panel_span(panel % each, group, count)
     return panel // each * group + first, width
@@ -380,9 +380,9 @@ def pack_panel(source, start, stride, depth, width, packed, packed_start):
 @kernel
 def pack(source, start, stride, depth, columns, packed, packed_start, part, parts):
     """Pack B (depth, columns), with B[k, j] at start + k stride + j of `source`, this part's panels."""
-    own = own_panels(ONE, columns, lanes(source), part, parts)
+    own = own_panels(columns, lanes(source), part, parts)
     for panel in range(own[0], own[1]):
-        first, width = place_of(panel, columns, lanes(source))
+        first, width = panel_span(panel, columns, lanes(source))
         target = packed_start // depth_step(packed) + first * steps_of(packed, depth)
         pack_panel(source, start + first, stride, depth, width, packed, target)
 
@@ -390,10 +390,10 @@ def pack(source, start, stride, depth, columns, packed, packed_start, part, part
 @kernel
 def pack_transposed(source, start, stride, depth, columns, packed, packed_start, part, parts):
     """Pack B (depth, columns) of which the transpose is stored: B[k, j] at start + j stride + k."""
-    panels = panel_count(columns, lanes(source))
+    own = own_panels(columns, lanes(source), part, parts)
     step = depth_step(packed.panels)
     steps = steps_of(packed.panels, depth)
-    for panel in range(even_start(part, parts, panels), even_start(part + 1, parts, panels)):
+    for panel in range(own[0], own[1]):
         first, width = panel_span(panel, columns, lanes(source))
         target = packed_start // step + first * steps
         rows, rows_start, rows_stride = left_side(packed, source, start + first * stride, stride, width, depth)
