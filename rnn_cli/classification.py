@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from rnn_cli.checkpoint import Checkpoint
-from rnn_cli.documents import read_pieces
+from rnn_cli.documents import as_read, lines_of, read_pieces
+from rnn_cli.errors import UsageError
 from rnn_cli.scoring import STREAMS, Scorer
 from rnn_cli.vocabulary import BOUNDARY
 
@@ -32,6 +33,30 @@ class Classifier:
         return np.array([line_bits(scorer, lines) for scorer in self._scorers])
 
 
+def confusion_of(classifier: Classifier, labels: Sequence[str], parts: Iterable[list[bytes]]) -> list[list[int]]:
+    """Return how often lines of each label (rows) are found to be of each (columns), from lines of label TAB line.
+
+    Raises UsageError for a line of another kind or label, and where there is none.
+    """
+    confusion = [[0] * len(labels) for _ in labels]
+    count = 0
+    for lines in parts:
+        pairs = []
+        for line in lines:
+            count += 1
+            label, tab, rest = line.partition(b"\t")
+            name = label.decode("utf-8", "replace")
+            if not tab or name not in labels:
+                what = f"has the label '{name}'" if tab else "has no label"
+                raise UsageError(f"line {count:,} {what}; write label TAB line, with {', '.join(labels)} as labels")
+            pairs.append((labels.index(name), rest))
+        for (label_number, _), best in zip(pairs, classifier.bits([rest for _, rest in pairs]).argmin(axis=0).tolist()):
+            confusion[label_number][best] += 1
+    if count == 0:
+        raise UsageError("there is no labelled line; write label TAB line")
+    return confusion
+
+
 def line_bits(scorer: Scorer, lines: list[bytes]) -> np.ndarray:
     """Return the bits of each line with its end.
 
@@ -40,10 +65,9 @@ def line_bits(scorer: Scorer, lines: list[bytes]) -> np.ndarray:
     """
     vocabulary = scorer.vocabulary
     data = b"\n".join(lines) + b"\n"
-    text = data if vocabulary.symbols is None else data.decode("utf-8", "surrogateescape")
+    text = as_read(vocabulary, data)
     symbols = vocabulary.encode(text)
-    parts = text.split("\n") if isinstance(text, str) else text.split(b"\n")
-    sizes = np.fromiter(map(len, parts), np.int64, len(parts))[:-1] + 1
+    sizes = np.fromiter(map(len, lines_of(text)), np.int64, len(lines)) + 1
     starts = np.cumsum(sizes) - sizes
     scorer.start()
     if vocabulary.lines:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -149,6 +149,17 @@ def decode_chunks(name: str, chunks: Iterable[bytes], skipped: int = 0, advice: 
 def decode_text(document: Document, advice: str = TO_TRAIN) -> str:
     """Return a document as text. Raises UsageError, with the place and the advice, where it is not UTF-8."""
     return "".join(decode_chunks(document.name, [document.data], document.skipped, advice))
+
+
+def as_read(vocabulary: Vocabulary, data: bytes) -> str | bytes:
+    """Return bytes as a model with this vocabulary scores them: what is not UTF-8 becomes lone surrogates, unknown."""
+    return data if vocabulary.symbols is None else data.decode("utf-8", "surrogateescape")
+
+
+def lines_of(text: str | bytes) -> list[str] | list[bytes]:
+    """Return the lines of a text without their newlines; the last one may have none."""
+    lines: list[Any] = text.split("\n") if isinstance(text, str) else text.split(b"\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def text_for(vocabulary: Vocabulary, document: Document) -> str | bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnn_cli.documents import read_pieces
+from rnn_cli.documents import as_read, lines_of, read_pieces
 from rnn_cli.scoring import Scorer
 from rnn_cli.vocabulary import BOUNDARY
 
@@ -59,7 +59,7 @@ def scored_lines(scorer: Scorer, path: str, piece: int = PIECE) -> Iterator[Scor
     vocabulary, number = scorer.vocabulary, 1
     scorer.start()
     for data, ended in read_pieces(path, piece):
-        text = data if vocabulary.symbols is None else data.decode("utf-8", "surrogateescape")
+        text = as_read(vocabulary, data)
         symbols = vocabulary.encode(text)
         if ended and vocabulary.lines:
             symbols = np.append(symbols, np.int32(BOUNDARY))
@@ -69,9 +69,7 @@ def scored_lines(scorer: Scorer, path: str, piece: int = PIECE) -> Iterator[Scor
 
 def by_lines(number: int, text: str | bytes, symbol_unknown: np.ndarray, symbol_bits: np.ndarray) -> ScoredLines:
     """Return a text by lines, given what its symbols cost."""
-    lines = text.split("\n") if isinstance(text, str) else text.split(b"\n")
-    if not lines[-1]:
-        lines.pop()
+    lines = lines_of(text)
     characters = np.fromiter(map(len, lines), np.int64, len(lines)) + 1
     characters[-1] += len(symbol_bits) - characters.sum()  # the last line may have neither a newline nor an end
     bits = np.add.reduceat(symbol_bits, np.cumsum(characters) - characters)

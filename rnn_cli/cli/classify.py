@@ -89,26 +89,11 @@ def show(
 
 def report(classifier: Classifier, labels: list[str], file: str, writer: TextWriter, as_json: bool) -> None:
     """Print how many labelled lines are found, and how often each label is taken for each."""
-    from rnn_cli.classification import read_lines
+    from rnn_cli.classification import confusion_of, read_lines
     from rnn_cli.display.tables import confusion_table
 
-    confusion = [[0] * len(labels) for _ in labels]
-    count = 0
-    for lines in read_lines(file):
-        pairs = []
-        for line in lines:
-            count += 1
-            label, tab, rest = line.partition(b"\t")
-            name = label.decode("utf-8", "replace")
-            if not tab or name not in labels:
-                what = f"has the label '{name}'" if tab else "has no label"
-                raise UsageError(f"line {count:,} {what}; write label TAB line, with {', '.join(labels)} as labels")
-            pairs.append((labels.index(name), rest))
-        for (label_number, _), best in zip(pairs, classifier.bits([rest for _, rest in pairs]).argmin(axis=0).tolist()):
-            confusion[label_number][best] += 1
-    right = sum(confusion[place][place] for place in range(len(labels)))
-    if count == 0:
-        raise UsageError("there is no labelled line; write label TAB line")
+    confusion = confusion_of(classifier, labels, read_lines(file))
+    count, right = sum(map(sum, confusion)), sum(row[place] for place, row in enumerate(confusion))
     if as_json:
         values = {"lines": count, "right": right, "accuracy": right / count, "labels": labels, "confusion": confusion}
         writer.write_line(json.dumps(values))
