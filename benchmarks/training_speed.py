@@ -30,8 +30,9 @@ from rnn_cli.cli.options import usable_cores
 from rnn_cli.config import ModelConfig
 from rnn_cli.kernels.host import HAS_BFLOAT16, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.jit import kernel
-from rnn_cli.kernels.matmul import even_start, install_tile, multiply_panel, steps_of
+from rnn_cli.kernels.matmul import multiply_panel
 from rnn_cli.kernels.memory import aligned_zeros
+from rnn_cli.kernels.packing import steps_of
 from rnn_cli.kernels.step import (
     Step,
     carry_states,
@@ -43,7 +44,8 @@ from rnn_cli.kernels.step import (
     readout,
     train_step,
 )
-from rnn_cli.kernels.threads import Team, wait_for_all
+from rnn_cli.kernels.threads import Team, even_start, wait_for_all
+from rnn_cli.kernels.tile import install_tile
 from rnn_cli.kernels.update import clip_scale, norm_of_sums, square_sums, update
 from rnn_cli.model import Model, TrainingWindow, operand_type
 

@@ -12,10 +12,10 @@ from rnn_cli.kernels.bfloat16 import ONES
 from rnn_cli.kernels.equations import Equations
 from rnn_cli.kernels.gradients import DEPTH_BLOCK
 from rnn_cli.kernels.host import HAS_BFLOAT16, TILE_VECTORS, VECTOR_BYTES
-from rnn_cli.kernels.matmul import install_tile
 from rnn_cli.kernels.memory import aligned_zeros
 from rnn_cli.kernels.step import Learning, Memory, Net, Step, pack_all, score_step, train_step
 from rnn_cli.kernels.threads import BARRIER_SIZE, Team
+from rnn_cli.kernels.tile import install_tile
 from rnn_cli.kernels.update import BLOCK
 from rnn_cli.layout import Layout
 

@@ -24,7 +24,7 @@ PROGRAM = """
 import numpy as np
 from rnn_cli.kernels import cache
 from rnn_cli.kernels.jit import entry_kernel
-from rnn_cli.kernels.matmul import install_tile
+from rnn_cli.kernels.tile import install_tile
 
 compiled = []
 cache.on_compile.append(lambda: compiled.append(1))

@@ -13,10 +13,10 @@ from rnn_cli.kernels.dropconnect import drop_recurrent
 from rnn_cli.kernels.equations import cell_backward, cell_forward, load_blocks, load_states, store_tuple
 from rnn_cli.kernels.host import VECTOR_BYTES, tile_shape
 from rnn_cli.kernels.jit import kernel
-from rnn_cli.kernels.matmul import even_start
 from rnn_cli.kernels.memory import CACHE_LINE, aligned_zeros
 from rnn_cli.kernels.softmax import softmax_cross_entropy
 from rnn_cli.kernels.step import Step
+from rnn_cli.kernels.threads import even_start
 from rnn_cli.kernels.update import BLOCK, RULES, average_in, clip_scale, norm_of_sums, square_sums, update
 from rnn_cli.kernels.vector import (
     first_lanes,

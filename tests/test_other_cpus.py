@@ -13,7 +13,7 @@ from llvmlite import binding, ir
 from numba.core import types
 
 from rnn_cli.checkpoint import load_checkpoint
-from rnn_cli.kernels import host, matmul, vector
+from rnn_cli.kernels import host, tile, vector
 from rnn_cli.kernels.host import tile_shape
 
 TESTS = Path(__file__).parent
@@ -71,11 +71,11 @@ def tile_assembly(monkeypatch, triple, processor, features, shape, dtype):
     """Return the machine code of the tile for any processor, as text."""
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
-    for module, name, value in zip((vector, matmul, matmul), ("VECTOR_BYTES", "TILE_ROWS", "TILE_VECTORS"), shape):
+    for module, name, value in zip((vector, tile, tile), ("VECTOR_BYTES", "TILE_ROWS", "TILE_VECTORS"), shape):
         monkeypatch.setattr(module, name, value)
     module = ir.Module("tile")
     module.triple = triple
-    matmul.emit_tiles(module, vector.VectorType(dtype))
+    tile.emit_tiles(module, vector.VectorType(dtype))
     target = binding.Target.from_triple(triple).create_target_machine(cpu=processor, features=features, opt=3)
     parsed = binding.parse_assembly(str(module))
     parsed.data_layout = str(target.target_data)

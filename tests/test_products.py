@@ -8,11 +8,10 @@ from rnn_cli.kernels.bfloat16 import ONES
 from rnn_cli.kernels.gradients import add_product, add_sums, products_before, scatter_rows
 from rnn_cli.kernels.host import HAS_BFLOAT16, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.jit import kernel
-from rnn_cli.kernels.matmul import (
+from rnn_cli.kernels.matmul import multiply, multiply_onto
+from rnn_cli.kernels.memory import aligned_zeros
+from rnn_cli.kernels.packing import (
     Packed,
-    install_tile,
-    multiply,
-    multiply_onto,
     own_panels,
     pack,
     pack_panel,
@@ -21,8 +20,8 @@ from rnn_cli.kernels.matmul import (
     place_of,
     transposed,
 )
-from rnn_cli.kernels.memory import aligned_zeros
 from rnn_cli.kernels.threads import Team
+from rnn_cli.kernels.tile import install_tile
 from rnn_cli.kernels.vector import lanes, load
 from rnn_cli.model import PAD, Model, Window
 

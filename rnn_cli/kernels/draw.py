@@ -9,10 +9,10 @@ import numpy as np
 
 from rnn_cli.kernels.bloom import contains, empty_gram, extended, gram, mix, next_run
 from rnn_cli.kernels.jit import entry_kernel, kernel
-from rnn_cli.kernels.matmul import even_start
 from rnn_cli.kernels.softmax import NEVER as NEVER_LOGIT
 from rnn_cli.kernels.softmax import largest
 from rnn_cli.kernels.step import carry_states, forward
+from rnn_cli.kernels.threads import even_start
 from rnn_cli.kernels.vector import broadcast, first_lanes, is_positive, lanes, load, store, sum_lanes
 from rnn_cli.kernels.vector_math import exp
 

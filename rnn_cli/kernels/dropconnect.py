@@ -7,7 +7,7 @@ from numba.core import types
 from numba.core.extending import intrinsic
 
 from rnn_cli.kernels.jit import kernel
-from rnn_cli.kernels.matmul import even_start
+from rnn_cli.kernels.threads import even_start
 from rnn_cli.kernels.update import BLOCK, block_count
 from rnn_cli.kernels.vector import VectorType, lanes, load, register_type, splat, store
 

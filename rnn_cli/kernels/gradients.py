@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.layer import add_row, clear
-from rnn_cli.kernels.matmul import (
+from rnn_cli.kernels.matmul import multiply_panel
+from rnn_cli.kernels.packing import (
     ONE,
     ZERO,
-    multiply_panel,
     own_panels,
     pack_panel,
     panel_count,

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from rnn_cli.kernels.equations import cell_backward, cell_forward, load_blocks, load_states, store_tuple
 from rnn_cli.kernels.jit import kernel
-from rnn_cli.kernels.matmul import ZERO, multiply, multiply_onto
+from rnn_cli.kernels.matmul import multiply, multiply_onto
+from rnn_cli.kernels.packing import ZERO
 from rnn_cli.kernels.vector import lanes, load, store
 
 

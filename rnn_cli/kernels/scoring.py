@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from rnn_cli.kernels.jit import entry_kernel, kernel
 from rnn_cli.kernels.layer import copy
-from rnn_cli.kernels.matmul import even_start
 from rnn_cli.kernels.softmax import softmax_cross_entropy
 from rnn_cli.kernels.step import forward
+from rnn_cli.kernels.threads import even_start
 
 OUTSIDE = 1  # what a row reads after its end: any symbol but the boundary
 

@@ -6,7 +6,8 @@ import math
 
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.layer import clear
-from rnn_cli.kernels.matmul import ZERO, multiply_onto
+from rnn_cli.kernels.matmul import multiply_onto
+from rnn_cli.kernels.packing import ZERO
 from rnn_cli.kernels.vector import broadcast, first_lanes, lanes, load, maximum, maximum_lane, store, sum_lanes
 from rnn_cli.kernels.vector_math import LOG2_E, exp2
 

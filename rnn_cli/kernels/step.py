@@ -10,9 +10,9 @@ from rnn_cli.kernels.dropconnect import drop_recurrent
 from rnn_cli.kernels.gradients import weight_gradients
 from rnn_cli.kernels.jit import entry_kernel, kernel
 from rnn_cli.kernels.layer import clear, copy, layer_backward, layer_forward
-from rnn_cli.kernels.matmul import Packed, even_start, pack, pack_transposed
+from rnn_cli.kernels.packing import Packed, pack, pack_transposed
 from rnn_cli.kernels.softmax import readout_backward, readout_forward, softmax_cross_entropy
-from rnn_cli.kernels.threads import wait_for_all
+from rnn_cli.kernels.threads import even_start, wait_for_all
 from rnn_cli.kernels.update import ADAM, Rule, average_in, clip_scale, norm_of_sums, square_sums, update
 
 

@@ -41,6 +41,12 @@ class Team:
             call.result()
 
 
+@kernel
+def even_start(part, parts, total):
+    """Return where `part` begins when `total` things are split evenly into `parts`."""
+    return part * total // parts
+
+
 @intrinsic
 def fetch_add(typingctx, array, index, number):
     """Add a number to an element of an int64 array, undivided; return what was there before."""

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from rnn_cli.kernels.jit import kernel
-from rnn_cli.kernels.matmul import even_start
+from rnn_cli.kernels.threads import even_start
 from rnn_cli.kernels.vector import broadcast, fma, lanes, load, square_root, store, sum_lanes
 
 BLOCK = (
