@@ -9,9 +9,8 @@ from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.threads import even_start
 from rnn_cli.kernels.vector import broadcast, fma, lanes, load, square_root, store, sum_lanes
 
-BLOCK = (
-    4096  # elements whose squares are summed by one thread: fixed, so that the norm has the same bits for any number
-)
+# Elements whose squares are summed by one thread: fixed, so that the norm has the same bits for any number of them.
+BLOCK = 4096
 
 
 class Rule(NamedTuple):
