@@ -9,6 +9,7 @@ import numpy as np
 
 from rnn_cli.checkpoint import Checkpoint
 from rnn_cli.config import check_range
+from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.kernels.step import Step
 from rnn_cli.model import TrainingWindow
 from rnn_cli.scoring import Scorer
@@ -42,17 +43,20 @@ class AdaptingScorer(Scorer):
         self._rate, self._steps = rate, 0
         self._trained = self.model.parameters.copy()
         self._squares = np.zeros_like(self._trained)
+        self._learner = TrainingWindow(self.model, LEARNED, 1, self.team)
 
     def start(self) -> None:
         """Begin a new text: what was learned stays, what was read is forgotten."""
         super().start()
-        self._learner = TrainingWindow(self.model, LEARNED, 1, self.team)
         self._pending = np.array([BOUNDARY], np.int32)  # the symbols of the window that is being filled
 
     def read(
         self, symbols: np.ndarray, with_ranks: bool = False, progress: Callable[[int], None] = lambda done: None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Score the next symbols of the text as Scorer does, and learn from them."""
+        """Score the next symbols of the text as Scorer does, and learn from them.
+
+        Raises UsageError where the model has learned so fast that it predicts no numbers any more.
+        """
         known = np.cumsum(symbols >= 0)
         parts, start = [], 0
         while start < len(symbols):
@@ -60,7 +64,12 @@ class AdaptingScorer(Scorer):
             before = int(known[start - 1]) if start else 0
             end = min(int(np.searchsorted(known, before + room)) + 1, len(symbols))
             part = symbols[start:end]
-            parts.append(super().read(part, with_ranks, progress))
+            try:
+                parts.append(super().read(part, with_ranks, progress))
+            except CheckpointError as problem:
+                if not self._steps:
+                    raise
+                raise UsageError(f"{problem}; it learned too fast: give a lower --adapt-rate") from problem
             self._pending = np.concatenate([self._pending, part[part >= 0]])
             if len(self._pending) > LEARNED:
                 self._learn()
@@ -78,6 +87,7 @@ class AdaptingScorer(Scorer):
         self._pending = self._pending[-1:]
         _, norm = learner.train(GRADIENT_ONLY)
         if not math.isfinite(norm):
+            learner.state[:] = 0  # or nothing would be learned from here on
             return
         self._steps += 1
         grad = learner.grad

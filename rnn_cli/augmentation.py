@@ -39,10 +39,23 @@ class Augmenter:
             raise UsageError(f"--augment is for texts of up to {LONGEST:,} characters; leave it out")
         self.ids, self.vocab_size, self.lines = ids, vocab_size, lines
         self.size, self.random_seed = size, random_seed
+        self.longest = int(np.diff(np.flatnonzero(ids == BOUNDARY)).max()) if lines else 0  # line, with its end
         self.grams = count_grams(ids, vocab_size, lines)
 
     def text(self, epoch: int) -> np.ndarray:
-        """Return the text with what is drawn for an epoch behind it: `size` symbols, or fewer where lines end."""
+        """Return the text with what is drawn for an epoch behind it: `size` symbols or, of lines, the whole ones.
+
+        Of lines, those are left out that no text has, or not this one: empty ones, and longer ones than its longest.
+        """
+        symbols = self.draw(epoch)
+        if self.lines:
+            ends = np.flatnonzero(symbols == BOUNDARY)
+            sizes = np.diff(ends, prepend=-1)
+            symbols = symbols[: sizes.sum()][np.repeat((sizes > 1) & (sizes <= self.longest), sizes)]
+        return np.append(self.ids, symbols.astype(self.ids.dtype))
+
+    def draw(self, epoch: int) -> np.ndarray:
+        """Return the `size` symbols (int32) that are drawn for an epoch."""
         draws = generator([self.random_seed, DRAWN_TEXT, epoch])
         symbols = draws.integers(0 if self.lines else 1, self.vocab_size, self.size, np.int32)
         recent = np.full(ORDER, -1)
@@ -55,8 +68,7 @@ class Augmenter:
             part = symbols[start : start + AT_ONCE]
             chances = draws.random((len(part), ORDER, 2), np.float32)
             draw_symbols(part, chances, recent, self.grams, self.vocab_size)
-        text = np.append(self.ids, symbols.astype(self.ids.dtype))
-        return text[: np.flatnonzero(text == BOUNDARY)[-1] + 1] if self.lines else text
+        return symbols
 
 
 def count_grams(ids: np.ndarray, vocab_size: int, lines: bool) -> Grams:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,12 +22,17 @@ WIDTH = 64  # beginnings that are looked at side by side, at least
 class Completion:
     """One way to go on, without its prefix and the end of its line.
 
-    `probability` is that of its symbols and of the end, where it has `ended`; else that of all texts that begin so.
+    `log_probability` is that of its symbols and of the end, where it has `ended`; else that of all texts that begin so.
     """
 
     symbols: tuple[int, ...]
-    probability: float
+    log_probability: float
     ended: bool
+
+    @property
+    def probability(self) -> float:
+        """The probability itself, which may be too small for a number."""
+        return math.exp(self.log_probability)
 
 
 def complete(
@@ -50,19 +56,19 @@ def complete(
     scores, modes = np.zeros(1), np.array([state_after(follow, ids)])
     while texts:
         whole = np.array([len(text) >= length for text in texts]) & (modes == 0)
-        done += [Completion(texts[k], float(np.exp(scores[k])), False) for k in np.flatnonzero(whole)]
+        done += [Completion(texts[k], float(scores[k]), False) for k in np.flatnonzero(whole)]
         log_probabilities = reader.step()[: len(texts)]
         possible = (follow[modes] != FORBIDDEN) & ~whole[:, None]
         totals = np.where(possible, scores[:, None] + log_probabilities, -np.inf)
         if end >= 0:
             ended = np.flatnonzero(totals[:, end] > -np.inf)
-            done += [Completion(texts[k], float(np.exp(totals[k, end])), True) for k in ended]
+            done += [Completion(texts[k], float(totals[k, end]), True) for k in ended]
             totals[:, end] = -np.inf
-        done = sorted(done, key=lambda completion: -completion.probability)[:count]
+        done = sorted(done, key=lambda completion: -completion.log_probability)[:count]
         best = np.argsort(-totals, axis=None, kind="stable")[:width]
         best = best[totals.flat[best] > -np.inf]
         if len(done) == count:
-            best = best[np.exp(totals.flat[best]) > done[-1].probability]
+            best = best[totals.flat[best] > done[-1].log_probability]
         parents, symbols = np.unravel_index(best, totals.shape)
         scores, modes = totals.flat[best], follow[modes[parents], symbols]
         texts = [(*texts[parent], int(symbol)) for parent, symbol in zip(parents, symbols)]

@@ -63,7 +63,7 @@ def shuffled(ids: np.ndarray, blocks: np.ndarray, seed: Sequence[int], kept: int
         if np.count_nonzero(part) == len(part) - 2:  # one line, which may be too long to be copied
             return part
         starts = np.flatnonzero(part == BOUNDARY)
-        lines = generator(seed if len(order) == 1 else [*seed, block]).permutation(len(starts) - 1)
+        lines = generator(seed if len(order) == 1 else [*seed, block + 1]).permutation(len(starts) - 1)
         symbols = reordered(part, starts, lines)
         release(ids)
         return symbols

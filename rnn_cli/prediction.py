@@ -33,12 +33,12 @@ def predictions(checkpoint: Checkpoint, text: str | bytes, top: int) -> list[Pre
     reader = Reader(Model.from_torch(checkpoint.config, checkpoint.parameters), 1, Team(1))
     steps = []
     for read, came in zip([None, *ids], [*ids, None]):
-        if read is not None:
-            reader.read([read])
-        probabilities = reader.probabilities()
+        probabilities = np.exp(reader.step()[0])
         order = np.argsort(-probabilities, kind="stable")
         if not vocabulary.lines:
             order = order[order != BOUNDARY]
         expected = [(int(symbol), float(probabilities[symbol])) for symbol in order[:top]]
         steps.append(Prediction(read, expected, came, None if came is None else float(probabilities[came])))
+        if came is not None:
+            reader.branch(np.zeros(1, np.int64), np.array([came]))
     return steps

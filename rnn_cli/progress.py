@@ -48,8 +48,9 @@ class Report:
 class Progress(Config):
     """The counts of a run.
 
-    `overhead` is the part of `seconds` that was spent on compiling and setting up, at each start. The rate of the
-    schedule is multiplied by `rate_factor`. `averaged` counts the steps whose parameters are in the average.
+    `overhead` is the part of `seconds` that was spent on compiling and setting up, at each start, and on steps that
+    were undone. The rate of the schedule is multiplied by `rate_factor`. `averaged` counts the steps whose parameters
+    are in the average.
     """
 
     step: int = limited(0, MOST_STEPS, 0)

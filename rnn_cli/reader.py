@@ -131,10 +131,3 @@ class Reader:
         count = len(parents)
         self.window.state[:, :, :count] = self.window.state[:, :, parents]
         self.window.inputs[0, :count] = symbols
-
-    def probabilities(self) -> np.ndarray:
-        """Return the probabilities (V) of what follows on row 0, without reading on."""
-        state, inputs = self.window.state.copy(), self.window.inputs.copy()
-        probabilities = np.exp(self.step()[0])
-        self.window.state[:], self.window.inputs[:] = state, inputs
-        return probabilities / probabilities.sum()

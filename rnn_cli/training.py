@@ -221,10 +221,14 @@ class Trainer:
             raise DivergenceError(
                 f"{where}, though the rate was halved {MOST_ROLLBACKS} times; {kept}; try --learning-rate {lower:.2g}"
             )
+        good = self.good.restore(self.window)
+        if not good.averaged:
+            self.window.average.fill(0)
+        undone = now.seconds - now.overhead - (good.seconds - good.overhead)
         self.progress = replace(
-            self.good.restore(self.window),
+            good,
             seconds=now.seconds,
-            overhead=now.overhead,
+            overhead=now.overhead + undone,
             rate_factor=now.rate_factor / 2,
             rollbacks=now.rollbacks + 1,
             best_loss=now.best_loss,
@@ -243,7 +247,7 @@ class Trainer:
         if progress.total_steps is not None or config.minutes is None:
             return
         net_seconds = progress.seconds - progress.overhead
-        if progress.step >= self._most_steps * DECAY_FROM:
+        if progress.step + 1 > self._most_steps * DECAY_FROM:
             progress.total_steps = int(self._most_steps)
         elif net_seconds >= (60 * config.minutes - progress.overhead) * DECAY_FROM:
             progress.total_steps = steps_that_fit(progress.step)
@@ -260,9 +264,10 @@ class Trainer:
             loss = self.validation_loss()
             if progress.averaged:
                 loss_of_average = self._loss_of_average()
-                if loss < loss_of_average:
+                if loss_of_average < loss:
+                    loss = loss_of_average
+                else:  # or the average is no number
                     candidate = self.model.parameters
-                loss = min(loss, loss_of_average)
             if not math.isfinite(loss):
                 return loss
         if loss is None or progress.best_loss is None or loss < progress.best_loss:

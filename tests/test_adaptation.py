@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 from networks import make_checkpoint, random_text
 
-from rnn_cli.adaptation import DEFAULT_RATE, LEARNED, AdaptingScorer
+from rnn_cli.adaptation import DECAY, DEFAULT_RATE, EPSILON, GRADIENT_ONLY, LEARNED, MEMORY, AdaptingScorer
+from rnn_cli.cells import CELLS
 from rnn_cli.errors import UsageError
 from rnn_cli.evaluation import make_scorer, score_texts
+from rnn_cli.kernels.threads import Team
+from rnn_cli.model import Model, TrainingWindow
 from rnn_cli.scoring import Scorer
+from rnn_cli.vocabulary import BOUNDARY
 
 MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
 
@@ -25,6 +29,53 @@ def test_the_first_window_is_scored_as_it_was_learned(lines):
     assert np.array_equal(plain[:LEARNED], adapted[:LEARNED])
     assert (plain[LEARNED:] != adapted[LEARNED:]).mean() > 0.9
     assert len(ranks) == len(symbols)
+
+
+@MODES
+def test_the_weights_follow_the_equation(lines):
+    """w <- w - rate g / (sqrt(s) + epsilon) + DECAY (w_0 - w), in float64, with gradients of a window of its own."""
+    checkpoint, rate, windows = make_checkpoint(lines), 0.01, 4
+    symbols = symbols_of(checkpoint, random_text(3 * windows * LEARNED, lines))[: windows * LEARNED]
+    scorer = AdaptingScorer(checkpoint, 1, rate)
+    scorer.read(symbols)
+    model = Model.from_torch(checkpoint.config, checkpoint.parameters)
+    window = TrainingWindow(model, LEARNED, 1, Team(1))
+    start = weights = model.parameters.astype(np.float64)
+    squares = np.zeros_like(weights)
+    framed = np.append(BOUNDARY, symbols)
+    for number in range(windows):
+        model.parameters[:] = weights
+        part = framed[number * LEARNED : (number + 1) * LEARNED + 1]
+        window.inputs[:, 0], window.targets[:, 0] = part[:-1], part[1:]
+        window.train(GRADIENT_ONLY)
+        grad = window.grad.astype(np.float64)
+        squares = MEMORY * squares + (1 - MEMORY) * grad**2
+        scale = np.sqrt(squares / (1 - MEMORY ** (number + 1))) + EPSILON
+        weights = weights - rate * grad / scale + DECAY * (start - weights)
+    moved = np.abs(weights - start).max()
+    assert moved > rate
+    assert np.abs(scorer.model.parameters - weights).max() < 1e-3 * moved
+
+
+def test_a_gradient_that_is_no_number_is_passed_over():
+    checkpoint = make_checkpoint(False)
+    symbols = symbols_of(checkpoint, random_text(6 * LEARNED, False))
+    scorer = AdaptingScorer(checkpoint, 1, 0.01)
+    scorer.read(symbols[: 2 * LEARNED])
+    before = scorer.model.parameters.copy()
+    scorer._learner.state[:] = np.nan
+    scorer.read(symbols[2 * LEARNED : 3 * LEARNED])
+    assert np.array_equal(scorer.model.parameters, before)
+    scorer.read(symbols[3 * LEARNED :])
+    assert np.isfinite(scorer.model.parameters).all()
+    assert not np.array_equal(scorer.model.parameters, before)
+
+
+def test_a_rate_that_is_too_high_is_blamed_and_not_the_model():
+    checkpoint = make_checkpoint(False, next(cell for cell in CELLS if cell.activation == "relu"))
+    symbols = symbols_of(checkpoint, random_text(40 * LEARNED, False))
+    with pytest.raises(UsageError, match="lower --adapt-rate"):
+        AdaptingScorer(checkpoint, 1, 1.0).read(symbols)
 
 
 @MODES

@@ -37,7 +37,7 @@ def test_symbols_follow_the_ngrams(lines):
         grams.learn(past[-ORDER + 1 :], symbol)
     # What is drawn for a stream starts without a past, as if there were no boundary before it.
     found = {}
-    for past, symbol in with_past(np.append(BOUNDARY, drawn(Augmenter(ids, V, lines, 400_000, 1), 0)), lines):
+    for past, symbol in with_past(np.append(BOUNDARY, Augmenter(ids, V, lines, 400_000, 1).draw(0)), lines):
         if lines or len(past) > ORDER:
             found.setdefault(tuple(past[-ORDER + 1 :]), Counter())[symbol] += 1
     often = {past: counter for past, counter in found.items() if counter.total() > 2000}
@@ -59,12 +59,17 @@ def test_every_epoch_has_its_own_text_again_and_again(lines):
     assert not any(np.array_equal(texts[0], other) for other in others)
 
 
-def test_drawn_lines_are_whole():
-    augmenter = Augmenter(text(200, True), V, True, 2000, 1)
+def test_drawn_lines_are_whole_and_of_lengths_that_the_text_has():
+    ids = text(200, True)
+    augmenter, longest = Augmenter(ids, V, True, 2000, 1), np.diff(np.flatnonzero(ids == BOUNDARY)).max()
     for epoch in range(3):
-        symbols = drawn(augmenter, epoch)
+        symbols, raw = drawn(augmenter, epoch), augmenter.draw(epoch)
         assert symbols[-1] == BOUNDARY
-        assert 1500 < len(symbols) <= 2000
+        assert 1000 < len(symbols) <= 2000
+        kept = "".join(map(str, raw)).split("0")[:-1]
+        assert {*map(len, kept)} - {*range(1, longest)}  # so that there is something to leave out
+        kept = [line for line in kept if 0 < len(line) < longest]
+        assert "".join(map(str, symbols)) == "".join(f"{line}0" for line in kept)
 
 
 def test_of_one_endless_line_nothing_is_drawn():

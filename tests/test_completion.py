@@ -57,6 +57,14 @@ def test_a_wide_beam_finds_all_in_order(lines, length, prefix):
         assert complete(checkpoint, prefix, count, length, threads=2) == found[:count]
 
 
+def test_completions_too_improbable_for_a_number_are_still_in_order():
+    found = complete(small(False, boundary_bias=-50), "b", 5, 3000)
+    logs = [each.log_probability for each in found]
+    assert [each.probability for each in found if not each.ended] == [0.0] * sum(not each.ended for each in found)
+    assert logs == sorted(logs, reverse=True)
+    assert len(set(logs)) > 1
+
+
 def test_a_narrow_beam_finds_probable_ones():
     checkpoint = small(True, boundary_bias=-2)
     best = complete(checkpoint, "a", 1, 12)[0]

@@ -17,7 +17,7 @@ from rnn_cli.model import Model
 from rnn_cli.prediction import predictions
 from rnn_cli.reader import Reader
 from rnn_cli.scoring import SCALAR_VALUES, Scorer, unknown_nats
-from rnn_cli.vocabulary import Vocabulary
+from rnn_cli.vocabulary import UNKNOWN, Vocabulary
 
 MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
 
@@ -248,3 +248,21 @@ def test_progress_tells_of_every_scored_character(monkeypatch, lines):
     scores = evaluate_texts(checkpoint, [random_text(900, lines), "abc"], progress=seen.append)
     assert sum(seen) == scores.characters
     assert len(seen) > 2
+
+
+def test_the_state_is_reset_by_characters_that_are_read_not_by_unknown_ones():
+    checkpoint = make_checkpoint(False)
+    symbols = checkpoint.vocabulary.encode(random_text(60, False))
+    plain = make_scorer(checkpoint, reset_every=7).read(symbols)[0]
+    mixed, known = np.insert(symbols, [3, 11, 12, 40], UNKNOWN), np.insert(np.ones(60, bool), [3, 11, 12, 40], False)
+    scorer = make_scorer(checkpoint, reset_every=7)
+    parts = [scorer.read(part)[0] for part in np.split(mixed, [5, 13, 30])]
+    assert np.array_equal(np.concatenate(parts)[known], plain)
+
+
+def test_of_equally_probable_symbols_the_first_is_the_guess():
+    checkpoint = make_checkpoint(False)
+    for name in ("decoder.weight", "decoder.bias"):
+        checkpoint.parameters[name][:] = 0
+    symbols = np.arange(1, len(checkpoint.vocabulary), dtype=np.int32)
+    assert Scorer(checkpoint, 1).read(symbols, with_ranks=True)[1].tolist() == symbols.tolist()

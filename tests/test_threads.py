@@ -1,9 +1,12 @@
 """Threads: the same bits for any number of them, and a barrier that holds."""
 
+import threading
+
 import numpy as np
 import pytest
 
 from rnn_cli.cli.options import usable_cores
+from rnn_cli.errors import RnnError
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.memory import aligned_zeros
 from rnn_cli.kernels.step import Step
@@ -27,6 +30,21 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(make_window, cell):
         together = train(make_window(cell, np.float32, Team(threads), **sizes))
         for one, other in zip(alone, together):
             assert np.array_equal(one, other)
+
+
+def test_threads_that_the_system_does_not_start_are_an_error_and_no_deadlock(monkeypatch):
+    start, started = threading.Thread.start, []
+
+    def failing(thread):
+        if len(started) == 1:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", failing)
+    with pytest.raises(RnnError, match="does not start 2 threads"):
+        Team(2)
+    assert Team(1).threads == 1
 
 
 @kernel

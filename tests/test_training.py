@@ -221,10 +221,11 @@ def test_the_average_of_the_last_part_is_kept_where_it_is_better(corpora):
     train_until(alone)
     assert np.array_equal(alone.best_parameters, average)
 
-    worse = make_trainer(corpora[True], config)
-    worse._loss_of_average = lambda: math.inf
-    train_until(worse)
-    assert np.array_equal(worse.best_parameters, worse.model.parameters)
+    for loss in (math.inf, math.nan):
+        worse = make_trainer(corpora[True], config)
+        worse._loss_of_average = lambda loss=loss: loss
+        train_until(worse)
+        assert np.array_equal(worse.best_parameters, worse.model.parameters)
 
 
 def test_a_plateau_halves_the_rate(tmp_path):
@@ -352,11 +353,29 @@ def test_minutes_fix_the_number_of_steps_at_their_middle(corpora, tmp_path, stop
     assert ours == theirs
 
 
+@pytest.mark.parametrize("failures", [[100], [60, 60, 60], [119]])
+def test_minutes_are_kept_where_steps_were_undone(corpora, failures):
+    clock, calls = Clock(0.25), []
+    config = replace(CONFIG, steps=None, minutes=1.0, evaluate_every=10)  # 240 steps, did nothing fail
+    trainer = make_trainer(corpora[False], config, clock=clock)
+    validate = trainer.validation_loss
+
+    def failing():
+        calls.append(trainer.progress.step)
+        lost = failures and trainer.progress.step >= failures[0] and failures.pop(0)
+        return math.nan if lost else validate()
+
+    trainer.validation_loss = failing
+    list(clock.train(trainer))
+    assert not failures
+    assert trainer.progress.seconds == pytest.approx(60, abs=3)
+
+
 @pytest.mark.parametrize("most_steps, made", [(45, 45), (1000, 50)], ids=["enough", "more than fit"])
 def test_minutes_are_not_used_up_where_some_epochs_are_enough(corpora, most_steps, made):
     corpus, clock = corpora[False], Clock(0.25)
     most_epochs = most_steps / make_trainer(corpus).streams.steps_per_epoch
-    config = replace(CONFIG, steps=None, minutes=0.2, most_epochs=most_epochs, evaluate_every=10)
+    config = replace(CONFIG, steps=None, minutes=0.2, most_epochs=most_epochs, evaluate_every=10, schedule="step")
     trainer = make_trainer(corpus, config, clock=clock)
     list(clock.train(trainer))
     assert trainer.progress.step == made

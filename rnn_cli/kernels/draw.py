@@ -17,7 +17,7 @@ from rnn_cli.kernels.vector import broadcast, first_lanes, is_positive, lanes, l
 from rnn_cli.kernels.vector_math import exp
 
 NEVER = np.float32(NEVER_LOGIT)  # the logit of what may not come
-NOTHING = 1e-34  # a weight that is never drawn: less than the exp of the lowest number that it takes, but for rounding
+NOTHING = 1e-34  # a weight that is never drawn: what the exp of the lowest number that it takes does not reach
 FORBIDDEN = 255
 
 
@@ -26,7 +26,7 @@ class Draws(NamedTuple):
 
     symbols (T, B) int32   on entry the symbols that are given, or -1 where one is to be drawn; then all of them
     losses (T, B)          -log of the probability that the model gave to each of them, in nats
-    scratch (B, padded V)  float32
+    scratch (B padded V)   float32
     texts (B) int64        the number of each text, which with the seed and the position determines what is drawn
     positions (B) int64    how many symbols were drawn before row 0; less than 0 where some are given first
     shortest (B) int64     the boundary is not drawn before so many others were
@@ -72,12 +72,15 @@ def uniform(seed, text, position):
 
 @kernel
 def log_sum_exp(values, start, count, padded):
-    """Return the log of the sum of exp over `count` values; those that fill the last vector do not matter."""
+    """Return the largest of `count` values, and the log of the sum of exp of how far they are from it.
+
+    The values that fill the last vector do not matter.
+    """
     end, top = start + count, largest(values, start, count, padded)
     total = broadcast(values, 0)
     for j in range(start, start + padded, lanes(values)):
         total = total + first_lanes(exp(load(values, j) - top), end - j, 0)
-    return top + math.log(sum_lanes(total))
+    return top, math.log(sum_lanes(total))
 
 
 @kernel
@@ -224,7 +227,7 @@ def generate(part, parts, cell, net, memory, draws):
         carry_states(net, memory.states, first, last)
         for row in range(first, last):
             start = row * net.columns
-            normaliser = log_sum_exp(memory.logits, start, net.vocab_size, net.columns)
+            top, normaliser = log_sum_exp(memory.logits, start, net.vocab_size, net.columns)
             symbol = draws.symbols[t, row]
             if symbol < 0:
                 position, mode = draws.positions[row] + t, draws.modes[row]
@@ -241,6 +244,6 @@ def generate(part, parts, cell, net, memory, draws):
                 if draws.max_copy:
                     draws.runs[row] = run_with(symbol, draws.runs[row],
                                                draws.filter, draws.hashes, draws.recent[row], draws.gram)  # fmt: skip
-            draws.losses[t, row] = normaliser - memory.logits[start + symbol]
+            draws.losses[t, row] = normaliser + (top - memory.logits[start + symbol])
             draws.symbols[t, row] = symbol
             memory.inputs[row] = symbol

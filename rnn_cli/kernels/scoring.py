@@ -18,7 +18,8 @@ class Rows(NamedTuple):
 
     symbols          int32; one more than is read, to be the last target
     losses           float32, in nats: losses[k] is the price of symbols[k + 1] after symbols[k]
-    ranks            int32: how many symbols were more probable than that; empty where this is not wanted
+    ranks            int32: how many symbols were more probable than that, or equal and before it; empty where this is
+                     not wanted
     boundary_scored  whether a boundary is scored as a target
     """
 
@@ -45,10 +46,10 @@ def read_rows(net, memory, rows, step, first, last):
 
 @kernel
 def rank_of(logits, start, vocab_size, target):
-    """Return how many of a row of logits are greater than the target's."""
-    rank = 0
+    """Return how many of a row of logits are greater than the target's, or equal and before it."""
+    rank, own = 0, start + target
     for j in range(start, start + vocab_size):
-        if logits[j] > logits[start + target]:
+        if logits[j] > logits[own] or (logits[j] == logits[own] and j < own):
             rank += 1
     return rank
 

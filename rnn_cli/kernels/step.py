@@ -115,7 +115,7 @@ def pack_weights(part, parts, net, memory, recurrent):
 
 @entry_kernel
 def pack_all(part, parts, net, memory):
-    """Take over the parameters for `score_step` and `score_symbols`, which do not change them."""
+    """Take over the parameters for all that does not change them: scoring and drawing."""
     pack_weights(part, parts, net, memory, memory.parameters)
 
 

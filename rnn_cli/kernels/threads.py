@@ -11,12 +11,14 @@ import os
 import platform
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.extending import intrinsic
 
+from rnn_cli.errors import RnnError
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.vector import element_pointer
 
@@ -29,8 +31,17 @@ class Team:
     """A fixed number of threads that run a kernel together."""
 
     def __init__(self, threads: int) -> None:
+        """Start the threads. Raises RnnError where the system has not so many: one alone would wait for ever."""
         self.threads = threads
         self._pool = ThreadPoolExecutor(threads)
+        if threads > 1:
+            all_here = Barrier(threads)
+            try:
+                for _ in range(threads):
+                    self._pool.submit(all_here.wait)
+            except RuntimeError as problem:
+                all_here.abort()
+                raise RnnError(f"the system does not start {threads} threads; give fewer with --threads") from problem
 
     def run(self, kernel: Callable[..., None], *args: Any) -> None:
         """Call kernel(part, parts, *args) once on each thread, and wait for all."""
