@@ -29,10 +29,12 @@ from rnn_cli.kernels.update import RULES
 from rnn_cli.model import Model, TrainingWindow
 from rnn_cli.progress import MOST_STEPS, Progress, Report, State
 from rnn_cli.schedule import DECAY_FROM, learning_rate, steps_that_fit
-from rnn_cli.streams import Streams
+from rnn_cli.streams import IGNORED, Streams
+from rnn_cli.vocabulary import BOUNDARY
 
 LOG2_E = 1 / math.log(2)
 REPORTS_PER_EVALUATION = 10
+VALIDATED_ALONE = 500  # symbols of a held-out stream, at least, before it is cut into several
 FEWEST_WINDOWS, STEPS_PER_WINDOW = 20, 5  # of validation: a window of it costs a third of a step
 PLATEAU_PATIENCE = 2  # evaluations without gain after which the schedule `plateau` halves the rate
 MOST_ROLLBACKS = 4
@@ -75,8 +77,11 @@ class Trainer:
         if start is not None:
             take_over(self.model, start)
         self.window = TrainingWindow(self.model, config.sequence_length, config.batch_size, self.team, config.precision)
-        self.streams = self._streams(corpus.training, config.augment)
-        self.validation = None if corpus.validation is None else self._streams(corpus.validation)
+        self.streams = self._streams(corpus.training, config.batch_size, config.augment)
+        self.validation = None
+        if corpus.validation is not None:
+            rows = config.batch_size if corpus.vocabulary.lines else max(1, len(corpus.validation) // VALIDATED_ALONE)
+            self.validation = self._streams(corpus.validation, min(rows, config.batch_size))
         self.best_parameters = self.model.parameters.copy()
         self.rule = RULES[config.optimizer]
         if config.optimizer == "sgd":
@@ -90,13 +95,12 @@ class Trainer:
                 raise UsageError(f"--epochs {config.epochs:g} are {steps:,} steps, and the limit is {MOST_STEPS:,}")
         self.good = State.of(self.window, self.progress)
 
-    def _streams(self, ids: np.ndarray, augment: float = 0.0) -> Streams:
+    def _streams(self, ids: np.ndarray, rows: int, augment: float = 0.0) -> Streams:
         config, vocabulary = self.config, self.corpus.vocabulary
         augmenter = None
         if size := round(augment * len(ids)):
             augmenter = Augmenter(ids, len(vocabulary), vocabulary.lines, size, config.random_seed)
-        lengths = config.batch_size, config.sequence_length
-        return Streams(ids, vocabulary.lines, *lengths, config.random_seed, augmenter)
+        return Streams(ids, vocabulary.lines, rows, config.sequence_length, config.random_seed, augmenter)
 
     @property
     def finished(self) -> bool:
@@ -289,9 +293,10 @@ class Trainer:
         return loss
 
     def validation_loss(self) -> float:
-        """Return the mean loss on the held-out part, in nats per symbol, in as many streams as a training batch has.
+        """Return the mean loss on the held-out part, in nats per symbol, in up to as many streams as a batch has.
 
-        Of a large part only the beginning of each stream is scored, so that it takes a small share of the time.
+        They are no shorter than VALIDATED_ALONE where there is enough, because each starts without a past. Of a large
+        part only the beginning of each is scored, so that it takes a small share of the time.
         """
         assert self.validation is not None
         window = self.window
@@ -299,10 +304,12 @@ class Trainer:
         window.mask.fill(1)
         window.state.fill(0)
         window.pack()
-        total, count = 0.0, 0
+        total, count, rows = 0.0, 0, self.validation.batch_size
+        window.inputs.fill(BOUNDARY)
+        window.targets.fill(IGNORED)
         most = max(FEWEST_WINDOWS, self.config.evaluate_every // STEPS_PER_WINDOW)
         for number in range(min(self.validation.steps_per_epoch, most)):
-            window.inputs[:], window.targets[:] = self.validation.window(number)
+            window.inputs[:, :rows], window.targets[:, :rows] = self.validation.window(number)
             window.score()
             total += float(window.losses.sum(dtype=np.float64))
             count += int(np.count_nonzero(window.targets >= 0))

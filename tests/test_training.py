@@ -758,6 +758,18 @@ def test_a_damaged_state_is_refused(corpora, apply):
         Trainer.resume(checkpoint, corpora[True], 1)
 
 
+def test_a_short_held_out_stream_is_not_cut_into_pieces_without_a_past(tmp_path):
+    corpus = load_text(
+        tmp_path, "some text that goes on and on, as texts do. " * 60, "and a text goes on, as some do. " * 15
+    )
+    options = {"batch_size": 32, "sequence_length": 32, "learning_rate": 0.02, "steps": 100}
+    trainer = make_trainer(corpus, replace(CONFIG, **options))
+    train_until(trainer)
+    checkpoint = trainer.checkpoint()
+    whole = evaluate_texts(checkpoint, ["and a text goes on, as some do. " * 15])
+    assert checkpoint.record["best_loss"] == pytest.approx(whole.nats_per_char, rel=1e-4)
+
+
 def test_a_large_part_is_validated_in_part(corpora):
     """What is scored is the beginning of each stream: the mean over the first windows, and not over more."""
     trainer = make_trainer(corpora[False])
