@@ -1,12 +1,13 @@
 """A character-level language model at the command line: train, sample and evaluate recurrent networks.
 
-Everything that the commands do can be done from here:
+What the commands do can be done from here; what is not listed (predictions, ranking, the choice of defaults) is in the
+module of its name:
 
     from rnn_cli import ModelConfig, Trainer, TrainingConfig, load_corpus, sample_texts, save_checkpoint
 
     corpus = load_corpus(["names.txt"], as_bytes=False, lines=None, validation_fraction=0.1, random_seed=1)
     model = ModelConfig(cell="gru", vocab_size=len(corpus.vocabulary), hidden_size=128)
-    trainer = Trainer(corpus, model, TrainingConfig(epochs=5), threads=2)
+    trainer = Trainer(corpus, model, TrainingConfig(epochs=40, batch_size=8, sequence_length=32), threads=2)
     for report in trainer:
         print(report.step, report.bits_per_char)
     save_checkpoint("names.safetensors", trainer.checkpoint())
@@ -50,3 +51,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names, loaded or not."""
+    return [*globals(), *_HOMES]

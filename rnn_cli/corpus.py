@@ -65,6 +65,8 @@ def load_corpus(
     choice of lines. Without any it is a tenth, but nothing of a short stream, which is needed whole. Raises
     UsageError for a file that cannot be read or decoded, and for nothing to predict.
     """
+    if isinstance(paths, str):
+        raise UsageError("give a list of files; one file is a list of one")
     if validation_fraction is not None:
         check_range("validation_fraction", validation_fraction, 0.0, 0.9)
     sources = open_sources([*paths, *(validation_files or ())])

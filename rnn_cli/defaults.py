@@ -144,14 +144,14 @@ class Chooser:
         if self.most_epochs is None and not LENGTHS & self.values.keys():
             self.pick("minutes", MINUTES, "for a large text; --minutes gives it more")
         elif self.most_epochs is not None and not LENGTHS & self.values.keys():
-            self.pick("epochs", self.most_epochs, "passes over the text: more would learn it by heart")
+            self.pick("epochs", self.most_epochs, "passes over the text, which suit most of its size")
         elif self.most_epochs is not None and "minutes" in self.values:
-            self.pick("most_epochs", self.most_epochs, "passes at most: more would learn it by heart")
+            self.pick("most_epochs", self.most_epochs, "passes at most, which suit most texts of its size")
 
     def choose_augmentation(self, fine_tuning: bool) -> None:
         """Pick drawn text to be read beside a short one, from which a network that starts afresh learns too little."""
         if self.plan.augment and not fine_tuning:
-            self.pick("augment", self.plan.augment, "characters drawn from its 5-grams, read with each of its own")
+            self.pick("augment", self.plan.augment, "drawn characters (of its 5-grams) beside each")
 
     def choose_size(self) -> None:
         """Pick the size that suits the text, or the largest that reads enough in the time."""

@@ -7,7 +7,8 @@ from typing import AnyStr
 
 LOOK_AT = 1 << 20  # characters that are looked at
 LONGEST_LINE = 120  # characters
-SENTENCE_ENDS = tuple(",.;:!?")
+SENTENCE_ENDS = tuple(",.;:!?…。、，；：！？।॥؟؛،")  # noqa: RUF001
+CLOSING = "\"'”’»)]」』"  # noqa: RUF001 (what may stand behind them)
 
 
 def beginning(chunks: Iterable[AnyStr]) -> AnyStr | str:
@@ -38,7 +39,7 @@ def looks_like_lines(text: str | bytes) -> tuple[bool, str]:
     empty = rows.count("") / len(rows)
     if empty > 0.01:
         return False, f"{empty:.0%} of its lines are empty"
-    ended = sum(row.endswith(SENTENCE_ENDS) for row in rows) / len(rows)
+    ended = sum(row.rstrip(CLOSING).endswith(SENTENCE_ENDS) for row in rows) / len(rows)
     if ended >= 0.25:
         return False, f"{ended:.0%} of its lines end in a punctuation mark"
     return True, f"lines of at most {longest:,} characters, {ended:.0%} of which end in a mark"

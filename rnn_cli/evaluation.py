@@ -74,6 +74,8 @@ def evaluate_texts(
     progress: Callable[[int], None] = lambda done: None,
 ) -> Scores:
     """Score texts together, as `score_texts` does."""
+    if isinstance(texts, str | bytes):
+        raise UsageError("give a list of texts; one text is a list of one")
     return score_texts(make_scorer(checkpoint, threads), texts, progress)
 
 

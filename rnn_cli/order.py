@@ -37,11 +37,15 @@ class Order:
             row[done : done + len(part)] = part
             done += len(part)
 
-    def next_line(self, place: int, reach: int) -> int:
-        """Return where the next line begins, or the place itself where that is further than `reach`."""
-        starts = self._from(place, reach + 1) == BOUNDARY
-        step = int(starts.argmax())
-        return place + step if starts[step] else place
+    def next_of(self, marks: Sequence[int], place: int, reach: int) -> int:
+        """Return where the first of some symbols that there is stands next, up to `reach` away, or the place itself."""
+        symbols = self._from(place, reach + 1)
+        for mark in marks:
+            found = symbols == mark
+            step = int(found.argmax())
+            if found[step]:
+                return place + step
+        return place
 
 
 def rotated(ids: np.ndarray, offset: int) -> Order:

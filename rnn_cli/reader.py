@@ -26,7 +26,7 @@ class Start:
     `shortest` and `longest` are the fewest and the most symbols that are drawn; `mode` is the state of the follow
     table after the seed, and `run` how many of its last symbols are copied from the corpus. `state` is that of the
     network after the seed, with the symbol that it reads next; without it the seed has yet to be read. `ends` says
-    whether the boundary is the end of a text, as in line mode.
+    whether the boundary is the end of a text, as in line mode. `lead` is read before the seed, and no part of the text.
     """
 
     ids: np.ndarray
@@ -36,6 +36,7 @@ class Start:
     run: int = 0
     state: tuple[np.ndarray, int] | None = None
     ends: bool = False
+    lead: Sequence[int] = ()
 
 
 def draws_for(
@@ -89,7 +90,7 @@ class Reader:
     def begin(self, row: int, start: Start, text: int) -> np.ndarray:
         """Begin a text of this number on a row; return the symbols that it has to be given first."""
         state, symbol = (0, BOUNDARY) if start.state is None else start.state
-        given = start.ids if start.state is None else start.ids[:0]
+        given = np.concatenate([start.lead, start.ids]).astype(np.int32) if start.state is None else start.ids[:0]
         self.window.state[:, :, row], self.window.inputs[0, row] = state, symbol
         draws = self._draws
         draws.texts[row], draws.positions[row], draws.shortest[row] = text, -len(given), start.shortest

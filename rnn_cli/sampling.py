@@ -50,7 +50,10 @@ class Sampler:
             ]
 
     def _start(self, seed: str | bytes, unknown: str, what: str) -> Start:
-        """Return what texts go on from. Raises UsageError where the lengths leave no room."""
+        """Return what texts go on from. Raises UsageError where the lengths leave no room.
+
+        In a stream few texts begin, but many lines: without a seed, a text goes on from a newline, if there is one.
+        """
         config, ids = self.config, encode_seed(self.vocabulary, seed, unknown, what)
         size = len(self._whole(ids))
         longest = config.length
@@ -66,7 +69,8 @@ class Sampler:
         run = 0
         if self.fingerprint and config.max_copy is not None:
             _, run = self.fingerprint.copied(ids, config.max_copy)
-        return Start(ids, shortest, longest, state_after(self.follow, ids), run, ends=self.vocabulary.lines)
+        lead = [] if self.vocabulary.lines or len(ids) else encode_seed(self.vocabulary, "\n", "skip").tolist()
+        return Start(ids, shortest, longest, state_after(self.follow, ids), run, ends=self.vocabulary.lines, lead=lead)
 
     def _whole(self, ids: np.ndarray) -> np.ndarray:
         """Return the text that symbols are: in line mode, what stands after the last boundary."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from rnn_cli.checkpoint import Checkpoint
+from rnn_cli.errors import UsageError
 from rnn_cli.kernels.scoring import Rows, score_symbols
 from rnn_cli.kernels.threads import Team
 from rnn_cli.layout import round_up
@@ -63,7 +64,11 @@ class Scorer:
 
         A rank says how many symbols were more probable. UNKNOWN costs `unknown_nats`, its rank is the size of the
         vocabulary, and the model does not read it. `progress` is told how many more symbols are scored.
+
+        Raises UsageError for a symbol that is none of the vocabulary.
         """
+        if len(symbols) and symbols.max() >= len(self.vocabulary):
+            raise UsageError(f"there is no symbol {symbols.max()} in a vocabulary of {len(self.vocabulary):,}")
         known = symbols >= 0
         ids = np.concatenate([self._last, symbols[known]])
         losses = np.zeros(len(ids) - 1, np.float32)

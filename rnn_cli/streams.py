@@ -7,6 +7,7 @@ target it is the end of a line. The end of a stream text is not learned, so the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -31,7 +32,8 @@ class Streams:
     are shuffled, or the text is rotated by a random offset (0 in epoch 0). Then it is cut into `batch_size`
     streams of about equal length, each of which starts from the zero state. Lines stay whole, because the
     rest of a cut one would be learned as if it were a start; only a very long line, for which the other
-    streams would have to wait, is cut. An `augmenter` adds another text for each epoch.
+    streams would have to wait, is cut. One stream text is cut behind the first of the `breaks` that is found
+    within a window: what stands there is learned as a start, too. An `augmenter` adds another text for each epoch.
 
     The text may be larger than the memory. Lines of more than IN_MEMORY symbols are shuffled within blocks, and
     the blocks among each other, so that only the blocks that the streams are in have to be there.
@@ -45,6 +47,7 @@ class Streams:
         sequence_length: int,
         random_seed: int,
         augmenter: Augmenter | None = None,
+        breaks: Sequence[int] = (),
     ) -> None:
         """Take a text with something to score, in line mode one without empty lines."""
         self.ids, self.lines, self.batch_size = ids, lines, batch_size
@@ -57,7 +60,11 @@ class Streams:
             size = IN_MEMORY if self.pairs <= IN_MEMORY else max(1, IN_MEMORY // batch_size)
             self._blocks, longest = line_blocks(ids, size)
         length = -(-self.pairs // batch_size)
-        self._reach = min(longest - 1, max(length, LONG_LINE))
+        self._marks, self._reach = breaks, 0
+        if lines:
+            self._marks, self._reach = [BOUNDARY], min(longest - 1, max(length, LONG_LINE))
+        elif breaks:  # to the end of a window, at least half of one
+            self._reach = -(length + sequence_length // 2) % sequence_length + sequence_length // 2
         self.steps_per_epoch = -(-min(length + self._reach, self.pairs) // sequence_length)
         self._order: Order
         self._cuts = np.zeros(batch_size + 1, np.int64)
@@ -94,14 +101,20 @@ class Streams:
             ids = self.augmenter.text(epoch)
             blocks = None if blocks is None else np.array([0, len(ids) - 1])
         pairs = len(ids) - self.lines
-        cuts = stream_cuts(pairs, self.batch_size).tolist()
+        even = stream_cuts(pairs, self.batch_size).tolist()
         if blocks is None:
-            self._order = rotated(ids, int(generator(seed).integers(pairs)) if epoch else 0)
+            self._order = rotated(ids, 0)
+            if epoch:
+                self._order = rotated(ids, self._start_near(self._order, int(generator(seed).integers(pairs))))
         else:
             # Each stream keeps the blocks in which a window begins and ends.
             self._order = shuffled(ids, blocks, seed, 2 * self.batch_size)
-            cuts = [self._order.next_line(cut, self._reach) for cut in cuts]
+        cuts = [self._start_near(self._order, cut) if 0 < cut < pairs else cut for cut in even]
         self._cuts, self._epoch, self._first = np.array(cuts), epoch, -1
+
+    def _start_near(self, order: Order, place: int) -> int:
+        """Return where a stream may well begin: the next line of lines, or what stands behind a break."""
+        return order.next_of(self._marks, place, self._reach)
 
     def _fetch(self, first: int) -> None:
         """Fill the rows with the symbols of each stream from its symbol `first` on."""

@@ -68,6 +68,9 @@ class Trainer:
         """Start a run with new weights, or with those of another model (`start`). The minutes of `config` begin now."""
         if sum(value is not None for value in (config.steps, config.epochs, config.minutes)) != 1:
             raise UsageError("a run is as long as one of steps, epochs and minutes says")
+        if model_config.vocab_size != len(corpus.vocabulary):
+            sizes = f"{corpus.name} has {len(corpus.vocabulary):,} symbols, the network {model_config.vocab_size:,}"
+            raise UsageError(f"{sizes}; give it vocab_size=len(corpus.vocabulary)")
         if config.schedule == "plateau" and corpus.validation is None:
             raise UsageError(f"the schedule plateau needs a part that is held out, and there is {corpus.split_reason}")
         self.corpus, self.config, self.stop, self.say = corpus, config, stop, say
@@ -100,7 +103,8 @@ class Trainer:
         augmenter = None
         if size := round(augment * len(ids)):
             augmenter = Augmenter(ids, len(vocabulary), vocabulary.lines, size, config.random_seed)
-        return Streams(ids, vocabulary.lines, rows, config.sequence_length, config.random_seed, augmenter)
+        breaks = [] if vocabulary.lines else [symbol for symbol in vocabulary.encode("\n ").tolist() if symbol >= 0]
+        return Streams(ids, vocabulary.lines, rows, config.sequence_length, config.random_seed, augmenter, breaks)
 
     @property
     def finished(self) -> bool:

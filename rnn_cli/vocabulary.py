@@ -177,7 +177,7 @@ def encode_seed(
         character = seed[int(missing[0])]
         assert isinstance(character, str)  # a byte model knows every byte
         known = ", ".join(f"'{near}'" for near in vocabulary.nearest(character))
-        known = f"it knows {known}; " if known else ""
+        known = f"the nearest that it knows are {known}; " if known else ""
         raise UsageError(
             f"the model has never seen '{character}' (U+{ord(character):04X}), character {missing[0] + 1} of {what}; "
             f"{known}change it{advice}"

@@ -184,8 +184,8 @@ CORPORA: list[tuple[str, int, list[str]]] = [
 
 UNKNOWN: list[tuple[str, int, list[str]]] = [
     ("sample -m good.model --seed 'the Xat'", 2, [r"'X' \(U\+0058\)", "character 5 of the seed", "--unknown skip"]),
-    ("sample -m good.model --seed THE", 2, ["'T'", "character 1 ", "knows 't'"]),
-    ("sample -m good.model --seed 'th\u00e9'", 2, [r"U\+00E9", "character 3 ", "knows 'e'"]),
+    ("sample -m good.model --seed THE", 2, ["'T'", "character 1 ", "it knows are 't'"]),
+    ("sample -m good.model --seed 'th\u00e9'", 2, [r"U\+00E9", "character 3 ", "it knows are 'e'"]),
     ("sample -m good.model --seed-file digits.txt", 2, ["'0'", "character 1 "]),
     ("predict -m good.model 'the Xat'", 2, ["'X'", "character 5"]),
     ("complete -m good.model 'the Xat'", 2, ["'X'", "character 5 of the prefix"]),

@@ -266,3 +266,11 @@ def test_of_equally_probable_symbols_the_first_is_the_guess():
         checkpoint.parameters[name][:] = 0
     symbols = np.arange(1, len(checkpoint.vocabulary), dtype=np.int32)
     assert Scorer(checkpoint, 1).read(symbols, with_ranks=True)[1].tolist() == symbols.tolist()
+
+
+def test_what_is_no_symbol_or_no_list_is_refused():
+    checkpoint = make_checkpoint(False)
+    with pytest.raises(UsageError, match="no symbol 12"):
+        Scorer(checkpoint, 1).read(np.array([1, len(checkpoint.vocabulary)], np.int32))
+    with pytest.raises(UsageError, match="list of texts"):
+        evaluate_texts(checkpoint, "abc")

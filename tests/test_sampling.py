@@ -604,3 +604,17 @@ def test_pieces_come_while_the_text_is_drawn():
     sampler = Sampler(checkpoint, "ab", SamplingConfig(length=10**9))
     first = b"".join(islice(sampler.pieces(text, 8), 3))
     assert len(first.decode()) == len(text.symbols) == 24
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_without_a_seed_a_stream_goes_on_from_a_newline_that_is_not_shown(count):
+    checkpoint = make_checkpoint(False, vocabulary=Vocabulary("\nabcdefgh", False))
+    config = SamplingConfig(length=40, random_seed=2)
+    texts, behind = (list(Sampler(checkpoint, seed, config).texts(count)) for seed in ("", "\n"))
+    assert [text.symbols for text in texts] == [text.symbols for text in behind]
+    assert all(len(text.start.ids) == 0 for text in texts)
+    assert all(len(text.start.ids) == 1 for text in behind)
+    pieces = b"".join(Sampler(checkpoint, "", config).pieces(Text(), 7))
+    assert pieces == checkpoint.vocabulary.decode(texts[0].symbols)
+    for model in (make_checkpoint(True, vocabulary=Vocabulary("abcdefgh", True)), make_checkpoint(False)):
+        assert not Sampler(model, "").starts[0].lead

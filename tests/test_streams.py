@@ -71,21 +71,42 @@ def test_every_line_is_read_whole_and_once_in_an_epoch(
 
 @settings(deadline=None)
 @given(
-    *LIMITS.values(), st.lists(st.integers(0, 30), min_size=1, max_size=4), *SIZES.values(), SEEDS, st.integers(0, 3)
+    *LIMITS.values(),
+    st.lists(st.integers(0, 30), min_size=1, max_size=4),
+    *SIZES.values(),
+    SEEDS,
+    st.integers(0, 3),
+    st.lists(st.integers(1, 90), max_size=9),
 )
 def test_every_character_of_a_stream_is_a_target_once(
-    in_memory, read_ahead, sizes, batch_size, sequence_length, seed, epoch
+    in_memory, read_ahead, sizes, batch_size, sequence_length, seed, epoch, breaks
 ):
     # Each symbol occurs once, so what precedes it is known; documents begin with a boundary.
     numbers = iter(range(1, sum(sizes) + 1))
     ids = np.array([symbol for size in sizes for symbol in (0, *(next(numbers) for _ in range(size)))], np.uint8)
-    streams = streams_of(in_memory, read_ahead, ids, False, batch_size, sequence_length, seed)
+    streams = streams_of(in_memory, read_ahead, ids, False, batch_size, sequence_length, seed, None, breaks)
     inputs, targets = epoch_of(streams, epoch)
     assert sorted(targets[targets != IGNORED].tolist()) == list(range(1, sum(sizes) + 1))
     before = dict(zip(ids[1:].tolist(), ids.tolist()))
     for symbol, target in zip(inputs[1:].ravel().tolist(), targets[1:].ravel().tolist()):
         assert target == IGNORED or symbol == before[target]
     assert (inputs[0] == BOUNDARY).all()
+
+
+@pytest.mark.parametrize("breaks, found", [((1, 2), {1}), ((2,), {2}), ((8, 2), {2}), ((), {1, 2, 3})])
+def test_a_stream_begins_behind_the_first_break_that_is_near(breaks, found):
+    generator = np.random.default_rng(4)
+    ids = generator.integers(3, 8, 3000).astype(np.uint8)  # 1 is what ends a line, 2 a word
+    ids[2::5], ids[10::11], ids[0] = 2, 1, BOUNDARY
+    streams, before = Streams(ids, False, 8, 32, 1, None, breaks), set()
+    for epoch in range(4):
+        inputs, targets = epoch_of(streams, epoch)
+        for start in targets[:12].T.tolist():
+            whole = np.lib.stride_tricks.sliding_window_view(np.append(ids, ids), 12)
+            places = np.flatnonzero((whole == start).all(axis=1))
+            if len(places) and ids[places[0] - 1] != BOUNDARY:  # not the beginning of the text
+                before.add(min(int(ids[places[0] - 1]), 3))
+    assert before == found
 
 
 @settings(deadline=None)

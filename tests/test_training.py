@@ -650,6 +650,14 @@ def test_a_run_needs_one_length(corpora, lengths):
         make_trainer(corpora[True], replace(CONFIG, **{"steps": None, **lengths}))
 
 
+@pytest.mark.parametrize("vocab_size", [2, 26, 28])
+def test_a_network_for_another_vocabulary_is_refused(corpora, vocab_size):
+    corpus = corpora[True]
+    assert len(corpus.vocabulary) not in (2, 26, 28)
+    with pytest.raises(UsageError, match="vocab_size"):
+        Trainer(corpus, ModelConfig(vocab_size=vocab_size, hidden_size=5), CONFIG, 1)
+
+
 def test_a_changed_corpus_is_refused(corpora, tmp_path):
     trainer = make_trainer(corpora[True])
     train_until(trainer, 3)

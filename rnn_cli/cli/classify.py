@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnn_cli.cli.options import Json, Quiet, Threads, announce_compiling, thread_count
+from rnn_cli.cli.options import Json, Quiet, Threads, announce_compiling, model_files, thread_count
 from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,11 @@ def classify(
     models: Annotated[
         list[Path] | None,
         typer.Option(
-            "--model", "-m", help="A model file, two or more times; its name is the label.", show_default=False
+            "--model",
+            "-m",
+            help="A model file, two or more times; its name is the label.",
+            show_default=False,
+            autocompletion=model_files,
         ),
     ] = None,
     labelled: Annotated[

@@ -73,8 +73,8 @@ def evaluate(
     if per_line and per_char:
         raise UsageError("--per-line and --per-char contradict each other; give one of them")
     if in_rows and (as_json or baselines):
-        given = "--json" if as_json else "--baselines"
-        raise UsageError(f"{given} is about the whole text, not its lines or characters; leave it out or use --jsonl")
+        given, advice = ("--json", "leave it out or use --jsonl") if as_json else ("--baselines", "leave it out")
+        raise UsageError(f"{given} is about the whole text, not its lines or characters; {advice}")
     if (below or total) and not selecting:
         raise UsageError("--below and --total need --threshold, --sort or --top; give one of them")
     if total and per_char:

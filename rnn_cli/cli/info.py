@@ -34,7 +34,8 @@ def info(model: ModelPath = DEFAULT_MODEL, as_json: Json = False, quiet: Quiet =
         losses = history(checkpoint)
         writer.write_line(key_values(flat(facts)))
         if len(losses) > 1:
-            writer.write_line(f"\nloss over the training, {losses[0]:.2f} to {losses[-1]:.2f} nats per character:")
+            span = f"{losses[0]:.2f} to {losses[-1]:.2f} nats per character, {min(losses):.2f} at best"
+            writer.write_line(f"\nloss over the training, {span}:")
             writer.write_line(curve(losses))
     writer.close()
 
@@ -94,7 +95,7 @@ def flat(facts: Mapping[str, Any], group: str = "") -> list[tuple[str, str]]:
         elif isinstance(value, bool):
             rows.append((label, "yes" if value else "no"))
         elif isinstance(value, int):
-            rows.append((label, f"{value:,}"))
+            rows.append((label, str(value) if name == "random_seed" else f"{value:,}"))
         elif isinstance(value, float):
             rows.append((label, f"{value:.6g}"))
         elif isinstance(value, str):

@@ -99,6 +99,7 @@ def started(
     corpus = read_corpus(source)
     if checkpoint:
         corpus = renumbered(corpus, checkpoint.vocabulary.grown_by(corpus.vocabulary))
+        corpus.mode_reason = "as the model it starts from does"
         new = len(corpus.vocabulary) - len(checkpoint.vocabulary)
         display.note(f"starting from {base}, which knows {len(checkpoint.vocabulary) - 1:,} symbols; {new:,} are new")
     for line in describe(corpus).split("\n"):
@@ -139,7 +140,7 @@ def resumed(
     checkpoint = load_checkpoint(model)
     if checkpoint.progress is None:
         steps = checkpoint.record.get("steps", 0)
-        display.note(f"{model} is complete after {steps} steps; there is nothing to resume")
+        display.note(f"{model} is complete after {steps} steps; train on from it with --from {model} -m FILE")
         raise typer.Exit(0)
     source = checkpoint.progress.pop("source", None)
     if not is_source(source):
@@ -156,9 +157,12 @@ def describe(corpus: Corpus) -> str:
     mode = "lines" if vocabulary.lines else "one stream"
     dropped = f"; {corpus.dropped_lines:,} empty lines left out" if corpus.dropped_lines else ""
     unknown = f", {corpus.validation_unknown:,} unknown characters left out" if corpus.validation_unknown else ""
+    returns = ""
+    if "\r" in (vocabulary.symbols or ""):
+        returns = "\nit has carriage returns (\\r), which are learned as a character; tr -d '\\r' takes them out"
     return (
         f"{corpus.name}: {corpus.characters:,} characters to train on, "
         f"{len(vocabulary) - 1:,} different {vocabulary.kind}\n"
         f"read as {mode}: {corpus.mode_reason}{dropped}\n"
-        f"held out to validate: {corpus.split_reason}{unknown}"
+        f"held out to validate: {corpus.split_reason}{unknown}{returns}"
     )

@@ -16,6 +16,7 @@ from rnn_cli.cli.options import (
     RandomSeed,
     Threads,
     announce_compiling,
+    model_files,
     random_seed,
     thread_count,
 )
@@ -131,7 +132,13 @@ def train(
         int | None, typer.Option("--patience", help="Stop after so many evaluations without a better one.")
     ] = None,
     base: Annotated[
-        Path | None, typer.Option("--from", help="Start from this model's weights (fine-tune).", show_default=False)
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Start from this model's weights (fine-tune).",
+            show_default=False,
+            autocompletion=model_files,
+        ),
     ] = None,
     no_fingerprint: Annotated[
         bool,
