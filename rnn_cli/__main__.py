@@ -61,10 +61,12 @@ def run(arguments: Sequence[str], app: Callable[..., Any] | None) -> int:
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Raise UsageError for an argument that is not UTF-8; Python hands its bytes over as lone surrogates."""
+    """Raise UsageError for an argument that is not UTF-8, whatever Python decoded its bytes as."""
     for number, argument in enumerate(arguments, 1):
-        if any("\ud800" <= character <= "\udfff" for character in argument):
-            raise UsageError(f"argument {number} is not valid UTF-8: '{argument}'; write it in UTF-8")
+        try:
+            os.fsencode(argument).decode("utf-8")
+        except UnicodeError as problem:
+            raise UsageError(f"argument {number} is not valid UTF-8: '{argument}'; write it in UTF-8") from problem
 
 
 def attempt(action: Callable[[], int | None]) -> int:
@@ -100,6 +102,9 @@ def explain(error: BaseException) -> tuple[int, str]:
             return (error.code or 0, "") if isinstance(error.code, int | None) else (1, str(error.code))
         case MemoryError():
             return 1, "there is not enough memory; make the model, the batch or the text smaller"
+        case ImportError():
+            reason = " ".join(str(error).split())[:LONGEST_HALF]
+            return 1, f"a library cannot be loaded, for want of memory or because rnn is installed in part: {reason}"
         case OSError():
             where = f": {error.filename}" if error.filename is not None else ""
             return 1, f"reading or writing failed{where}: {error.strerror or error}"

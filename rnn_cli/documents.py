@@ -6,7 +6,7 @@ import codecs
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -97,6 +97,8 @@ def reading(path: str) -> Iterator[BinaryIO]:
         elif sys.stdin is None:
             raise UsageError("stdin is closed; give a file")
         else:
+            with suppress(OSError, ValueError):  # it has no descriptor in a test
+                os.set_blocking(sys.stdin.fileno(), True)  # or "nothing yet" would be taken for its end
             yield sys.stdin.buffer
     except OSError as error:
         directory = isinstance(error, IsADirectoryError)

@@ -31,6 +31,17 @@ def target_of(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.realpath(path))
 
 
+def is_same(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Say whether two paths, of which "-" is stdin, lead to one file, be it by links; they need not exist."""
+    paths = os.fspath(one), os.fspath(other)
+    if "-" not in paths and target_of(one) == target_of(other):
+        return True
+    try:
+        return os.path.samestat(*(os.fstat(0) if path == "-" else os.stat(path) for path in paths))
+    except OSError:
+        return False
+
+
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     """Make `data` the content of a file, in one step that no crash or power cut can halve.
 
@@ -166,8 +177,10 @@ def acquire(name: Path, path: str) -> int:
                 if error.errno not in WITHOUT_LOCKS:
                     raise
             if is_at(descriptor, name):
+                if not re.fullmatch(rb"([0-9]+\n)?", os.read(descriptor, 21)):
+                    raise UsageError(f"'{name}' is where '{path}' is locked, and is no lock; name another file")
                 os.ftruncate(descriptor, 0)
-                os.write(descriptor, f"{os.getpid()}\n".encode())
+                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
                 return descriptor
         except BaseException:
             os.close(descriptor)
@@ -185,8 +198,9 @@ def is_at(descriptor: int, name: Path) -> bool:
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise UsageError where no file can be written: no directory, no permission, not a regular file."""
-    target = target_of(path)
+    target = Path(path)
     try:
+        target = target_of(path)
         existing_mode(target)
         temporary, descriptor = create_temporary(target)
         try:

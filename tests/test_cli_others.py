@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from commands import ENVIRONMENT, LINES_TEXT, SMALL, STREAM_TEXT, Result, run, run_on_terminal, stop_training
 
-from rnn_cli.checkpoint import Checkpoint
+from rnn_cli.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from rnn_cli.config import ModelConfig
 from rnn_cli.vocabulary import Vocabulary
 
@@ -243,6 +243,24 @@ def test_names_in_json_are_exact(place: Path) -> None:
     known = parsed(place, "info", "-m", "hostile", "--json")
     assert known["corpus"]["name"] == HOSTILE_NAME
     assert known["vocabulary"] == "".join(sorted(set(HOSTILE_TEXT)))
+
+
+def test_a_record_cannot_pass_for_what_info_says(place: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(place / "lines")
+    checkpoint.record |= {
+        "repeat with": "--steps 1; echo",
+        "repeat": {"with": "x", "repeat_with": "y" * 1000},
+        " parameters": 7,
+        "file": {"bytes": 1},
+        "n" * 10**6: 1,
+        "corpus": {"repeat_with": "y" * 1000},
+        "history": [{"loss": 0.0}, {"loss": 5e-324}],
+    }
+    save_checkpoint(tmp_path / "model.safetensors", checkpoint)
+    shown = succeed(tmp_path, "info").text
+    assert "echo" not in shown
+    assert max(map(len, shown.splitlines())) < 200
+    assert sum(line.startswith(("parameters", "file bytes")) for line in shown.splitlines()) == 2
 
 
 def record_of_minutes(**others):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shutil
 import signal
@@ -552,17 +553,67 @@ def unfinished(place: Path) -> Path:
         ("notes", "notes is no log of a training (line 1)"),
         ("bytes", "bytes is no log of a training (line 1)"),
         ("mixed", "mixed is no log of a training (line 2)"),
+        ("deep", "deep is no log of a training (line 1)"),
+        ("linked", "would replace a file that is read"),
     ],
 )
 def test_the_log_of_a_resumed_run_replaces_nothing_else(unfinished: Path, log: str, reason: str) -> None:
     (unfinished / "notes").write_text("milk, bread\n")
     (unfinished / "bytes").write_bytes(b"\xff\xfe no JSON\n")
     (unfinished / "mixed").write_text('{"step": 1}\nmilk\n{"step": 2}\n')
+    (unfinished / "deep").write_text("[" * 100_000)
+    (unfinished / "linked").hardlink_to(unfinished / "stream.txt")
     before = (unfinished / log).read_bytes()
     done = run("train", "--resume", "-m", "half", "--log", log, cwd=unfinished)
     assert done.code == 2
     assert reason in done.stderr
     assert (unfinished / log).read_bytes() == before
+
+
+def test_a_run_that_is_resumed_at_its_start_replaces_no_other_file_with_its_log(unfinished: Path) -> None:
+    checkpoint = load_checkpoint(unfinished / "half")
+    assert checkpoint.progress is not None
+    checkpoint.progress["step"] = 0
+    save_checkpoint(unfinished / "half", checkpoint)
+    (unfinished / "notes").write_text("milk, bread\n")
+    done = run("train", "--resume", "-m", "half", "--log", "notes", cwd=unfinished)
+    assert (done.code, (unfinished / "notes").read_text()) == (2, "milk, bread\n")
+
+
+@pytest.mark.parametrize("option", ["-m", "--log"])
+def test_stdin_is_not_written_where_it_is_a_file(place: Path, option: str) -> None:
+    others = [] if option == "-m" else ["-m", "new"]
+    with (place / "stream.txt").open("rb") as text:
+        done = run_process(
+            *["train", "-", *SMALL, "--steps", 2, "--overwrite", option, "stream.txt", *others], cwd=place, stdin=text
+        )
+    assert done.code == 2
+    assert "would replace" in done.stderr
+    assert (place / "stream.txt").read_text() == STREAM_TEXT
+
+
+def test_a_file_with_the_name_of_a_lock_is_left_alone(place: Path) -> None:
+    (place / ".model.safetensors.lock").write_bytes(b"what is there")
+    done = run("train", "lines.txt", *SMALL, "--steps", 2, cwd=place)
+    assert done.code == 2
+    assert "is no lock" in done.stderr
+    assert (place / ".model.safetensors.lock").read_bytes() == b"what is there"
+
+
+def test_stdin_that_does_not_block_is_read_to_its_end(place: Path) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    command = [*PROGRAM, "train", "-", *map(str, SMALL), "--steps", "2", "-q"]
+    process = subprocess.Popen(command, cwd=place, env=ENVIRONMENT, stdin=reading, stderr=subprocess.DEVNULL)
+    os.close(reading)
+    os.write(writing, STREAM_TEXT.encode()[:100])
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(4)
+    os.write(writing, STREAM_TEXT.encode()[100:])
+    os.close(writing)
+    assert process.wait(60) == 0
+    corpus = facts(place)["corpus"]
+    assert corpus["characters"] + corpus["validation_characters"] == len(STREAM_TEXT)
 
 
 @pytest.mark.parametrize(
@@ -574,6 +625,9 @@ def test_the_log_of_a_resumed_run_replaces_nothing_else(unfinished: Path, log: s
         {"validation_files": [1000]},
         {"lines": "yes"},
         {"random_seed": "x"},
+        {"random_seed": -1},
+        {"paths": []},
+        {"validation_files": [7, "\0"]},
         None,
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -87,7 +88,7 @@ def show(
             values = {"line": number + place, "text": line.decode("utf-8", "replace"), "label": labels[best]}
             writer.write_line(json.dumps({**values, "margin_bits": margin, "bits": scores}))
         else:
-            writer.write(b"%s\t%.4f\t%s\n" % (labels[best].encode(), margin, line))
+            writer.write(b"%s\t%.4f\t%s\n" % (os.fsencode(labels[best]), margin, line))
     writer.flush()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Annotated
 
 import typer
@@ -41,7 +42,7 @@ def complete(
     checkpoint = load_checkpoint(model)
     vocabulary = checkpoint.vocabulary
     announce_compiling(quiet)
-    start = text_for(vocabulary, Document("the prefix", prefix.encode()))
+    start = text_for(vocabulary, Document("the prefix", os.fsencode(prefix)))
     found = completions_of(checkpoint, start, count, length, threads=cores)
     writer = TextWriter()
     if as_json:
@@ -57,6 +58,6 @@ def complete(
     else:
         for completion in found:
             share = b"" if plain else f"{completion.probability:.4g}\t".encode()
-            echo = b"" if no_echo else prefix.encode()
+            echo = b"" if no_echo else os.fsencode(prefix)
             writer.write(share + echo + vocabulary.decode(completion.symbols) + b"\n")
     writer.close()

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 LONGEST_VALUE = 64
 RESERVED = {"model", "repeat_with", "file_bytes"}  # what a record, which may be a stranger's, has no say in
+WRITTEN = {
+    *("corpus", "training", "steps", "total_steps", "seconds", "best_step", "best_loss", "rollbacks"),
+    *("history", "versions", "fingerprint"),
+}  # the parts of a record that rnn writes; others are shown in JSON only, where they cannot be taken for facts
 
 
 def info(model: ModelPath = DEFAULT_MODEL, as_json: Json = False, quiet: Quiet = False) -> None:
@@ -32,7 +36,8 @@ def info(model: ModelPath = DEFAULT_MODEL, as_json: Json = False, quiet: Quiet =
         writer.write_line(json.dumps({"model": str(model), **facts}))
     else:
         losses = history(checkpoint)
-        writer.write_line(key_values(flat(facts)))
+        odd = checkpoint.record.keys() - WRITTEN
+        writer.write_line(key_values(flat({name: value for name, value in facts.items() if name not in odd})))
         if len(losses) > 1:
             span = f"{losses[0]:.2f} to {losses[-1]:.2f} nats per character, {min(losses):.2f} at best"
             writer.write_line(f"\nloss over the training, {span}:")
@@ -89,7 +94,7 @@ def flat(facts: Mapping[str, Any], group: str = "") -> list[tuple[str, str]]:
     """Return the facts as rows of a name and a readable value; those of a group carry its name."""
     rows: list[tuple[str, str]] = []
     for name, value in facts.items():
-        label = f"{group} {name.replace('_', ' ')}".strip()
+        label = f"{group} {name.replace('_', ' ')}".strip()[:LONGEST_VALUE]
         if isinstance(value, Mapping):
             rows += flat(value, label)
         elif isinstance(value, bool):
@@ -99,7 +104,7 @@ def flat(facts: Mapping[str, Any], group: str = "") -> list[tuple[str, str]]:
         elif isinstance(value, float):
             rows.append((label, f"{value:.6g}"))
         elif isinstance(value, str):
-            whole = len(value) <= LONGEST_VALUE or name == "repeat_with"
+            whole = len(value) <= LONGEST_VALUE or (name == "repeat_with" and not group)
             rows.append((label, value if whole else f"{value[:LONGEST_VALUE]}..."))
     return rows
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,7 +40,7 @@ def predict(
     checkpoint = load_checkpoint(model)
     vocabulary = checkpoint.vocabulary
     announce_compiling(quiet)
-    steps = predictions(checkpoint, text_for(vocabulary, Document("the text", text.encode())), top)
+    steps = predictions(checkpoint, text_for(vocabulary, Document("the text", os.fsencode(text))), top)
     writer = TextWriter()
     if as_json:
         shown = steps if each else steps[-1:]

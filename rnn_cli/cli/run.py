@@ -41,7 +41,7 @@ def run(
     saver = Saver(trainer, source, path, display)
     last_sample = time.monotonic()
     with (
-        LogWriter(log, trainer.progress.step if resume else 0, display) if log else nullcontext() as writer,
+        LogWriter(log, trainer.progress.step if resume else None, display) if log else nullcontext() as writer,
         StopRequest("\nfinishing the step and saving; once more to stop at once\n") as request,
     ):
         trainer.stop = lambda: request.requested is not None
@@ -158,10 +158,11 @@ class LogWriter:
     Where a line cannot be written that is said, no more are, and the training goes on.
     """
 
-    def __init__(self, path: Path, step: int, display: TrainingDisplay) -> None:
+    def __init__(self, path: Path, step: int | None, display: TrainingDisplay) -> None:
+        """Begin a log or, where there is a `step`, go on with it."""
         self.failed, self._path, self._display = False, path, display
         try:
-            if step and path.is_file():
+            if step is not None and path.is_file():
                 write_atomically(path, "".join(reports_until(step, path)).encode())
                 self._file = path.open("a", encoding="utf-8", buffering=1)
             else:
@@ -203,7 +204,7 @@ def reports_until(step: int, log: Path) -> list[str]:
         try:
             if json.loads(line)["step"] <= step:
                 kept.append(line + "\n")
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             if number < len(lines) or number == 1:
                 raise UsageError(f"{log} is no log of a training (line {number:,}); name another file") from None
     return kept

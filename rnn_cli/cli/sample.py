@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -112,7 +113,7 @@ def sample(
         length=length,
         min_length=min_length,
         max_length=max_length,
-        forbid=forbid,
+        forbid=os.fsencode(forbid).decode(),
         max_copy=max_copy,
         valid_utf8=not raw,
         unique=unique,
@@ -138,7 +139,7 @@ def sample(
         if seeds is None
         else read_seeds(seeds, vocabulary),
         config,
-        stop=text_for(vocabulary, Document("the stop text", stop.encode())),
+        stop=text_for(vocabulary, Document("the stop text", os.fsencode(stop))),
         unknown=unknown.value,
         threads=cores,
     )
@@ -170,7 +171,7 @@ def read_seed(seed: str | None, seed_file: str | None, lines: bool) -> Document:
     from rnn_cli.documents import Document, read_documents
 
     if seed is not None:
-        return Document("the seed", seed.encode())
+        return Document("the seed", os.fsencode(seed))
     if seed_file is None and (sys.stdin is None or sys.stdin.isatty()):
         return Document("the seed", b"")
     (document,) = read_documents(["-" if seed_file is None else seed_file])

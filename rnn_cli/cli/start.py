@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,15 +49,23 @@ def is_source(value: Any) -> bool:
     """Say whether a value, which may come from a stranger's file, is a source."""
     match value:
         case {
-            "paths": list(paths),
+            "paths": [_, *_] as paths,
             "lines": bool() | None,
             "as_bytes": bool() | None,
             "validation_fraction": float() | int() | None,
             "validation_files": list() | None as held_out,
-            "random_seed": int(),
+            "random_seed": int(random_seed),
         }:
-            return all(isinstance(path, str) and "\0" not in path for path in [*paths, *(held_out or [])])
+            return 0 <= random_seed < 1 << 63 and all(map(is_path, [*paths, *(held_out or [])]))
     return False
+
+
+def is_path(value: Any) -> bool:
+    """Say whether a value can be the name of a file."""
+    try:
+        return isinstance(value, str) and b"\0" not in os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
 
 
 def settle_by(checkpoint: Checkpoint, path: Path, given: dict[str, Any], source: dict[str, Any]) -> None:
@@ -139,8 +148,9 @@ def resumed(
         raise UsageError(f"--resume goes on exactly as before; leave out {', '.join(odd)}")
     checkpoint = load_checkpoint(model)
     if checkpoint.progress is None:
-        steps = checkpoint.record.get("steps", 0)
-        display.note(f"{model} is complete after {steps} steps; train on from it with --from {model} -m FILE")
+        steps = checkpoint.record.get("steps")
+        after = f" after {steps:,} steps" if isinstance(steps, int) else ""
+        display.note(f"{model} is complete{after}; train on from it with --from {model} -m FILE")
         raise typer.Exit(0)
     source = checkpoint.progress.pop("source", None)
     if not is_source(source):

@@ -233,12 +233,11 @@ def train(
 
 def check_written(model: Path, log: Path | None, texts: list[str], base: Path | None = None) -> None:
     """Raise UsageError where the model or the log would replace what is read, or the one the other."""
-    from rnn_cli.files import target_of
+    from rnn_cli.files import is_same
 
-    read = {target_of(text) for text in texts}
-    if target_of(model) in read:
+    if any(is_same(model, text) for text in texts):
         raise UsageError(f"the model {model} would replace a text that is read; name another file with -m")
-    if log and target_of(log) in read | {target_of(path) for path in (model, base) if path}:
+    if log and any(is_same(log, path) for path in (*texts, model, base) if path):
         raise UsageError(f"--log {log} would replace a file that is read, or the model; name another file")
 
 

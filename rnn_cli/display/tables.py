@@ -106,8 +106,8 @@ def curve(values: Sequence[float], width: int = 60, height: int = 6, *, ascii_on
     columns = max(width - LABEL_WIDTH - 1, 1)
     points = resample(finite, columns * across)
     low, high = min(points), max(points)
-    scale = (height * down - 1) / (high - low) if high > low else 0.0
-    rows = [round((high - point) * scale) for point in points]
+    span = max(high - low, 1e-99)
+    rows = [round((high - point) / span * (height * down - 1)) for point in points]
     cells = [[0] * columns for _ in range(height)]
     for x, row in enumerate(rows):
         before = rows[x - 1] if x else row
