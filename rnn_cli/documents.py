@@ -97,7 +97,7 @@ def reading(path: str) -> Iterator[BinaryIO]:
         elif sys.stdin is None:
             raise UsageError("stdin is closed; give a file")
         else:
-            with suppress(OSError, ValueError):  # it has no descriptor in a test
+            with suppress(AttributeError, OSError, ValueError):  # where it has no descriptor
                 os.set_blocking(sys.stdin.fileno(), True)  # or "nothing yet" would be taken for its end
             yield sys.stdin.buffer
     except OSError as error:
