@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import ENVIRONMENT, LINES_TEXT, SMALL, STREAM_TEXT, Result, run, run_on_terminal, stop_training
+from commands import (
+    ENVIRONMENT,
+    LINES_TEXT,
+    SMALL,
+    STREAM_TEXT,
+    Result,
+    run,
+    run_on_terminal,
+    run_process,
+    stop_training,
+)
 
 from rnn_cli.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from rnn_cli.config import ModelConfig
@@ -243,6 +253,20 @@ def test_names_in_json_are_exact(place: Path) -> None:
     known = parsed(place, "info", "-m", "hostile", "--json")
     assert known["corpus"]["name"] == HOSTILE_NAME
     assert known["vocabulary"] == "".join(sorted(set(HOSTILE_TEXT)))
+
+
+@pytest.mark.parametrize(
+    "command", [["sample", "-l", 3, "--random-seed", 1, "--seed"], ["complete", "--length", 3], ["predict"]]
+)
+def test_an_argument_is_utf8_whatever_the_locale(place: Path, command: list[object]) -> None:
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ours, other = (
+        run_process(*command, "\u00e9t\u00e9", "-m", "bytes", cwd=place, env={**ENVIRONMENT, **variables})
+        for variables in ({"PYTHONUTF8": "1"}, locale)
+    )
+    assert (other.code, other.stderr) == (0, "")
+    if command != ["predict"]:  # whose bars are drawn otherwise
+        assert other.stdout == ours.stdout
 
 
 def test_a_record_cannot_pass_for_what_info_says(place: Path, tmp_path: Path) -> None:

@@ -168,6 +168,13 @@ def test_small_and_odd_texts_train(place: Path, data: bytes, mode: list[str]) ->
     assert sampled.code == 0, sampled.stderr
 
 
+def test_carriage_returns_are_pointed_out(place: Path) -> None:
+    (place / "odd.txt").write_bytes(SHRUNK["CRLF"])
+    advice = "tr -d '\\r' takes them out"
+    assert advice in run("train", "odd.txt", *SMALL, "--steps", 2, cwd=place).stderr
+    assert advice not in run("train", "lines.txt", *SMALL, "--steps", 2, "-m", "other", cwd=place).stderr
+
+
 def test_bytes_need_no_encoding(place: Path) -> None:
     (place / "any.bin").write_bytes(bytes(range(256)) * 5)
     train(place, "any.bin", "--bytes", "--stream")
