@@ -30,7 +30,7 @@ from rnn_cli.cli.options import usable_cores
 from rnn_cli.config import ModelConfig
 from rnn_cli.kernels.host import HAS_BFLOAT16, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.jit import kernel
-from rnn_cli.kernels.matmul import multiply_panel
+from rnn_cli.kernels.matmul import multiply_panels
 from rnn_cli.kernels.memory import aligned_zeros
 from rnn_cli.kernels.packing import steps_of
 from rnn_cli.kernels.step import (
@@ -166,8 +166,8 @@ def repeat_product(part, parts, sums, left, panels, rows, depth, columns, repeat
     """Add the packed A (rows, depth) times one panel (depth, columns) to this part's sums, again and again."""
     for _ in range(repeats):
         start = part * rows * columns
-        multiply_panel(sums, start, columns, sums, start, columns, left, 0, 1, rows, rows, panels, 0,
-                       steps_of(panels, depth), columns)  # fmt: skip
+        multiply_panels(sums, start, columns, sums, start, columns, left, 0, 1, rows, rows, panels, 0,
+                        steps_of(panels, depth), columns)  # fmt: skip
 
 
 def peak_of(team: Team, precision: str) -> tuple[float, Callable[[], None]]:

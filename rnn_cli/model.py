@@ -158,7 +158,7 @@ class TrainingWindow(Window):
             grad=self.grad,
             grad_output=aligned_zeros(length * batch * net.hidden, dtype),
             zeros=aligned_zeros(net.hidden, dtype),
-            ones=np.array([ONES if self.numbers == 2 else 1], self.operand),
+            ones=np.full(DEPTH_BLOCK // self.numbers, ONES if self.numbers == 2 else 1, self.operand),
             carry=self.carry.ravel(),
             left=aligned_zeros((team.threads, left + PAD), self.operand),
             panel=aligned_zeros((team.threads, DEPTH_BLOCK * tile_width), self.operand),

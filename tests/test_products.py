@@ -66,7 +66,7 @@ def packed_copy(matrix, kind, rows=0):
     depth, columns = matrix.shape
     panels = aligned_zeros(-(-depth // numbers_in(kind)) * columns, kind[1])
     pack(matrix.ravel(), 0, columns, depth, columns, panels, 0, 0, 1)
-    return Packed(panels, aligned_zeros(max(rows, 64) * depth + 16, kind[1]))
+    return Packed(panels, aligned_zeros(max(rows, 64) * (depth + 16), kind[1]))
 
 
 def test_multiply_adds_the_product_and_touches_nothing_else(kind, count):
@@ -130,7 +130,7 @@ def test_pack_is_shared_and_knows_transposed_matrices(kind, count, parts):
             transposed = np.ascontiguousarray(b.T)
             for part in range(parts):
                 pack(b.ravel(), columns + 5, columns + 3, depth, columns, straight, 5 * each, part, parts)
-                room = aligned_zeros(64 * depth + 16, element)
+                room = aligned_zeros(64 * (depth + 16), element)
                 pack_transposed(transposed.ravel(), 2 * (depth + 1) + 1, depth + 1, depth, columns,
                                 Packed(turned, room), 5 * each, part, parts)  # fmt: skip
             expected = np.full(whole.size + 7, 99, element)
@@ -158,8 +158,8 @@ def test_deep_product(kind, count, depth):
         a[:] = whole_numbers(generator, (depth, rows), dtype)
         b = whole_numbers(generator, (depth, columns), dtype)
         grad = np.full((rows + 1, columns + 3), 99, dtype)
-        ones = np.array([ONES if element == np.uint32 else 1], element)
-        left, panel = aligned_zeros(64 * rows + depth * rows, element), aligned_zeros(depth * width, element)
+        ones = np.full(depth, ONES if element == np.uint32 else 1, element)
+        left, panel = aligned_zeros((64 + depth) * rows, element), aligned_zeros(depth * width, element)
         for fresh in (True, False):
             add_deep_product(grad.ravel(), 5, columns + 3, a.ravel(), rows, b.ravel(), first, columns, depth, width,
                              left, panel, ones, fresh)  # fmt: skip

@@ -16,6 +16,7 @@ from numba.core.extending import intrinsic
 
 from rnn_cli.kernels.vector import element_pointer
 
+INDEX = ir.IntType(64)
 WORDS = 16  # in a vector
 ONES = 0x3F803F80  # the pair of 1 and 1
 NARROW = "llvm.x86.avx512bf16.cvtneps2bf16.512"
@@ -74,9 +75,7 @@ def store_pairs(typingctx, array, index, low, high):
     """Store a vector of words, each a pair of the same lane of `low` and of `high`."""
 
     def lower(context, builder, sig, args):
-        words = [builder.zext(narrowed(builder, vector), PAIRS) for vector in args[2:]]
-        shift = ir.Constant(PAIRS, [16] * WORDS)
-        return store_words(context, builder, sig, *args[:2], builder.or_(words[0], builder.shl(words[1], shift)))
+        return store_words(context, builder, sig, *args[:2], paired(builder, *args[2:]))
 
     return types.void(array, types.intp, low, high), lower
 
@@ -92,3 +91,56 @@ def store_neighbours(typingctx, array, index, low, high):
         return store_words(context, builder, sig, *args[:2], words)
 
     return types.void(array, types.intp, low, high), lower
+
+
+def paired(builder, low, high):
+    """Emit the words of the pairs of the same lane of two vectors of float32."""
+    words = [builder.zext(narrowed(builder, vector), PAIRS) for vector in (low, high)]
+    return builder.or_(words[0], builder.shl(words[1], ir.Constant(PAIRS, [16] * WORDS)))
+
+
+@intrinsic
+def store_pairs_turned(typingctx, target, index, apart, source, start, stride, depth):
+    """Store the transpose of up to 32 rows of 16 numbers as 16 rows of 16 pairs.
+
+    Row k of `source` begins at start + k stride; only `depth` rows are read, and the last one stands for all behind it.
+    Row j of `target` begins at index + j apart.
+    """
+
+    def lower(context, builder, sig, args):
+        target, index, apart, source, start, stride, depth = args
+        last = builder.sub(depth, INDEX(1))
+
+        def row(k):
+            k = builder.select(builder.icmp_signed("<", INDEX(k), last), INDEX(k), last)
+            at = builder.add(start, builder.mul(k, stride))
+            pointer = element_pointer(context, builder, sig.args[3], source, at)
+            return builder.load(builder.bitcast(pointer, FLOATS.as_pointer()), align=4)
+
+        words = [paired(builder, row(2 * k), row(2 * k + 1)) for k in range(WORDS)]
+        for j, vector in enumerate(turned(builder, words)):
+            at = builder.add(index, builder.mul(apart, INDEX(j)))
+            store_words(context, builder, sig, target, at, vector)
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.void(target, index, index, source, index, index, index), lower
+
+
+def turned(builder, rows):
+    """Emit the transpose of 16 vectors of 16 words: in four rounds, blocks of a side of 1, 2, 4, 8 change places.
+
+    In a round, lane i of the upper row of a pair of rows `side` apart stays where i & side is 0, and elsewhere comes
+    from the lower row, lane i - side; the lower row keeps the others, and gets lane i + side of the upper row.
+    """
+    for side in (1, 2, 4, 8):
+        upper = [i if not i & side else WORDS + i - side for i in range(WORDS)]
+        lower = [i + side if not i & side else WORDS + i for i in range(WORDS)]
+        following = list(rows)
+        for r in range(WORDS):
+            if not r & side:
+                for at, lanes in ((r, upper), (r + side, lower)):
+                    order = ir.Constant(ir.VectorType(ir.IntType(32), WORDS), lanes)
+                    following[at] = builder.shuffle_vector(rows[r], rows[r + side], order)
+        rows = following
+    return rows

@@ -32,7 +32,7 @@ from numba.core.registry import cpu_target
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
-from rnn_cli.kernels.host import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
+from rnn_cli.kernels.host import HAS_AMX, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.signals import at_work
 
 DIGEST_SIZE = hashlib.sha256().digest_size
@@ -60,7 +60,7 @@ def sources_digest() -> str:
     """Return a digest of all that determines the machine code besides the processor."""
     digest = hashlib.sha256()
     versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
-    digest.update(repr((versions, VECTOR_BYTES, TILE_ROWS, TILE_VECTORS)).encode())
+    digest.update(repr((versions, VECTOR_BYTES, TILE_ROWS, TILE_VECTORS, HAS_AMX)).encode())
     for path in sorted([*PACKAGE.glob("kernels/*.py"), *PACKAGE.glob("cells/*.py")]):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.layer import add_row, clear
-from rnn_cli.kernels.matmul import multiply_panel
+from rnn_cli.kernels.matmul import multiply_panels
 from rnn_cli.kernels.packing import (
     ONE,
     ZERO,
@@ -43,9 +43,9 @@ def add_product(grad, grad_start, columns, left, rows, panel, depth, width, fres
     """
     if fresh:
         clear_rows(grad, grad_start, columns, rows, width)
-    a, a_start = left
-    multiply_panel(grad, grad_start, columns, grad, grad_start, columns, a, a_start, ONE, rows, rows, panel, ZERO,
-                   steps_of(panel, depth), width)  # fmt: skip
+    a, a_start, a_stride, a_step = left
+    multiply_panels(grad, grad_start, columns, grad, grad_start, columns, a, a_start, a_stride, a_step, rows, panel,
+                    ZERO, steps_of(panel, depth), width)  # fmt: skip
 
 
 @kernel
@@ -53,8 +53,8 @@ def add_sums(grad, grad_start, ones, panel, depth, width, fresh):
     """Add to grad (width) the sums of the columns of the packed `panel`: the product of a row of ones with it."""
     if fresh:
         clear(grad, grad_start, width)
-    multiply_panel(grad, grad_start, ZERO, grad, grad_start, ZERO, ones, ZERO, ZERO, ZERO, ONE, panel, ZERO,
-                   steps_of(panel, depth), width)  # fmt: skip
+    multiply_panels(grad, grad_start, ZERO, grad, grad_start, ZERO, ones, ZERO, ZERO, ONE, ONE, panel, ZERO,
+                    steps_of(panel, depth), width)  # fmt: skip
 
 
 @kernel

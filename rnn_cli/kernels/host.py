@@ -5,7 +5,9 @@ A tile of R x C vectors needs R C accumulators, C vectors of the right-hand side
 
 from __future__ import annotations
 
+import ctypes
 import platform
+import sys
 
 import numba
 from llvmlite import binding
@@ -33,7 +35,16 @@ def tile_shape(features: set[str], machine: str) -> tuple[int, int, int]:
     return 16, 6, 2
 
 
+def may_use_matrix_registers(features: set[str]) -> bool:
+    """Ask Linux for the matrix registers (AMX) for this process, which it gives only to those that ask."""
+    arch_prctl, request_permission, tile_data = 158, 0x1023, 18
+    if "amx-bf16" not in features or sys.platform != "linux" or platform.machine() != "x86_64":
+        return False
+    return ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data) == 0
+
+
 VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = tile_shape(cpu_features(), platform.machine())
 NUMBA_VERSION = numba.__version__
 HAS_BFLOAT16 = VECTOR_BYTES == 64 and "avx512bf16" in cpu_features()
+HAS_AMX = HAS_BFLOAT16 and may_use_matrix_registers(cpu_features())
 HAS_SCALING = VECTOR_BYTES == 64 and "avx512dq" in cpu_features()  # 2^n x and x - round(x) in one instruction each

@@ -15,8 +15,8 @@ import numpy as np
 from numba.core import types
 from numba.core.extending import intrinsic, overload
 
-from rnn_cli.kernels.bfloat16 import WORDS, store_neighbours, store_pairs
-from rnn_cli.kernels.host import TILE_VECTORS
+from rnn_cli.kernels.bfloat16 import WORDS, store_neighbours, store_pairs, store_pairs_turned
+from rnn_cli.kernels.host import HAS_AMX, TILE_VECTORS
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.threads import even_start
 from rnn_cli.kernels.tile import PAIRS
@@ -137,7 +137,8 @@ def pack_transposed(source, start, stride, depth, columns, packed, packed_start,
 def left_side(packed, a, start, stride, rows, depth):
     """Return A (rows, depth) in the numbers of `packed`: (array, first element, elements from row to row).
 
-    That is A itself or, for pairs, a copy in `packed.left`; the depth is a multiple of the lanes of a vector.
+    That is A itself or, for pairs, a copy in `packed.left`; the depth is a multiple of the lanes of a vector. Rows of
+    the copy are a vector further apart than they are long, lest all fall into the same lines of the cache.
     """
 
 
@@ -148,30 +149,31 @@ def compile_left_side(packed, a, start, stride, rows, depth):
         return lambda packed, a, start, stride, rows, depth: (a, start, stride)
 
     def narrow(packed, a, start, stride, rows, depth):
+        apart = depth // 2 + WORDS
         for row in range(rows):
             for k in range(0, depth, 2 * WORDS):
                 at = start + row * stride + k
-                # Where half a vector is left over, what is stored behind it belongs to the next row, which follows.
-                beyond = min(WORDS, depth - WORDS - k)
-                store_neighbours(packed.left, (row * depth + k) // 2, load(a, at), load(a, at + beyond))
-        return packed.left, ZERO, depth // 2
+                beyond = min(WORDS, depth - WORDS - k)  # where half a vector is left over, anything may stand behind it
+                store_neighbours(packed.left, row * apart + k // 2, load(a, at), load(a, at + beyond))
+        return packed.left, ZERO, apart
 
     return narrow
 
 
 def transposed(panels, a, start, depth, rows, left, left_start):
-    """Return the transpose of A (depth, rows), which is contiguous, in the numbers of `panels`: (array, first element).
+    """Return the transpose of A (depth, rows), which is contiguous, in the numbers of `panels`.
 
-    From one step of the depth to the next it is `rows` elements. That is A itself or, for pairs, a copy in `left`; the
-    second number of a last pair that has but one does not matter, because in the panels it meets a 0.
+    That is (array, first element, elements from row to row, elements from step to step of the depth): A itself or, for
+    pairs, a copy in `left`. The second number of a last pair that has but one does not matter, because in the panels it
+    meets a 0.
     """
 
 
 @overload(transposed)
 def compile_transposed(panels, a, start, depth, rows, left, left_start):
-    """Choose by the type of the panels."""
+    """Choose by the type of the panels and, for pairs, by what multiplies them: matrix registers load whole rows."""
     if panels.dtype != PAIRS:
-        return lambda panels, a, start, depth, rows, left, left_start: (a, start)
+        return lambda panels, a, start, depth, rows, left, left_start: (a, start, ONE, rows)
 
     def paired(panels, a, start, depth, rows, left, left_start):
         for k in range(0, depth, 2):
@@ -179,6 +181,13 @@ def compile_transposed(panels, a, start, depth, rows, left, left_start):
                 low = load(a, start + k * rows + j)
                 high = load(a, start + min(k + 1, depth - 1) * rows + j)
                 store_pairs(left, left_start + k // 2 * rows + j, low, high)
-        return left, left_start
+        return left, left_start, ONE, rows
 
-    return paired
+    def turned(panels, a, start, depth, rows, left, left_start):
+        apart = (depth + 2 * WORDS - 1) // (2 * WORDS) * WORDS + WORDS
+        for k in range(0, depth, 2 * WORDS):
+            for j in range(0, rows, WORDS):
+                store_pairs_turned(left, left_start + j * apart + k // 2, apart, a, start + k * rows + j, rows, depth - k)
+        return left, left_start, apart, ONE
+
+    return turned if HAS_AMX else paired

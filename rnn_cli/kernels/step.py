@@ -61,7 +61,7 @@ class Memory(NamedTuple):
 class Learning(NamedTuple):
     """The further arrays that training needs. `norm` (1) is the norm of the gradient before it was clipped.
 
-    `zeros` (H) and `ones` (1) are rows of that number to start products from and to multiply with, `left` and `panel`
+    `zeros` (H) and `ones` (DEPTH_BLOCK) are rows of that number to start products from and to multiply with, `left` and `panel`
     scratch, a row for each thread; but for `zeros` of the type of `packed`. `thinned` holds the recurrent weights as
     DropConnect leaves them, `average` the running mean of the parameters.
     """
