@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from rnn_cli.config import ModelConfig, TrainingConfig
 from rnn_cli.corpus import Corpus
-from rnn_cli.kernels.host import HAS_BFLOAT16
+from rnn_cli.kernels.host import HAS_FAST_BFLOAT16
 
 
 class Plan(NamedTuple):
@@ -133,11 +133,11 @@ class Chooser:
         return 60 * self.values["minutes"] * self.speed(self.model(hidden_size=hidden_size), self.values["precision"])
 
     def choose_precision(self) -> None:
-        """Pick bfloat16 where the processor has it."""
-        if HAS_BFLOAT16:
-            self.pick("precision", "bfloat16", "products are twice as fast, and models as good")
+        """Pick bfloat16 where the processor is faster in it."""
+        if HAS_FAST_BFLOAT16:
+            self.pick("precision", "bfloat16", "products are faster on this processor, and models as good")
         else:
-            self.pick("precision", "float32", "is what this processor has")
+            self.pick("precision", "float32", "products are fastest in it on this processor")
 
     def choose_length(self) -> None:
         """Pick minutes for a large text, and epochs for one that would be learned by heart."""

@@ -10,7 +10,7 @@ from rnn_cli.config import ModelConfig
 from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.kernels.bfloat16 import ONES
 from rnn_cli.kernels.equations import Equations
-from rnn_cli.kernels.gradients import DEPTH_BLOCK
+from rnn_cli.kernels.gradients import depth_block
 from rnn_cli.kernels.host import HAS_BFLOAT16, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.memory import aligned_zeros
 from rnn_cli.kernels.step import Learning, Memory, Net, Step, pack_all, score_step, train_step
@@ -114,6 +114,7 @@ class Window:
             inputs=self.inputs.ravel(),
             targets=self.targets.ravel(),
             mask=self.mask.ravel(),
+            preact=aligned_zeros(batch * cell.blocks * hidden, dtype),
             gates=aligned_zeros(layers * length * batch * cell.blocks * hidden, dtype),
             states=aligned_zeros(layers * states * (length + 1) * batch * hidden, dtype),
             output=aligned_zeros(layers * length * batch * hidden, dtype),
@@ -150,7 +151,8 @@ class TrainingWindow(Window):
         self.moments = aligned_zeros((2, size), dtype)
         self.average = aligned_zeros(size, dtype)
         tile_width = TILE_VECTORS * VECTOR_BYTES // dtype.itemsize
-        left = max(2 * DEPTH_BLOCK * net.hidden, tile_width * self.widest)
+        block = depth_block(self.operand)
+        left = max(2 * block * net.hidden, tile_width * self.widest)
         self.carry = aligned_zeros((net.layers, net.states, batch, net.hidden), dtype)
         self.learning = Learning(
             packed_transposed=aligned_zeros(size // self.numbers, self.operand),
@@ -158,10 +160,10 @@ class TrainingWindow(Window):
             grad=self.grad,
             grad_output=aligned_zeros(length * batch * net.hidden, dtype),
             zeros=aligned_zeros(net.hidden, dtype),
-            ones=np.full(DEPTH_BLOCK // self.numbers, ONES if self.numbers == 2 else 1, self.operand),
+            ones=np.full(block // self.numbers, ONES if self.numbers == 2 else 1, self.operand),
             carry=self.carry.ravel(),
             left=aligned_zeros((team.threads, left + PAD), self.operand),
-            panel=aligned_zeros((team.threads, DEPTH_BLOCK * tile_width), self.operand),
+            panel=aligned_zeros((team.threads, block * tile_width), self.operand),
             moment1=self.moments[0],
             moment2=self.moments[1],
             average=self.average,

@@ -67,6 +67,38 @@ def test_a_processor_without_bfloat16_says_so_and_takes_float32_by_itself(tmp_pa
     assert load_checkpoint(tmp_path / "model.safetensors").record["training"]["precision"] == "float32"
 
 
+@pytest.mark.skipif(not host.HAS_AMX, reason="there are no matrix registers to do without")
+def test_pairs_are_multiplied_on_vectors_where_matrix_registers_may_not_be_used():
+    features = ",".join(f"+{name}" for name in sorted(host.cpu_features()) if not name.startswith("amx"))
+    environment = {**os.environ, "NUMBA_CPU_NAME": binding.get_host_cpu_name(), "NUMBA_CPU_FEATURES": features}
+    check = (
+        "from rnn_cli.kernels import host; assert host.HAS_BFLOAT16 and not (host.HAS_AMX or host.HAS_FAST_BFLOAT16)"
+    )
+    tests = 'import sys, pytest; sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]]))'
+    chosen = ["-k", "bfloat16", *(str(TESTS / file) for file in ("test_products.py", "test_sampling.py"))]
+    done = subprocess.run(
+        [sys.executable, "-c", f"{check}; {tests}", *chosen],
+        cwd=TESTS.parent, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("answer", [0, -1])
+def test_matrix_registers_are_used_if_linux_lets_this_process(monkeypatch, answer):
+    asked = []
+
+    class Library:
+        def __init__(self, name):
+            self.syscall = lambda *numbers: asked.append(numbers) or answer
+
+    monkeypatch.setattr(host.ctypes, "CDLL", Library)
+    monkeypatch.setattr(host.sys, "platform", "linux")
+    monkeypatch.setattr(host.platform, "machine", lambda: "x86_64")
+    assert host.may_use_matrix_registers({"amx-bf16"}) == (answer == 0)
+    assert not host.may_use_matrix_registers({"avx512bf16"})
+    assert asked == [(158, 0x1023, 18)]
+
+
 def tile_assembly(monkeypatch, triple, processor, features, shape, dtype):
     """Return the machine code of the tile for any processor, as text."""
     binding.initialize_all_targets()

@@ -74,8 +74,8 @@ def test_multiply_adds_the_product_and_touches_nothing_else(kind, count):
     for columns in range(count, 10 * 16 + 1, count):
         for depth in depths(kind, count, 1, 2, 3, 17, 70):
             b = whole_numbers(generator, (depth, columns), dtype)
-            packed = packed_copy(b, kind)
-            for rows in range(1, 14):
+            packed = packed_copy(b, kind, 70)
+            for rows in (*range(1, 20), 25, 31, 32, 33, 49, 70):
                 a = whole_numbers(generator, (rows, depth + 3), dtype)
                 c = whole_numbers(generator, (rows + 2, columns + 5), dtype)
                 expected = c.copy()
@@ -106,12 +106,12 @@ def test_a_row_has_the_same_bits_beside_any_others(kind, count):
     generator, dtype = np.random.default_rng(5), kind[0]
     depth = 5 * count
     for columns in (count, 5 * count, 9 * count):
-        a = generator.standard_normal((13, depth)).astype(dtype)
+        a = generator.standard_normal((50, depth)).astype(dtype)
         packed = packed_copy(generator.standard_normal((depth, columns)).astype(dtype), kind)
-        whole = np.zeros((13, columns), dtype)
-        multiply(whole.ravel(), 0, columns, a.ravel(), 0, depth, 13, depth, packed, 0, columns)
-        for rows in range(1, 13):
-            for first in (0, 13 - rows):
+        whole = np.zeros((50, columns), dtype)
+        multiply(whole.ravel(), 0, columns, a.ravel(), 0, depth, 50, depth, packed, 0, columns)
+        for rows in range(1, 50):
+            for first in (0, 50 - rows):
                 part = np.zeros((rows, columns), dtype)
                 multiply(part.ravel(), 0, columns, a.ravel(), first * depth, depth, rows, depth, packed, 0, columns)
                 assert np.array_equal(part, whole[first : first + rows])
@@ -148,11 +148,11 @@ def add_deep_product(grad, grad_start, stride, a, rows, b, b_start, b_stride, de
     add_sums(grad, grad_start + rows * stride, ones, panel, depth, width, fresh)
 
 
-@pytest.mark.parametrize("depth", [1, 2, 7, 128])
+@pytest.mark.parametrize("depth", [1, 2, 7, 45, 128])
 def test_deep_product(kind, count, depth):
     """A^T B, and the sums of B, for some columns of B, once from zero and once more."""
     generator, (dtype, element) = np.random.default_rng(7), kind
-    for rows, vectors in ((16, 1), (32, TILE_VECTORS - 1), (16, TILE_VECTORS)):
+    for rows, vectors in ((16, 1), (32, TILE_VECTORS - 1), (16, TILE_VECTORS), (80, 2)):
         width, columns, first = vectors * count, 9 * count, 2 * count
         a = aligned_zeros((depth, rows), dtype)
         a[:] = whole_numbers(generator, (depth, rows), dtype)

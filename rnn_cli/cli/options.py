@@ -67,12 +67,12 @@ def thread_count(threads: int | None) -> int:
 
 
 def precision_for(chosen: Precision) -> str:
-    """Return the precision, for `auto` that of the processor."""
+    """Return the precision, for `auto` the one that the processor is fastest in."""
     if chosen is not Precision.auto:
         return chosen.value
-    from rnn_cli.kernels.host import HAS_BFLOAT16
+    from rnn_cli.kernels.host import HAS_FAST_BFLOAT16
 
-    return "bfloat16" if HAS_BFLOAT16 else "float32"
+    return "bfloat16" if HAS_FAST_BFLOAT16 else "float32"
 
 
 def random_seed(given: int | None) -> int:

@@ -9,12 +9,18 @@ panel of columns after the other is packed, and at once multiplied with all that
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
+from rnn_cli.kernels.host import HAS_AMX
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.layer import add_row, clear
 from rnn_cli.kernels.matmul import multiply_panels
 from rnn_cli.kernels.packing import (
     ONE,
     ZERO,
+    depth_step,
     own_panels,
     pack_panel,
     panel_count,
@@ -25,7 +31,14 @@ from rnn_cli.kernels.packing import (
 )
 from rnn_cli.kernels.vector import lanes
 
-DEPTH_BLOCK = 128  # rows of a product: a packed panel of them stays in the inner caches
+
+def depth_block(operand: Any) -> int:
+    """Return how many rows are multiplied at once in this type of numbers.
+
+    A packed panel of them stays in the inner caches. Matrix registers multiply so fast that to load and store the sums
+    weighs more.
+    """
+    return 512 if HAS_AMX and operand == np.uint32 else 128
 
 
 @kernel
@@ -83,18 +96,19 @@ def layer_gradients(net, layer, inputs, gates, states, output, grad, places, lef
     grad_W_hh = sum h_(t-1)^T grad_preact_t    grad_W_ih = sum x_t^T grad_preact_t    grad_b = sum grad_preact_t
     """
     depth, hidden, width = net.length * net.batch, net.hidden, net.blocks * net.hidden
+    deepest = ones.size * depth_step(ones)
     weight_ih, weight_hh, bias = places[layer, 0], places[layer, 1], places[layer, 2]
     gates_at = layer * depth * width
     states_at = layer * net.states * (depth + net.batch) * hidden
     input_at = (layer - 1) * depth * hidden
     without_recurrent = width - net.recurrent_columns
     all_products = products_before(net, layer, width)
-    for k in range(0, depth, DEPTH_BLOCK):
-        block, fresh = min(DEPTH_BLOCK, depth - k), k == 0
+    for k in range(0, depth, deepest):
+        block, fresh = min(deepest, depth - k), k == 0
         h = transposed(panel, states, states_at + k * hidden, block, hidden, left, ZERO)
         x = h
         if layer > 0:
-            x = transposed(panel, output, input_at + k * hidden, block, hidden, left, DEPTH_BLOCK * hidden)
+            x = transposed(panel, output, input_at + k * hidden, block, hidden, left, left.size // 2)
         for number in range(net.blocks * panel_count(hidden, lanes(grad))):
             first, columns = place_of(number, hidden, lanes(grad))
             if products_before(net, layer, first) * parts // all_products != part:
@@ -117,11 +131,12 @@ def layer_gradients(net, layer, inputs, gates, states, output, grad, places, lef
 def decoder_gradients(net, output, logits, grad, places, left, panel, ones, part, parts):
     """Compute the gradient in the decoder's parameters: sum output_t^T grad_logits_t, and sum grad_logits_t."""
     depth, hidden, width = net.length * net.batch, net.hidden, net.columns
+    deepest = ones.size * depth_step(ones)
     weight, bias = places[net.layers, 0], places[net.layers, 1]
     output_at = (net.layers - 1) * depth * hidden
     own = own_panels(width, lanes(grad), part, parts)
-    for k in range(0, depth, DEPTH_BLOCK):
-        block, fresh = min(DEPTH_BLOCK, depth - k), k == 0
+    for k in range(0, depth, deepest):
+        block, fresh = min(deepest, depth - k), k == 0
         h = transposed(panel, output, output_at + k * hidden, block, hidden, left, ZERO)
         for number in range(own[0], own[1]):
             first, columns = panel_span(number, width, lanes(grad))

@@ -36,7 +36,7 @@ def tile_shape(features: set[str], machine: str) -> tuple[int, int, int]:
 
 
 def may_use_matrix_registers(features: set[str]) -> bool:
-    """Ask Linux for the matrix registers (AMX) for this process, which it gives only to those that ask."""
+    """Say whether there are matrix registers (AMX) and Linux, which wants to be asked, lets this process use them."""
     arch_prctl, request_permission, tile_data = 158, 0x1023, 18
     if "amx-bf16" not in features or sys.platform != "linux" or platform.machine() != "x86_64":
         return False
@@ -47,4 +47,6 @@ VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = tile_shape(cpu_features(), platform.mach
 NUMBA_VERSION = numba.__version__
 HAS_BFLOAT16 = VECTOR_BYTES == 64 and "avx512bf16" in cpu_features()
 HAS_AMX = HAS_BFLOAT16 and may_use_matrix_registers(cpu_features())
+# On its vectors AMD multiplies pairs as fast as it does single numbers, Intel at a third of that.
+HAS_FAST_BFLOAT16 = HAS_AMX or (HAS_BFLOAT16 and "sse4a" in cpu_features())
 HAS_SCALING = VECTOR_BYTES == 64 and "avx512dq" in cpu_features()  # 2^n x and x - round(x) in one instruction each

@@ -3,7 +3,8 @@
 Memory, all contiguous, H being the padded hidden size and S the number of states (h, or h and c):
 
     inputs  (T, B)            the symbol that is read; 0 is the boundary, where a text starts from the zero state
-    gates   (T, B, blocks H)  pre-activations, then gates, then the gradient in the pre-activations
+    preact  (B, blocks H)     the pre-activations of one step, which stay in the inner caches
+    gates   (T, B, blocks H)  gates, then the gradient in the pre-activations
     states  (S, T + 1, B, H)  the states before each step; those after the last one stand at T
     output  (T, B, H)         h, thinned out by `mask` (B, H), as the next layer reads it
     carry   (layers, S, B, H) the gradient in the states, on its way back
@@ -15,7 +16,7 @@ from rnn_cli.kernels.equations import cell_backward, cell_forward, load_blocks, 
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.matmul import multiply, multiply_onto
 from rnn_cli.kernels.packing import ZERO
-from rnn_cli.kernels.vector import lanes, load, store
+from rnn_cli.kernels.vector import lanes, load, prefetch, store
 
 
 @kernel
@@ -47,6 +48,13 @@ def add_row(target, target_start, source, source_start, count):
 
 
 @kernel
+def prefetch_blocks(array, index, stride, blocks):
+    """Have so many elements, `stride` apart, on their way: what comes from afar arrives while others are computed."""
+    for block in range(blocks):
+        prefetch(array, index + block * stride)
+
+
+@kernel
 def restart(net, inputs, states, start, first, last):
     """Set the state of the rows to zero whose first input is the boundary; states (S, T + 1, B, H) begin at `start`."""
     for row in range(first, last):
@@ -57,7 +65,7 @@ def restart(net, inputs, states, start, first, last):
 
 
 @kernel
-def preactivations(net, layer, t, inputs, gates, states, output, parameters, packed, places, first, last):
+def preactivations(net, layer, t, inputs, preact, states, output, parameters, packed, places, first, last):
     """Compute preact_t = x_t W_ih + h_(t-1) W_hh + b for rows first..last of one layer.
 
     Of layer 0 x_t is one-hot, and so x_t W_ih a row of W_ih. The first product starts from the bias; where no product
@@ -65,28 +73,30 @@ def preactivations(net, layer, t, inputs, gates, states, output, parameters, pac
     """
     hidden, batch, width, rows = net.hidden, net.batch, net.blocks * net.hidden, last - first
     weight_ih, weight_hh, bias = places[layer, 0], places[layer, 1], places[layer, 2]
-    at = ((layer * net.length + t) * batch + first) * width
+    at = first * width
     h = ((layer * net.states * (net.length + 1) + t) * batch + first) * hidden
     recurrent = width - net.recurrent_columns
     if layer == 0:
-        copy_to_rows(gates, at, width, rows, parameters, bias, recurrent)
-        multiply_onto(gates, at + recurrent, width, parameters, bias + recurrent, ZERO, states, h, hidden, rows, hidden,
-                      packed, weight_hh, net.recurrent_columns)  # fmt: skip
+        copy_to_rows(preact, at, width, rows, parameters, bias, recurrent)
+        multiply_onto(preact, at + recurrent, width, parameters, bias + recurrent, ZERO, states, h, hidden, rows,
+                      hidden, packed, weight_hh, net.recurrent_columns)  # fmt: skip
         for row in range(rows):
             symbol = inputs[t * batch + first + row]
-            add_row(gates, at + row * width, parameters, weight_ih + symbol * net.input_columns, net.input_columns)
+            add_row(preact, at + row * width, parameters, weight_ih + symbol * net.input_columns, net.input_columns)
     else:
         x = (((layer - 1) * net.length + t) * batch + first) * hidden
         rest = net.input_columns
-        copy_to_rows(gates, at + rest, width, rows, parameters, bias + rest, width - rest)
-        multiply_onto(gates, at, width, parameters, bias, ZERO, output, x, hidden, rows, hidden,
+        copy_to_rows(preact, at + rest, width, rows, parameters, bias + rest, width - rest)
+        multiply_onto(preact, at, width, parameters, bias, ZERO, output, x, hidden, rows, hidden,
                       packed, weight_ih, net.input_columns)  # fmt: skip
-        multiply(gates, at + recurrent, width, states, h, hidden, rows, hidden,
+        multiply(preact, at + recurrent, width, states, h, hidden, rows, hidden,
                  packed, weight_hh, net.recurrent_columns)  # fmt: skip
 
 
 @kernel
-def layer_forward(cell, net, layer, inputs, gates, states, output, mask, parameters, packed, places, first, last):
+def layer_forward(
+    cell, net, layer, inputs, preact, gates, states, output, mask, parameters, packed, places, first, last
+):
     """Run rows first..last of the batch through all steps of one layer."""
     hidden, batch, width = net.hidden, net.batch, net.blocks * net.hidden
     plane = (net.length + 1) * batch * hidden
@@ -96,13 +106,14 @@ def layer_forward(cell, net, layer, inputs, gates, states, output, mask, paramet
     output_at = layer * net.length * step_output
     restart(net, inputs, states, states_at, first, last)
     for t in range(net.length):
-        preactivations(net, layer, t, inputs, gates, states, output, parameters, packed, places, first, last)
+        preactivations(net, layer, t, inputs, preact, states, output, parameters, packed, places, first, last)
         for row in range(first, last):
             starts_anew = t + 1 < net.length and inputs[(t + 1) * batch + row] == 0
             for j in range(0, hidden, lanes(gates)):
-                preact = load_blocks(cell, gates, gates_at + row * width + j, hidden)
+                prefetch_blocks(gates, gates_at + (row + 1) * width + j, hidden, net.blocks)
+                sums = load_blocks(cell, preact, row * width + j, hidden)
                 previous = load_states(cell, states, states_at + row * hidden + j, plane)
-                values, state = cell_forward(cell, preact, previous)
+                values, state = cell_forward(cell, sums, previous)
                 store_tuple(gates, gates_at + row * width + j, hidden, values)
                 store_tuple(states, states_at + step_output + row * hidden + j, plane, state)
                 kept = load(mask, (layer * batch + row) * hidden + j)
@@ -138,6 +149,7 @@ def layer_backward(
         output_at = t * batch * hidden
         for row in range(first, last):
             for j in range(0, hidden, lanes(gates)):
+                prefetch_blocks(gates, gates_at + (row + 1) * width + j, hidden, net.blocks)
                 values = load_blocks(cell, gates, gates_at + row * width + j, hidden)
                 previous = load_states(cell, states, states_at + row * hidden + j, plane)
                 kept = load(mask, (layer * batch + row) * hidden + j)

@@ -20,9 +20,10 @@ from rnn_cli.kernels.host import HAS_AMX, TILE_VECTORS
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.threads import even_start
 from rnn_cli.kernels.tile import PAIRS
-from rnn_cli.kernels.vector import lanes, load, store
+from rnn_cli.kernels.vector import lanes, load, prefetch, store
 
 ZERO, ONE = np.intp(0), np.intp(1)  # for a plain 0 or 1 the compiler would make a further version of a kernel
+STEPS_AHEAD = 16  # that are on their way from memory while one is packed
 
 
 class Packed(NamedTuple):
@@ -102,6 +103,8 @@ def pack_panel(source, start, stride, depth, width, packed, packed_start):
     for k in range(steps_of(packed, depth)):
         at, paired = start + k * step * stride, k * step + step <= depth
         for j in range(0, width, lanes(source)):
+            for row in range(step):
+                prefetch(source, at + (STEPS_AHEAD + row) * stride + j)
             low = load(source, at + j)
             high = load(source, at + (step - 1) * stride + j) if paired else low - low
             store_steps(packed, packed_start + k * width + j, low, high)
@@ -187,7 +190,8 @@ def compile_transposed(panels, a, start, depth, rows, left, left_start):
         apart = (depth + 2 * WORDS - 1) // (2 * WORDS) * WORDS + WORDS
         for k in range(0, depth, 2 * WORDS):
             for j in range(0, rows, WORDS):
-                store_pairs_turned(left, left_start + j * apart + k // 2, apart, a, start + k * rows + j, rows, depth - k)
+                at = left_start + j * apart + k // 2
+                store_pairs_turned(left, at, apart, a, start + k * rows + j, rows, depth - k)
         return left, left_start, apart, ONE
 
     return turned if HAS_AMX else paired

@@ -50,6 +50,7 @@ class Memory(NamedTuple):
     inputs: Any
     targets: Any
     mask: Any
+    preact: Any
     gates: Any
     states: Any
     output: Any
@@ -61,9 +62,9 @@ class Memory(NamedTuple):
 class Learning(NamedTuple):
     """The further arrays that training needs. `norm` (1) is the norm of the gradient before it was clipped.
 
-    `zeros` (H) and `ones` (DEPTH_BLOCK) are rows of that number to start products from and to multiply with, `left` and `panel`
-    scratch, a row for each thread; but for `zeros` of the type of `packed`. `thinned` holds the recurrent weights as
-    DropConnect leaves them, `average` the running mean of the parameters.
+    `zeros` (H) and `ones` (as many as rows are multiplied at once) are rows of that number to start products from and
+    to multiply with, `left` and `panel` scratch, a row for each thread; but for `zeros` of the type of `packed`.
+    `thinned` holds the recurrent weights as DropConnect leaves them, `average` the running mean of the parameters.
     """
 
     packed_transposed: Any
@@ -145,8 +146,8 @@ def layers_forward(cell, net, memory, first, last):
     """Run rows first..last through all layers."""
     packed = with_room(memory.packed, net, memory, first)
     for layer in range(net.layers):
-        layer_forward(cell, net, layer, memory.inputs, memory.gates, memory.states, memory.output, memory.mask,
-                      memory.parameters, packed, memory.places, first, last)  # fmt: skip
+        layer_forward(cell, net, layer, memory.inputs, memory.preact, memory.gates, memory.states, memory.output,
+                      memory.mask, memory.parameters, packed, memory.places, first, last)  # fmt: skip
 
 
 @kernel

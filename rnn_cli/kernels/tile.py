@@ -22,8 +22,16 @@ from numba.core.extending import intrinsic
 
 from rnn_cli.kernels.bfloat16 import multiply_add_pairs
 from rnn_cli.kernels.cache import cached_library
-from rnn_cli.kernels.host import TILE_ROWS, TILE_VECTORS
-from rnn_cli.kernels.vector import VectorType, call_llvm, element_pointer, element_type, register_type, splat
+from rnn_cli.kernels.host import HAS_AMX, TILE_ROWS, TILE_VECTORS
+from rnn_cli.kernels.vector import (
+    VectorType,
+    call_llvm,
+    element_pointer,
+    element_type,
+    emit_prefetch,
+    register_type,
+    splat,
+)
 
 INDEX = ir.IntType(64)
 PAIRS = types.uint32
@@ -109,11 +117,12 @@ installed: dict[str, object] = {}
 def install_tile(dtype):
     """Make the tile for this type of numbers known to all machine code of the process, compiled once or from the cache.
 
-    It is compiled apart, because otherwise every kernel above it would compile it once more.
+    It is compiled apart, because otherwise every kernel above it would compile it once more. There is none for pairs
+    where matrix registers multiply them.
     """
     vector = VectorType(numba.from_dtype(dtype) if isinstance(dtype, np.dtype) else dtype)
     name = tile_name(vector)
-    if name not in installed:
+    if name not in installed and not (vector.dtype == PAIRS and HAS_AMX):
         library = cached_library(name, lambda module: emit_tiles(module, vector))
         binding.add_symbol(name, library.get_pointer_to_function(name))
         installed[name] = library  # which holds the code's memory
@@ -134,15 +143,6 @@ def emit_tiles(module, vector):
             builder.branch(leave)
     builder.position_at_end(leave)
     builder.ret_void()
-
-
-def prefetch(builder, pointer):
-    """Emit the advice to bring what is at `pointer` into the caches; there need be nothing."""
-    word = ir.IntType(32)
-    for_reading, near, data = word(0), word(3), word(1)
-    arguments = [builder.bitcast(pointer, ir.IntType(8).as_pointer()), for_reading, near, data]
-    kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
-    builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0"), arguments)
 
 
 def emit_tile(builder, vector, rows, vectors, c, c_stride, s, s_stride, a, a_row_stride, a_depth_stride, b, depth):
@@ -174,7 +174,7 @@ def emit_tile(builder, vector, rows, vectors, c, c_stride, s, s_stride, a, a_row
     running = [[builder.phi(sum_register) for _ in row] for row in initial]
     if rows == 1:  # which waits for memory, as each number that it reads is used but once
         for v in range(vectors):
-            prefetch(builder, builder.gep(b_k, [INDEX(AHEAD + v * count)]))
+            emit_prefetch(builder, builder.gep(b_k, [INDEX(AHEAD + v * count)]))
     panel = [builder.load(vector_pointer(b_k, INDEX(v * count)), align=align) for v in range(vectors)]
     added = []
     for r in range(rows):

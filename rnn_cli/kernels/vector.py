@@ -6,6 +6,7 @@ vectorised, for both types of numbers from one source.
 
     load(array, k)        the vector at element k of a contiguous array, whatever its dimensions
     store(array, k, x)    put it there
+    prefetch(array, k)    have it on its way into the caches; there need be nothing
     fma(a, b, c)          a * b + c, rounded once where the machine can
     maximum, minimum, round_even, square_root, sum_lanes, power_of_two
     first_lanes(x, n, r)  x, but for its first n lanes all are r
@@ -290,3 +291,23 @@ def power_of_two(builder, vector, n):
     exponent = builder.add(exponent, ir.Constant(integers, [bias] * integers.count))
     exponent = builder.shl(exponent, ir.Constant(integers, [mantissa] * integers.count))
     return builder.bitcast(exponent, register_type(vector))
+
+
+@intrinsic
+def prefetch(typingctx, array, index):
+    """Advise the processor to bring element `index` of `array` into the caches; there need be nothing."""
+
+    def lower(context, builder, sig, args):
+        emit_prefetch(builder, element_pointer(context, builder, sig.args[0], *args))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), lower
+
+
+def emit_prefetch(builder, pointer):
+    """Emit the advice to bring what is at `pointer` into the caches; there need be nothing."""
+    word = ir.IntType(32)
+    for_reading, near, data = word(0), word(3), word(1)
+    arguments = [builder.bitcast(pointer, ir.IntType(8).as_pointer()), for_reading, near, data]
+    kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0"), arguments)
