@@ -39,7 +39,7 @@ def make_window(team):
     differ everywhere.
     """
 
-    def make(cell, dtype=np.float64, team=team, *, length=7, batch=5, **sizes):
+    def make(cell, dtype=np.float64, team=team, precision="float32", *, length=7, batch=5, **sizes):
         sizes = {"vocab_size": 11, "hidden_size": 19, "num_layers": 3} | sizes
         config = ModelConfig(cell.name, cell.activation, **sizes)
         generator = np.random.default_rng(7)
@@ -49,7 +49,7 @@ def make_window(team):
         biases = [layout.bias(parameters, layer) for layer in range(config.num_layers)]
         for bias in [*biases, layout.decoder(parameters)[1]]:
             bias += 0.3 * generator.standard_normal(bias.shape)
-        window = TrainingWindow(model, length, batch, team)
+        window = TrainingWindow(model, length, batch, team, precision)
         window.inputs[:] = generator.integers(0, config.vocab_size, (length, batch))
         window.targets[:] = generator.integers(-1, config.vocab_size, (length, batch))
         window.inputs[0, -1], window.inputs[length // 2, 0], window.targets[-1, 0] = 1, 0, 1

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from gradcheck import assert_same_gradient, numeric_gradient
 
+from rnn_cli.kernels.host import HAS_BFLOAT16
 from rnn_cli.kernels.step import Step
 from rnn_cli.layout import parameter_count
 
@@ -105,3 +106,18 @@ def test_gradient_of_a_layers_input(make_window, cell):
     kept = np.nonzero(mask[:, : window.model.config.hidden_size])
     analytic = (window.learning.grad_output.reshape(shape) * layer_input).sum(axis=0)[kept] / mask[kept]
     assert_same_gradient(analytic, numeric_gradient(loss, mask.copy())[kept], "the input of layer 1")
+
+
+@pytest.mark.parametrize("precision, bound", [("float32", 1e-5), ("bfloat16", 0.05)])
+def test_gradient_in_fewer_digits_is_near_that_in_float64(make_window, cell, precision, bound):
+    """Sizes of which none fills the tiles, the registers or the blocks of rows that products are made of."""
+    if precision == "bfloat16" and not HAS_BFLOAT16:
+        pytest.skip("the processor has no bfloat16")
+    sizes = {"num_layers": 2, "hidden_size": 70, "length": 15, "batch": 37, "vocab_size": 21}
+    exact, rounded = make_window(cell, **sizes), make_window(cell, np.float32, precision=precision, **sizes)
+    losses = [window.train(GRADIENT_ONLY)[0] for window in (exact, rounded)]
+    bound *= 4 if cell.activation == "relu" else 1  # whose gradient jumps where a sum changes its sign
+    assert losses[1] == pytest.approx(losses[0], rel=bound / 10)
+    found = parameter_views(rounded.model.layout, rounded.grad)
+    for name, gradient in parameter_views(exact.model.layout, exact.grad).items():
+        assert np.linalg.norm(found[name] - gradient) <= bound * np.linalg.norm(gradient), name

@@ -5,7 +5,7 @@ pairs each, with 16 steps of a panel's pairs in another, 16 columns wide, and ad
 
     C[r, j] += sum_k A[r, 2k] B[2k, j]  +  sum_k A[r, 2k + 1] B[2k + 1, j]
 
-Four registers hold sums, of two registers of rows and two of columns where there are so many, so that what is loaded is
+Four registers hold sums, of two registers of rows by two of columns where there are so many, so that what is loaded is
 used twice. Numbers that are too small for all digits of a float32 count as 0.
 
 Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
@@ -25,6 +25,7 @@ ROWS = 16  # of a register
 WORDS = 16  # in a row of a register: pairs of a step of the depth, or sums
 BYTES = 4  # in a word
 SUMS, LEFT, RIGHT = (0, 1, 2, 3), (4, 5), (6, 7)  # the registers of C, A and B
+SHAPES = [(1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2)]  # registers of rows, and of columns
 INDEX, POINTER = ir.IntType(64), ir.IntType(8).as_pointer()
 
 
@@ -75,83 +76,68 @@ def configure(typingctx, height, words):
     return types.void(types.intp, types.intp), lower
 
 
-@intrinsic(prefer_literal=True)
+@intrinsic
 def multiply_registers(
     typingctx, rows, columns, c, c_start, c_stride, s, s_start, s_stride, a, a_start, a_stride, b, b_start, b_stride,
     below, words, count
 ):  # fmt: skip
-    """Compute C = S + A B for so many registers of rows and of columns, which are plain numbers: 4 of sums at most.
+    """Compute C = S + A B for so many registers of rows and of columns, as SHAPES has them, which are configured.
 
     The second register of rows begins `below` rows below the first; rows that both have are computed twice. The depth
     is `count` times `words` pairs.
     """
-    across = columns.literal_value
-    squares = [(r, v) for r in range(rows.literal_value) for v in range(across)]
 
     def lower(context, builder, sig, args):
-        below, words, count = args[-3:]
+        rows, columns, *others = args
+        below, words, count = others[-3:]
 
         def matrix(first):
             """Return the address of a matrix, and how many bytes lie between its rows."""
             pointer = element_pointer(context, builder, sig.args[first], args[first], args[first + 1])
             return builder.bitcast(pointer, POINTER), builder.mul(args[first + 2], INDEX(BYTES))
 
-        def part(pointer, stride, r, v):
-            """Return the address of what is in the register of these rows and columns."""
-            rows_above = builder.mul(below, INDEX(r))
-            return builder.gep(pointer, [builder.add(builder.mul(stride, rows_above), INDEX(v * WORDS * BYTES))])
-
-        (c, c_stride), (s, s_stride), (a, a_stride), (b, b_stride) = map(matrix, (2, 5, 8, 11))
-        for r, v in squares:
-            emit(builder, "tileloadd64", SUMS[r * across + v], part(s, s_stride, r, v), s_stride)
-        with cgutils.for_range(builder, count) as loop:
-            k = builder.mul(loop.index, words)
-            a_k = builder.gep(a, [builder.mul(k, INDEX(BYTES))])
-            b_k = builder.gep(b, [builder.mul(k, b_stride)])
-            for r, v in squares:
-                left, right = LEFT[r], RIGHT[v % len(RIGHT)]
-                if v == 0:
-                    emit(builder, "tileloadd64", left, part(a_k, a_stride, r, 0), a_stride)
-                if r == 0:
-                    emit(builder, "tileloadd64", right, part(b_k, b_stride, 0, v), b_stride)
-                emit(builder, "tdpbf16ps", SUMS[r * across + v], left, right)
-        for r, v in squares:
-            emit(builder, "tilestored64", SUMS[r * across + v], part(c, c_stride, r, v), c_stride)
+        matrices = [matrix(first) for first in (2, 5, 8, 11)]
+        leave = builder.append_basic_block("multiplied")
+        choice = builder.switch(builder.add(builder.mul(rows, INDEX(len(SUMS) + 1)), columns), leave)
+        for r, v in SHAPES:
+            block = builder.append_basic_block(f"multiply_{r}x{v}")
+            choice.add_case(INDEX(r * (len(SUMS) + 1) + v), block)
+            builder.position_at_end(block)
+            emit_product(builder, r, v, *matrices, below, words, count)
+            builder.branch(leave)
+        builder.position_at_end(leave)
         return context.get_dummy_value()
 
     index = types.intp
     matrices = [c, index, index, s, index, index, a, index, index, b, index, index]
-    return types.void(rows, columns, *matrices, index, index, index), lower
+    return types.void(index, index, *matrices, index, index, index), lower
 
 
-@kernel
-def multiply_rows(
-    c, c_start, c_stride, s, s_start, s_stride, a, a_start, a_stride, rows, b, b_start, width, words, count
-):
-    """Compute C = S + A B for one or two registers of rows and one panel."""
-    j = 0
-    while j < width:
-        left = width - j
-        if rows > ROWS and left > WORDS:
-            multiply_registers(2, 2, c, c_start + j, c_stride, s, s_start + j, s_stride, a, a_start, a_stride,
-                               b, b_start + j, width, rows - (rows + 1) // 2, words, count)  # fmt: skip
-            j += 2 * WORDS
-        elif rows > ROWS:
-            multiply_registers(2, 1, c, c_start + j, c_stride, s, s_start + j, s_stride, a, a_start, a_stride,
-                               b, b_start + j, width, rows - (rows + 1) // 2, words, count)  # fmt: skip
-            j += WORDS
-        elif left > 3 * WORDS:
-            multiply_registers(1, 4, c, c_start + j, c_stride, s, s_start + j, s_stride, a, a_start, a_stride,
-                               b, b_start + j, width, 0, words, count)  # fmt: skip
-            j += 4 * WORDS
-        elif left > WORDS:
-            multiply_registers(1, 2, c, c_start + j, c_stride, s, s_start + j, s_stride, a, a_start, a_stride,
-                               b, b_start + j, width, 0, words, count)  # fmt: skip
-            j += 2 * WORDS
-        else:
-            multiply_registers(1, 1, c, c_start + j, c_stride, s, s_start + j, s_stride, a, a_start, a_stride,
-                               b, b_start + j, width, 0, words, count)  # fmt: skip
-            j += WORDS
+def emit_product(builder, rows, columns, c, s, a, b, below, words, count):
+    """Emit the product for one shape, with matrices as (address, bytes from row to row)."""
+
+    def part(matrix, r, v):
+        """Return the address and the stride of what is in the register of these rows and columns."""
+        pointer, stride = matrix
+        rows_above = builder.mul(stride, builder.mul(below, INDEX(r)))
+        return builder.gep(pointer, [builder.add(rows_above, INDEX(v * WORDS * BYTES))]), stride
+
+    squares = [(number, *divmod(number, columns)) for number in range(rows * columns)]
+    for number, r, v in squares:
+        emit(builder, "tileloadd64", SUMS[number], *part(s, r, v))
+    with cgutils.for_range(builder, count) as loop:
+        k = builder.mul(loop.index, words)
+        a_k = builder.gep(a[0], [builder.mul(k, INDEX(BYTES))]), a[1]
+        b_k = builder.gep(b[0], [builder.mul(k, b[1])]), b[1]
+        for number, r, v in squares:
+            left, right = LEFT[r], RIGHT[v % len(RIGHT)]
+            if v == 0:
+                emit(builder, "tileloadd64", left, *part(a_k, r, 0))
+            if r == 0:
+                emit(builder, "tileloadd64", right, *part(b_k, 0, v))
+            emit(builder, "tdpbf16ps", SUMS[number], left, right)
+    for number, r, v in squares:
+        emit(builder, "tilestored64", SUMS[number], *part(c, r, v))
 
 
 @kernel
@@ -168,12 +154,18 @@ def multiply_pairs(
         count = (steps - k) // words
         for row in range(0, rows, 2 * ROWS):
             here = min(2 * ROWS, rows - row)
-            configure(here if here <= ROWS else (here + 1) // 2, words)
+            registers = 1 if here <= ROWS else 2
+            height = (here + registers - 1) // registers
+            across = len(SUMS) // registers * WORDS
+            configure(height, words)
             for panel in range(panel_count(columns, WORDS)):
                 first, width = panel_span(panel, columns, WORDS)
-                multiply_rows(c, c_start + row * c_stride + first, c_stride,
-                              s, s_start + row * s_stride + first, s_stride,
-                              a, a_start + row * a_stride + k, a_stride, here,
-                              panels, start + first * steps + k * width, width, words, count)  # fmt: skip
+                for j in range(0, width, across):
+                    multiply_registers(registers, min(across, width - j) // WORDS,
+                                       c, c_start + row * c_stride + first + j, c_stride,
+                                       s, s_start + row * s_stride + first + j, s_stride,
+                                       a, a_start + row * a_stride + k, a_stride,
+                                       panels, start + first * steps + k * width + j, width,
+                                       here - height, words, count)  # fmt: skip
         s, s_start, s_stride = c, c_start, c_stride
         k += count * words
