@@ -2,8 +2,8 @@
 
 This package reads a file of random lines, scores each from the zero state, and writes bits, bits per character and the
 line to another file: all of the command but its start. PyTorch scores the same lines under inference_mode, 64 at once,
-encoded, sorted and padded beforehand; where the two sums differ, the benchmark stops. The weights are random: the time
-does not depend on them.
+encoded, sorted and padded beforehand, in float32; where the sums differ, the benchmark stops. The weights are random:
+the time does not depend on them.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from rnn_cli.checkpoint import Checkpoint
 from rnn_cli.cli.options import usable_cores
 from rnn_cli.config import ModelConfig
 from rnn_cli.display.scores import line_rows
+from rnn_cli.kernels.host import HAS_BFLOAT16
 from rnn_cli.model import Model
 from rnn_cli.ranking import scored_lines
 from rnn_cli.scoring import Scorer
 from rnn_cli.vocabulary import Vocabulary
 
+PRECISIONS = ["float32", "bfloat16"] if HAS_BFLOAT16 else ["float32"]
 LETTERS = "".join(map(chr, range(ord("!"), ord("!") + 63)))
 
 
@@ -84,21 +86,32 @@ def torch_scorer(checkpoint: Checkpoint, lines: list[str], threads: int) -> Call
     return score
 
 
-def measure(hidden: int, layers: int, longest: int, size: int, threads: int, seconds: float) -> list[str]:
-    """Return a row. Raises RuntimeError where the two sides disagree."""
+def measure(hidden: int, layers: int, longest: int, size: int, threads: int, seconds: float) -> list[list[str]]:
+    """Return a row for each precision. Raises RuntimeError where two of the contenders disagree."""
     checkpoint, lines = build_checkpoint(hidden, layers), random_lines(size, longest)
     with tempfile.TemporaryDirectory() as directory:
         source, target = Path(directory) / "lines.txt", Path(directory) / "scores.txt"
         source.write_text("\n".join(lines) + "\n", "utf-8")
-        contenders = {"rnn": partial(score_here, Scorer(checkpoint, threads), source, target)}
+        contenders: dict[str, Callable[[], float]] = {}
+        for precision in PRECISIONS:
+            scorer = Scorer(checkpoint, threads, precision=precision)
+            contenders[precision] = partial(score_here, scorer, source, target)
         if importlib.util.find_spec("torch"):
             contenders["torch"] = torch_scorer(checkpoint, lines, threads)
-            if not math.isclose(contenders["rnn"](), contenders["torch"](), rel_tol=1e-5):
-                raise RuntimeError("the scores differ, so they are not the same work")
+        bits = {name: score() for name, score in contenders.items()}
+        for name, found in bits.items():
+            if not math.isclose(found, bits["float32"], rel_tol=1e-3 if name == "bfloat16" else 1e-5):
+                raise RuntimeError(f"the scores differ, so they are not the same work: {bits}")
         times = alternate(contenders, seconds, single=True)
         speeds = {name: source.stat().st_size / 1e6 * 60 / time for name, time in times.items()}
-    peer = [f"{speeds['torch']:.1f}", f"{speeds['rnn'] / speeds['torch']:.2f}"] if "torch" in speeds else ["", ""]
-    return [f"lstm {layers} x {hidden}", f"1 to {longest}", f"{speeds['rnn']:.1f}", *peer]
+    rows = []
+    for precision in PRECISIONS:
+        row = [f"lstm {layers} x {hidden}", f"1 to {longest}", precision, f"{speeds[precision]:.1f}"]
+        peer = (
+            [f"{speeds['torch']:.1f}", f"{speeds[precision] / speeds['torch']:.2f}"] if "torch" in speeds else ["", ""]
+        )
+        rows.append(row + peer)
+    return rows
 
 
 def main() -> None:
@@ -110,11 +123,10 @@ def main() -> None:
     parser.add_argument("--longest", type=int, nargs="+", default=[20, 80], help="letters of a line, at most")
     chosen = parser.parse_args()
     size, seconds = (20_000, 0.01) if chosen.quick else (2_000_000, chosen.seconds)
-    rows = [
-        measure(hidden, layers, longest, size, chosen.threads, seconds)
-        for hidden, layers, longest in product(chosen.hidden_sizes, chosen.layers, chosen.longest)
-    ]
-    headers = ["model", "letters in a line", "rnn, MB/min", "PyTorch, MB/min", "rnn / PyTorch"]
+    rows = []
+    for hidden, layers, longest in product(chosen.hidden_sizes, chosen.layers, chosen.longest):
+        rows += measure(hidden, layers, longest, size, chosen.threads, seconds)
+    headers = ["model", "letters in a line", "products", "rnn, MB/min", "PyTorch float32, MB/min", "rnn / PyTorch"]
     report("scoring-speed", [table(headers, rows)], chosen.save)
 
 

@@ -37,13 +37,15 @@ class AdaptingScorer(Scorer):
     in. The text is read in one row, in its order: no symbol is scored by weights that have seen what is after it.
     """
 
-    def __init__(self, checkpoint: Checkpoint, threads: int, rate: float = DEFAULT_RATE) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, threads: int, rate: float = DEFAULT_RATE, precision: str = "float32"
+    ) -> None:
         check_range("adapt-rate", rate, 0.0, 1.0)
-        super().__init__(checkpoint, threads, rows=1)
+        super().__init__(checkpoint, threads, rows=1, precision=precision)
         self._rate, self._steps = rate, 0
         self._trained = self.model.parameters.copy()
         self._squares = np.zeros_like(self._trained)
-        self._learner = TrainingWindow(self.model, LEARNED, 1, self.team)
+        self._learner = TrainingWindow(self.model, LEARNED, 1, self.team, precision)
 
     def start(self) -> None:
         """Begin a new text: what was learned stays, what was read is forgotten."""

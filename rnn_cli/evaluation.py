@@ -40,11 +40,16 @@ class Scores:
 
 
 def make_scorer(
-    checkpoint: Checkpoint, threads: int = 1, reset_every: int | None = None, adapt_rate: float | None = None
+    checkpoint: Checkpoint,
+    threads: int = 1,
+    reset_every: int | None = None,
+    adapt_rate: float | None = None,
+    precision: str = "float32",
 ) -> Scorer:
     """Return what scores texts: forgetting every so many characters, or learning on at this rate, where given.
 
-    Raises UsageError for numbers out of range, for both, and for resets where each line starts afresh anyway.
+    Raises UsageError for numbers out of range, for both, for resets where each line starts afresh anyway, and for a
+    precision that the processor has not.
     """
     if reset_every is not None:
         check_range("reset-every", reset_every, 1, 10**9)
@@ -55,8 +60,8 @@ def make_scorer(
         if adapt_rate is not None:
             raise UsageError("--reset-every and --adapt contradict each other; give one of them")
     if adapt_rate is None:
-        return Scorer(checkpoint, threads, reset_every)
-    return AdaptingScorer(checkpoint, threads, adapt_rate)
+        return Scorer(checkpoint, threads, reset_every, precision=precision)
+    return AdaptingScorer(checkpoint, threads, adapt_rate, precision)
 
 
 def state_of(scorer: Scorer) -> str:

@@ -31,10 +31,16 @@ class Scorer:
     and the parts of N are scored side by side.
 
     The prices do not depend on the pieces, the threads or what is scored side by side: the rows do not see each other.
+    `precision` is that of the operands of the products, as in training.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, threads: int, reset_every: int | None = None, rows: int | None = None
+        self,
+        checkpoint: Checkpoint,
+        threads: int,
+        reset_every: int | None = None,
+        rows: int | None = None,
+        precision: str = "float32",
     ) -> None:
         self.vocabulary = checkpoint.vocabulary
         self.reset_every = reset_every
@@ -42,7 +48,7 @@ class Scorer:
         self.team = Team(threads)
         self.model = Model.from_torch(checkpoint.config, checkpoint.parameters)
         rows = rows or (STREAMS if self.vocabulary.lines or reset_every else 1)
-        self._window = Window(self.model, WINDOW, rows, self.team)
+        self._window = Window(self.model, WINDOW, rows, self.team, precision)
         self._window.pack()
         self.start()
 

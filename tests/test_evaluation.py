@@ -12,6 +12,7 @@ from rnn_cli.cells import CELLS
 from rnn_cli.checkpoint import Checkpoint
 from rnn_cli.errors import UsageError
 from rnn_cli.evaluation import evaluate_texts, make_scorer, score_texts
+from rnn_cli.kernels.host import HAS_BFLOAT16
 from rnn_cli.kernels.threads import Team
 from rnn_cli.model import Model
 from rnn_cli.prediction import predictions
@@ -86,22 +87,41 @@ def test_streams_windows_and_threads_change_no_bit(monkeypatch, name, lines):
         assert np.array_equal(ranks, others[1])
 
 
+PRECISIONS = pytest.mark.parametrize(
+    "precision",
+    ["float32", pytest.param("bfloat16", marks=pytest.mark.skipif(not HAS_BFLOAT16, reason="there is no bfloat16"))],
+)
+
+
 @MODES
-def test_pieces_change_no_bit(monkeypatch, lines):
+@PRECISIONS
+def test_pieces_and_threads_change_no_bit(monkeypatch, lines, precision):
     checkpoint = make_checkpoint(lines)
     text = random_text(700, lines) + "XaY"
     symbols = checkpoint.vocabulary.frame(checkpoint.vocabulary.encode(text))[1:]
-    whole, ranks = Scorer(checkpoint, 2).read(symbols, with_ranks=True)
+    whole, ranks = Scorer(checkpoint, 2, precision=precision).read(symbols, with_ranks=True)
     for size in (1, 7, 256):
-        scorer = Scorer(checkpoint, 2)
+        scorer = Scorer(checkpoint, 1, precision=precision)
         parts = [scorer.read(symbols[start : start + size], with_ranks=True) for start in range(0, len(symbols), size)]
         assert np.array_equal(whole, np.concatenate([losses for losses, _ in parts]))
         assert np.array_equal(ranks, np.concatenate([ranks for _, ranks in parts]))
-    scores = evaluate_texts(checkpoint, [text])
+    scores = score_texts(make_scorer(checkpoint, precision=precision), [text])
     monkeypatch.setattr(evaluation, "PIECE", 50)
-    in_pieces = evaluate_texts(checkpoint, [text])
+    in_pieces = score_texts(make_scorer(checkpoint, precision=precision), [text])
     assert in_pieces.nats_per_char == pytest.approx(scores.nats_per_char, rel=1e-12)
     assert in_pieces.top5_accuracy == scores.top5_accuracy
+    assert scores.nats_per_char == pytest.approx(evaluate_texts(checkpoint, [text]).nats_per_char, rel=1e-2)
+
+
+@pytest.mark.skipif(not HAS_BFLOAT16, reason="there is no bfloat16")
+def test_adapting_in_bfloat16_is_near_that_in_float32():
+    checkpoint, text = make_checkpoint(False), random_text(900, False)
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        scorer = make_scorer(checkpoint, adapt_rate=0.005, precision=precision)
+        losses[precision] = score_texts(scorer, [text]).nats_per_char
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=1e-2)
 
 
 @pytest.mark.parametrize("every", [1, 5, 64, 10_000])

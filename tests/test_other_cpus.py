@@ -58,7 +58,7 @@ def test_a_lesser_processor_computes_the_same(name):
 def test_a_processor_without_bfloat16_says_so_and_takes_float32_by_itself(tmp_path):
     (tmp_path / "text.txt").write_text(STREAM_TEXT, "utf-8")
     train = ["train", "text.txt", *SMALL, "--steps", "1"]
-    for command in ([*train, "--dry-run"], train, ["sample", "-l", "3"]):
+    for command in ([*train, "--dry-run"], train, ["sample", "-l", "3"], ["evaluate", "text.txt"]):
         refused = run_process(*command, "--precision", "bfloat16", cwd=tmp_path, env=lesser("plain"))
         assert refused.code == 2, refused.stderr
         assert "no products in bfloat16 (AVX512_BF16); use --precision float32" in refused.stderr

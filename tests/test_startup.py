@@ -34,7 +34,7 @@ PROMISED = {
         --no-echo --unknown --jsonl --raw --precision --random-seed --threads --quiet -q --help -h""",
     "complete": "--model -m --count -n --length -l --plain --no-echo --json --threads --quiet -q --help -h",
     "evaluate": """--model -m --json --per-line --per-char --jsonl --threshold --sort --top --below --above --total
-        --reset-every --adapt --adapt-rate --baselines --corpus --threads --quiet -q --help -h""",
+        --reset-every --adapt --adapt-rate --baselines --corpus --precision --threads --quiet -q --help -h""",
     "classify": "--model -m --labels --jsonl --json --threads --quiet -q --help -h",
     "predict": "--model -m --top --each --json --quiet -q --help -h",
     "info": "--model -m --json --quiet -q --help -h",

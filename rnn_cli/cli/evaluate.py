@@ -12,10 +12,12 @@ from rnn_cli.cli.options import (
     DEFAULT_MODEL,
     Json,
     ModelPath,
+    Precision,
     Quiet,
     Threads,
     announce_compiling,
     note,
+    precision_for,
     thread_count,
 )
 from rnn_cli.errors import UsageError
@@ -59,6 +61,10 @@ def evaluate(
     corpus: Annotated[
         list[str] | None, typer.Option("--corpus", help="What the baselines learn from before.", show_default=False)
     ] = None,
+    precision: Annotated[
+        Precision,
+        typer.Option("--precision", help="bfloat16 is faster, for lines most; bits differ in the third digit."),
+    ] = Precision.float32,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
@@ -97,7 +103,7 @@ def evaluate(
     announce_compiling(quiet)
     if adapt and adapt_rate is None:
         adapt_rate = DEFAULT_RATE
-    scorer = make_scorer(checkpoint, cores, reset_every, adapt_rate)
+    scorer = make_scorer(checkpoint, cores, reset_every, adapt_rate, precision_for(precision))
     if in_rows:
         selection = Selection(threshold, below, sort or top is not None, top)
         score_rows(scorer, paths, selection, per_char=per_char, jsonl=jsonl, total=total, quiet=quiet)
