@@ -98,7 +98,11 @@ def test_the_python_examples_run(folders):
         )
 
 
-@pytest.mark.parametrize("name", ["main-job", "time-to-quality", "training-speed", "sampling-speed", "startup"])
+RESULTS = ["main-job", "time-to-quality", "training-speed", "training-speed-amx"]
+RESULTS += ["sampling-speed", "sampling-speed-amx", "startup"]
+
+
+@pytest.mark.parametrize("name", RESULTS)
 def test_figures_come_from_a_result(name):
     """Each row of the README's tables stands in the newest result of that benchmark."""
     result = max((ROOT / "benchmarks" / "results").glob(f"*-{name}.md")).read_text("utf-8")
