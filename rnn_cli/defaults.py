@@ -135,9 +135,9 @@ class Chooser:
     def choose_precision(self) -> None:
         """Pick bfloat16 where the processor is faster in it."""
         if HAS_FAST_BFLOAT16:
-            self.pick("precision", "bfloat16", "products are faster on this processor, and models as good")
+            self.pick("precision", "bfloat16", "this processor multiplies it faster, and models are as good")
         else:
-            self.pick("precision", "float32", "products are fastest in it on this processor")
+            self.pick("precision", "float32", "this processor multiplies it fastest")
 
     def choose_length(self) -> None:
         """Pick minutes for a large text, and epochs for one that would be learned by heart."""
