@@ -19,21 +19,20 @@ from numba.core.extending import intrinsic
 
 from rnn_cli.kernels.jit import kernel
 from rnn_cli.kernels.packing import panel_count, panel_span
-from rnn_cli.kernels.vector import element_pointer
+from rnn_cli.kernels.vector import INDEX, element_pointer, emit_call
 
 ROWS = 16  # of a register
 WORDS = 16  # in a row of a register: pairs of a step of the depth, or sums
 BYTES = 4  # in a word
 SUMS, LEFT, RIGHT = (0, 1, 2, 3), (4, 5), (6, 7)  # the registers of C, A and B
 SHAPES = [(1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2)]  # registers of rows, and of columns
-INDEX, POINTER = ir.IntType(64), ir.IntType(8).as_pointer()
+POINTER = ir.IntType(8).as_pointer()
 
 
 def emit(builder, name, *args):
     """Emit an instruction on the matrix registers, whose numbers are plain ones."""
     values = [ir.IntType(8)(arg) if isinstance(arg, int) else arg for arg in args]
-    kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
-    builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.{name}"), values)
+    emit_call(builder, f"llvm.x86.{name}", ir.VoidType(), values)
 
 
 @intrinsic

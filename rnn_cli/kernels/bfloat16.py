@@ -11,12 +11,11 @@ Arrays of pairs have the type uint32. Numbers are rounded to the nearest, of two
 from __future__ import annotations
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.core.extending import intrinsic
 
-from rnn_cli.kernels.vector import element_pointer
+from rnn_cli.kernels.vector import INDEX, element_pointer, emit_call
 
-INDEX = ir.IntType(64)
 WORDS = 16  # in a vector
 ONES = 0x3F803F80  # the pair of 1 and 1
 NARROW = "llvm.x86.avx512bf16.cvtneps2bf16.512"
@@ -45,22 +44,15 @@ NARROW_NUMBERS = ir.VectorType(BFloat(), WORDS)
 PAIRED_NUMBERS = ir.VectorType(BFloat(), 2 * WORDS)
 
 
-def call(builder, name, result, args):
-    """Emit a call of an LLVM intrinsic."""
-    kind = ir.FunctionType(result, [arg.type for arg in args])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
-
-
 def multiply_add_pairs(builder, a, b, total):
     """Emit total + the products of the pairs of `a` and `b`; the sums are float32."""
-    return call(
-        builder, MULTIPLY_ADD, FLOATS, [total, builder.bitcast(a, PAIRED_NUMBERS), builder.bitcast(b, PAIRED_NUMBERS)]
-    )
+    pairs = [builder.bitcast(vector, PAIRED_NUMBERS) for vector in (a, b)]
+    return emit_call(builder, MULTIPLY_ADD, FLOATS, [total, *pairs])
 
 
 def narrowed(builder, vector):
     """Emit the bits of a vector of float32, rounded to 16 bits."""
-    return builder.bitcast(call(builder, NARROW, NARROW_NUMBERS, [vector]), HALVES)
+    return builder.bitcast(emit_call(builder, NARROW, NARROW_NUMBERS, [vector]), HALVES)
 
 
 def store_words(context, builder, sig, array, index, words):

@@ -15,12 +15,12 @@ from threading import Barrier
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.core.extending import intrinsic
 
 from rnn_cli.errors import RnnError
 from rnn_cli.kernels.jit import kernel
-from rnn_cli.kernels.vector import element_pointer
+from rnn_cli.kernels.vector import element_pointer, emit_call
 
 ARRIVED, ROUND = 0, 8  # places in the barrier's memory, a cache line apart
 BARRIER_SIZE = 16
@@ -76,12 +76,9 @@ def pause(typingctx):
 
     def lower(context, builder, sig, args):
         if machine in ("x86_64", "AMD64"):
-            kind = ir.FunctionType(ir.VoidType(), [])
-            builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), [])
+            emit_call(builder, "llvm.x86.sse2.pause", ir.VoidType(), [])
         elif machine in ("aarch64", "arm64"):
-            kind = ir.FunctionType(ir.VoidType(), [ir.IntType(32)])
-            hint = cgutils.get_or_insert_function(builder.module, kind, "llvm.aarch64.hint")
-            builder.call(hint, [ir.IntType(32)(1)])
+            emit_call(builder, "llvm.aarch64.hint", ir.VoidType(), [ir.IntType(32)(1)])
         return context.get_dummy_value()
 
     return types.void(), lower
@@ -93,8 +90,7 @@ def offer_processor(typingctx):
     name = "SwitchToThread" if os.name == "nt" else "sched_yield"
 
     def lower(context, builder, sig, args):
-        kind = ir.FunctionType(ir.IntType(32), [])
-        builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [])
+        emit_call(builder, name, ir.IntType(32), [])
         return context.get_dummy_value()
 
     return types.void(), lower

@@ -24,6 +24,7 @@ from rnn_cli.kernels.bfloat16 import multiply_add_pairs
 from rnn_cli.kernels.cache import cached_library
 from rnn_cli.kernels.host import HAS_AMX, TILE_ROWS, TILE_VECTORS
 from rnn_cli.kernels.vector import (
+    INDEX,
     VectorType,
     call_llvm,
     element_pointer,
@@ -33,7 +34,6 @@ from rnn_cli.kernels.vector import (
     splat,
 )
 
-INDEX = ir.IntType(64)
 PAIRS = types.uint32
 AHEAD = 512  # elements of the panels that are read ahead of a single row
 

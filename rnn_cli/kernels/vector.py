@@ -26,6 +26,8 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 
 from rnn_cli.kernels.host import VECTOR_BYTES
 
+INDEX = ir.IntType(64)
+
 
 def lanes_of(dtype) -> int:
     """Return how many numbers of this Numba type a vector holds."""
@@ -134,11 +136,16 @@ def vector_function(arity):
     return decorate
 
 
+def emit_call(builder, name, result, args):
+    """Emit a call of the function `name`, one of LLVM's or one of C, which returns `result`."""
+    kind = ir.FunctionType(result, [arg.type for arg in args])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+
+
 def call_llvm(builder, name, register, args):
     """Emit a call of the LLVM intrinsic `name` for this register type (llvmlite cannot name vector types itself)."""
     suffix = f"v{register.count}{'f32' if register.element == ir.FloatType() else 'f64'}"
-    kind = ir.FunctionType(register, [arg.type for arg in args])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"{name}.{suffix}"), args)
+    return emit_call(builder, f"{name}.{suffix}", register, args)
 
 
 @intrinsic
@@ -308,6 +315,5 @@ def emit_prefetch(builder, pointer):
     """Emit the advice to bring what is at `pointer` into the caches; there need be nothing."""
     word = ir.IntType(32)
     for_reading, near, data = word(0), word(3), word(1)
-    arguments = [builder.bitcast(pointer, ir.IntType(8).as_pointer()), for_reading, near, data]
-    kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
-    builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0"), arguments)
+    address = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+    emit_call(builder, "llvm.prefetch.p0", ir.VoidType(), [address, for_reading, near, data])

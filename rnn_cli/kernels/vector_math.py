@@ -9,7 +9,6 @@ import math
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.core.extending import overload
 
 from rnn_cli.kernels import activations
@@ -17,6 +16,7 @@ from rnn_cli.kernels.host import HAS_SCALING
 from rnn_cli.kernels.vector import (
     VectorType,
     call_llvm,
+    emit_call,
     fma,
     is_positive,
     maximum,
@@ -54,9 +54,7 @@ def call_wide(builder, name, register, args):
     suffix = "ps" if register.element == ir.FloatType() else "pd"
     nothing, everywhere, usual = ir.Constant(register, None), ir.IntType(register.count)(-1), ir.IntType(32)(4)
     args = [*args, nothing, everywhere, usual]
-    kind = ir.FunctionType(register, [arg.type for arg in args])
-    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.avx512.mask.{name}.{suffix}.512")
-    return builder.call(function, args)
+    return emit_call(builder, f"llvm.x86.avx512.mask.{name}.{suffix}.512", register, args)
 
 
 @vector_function(1)
