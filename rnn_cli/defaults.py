@@ -135,7 +135,7 @@ class Chooser:
     def choose_precision(self) -> None:
         """Pick bfloat16 where the processor is faster in it."""
         if HAS_FAST_BFLOAT16:
-            self.pick("precision", "bfloat16", "this processor multiplies it faster, and models are as good")
+            self.pick("precision", "bfloat16", "this processor multiplies it faster; models as good")
         else:
             self.pick("precision", "float32", "this processor multiplies it fastest")
 
