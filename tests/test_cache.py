@@ -266,7 +266,14 @@ def test_the_digest_follows_the_sources(tmp_path: Path, monkeypatch: pytest.Monk
     (package / "training.py").write_text("other")
     assert cache.sources_digest() == original
     digests = [original]
-    for source in ("kernels/update.py", "kernels/host.py", "cells/gru.py"):
+    (package / "kernels" / "deep" / "deeper").mkdir(parents=True)
+    (package / "cells" / "deep").mkdir()
+    for source in ("kernels/deep/a.py", "kernels/deep/deeper/a.py", "cells/deep/a.py"):
+        (package / source).touch()
+        digests.append(cache.sources_digest())
+    sources = [path.relative_to(package) for name in ("kernels", "cells") for path in (package / name).rglob("*.py")]
+    assert len(sources) > 20
+    for source in sources:
         path = package / source
         path.write_bytes(path.read_bytes() + b"\n")
         digests.append(cache.sources_digest())

@@ -61,8 +61,8 @@ def sources_digest() -> str:
     digest = hashlib.sha256()
     versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
     digest.update(repr((versions, VECTOR_BYTES, TILE_ROWS, TILE_VECTORS, HAS_AMX)).encode())
-    for path in sorted([*PACKAGE.glob("kernels/*.py"), *PACKAGE.glob("cells/*.py")]):
-        digest.update(path.name.encode() + path.read_bytes())
+    for path in sorted([*PACKAGE.glob("kernels/**/*.py"), *PACKAGE.glob("cells/**/*.py")]):
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
