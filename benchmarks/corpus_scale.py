@@ -17,8 +17,8 @@ import numpy as np
 from common import PROC, call_times, options, report, table
 
 from rnn_cli import ModelConfig, Trainer, TrainingConfig, load_corpus
-from rnn_cli.corpus import Corpus
-from rnn_cli.streams import Streams
+from rnn_cli.text.batches import Streams
+from rnn_cli.text.corpus import Corpus
 
 WORDS, WRITTEN_TOGETHER = 5000, 1 << 17
 LETTERS = np.frombuffer(b"eeeeetttaaaooonniisshhrrdlucmfwypvbgk", np.uint8)

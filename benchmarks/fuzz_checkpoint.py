@@ -18,7 +18,7 @@ except ImportError:
     sys.exit("this needs atheris: pip install atheris")
 
 with atheris.instrument_imports(include=["rnn_cli"]):
-    from rnn_cli.checkpoint import load_checkpoint, to_bytes
+    from rnn_cli.checkpoint.checkpoint import load_checkpoint, to_bytes
     from rnn_cli.errors import CheckpointError
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))

@@ -28,13 +28,13 @@ from common import ROOT, options, report, table
 
 sys.path.insert(0, str(ROOT / "tests"))
 from commands import LINES_TEXT, STREAM_TEXT
-from faulty import failing, faulty_files, in_copy, kill
+from fault_injection import failing, faulty_files, in_copy, kill
 
-from rnn_cli.checkpoint import load_checkpoint, save_checkpoint, to_bytes
+from rnn_cli.checkpoint.checkpoint import load_checkpoint, save_checkpoint, to_bytes
 from rnn_cli.errors import CheckpointError
 
 # The command, with a save after every evaluation, so that there is much to interrupt.
-PROGRAM = "import rnn_cli.cli.run as run; run.SAVE_SECONDS = 0; from rnn_cli.__main__ import program; program()"
+PROGRAM = "import rnn_cli.cli.train.run as run; run.SAVE_SECONDS = 0; from rnn_cli.__main__ import program; program()"
 RUNS = {
     "stream": ["--cell", "lstm", "--hidden-size", "48", "--dropout", "0.2", "--steps", "4000"],
     "lines": ["--cell", "gru", "--hidden-size", "32", "--layers", "2", "--steps", "3000"],

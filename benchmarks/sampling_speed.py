@@ -22,16 +22,17 @@ import numpy as np
 from common import alternate, options, report, table
 from training_speed import PRECISIONS, VOCAB_SIZE, operations
 
-from rnn_cli.checkpoint import Checkpoint
+from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.cli.options import usable_cores
-from rnn_cli.config import ModelConfig, SamplingConfig
-from rnn_cli.kernels.host import VECTOR_BYTES
-from rnn_cli.kernels.jit import kernel
-from rnn_cli.kernels.memory import aligned_zeros
-from rnn_cli.kernels.vector import lanes, load, sum_lanes
-from rnn_cli.model import Model
-from rnn_cli.sampling import Sampler
-from rnn_cli.vocabulary import Vocabulary
+from rnn_cli.kernels.compiler.jit import kernel
+from rnn_cli.kernels.simd.aligned import aligned_zeros
+from rnn_cli.kernels.simd.cpu import VECTOR_BYTES
+from rnn_cli.kernels.simd.vector import lanes, load, sum_lanes
+from rnn_cli.language.config import SamplingConfig
+from rnn_cli.language.sampling import Sampler
+from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.model import Model
+from rnn_cli.text.vocabulary import Vocabulary
 
 STREAMS = 64  # of PyTorch
 TEXTS, TEXT_LENGTH = 1000, 64

@@ -20,15 +20,15 @@ import numpy as np
 from common import alternate, options, report, table
 from sampling_speed import STREAMS, torch_network
 
-from rnn_cli.checkpoint import Checkpoint
+from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.cli.options import usable_cores
-from rnn_cli.config import ModelConfig
 from rnn_cli.display.scores import line_rows
-from rnn_cli.kernels.host import HAS_BFLOAT16
-from rnn_cli.model import Model
-from rnn_cli.ranking import scored_lines
-from rnn_cli.scoring import Scorer
-from rnn_cli.vocabulary import Vocabulary
+from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16
+from rnn_cli.language.line_scores import scored_lines
+from rnn_cli.language.scorer import Scorer
+from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.model import Model
+from rnn_cli.text.vocabulary import Vocabulary
 
 PRECISIONS = ["float32", "bfloat16"] if HAS_BFLOAT16 else ["float32"]
 LETTERS = "".join(map(chr, range(ord("!"), ord("!") + 63)))

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from common import options, report, table
 
-from rnn_cli.checkpoint import Checkpoint, load_checkpoint
-from rnn_cli.config import SamplingConfig
+from rnn_cli.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from rnn_cli.kernels.threads import Team
-from rnn_cli.model import Model, Window
-from rnn_cli.sampling import sample_texts
+from rnn_cli.language.config import SamplingConfig
+from rnn_cli.language.sampling import sample_texts
+from rnn_cli.network.model import Model, Window
 
 PARTS = 10
 LENGTH = 100  # characters of a window

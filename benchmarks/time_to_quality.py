@@ -31,7 +31,7 @@ from charts import line_chart
 from common import RESULTS, options, report, table
 from runs import BASELINES, Split, development, run, shakespeare, try_out
 
-from rnn_cli.vocabulary import Vocabulary
+from rnn_cli.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from torch_model import Setting

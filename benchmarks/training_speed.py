@@ -27,13 +27,12 @@ from common import alternate, options, report, table
 
 from rnn_cli.cells import find_cell
 from rnn_cli.cli.options import usable_cores
-from rnn_cli.config import ModelConfig
-from rnn_cli.kernels.host import HAS_AMX, HAS_BFLOAT16, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
-from rnn_cli.kernels.jit import kernel
-from rnn_cli.kernels.matmul import multiply_panels
-from rnn_cli.kernels.memory import aligned_zeros
-from rnn_cli.kernels.packing import steps_of
-from rnn_cli.kernels.step import (
+from rnn_cli.kernels.compiler.jit import kernel
+from rnn_cli.kernels.matmul.packing import steps_of
+from rnn_cli.kernels.matmul.product import multiply_panels
+from rnn_cli.kernels.matmul.tile import install_tile
+from rnn_cli.kernels.network.optimizer import clip_scale, norm_of_sums, square_sums, update
+from rnn_cli.kernels.network.step import (
     Step,
     carry_states,
     layers_backward,
@@ -44,10 +43,11 @@ from rnn_cli.kernels.step import (
     readout,
     train_step,
 )
+from rnn_cli.kernels.simd.aligned import aligned_zeros
+from rnn_cli.kernels.simd.cpu import HAS_AMX, HAS_BFLOAT16, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.threads import Team, even_start, wait_for_all
-from rnn_cli.kernels.tile import install_tile
-from rnn_cli.kernels.update import clip_scale, norm_of_sums, square_sums, update
-from rnn_cli.model import Model, TrainingWindow, operand_type
+from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.model import Model, TrainingWindow, operand_type
 
 VOCAB_SIZE = 65
 LEARNING_RATE = 1e-6  # so low that nothing is learnt: the gradients stay as large as they are

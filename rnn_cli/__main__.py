@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn, TextIO
 
-from rnn_cli.display.text import flush_stdout, visible
+from rnn_cli.display.stdout import flush_stdout, visible
 from rnn_cli.errors import RnnError, UsageError
 from rnn_cli.signals import Interruption, Stopped
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from rnn_cli.cells import CELLS
-from rnn_cli.config import ModelConfig
 from rnn_cli.kernels.threads import Team
-from rnn_cli.model import Model, TrainingWindow
+from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.model import Model, TrainingWindow
 
 
 def pytest_configure():

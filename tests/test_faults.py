@@ -18,10 +18,10 @@ from unittest import mock
 
 import pytest
 from commands import ENVIRONMENT, PIPES, PROGRAM, SMALL, STREAM_TEXT, Result, run, run_process
-from faulty import failing, faulty_files, in_copy, interrupted, kill, train_until
+from fault_injection import failing, faulty_files, in_copy, interrupted, kill, train_until
 
-from rnn_cli.checkpoint import load_checkpoint, save_checkpoint
-from rnn_cli.files import lock
+from rnn_cli.atomic_files import lock
+from rnn_cli.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 
 MODEL = "model.safetensors"
 STEPS = 20
@@ -117,7 +117,7 @@ def test_a_run_in_which_any_call_fails(stages: Path, place: Path, fault: int) ->
 
 SAVE = """
 import sys
-from rnn_cli.checkpoint import load_checkpoint, save_checkpoint
+from rnn_cli.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 save_checkpoint(sys.argv[2], load_checkpoint(sys.argv[1]))
 """
 
@@ -158,7 +158,7 @@ def test_a_save_in_which_the_system_fails_any_call(stages: Path, place: Path, tm
 
 def train_with_failing_saves(place: Path, stages: Path, which: range) -> Result:
     """Train, saving after each evaluation, where the saves of these numbers find the disk full."""
-    from rnn_cli import checkpoint
+    from rnn_cli.checkpoint.checkpoint import checkpoint
 
     real, calls = checkpoint.write_atomically, count()
 
@@ -167,7 +167,7 @@ def train_with_failing_saves(place: Path, stages: Path, which: range) -> Result:
             raise OSError(errno.ENOSPC, "No space left on device")
         real(path, data)
 
-    with mock.patch.object(checkpoint, "write_atomically", write), mock.patch("rnn_cli.cli.run.SAVE_SECONDS", 0):
+    with mock.patch.object(checkpoint, "write_atomically", write), mock.patch("rnn_cli.cli.train.run.SAVE_SECONDS", 0):
         return run("train", stages / "stream.txt", *SMALL, "--steps", 200, "-m", "kept", cwd=place)
 
 
@@ -209,11 +209,11 @@ NUMBERS = pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name
 )
 HOOKS = {
-    "loading a text": ("rnn_cli.corpus.open_sources", False),
-    "loading a model": ("rnn_cli.checkpoint.read_description", False),
+    "loading a text": ("rnn_cli.text.corpus.open_sources", False),
+    "loading a model": ("rnn_cli.checkpoint.checkpoint.read_description", False),
     "training": (COMPUTING, True),
-    "validating": ("rnn_cli.training.Trainer.validation_loss", True),
-    "saving": ("rnn_cli.checkpoint.write_atomically", True),
+    "validating": ("rnn_cli.training.trainer.Trainer.validation_loss", True),
+    "saving": ("rnn_cli.checkpoint.checkpoint.write_atomically", True),
 }
 
 

@@ -1,7 +1,7 @@
 """Gated recurrent unit: Cho et al. 2014, with the reset gate after the product, as in torch.nn.GRU."""
 
+from rnn_cli.cells.activations import sigmoid, tanh
 from rnn_cli.cells.cell import Cell
-from rnn_cli.kernels.activations import sigmoid, tanh
 
 
 def forward(preact, previous):

@@ -1,7 +1,7 @@
 """Long short-term memory: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000."""
 
+from rnn_cli.cells.activations import sigmoid, tanh
 from rnn_cli.cells.cell import Cell
-from rnn_cli.kernels.activations import sigmoid, tanh
 
 
 def forward(preact, previous):

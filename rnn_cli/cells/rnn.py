@@ -1,7 +1,7 @@
 """The plain recurrent network: Elman 1990, with a choice of the non-linear function."""
 
+from rnn_cli.cells.activations import relu, sigmoid, step, tanh
 from rnn_cli.cells.cell import Cell
-from rnn_cli.kernels.activations import relu, sigmoid, step, tanh
 
 
 def tanh_forward(preact, previous):

@@ -15,7 +15,7 @@ from rnn_cli.cli.evaluate import evaluate
 from rnn_cli.cli.info import info
 from rnn_cli.cli.predict import predict
 from rnn_cli.cli.sample import sample
-from rnn_cli.cli.train import train
+from rnn_cli.cli.train.command import train
 
 app = typer.Typer(
     name="rnn",

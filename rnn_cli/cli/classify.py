@@ -14,8 +14,8 @@ from rnn_cli.cli.options import Json, Quiet, Threads, announce_compiling, model_
 from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from rnn_cli.classification import Classifier
-    from rnn_cli.display.text import TextWriter
+    from rnn_cli.display.stdout import TextWriter
+    from rnn_cli.language.classification import Classifier
 
 
 def classify(
@@ -56,9 +56,9 @@ def classify(
         raise UsageError("--jsonl and --labels contradict each other; give one of them")
     cores = thread_count(threads)
 
-    from rnn_cli.checkpoint import load_checkpoint
-    from rnn_cli.classification import Classifier, read_lines
-    from rnn_cli.display.text import TextWriter
+    from rnn_cli.checkpoint.checkpoint import load_checkpoint
+    from rnn_cli.display.stdout import TextWriter
+    from rnn_cli.language.classification import Classifier, read_lines
 
     checkpoints = [load_checkpoint(path) for path in paths]
     announce_compiling(quiet)
@@ -94,8 +94,8 @@ def show(
 
 def report(classifier: Classifier, labels: list[str], file: str, writer: TextWriter, as_json: bool) -> None:
     """Print how many labelled lines are found, and how often each label is taken for each."""
-    from rnn_cli.classification import confusion_of, read_lines
     from rnn_cli.display.tables import confusion_table
+    from rnn_cli.language.classification import confusion_of, read_lines
 
     confusion = confusion_of(classifier, labels, read_lines(file))
     count, right = sum(map(sum, confusion)), sum(row[place] for place, row in enumerate(confusion))

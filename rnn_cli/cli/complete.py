@@ -34,10 +34,10 @@ def complete(
     check_range("length", length, 1, 10_000)
     cores = thread_count(threads)
 
-    from rnn_cli.checkpoint import load_checkpoint
-    from rnn_cli.completion import complete as completions_of
-    from rnn_cli.display.text import TextWriter
-    from rnn_cli.documents import Document, text_for
+    from rnn_cli.checkpoint.checkpoint import load_checkpoint
+    from rnn_cli.display.stdout import TextWriter
+    from rnn_cli.language.beam_search import complete as completions_of
+    from rnn_cli.text.documents import Document, text_for
 
     checkpoint = load_checkpoint(model)
     vocabulary = checkpoint.vocabulary

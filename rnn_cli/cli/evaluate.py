@@ -23,9 +23,9 @@ from rnn_cli.cli.options import (
 from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from rnn_cli.evaluation import Scores
-    from rnn_cli.ranking import Selection
-    from rnn_cli.scoring import Scorer
+    from rnn_cli.language.evaluation import Scores
+    from rnn_cli.language.line_scores import Selection
+    from rnn_cli.language.scorer import Scorer
 
 
 def evaluate(
@@ -94,10 +94,10 @@ def evaluate(
     cores = thread_count(threads)
     paths = files or ["-"]
 
-    from rnn_cli.adaptation import DEFAULT_RATE
-    from rnn_cli.checkpoint import load_checkpoint
-    from rnn_cli.evaluation import make_scorer
-    from rnn_cli.ranking import Selection
+    from rnn_cli.checkpoint.checkpoint import load_checkpoint
+    from rnn_cli.language.dynamic_evaluation import DEFAULT_RATE
+    from rnn_cli.language.evaluation import make_scorer
+    from rnn_cli.language.line_scores import Selection
 
     checkpoint = load_checkpoint(model)
     announce_compiling(quiet)
@@ -116,9 +116,9 @@ def score_rows(
 ) -> None:
     """Print lines or characters with their bits; all that are there are printed before waiting for more."""
     from rnn_cli.display import scores
-    from rnn_cli.display.text import TextWriter
-    from rnn_cli.documents import check_stdin_once
-    from rnn_cli.ranking import scored_lines
+    from rnn_cli.display.stdout import TextWriter
+    from rnn_cli.language.line_scores import scored_lines
+    from rnn_cli.text.documents import check_stdin_once
 
     check_stdin_once(paths)
     if per_char:
@@ -152,11 +152,11 @@ def score_whole(
     quiet: bool,
 ) -> None:
     """Print the scores of whole texts together."""
-    from rnn_cli.baselines import baseline_bits
     from rnn_cli.display.progress import ScoringDisplay
-    from rnn_cli.display.text import TextWriter
-    from rnn_cli.documents import read_documents, text_for
-    from rnn_cli.evaluation import score_texts
+    from rnn_cli.display.stdout import TextWriter
+    from rnn_cli.language.baselines import baseline_bits
+    from rnn_cli.language.evaluation import score_texts
+    from rnn_cli.text.documents import read_documents, text_for
 
     vocabulary = scorer.vocabulary
     documents = read_documents([*paths, *(corpus or [])])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rnn_cli.cli.options import DEFAULT_MODEL, Json, ModelPath, Quiet
 
 if TYPE_CHECKING:
-    from rnn_cli.checkpoint import Checkpoint
+    from rnn_cli.checkpoint.checkpoint import Checkpoint
 
 LONGEST_VALUE = 64
 RESERVED = {"model", "repeat_with", "file_bytes"}  # what a record, which may be a stranger's, has no say in
@@ -24,9 +24,9 @@ def info(model: ModelPath = DEFAULT_MODEL, as_json: Json = False, quiet: Quiet =
 
     Example: rnn info -m model.safetensors
     """
-    from rnn_cli.checkpoint import load_checkpoint
+    from rnn_cli.checkpoint.checkpoint import load_checkpoint
+    from rnn_cli.display.stdout import TextWriter
     from rnn_cli.display.tables import curve, key_values
-    from rnn_cli.display.text import TextWriter
 
     checkpoint = load_checkpoint(model)
     facts = describe(checkpoint)
@@ -47,8 +47,8 @@ def info(model: ModelPath = DEFAULT_MODEL, as_json: Json = False, quiet: Quiet =
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the facts of a checkpoint."""
-    from rnn_cli.fingerprint import Fingerprint
-    from rnn_cli.layout import parameter_count
+    from rnn_cli.network.parameters import parameter_count
+    from rnn_cli.text.fingerprint import Fingerprint
 
     config, vocabulary, record = checkpoint.config, checkpoint.vocabulary, checkpoint.record
     facts = {

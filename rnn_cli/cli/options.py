@@ -70,7 +70,7 @@ def precision_for(chosen: Precision) -> str:
     """Return the precision, for `auto` the one that the processor is fastest in."""
     if chosen is not Precision.auto:
         return chosen.value
-    from rnn_cli.kernels.host import HAS_FAST_BFLOAT16
+    from rnn_cli.kernels.simd.cpu import HAS_FAST_BFLOAT16
 
     return "bfloat16" if HAS_FAST_BFLOAT16 else "float32"
 
@@ -94,7 +94,7 @@ def note(sentence: str, quiet: bool) -> None:
 
 def announce_compiling(quiet: bool) -> None:
     """Say once, on stderr, when kernels have to be compiled, because that takes seconds."""
-    from rnn_cli.kernels.cache import on_compile
+    from rnn_cli.kernels.compiler.cache import on_compile
 
     def say() -> None:
         on_compile.clear()

@@ -11,8 +11,8 @@ import typer
 from rnn_cli.cli.options import DEFAULT_MODEL, Json, ModelPath, Quiet, announce_compiling
 
 if TYPE_CHECKING:
-    from rnn_cli.prediction import Prediction
-    from rnn_cli.vocabulary import Vocabulary
+    from rnn_cli.language.prediction import Prediction
+    from rnn_cli.text.vocabulary import Vocabulary
 
 
 def predict(
@@ -31,11 +31,11 @@ def predict(
 
     check_range("top", top, 1, 1_114_113)
 
-    from rnn_cli.checkpoint import load_checkpoint
+    from rnn_cli.checkpoint.checkpoint import load_checkpoint
+    from rnn_cli.display.stdout import TextWriter
     from rnn_cli.display.tables import bars, walk
-    from rnn_cli.display.text import TextWriter
-    from rnn_cli.documents import Document, text_for
-    from rnn_cli.prediction import predictions
+    from rnn_cli.language.prediction import predictions
+    from rnn_cli.text.documents import Document, text_for
 
     checkpoint = load_checkpoint(model)
     vocabulary = checkpoint.vocabulary

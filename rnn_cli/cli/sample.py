@@ -26,9 +26,9 @@ from rnn_cli.cli.options import (
 from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from rnn_cli.documents import Document
-    from rnn_cli.texts import Text
-    from rnn_cli.vocabulary import Vocabulary
+    from rnn_cli.language.candidates import Text
+    from rnn_cli.text.documents import Document
+    from rnn_cli.text.vocabulary import Vocabulary
 
 
 class Unknown(StrEnum):
@@ -98,7 +98,8 @@ def sample(
 
     Example: rnn sample --seed "nama" -n 5
     """
-    from rnn_cli.config import SamplingConfig, check_range
+    from rnn_cli.config import check_range
+    from rnn_cli.language.config import SamplingConfig
 
     sources = {"--seed": seed, "--seed-file": seed_file, "--seeds": seeds}
     given = [name for name, value in sources.items() if value is not None]
@@ -124,11 +125,11 @@ def sample(
     )
     cores = thread_count(threads)
 
-    from rnn_cli.checkpoint import load_checkpoint
-    from rnn_cli.display.text import TextWriter
-    from rnn_cli.documents import Document, text_for
-    from rnn_cli.sampling import CHUNK, Sampler
-    from rnn_cli.texts import Text
+    from rnn_cli.checkpoint.checkpoint import load_checkpoint
+    from rnn_cli.display.stdout import TextWriter
+    from rnn_cli.language.candidates import Text
+    from rnn_cli.language.sampling import CHUNK, Sampler
+    from rnn_cli.text.documents import Document, text_for
 
     checkpoint = load_checkpoint(model)
     vocabulary = checkpoint.vocabulary
@@ -168,7 +169,7 @@ def read_seed(seed: str | None, seed_file: str | None, lines: bool) -> Document:
 
     Where a line is the text, the newline that ends a file is not part of it.
     """
-    from rnn_cli.documents import Document, read_documents
+    from rnn_cli.text.documents import Document, read_documents
 
     if seed is not None:
         return Document("the seed", os.fsencode(seed))
@@ -180,7 +181,7 @@ def read_seed(seed: str | None, seed_file: str | None, lines: bool) -> Document:
 
 def read_seeds(path: str, vocabulary: Vocabulary) -> list[str | bytes]:
     """Return the lines of a file as seeds, an empty one being the learned start."""
-    from rnn_cli.documents import Document, read_documents, text_for
+    from rnn_cli.text.documents import Document, read_documents, text_for
 
     (document,) = read_documents([path])
     if not document.data:

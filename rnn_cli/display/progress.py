@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rnn_cli.display.lines import live_line, plain_line, validation_line
+from rnn_cli.display.report_line import live_line, plain_line, validation_line
 from rnn_cli.display.screen import Screen
-from rnn_cli.display.text import visible
+from rnn_cli.display.stdout import visible
 
 
 class TrainingDisplay(Screen):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from rnn_cli.display.text import visible
+from rnn_cli.display.stdout import visible
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from rnn_cli.ranking import ScoredLines
+    from rnn_cli.language.line_scores import ScoredLines
 
 
 def line_rows(scored: ScoredLines, places: np.ndarray) -> list[bytes]:

@@ -6,7 +6,7 @@ import codecs
 import sys
 from collections.abc import Sequence
 
-from rnn_cli.display.text import visible
+from rnn_cli.display.stdout import visible
 
 FULL_BLOCK, EIGHTHS = "\u2588", " \u258f\u258e\u258d\u258c\u258b\u258a\u2589"
 DOTTED_CIRCLE = "\u25cc"

@@ -1,0 +1,56 @@
+"""rnn train --dry-run: what a run would take, from some of its steps, which are thrown away."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rnn_cli.training.trainer import Trainer
+
+SECONDS = 1.0  # of steps that are made to measure the speed
+FEWEST_STEPS = 3  # of which the first one compiles
+
+
+def print_plan(trainer: Trainer) -> None:
+    """Make some steps, and print the sizes, the speed and the length that the run would have."""
+    from rnn_cli.display.report_line import format_time
+    from rnn_cli.display.stdout import TextWriter
+    from rnn_cli.display.tables import key_values
+    from rnn_cli.network.parameters import parameter_count
+    from rnn_cli.training.memory_estimate import peak_memory
+
+    model, training, per_epoch = trainer.model.config, trainer.config, trainer.streams.steps_per_epoch
+    seconds_per_step = time_of_a_step(trainer)
+    if training.minutes is None:
+        steps = trainer.progress.total_steps or 1
+        seconds = steps * seconds_per_step
+    else:
+        seconds = 60 * training.minutes
+        steps = max(1, round(seconds / seconds_per_step))
+        if training.most_epochs is not None:
+            steps = min(steps, max(1, round(training.most_epochs * per_epoch)))
+            seconds = min(seconds, steps * seconds_per_step)
+    rows = [
+        ("parameters", f"{parameter_count(model):,}"),
+        ("memory at the peak", f"{peak_memory(model, training, trainer.corpus) / 1e6:,.0f} MB"),
+        ("characters per second", f"{trainer.streams.pairs / per_epoch / seconds_per_step:,.0f}"),
+        ("steps", f"{steps:,}"),
+        ("epochs", f"{steps / per_epoch:,.2f}"),
+        ("time", format_time(seconds)),
+    ]
+    writer = TextWriter()
+    writer.write_line(key_values(rows))
+    writer.close()
+
+
+def time_of_a_step(trainer: Trainer) -> float:
+    """Return the mean seconds of the steps after the first one, which compiles; a run of one step has only that."""
+    end = time.monotonic() + SECONDS
+    trainer.stop = lambda: trainer.progress.step >= FEWEST_STEPS and time.monotonic() - trainer.progress.overhead > end
+    for _ in trainer:
+        pass
+    progress = trainer.progress
+    if progress.step < 2:
+        return progress.seconds
+    return (progress.seconds - progress.overhead) / (progress.step - 1)

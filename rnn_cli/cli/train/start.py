@@ -1,0 +1,178 @@
+"""How a run of `rnn train` begins: anew, from another model, or where a file stopped."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from rnn_cli.errors import CheckpointError, UsageError
+
+if TYPE_CHECKING:
+    from rnn_cli.checkpoint.checkpoint import Checkpoint
+    from rnn_cli.display.progress import TrainingDisplay
+    from rnn_cli.text.corpus import Corpus
+    from rnn_cli.training.trainer import Trainer
+
+OPTIONS = {  # whose names differ from those of what they set
+    "num_layers": "--layers",
+    "as_bytes": "--bytes",
+    "lines": "--lines or --stream",
+    "validation_files": "--validation-file",
+    "fingerprint": "--no-fingerprint",
+}
+
+
+def option_of(name: str) -> str:
+    """Return the option that sets a value."""
+    return OPTIONS.get(name, f"--{name.replace('_', '-')}")
+
+
+def read_corpus(source: dict[str, Any]) -> Corpus:
+    """Read the corpus that a source describes."""
+    from rnn_cli.text.corpus import load_corpus
+
+    return load_corpus(
+        source["paths"],
+        as_bytes=bool(source["as_bytes"]),
+        lines=source["lines"],
+        validation_fraction=source["validation_fraction"],
+        validation_files=source["validation_files"],
+        random_seed=source["random_seed"],
+    )
+
+
+def is_source(value: Any) -> bool:
+    """Say whether a value, which may come from a stranger's file, is a source."""
+    match value:
+        case {
+            "paths": [_, *_] as paths,
+            "lines": bool() | None,
+            "as_bytes": bool() | None,
+            "validation_fraction": float() | int() | None,
+            "validation_files": list() | None as held_out,
+            "random_seed": int(random_seed),
+        }:
+            return 0 <= random_seed < 1 << 63 and all(map(is_path, [*paths, *(held_out or [])]))
+    return False
+
+
+def is_path(value: Any) -> bool:
+    """Say whether a value can be the name of a file."""
+    try:
+        return isinstance(value, str) and b"\0" not in os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
+
+
+def settle_by(checkpoint: Checkpoint, path: Path, given: dict[str, Any], source: dict[str, Any]) -> None:
+    """Give the options that a model decides its values. Raises UsageError where they were given otherwise."""
+    config, vocabulary = checkpoint.config.to_dict(), checkpoint.vocabulary
+    decided = (
+        (given, {name: config[name] for name in ("cell", "activation", "hidden_size", "num_layers")}),
+        (source, {"lines": vocabulary.lines, "as_bytes": vocabulary.symbols is None}),
+    )
+    for options, values in decided:
+        for name, value in values.items():
+            if options[name] not in (None, value):
+                option = option_of(name)
+                if name == "lines":
+                    option = "--lines" if options[name] else "--stream"
+                raise UsageError(f"{option} contradicts the model {path}, which decides it; leave it out")
+        options.update(values)
+
+
+def started(
+    given: dict[str, Any], source: dict[str, Any], base: Path | None, threads: int, display: TrainingDisplay
+) -> Trainer:
+    """Begin a new run, saying what was chosen; with a `base` model, from its weights."""
+    from rnn_cli.checkpoint.checkpoint import load_checkpoint
+    from rnn_cli.network.parameters import parameter_count
+    from rnn_cli.text.holdout import USUAL
+    from rnn_cli.training.autoconfig import LENGTHS, choose
+    from rnn_cli.training.fine_tuning import renumbered
+    from rnn_cli.training.memory_estimate import peak_memory
+    from rnn_cli.training.throughput import characters_per_second
+    from rnn_cli.training.trainer import Trainer
+
+    checkpoint = None
+    if base:
+        checkpoint = load_checkpoint(base)
+        settle_by(checkpoint, base, given, source)
+    watched = given["schedule"] == "plateau" or any(given[name] is not None for name in (*LENGTHS, "patience"))
+    if watched and source["validation_fraction"] is None:
+        source["validation_fraction"] = USUAL  # validation tells when a length of the user's own is too much
+    corpus = read_corpus(source)
+    if checkpoint:
+        corpus = renumbered(corpus, checkpoint.vocabulary.grown_by(corpus.vocabulary))
+        corpus.mode_reason = "as the model it starts from does"
+        new = len(corpus.vocabulary) - len(checkpoint.vocabulary)
+        display.note(f"starting from {base}, which knows {len(checkpoint.vocabulary) - 1:,} symbols; {new:,} are new")
+    for line in describe(corpus).split("\n"):
+        display.note(line)
+    if given["patience"] is not None and corpus.validation is None:
+        raise UsageError(f"--patience needs a part that is held out, and there is {corpus.split_reason}")
+    speed = partial(characters_per_second, threads=threads)
+    choice = choose(corpus, given | {"random_seed": source["random_seed"]}, speed, fine_tuning=checkpoint is not None)
+    for reason in choice.reasons:
+        display.note(reason)
+    if choice.training.minutes is not None:
+        speed(choice.model, choice.training.precision)  # what has to be compiled is, before the minutes begin
+    config = choice.model
+    display.note(
+        f"{config.cell} with {config.num_layers} x {config.hidden_size} units: {parameter_count(config):,} parameters, "
+        f"{threads} thread{'s' * (threads > 1)}, about {peak_memory(config, choice.training, corpus) / 1e6:,.0f} MB"
+    )
+    trainer = Trainer(corpus, config, choice.training, threads, start=checkpoint.parameters if checkpoint else None)
+    if choice.training.fingerprint and trainer.fingerprint is None:
+        display.note("the text is too long for a fingerprint: --novel and --max-copy of rnn sample will not work")
+    return trainer
+
+
+def resumed(
+    model: Path,
+    corpus: list[str] | None,
+    given: dict[str, Any],
+    threads: int,
+    display: TrainingDisplay,
+) -> tuple[Trainer, dict[str, Any]]:
+    """Go on with the run in the model file."""
+    from rnn_cli.checkpoint.checkpoint import load_checkpoint
+    from rnn_cli.training.trainer import Trainer
+
+    odd = [option_of(name) for name, value in given.items() if value is not None]
+    if odd:
+        raise UsageError(f"--resume goes on exactly as before; leave out {', '.join(odd)}")
+    checkpoint = load_checkpoint(model)
+    if checkpoint.progress is None:
+        steps = checkpoint.record.get("steps")
+        after = f" after {steps:,} steps" if isinstance(steps, int) else ""
+        display.note(f"{model} is complete{after}; train on from it with --from {model} -m FILE")
+        raise typer.Exit(0)
+    source = checkpoint.progress.pop("source", None)
+    if not is_source(source):
+        raise CheckpointError(f"{model} does not say what it was trained on, so it cannot be gone on with")
+    source["paths"] = corpus or source["paths"]
+    trainer = Trainer.resume(checkpoint, read_corpus(source), threads)
+    display.note(f"resuming {model} at step {trainer.progress.step:,}")
+    return trainer, source
+
+
+def describe(corpus: Corpus) -> str:
+    """Return lines that say what the corpus is and how it is read."""
+    vocabulary = corpus.vocabulary
+    mode = "lines" if vocabulary.lines else "one stream"
+    dropped = f"; {corpus.dropped_lines:,} empty lines left out" if corpus.dropped_lines else ""
+    unknown = f", {corpus.validation_unknown:,} unknown characters left out" if corpus.validation_unknown else ""
+    returns = ""
+    if "\r" in (vocabulary.symbols or ""):
+        returns = "\nit has carriage returns (\\r), which are learned as a character; tr -d '\\r' takes them out"
+    return (
+        f"{corpus.name}: {corpus.characters:,} characters to train on, "
+        f"{len(vocabulary) - 1:,} different {vocabulary.kind}\n"
+        f"read as {mode}: {corpus.mode_reason}{dropped}\n"
+        f"held out to validate: {corpus.split_reason}{unknown}{returns}"
+    )

@@ -1,0 +1,125 @@
+"""Pass the equations of a cell to a kernel: a value whose Numba type stands for two Python functions.
+
+A kernel that is called with other equations is compiled once more, with them inlined; so a cell is written once, as
+plain functions of tuples (see cells/cell.py), and runs as if it had been written into the loop by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.extending import NativeValue, intrinsic, models, overload, register_model, typeof_impl, unbox
+
+from rnn_cli.kernels.simd.vector import VectorType, element_pointer, register_type
+
+
+@dataclass(frozen=True)
+class Equations:
+    """The two functions of a cell with the lengths of the tuples that they take: see cells/cell.py."""
+
+    blocks: int
+    states: int
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+
+
+class EquationsType(types.Opaque):
+    """The Numba type of one cell's equations; it carries them, the value itself is empty."""
+
+    def __init__(self, equations: Equations) -> None:
+        self.equations = equations
+        pair = (equations.forward, equations.backward)
+        names = ", ".join(f"{function.__module__}.{function.__qualname__}" for function in pair)
+        super().__init__(name=f"Equations({names})")
+
+
+register_model(EquationsType)(models.OpaqueModel)
+
+
+@typeof_impl.register(Equations)
+def type_of_equations(equations, context):
+    """Give each cell a type of its own."""
+    return EquationsType(equations)
+
+
+@unbox(EquationsType)
+def unbox_equations(typ, obj, c):
+    """Pass nothing: what matters is in the type."""
+    return NativeValue(c.context.get_dummy_value())
+
+
+def cell_forward(cell, preact, previous):
+    """Return (gates, state) of the cell's forward equations."""
+    return cell.forward(preact, previous)
+
+
+@overload(cell_forward)
+def compile_forward(cell, preact, previous):
+    """Inline the forward equations of this type of cell."""
+    forward = register_equations(cell.equations.forward)
+    return lambda cell, preact, previous: forward(preact, previous)
+
+
+def cell_backward(cell, gates, previous, grad):
+    """Return (grad_preact, grad_previous) of the cell's backward equations."""
+    return cell.backward(gates, previous, grad)
+
+
+@overload(cell_backward)
+def compile_backward(cell, gates, previous, grad):
+    """Inline the backward equations of this type of cell."""
+    backward = register_equations(cell.equations.backward)
+    return lambda cell, gates, previous, grad: backward(gates, previous, grad)
+
+
+def register_equations(function):
+    """Let compiled code call this plain function."""
+    from numba.core.extending import register_jitable
+
+    return register_jitable(function)
+
+
+def tuple_loader(count_of):
+    """Return an intrinsic that loads as many vectors as `count_of` says of the cell, `stride` elements apart."""
+
+    @intrinsic
+    def load_tuple(typingctx, cell, array, index, stride):
+        count = count_of(cell.equations)
+        vector = VectorType(array.dtype)
+
+        def lower(context, builder, sig, args):
+            values = []
+            for number in range(count):
+                at = builder.add(args[2], builder.mul(args[3], ir.IntType(64)(number)))
+                pointer = element_pointer(context, builder, sig.args[1], args[1], at)
+                pointer = builder.bitcast(pointer, register_type(vector).as_pointer())
+                values.append(builder.load(pointer, align=vector.dtype.bitwidth // 8))
+            return cgutils.pack_array(builder, values)
+
+        return types.UniTuple(vector, count)(cell, array, types.intp, types.intp), lower
+
+    return load_tuple
+
+
+load_blocks = tuple_loader(lambda equations: equations.blocks)
+load_states = tuple_loader(lambda equations: equations.states)
+
+
+@intrinsic
+def store_tuple(typingctx, array, index, stride, values):
+    """Store the vectors of a tuple, `stride` elements apart."""
+
+    def lower(context, builder, sig, args):
+        vector = VectorType(sig.args[0].dtype)
+        for number in range(len(sig.args[3])):
+            at = builder.add(args[1], builder.mul(args[2], ir.IntType(64)(number)))
+            pointer = element_pointer(context, builder, sig.args[0], args[0], at)
+            pointer = builder.bitcast(pointer, register_type(vector).as_pointer())
+            builder.store(builder.extract_value(args[3], number), pointer, align=vector.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, values), lower

@@ -1,0 +1,32 @@
+"""The two ways to compile: `kernel` for what other kernels call, `entry_kernel` for what Python calls.
+
+Both release the interpreter's lock. Entries are compiled with all that they call, and kept in the cache.
+
+No fast-math flag is set: each operation is rounded as it is written, so that the same equations give the same bits
+in training, sampling and scoring, and a test for NaN stays true. What may be fused says `fma`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+import rnn_cli.kernels.simd.vector_math  # noqa: F401 - makes the vector type and its functions known to the compiler
+from rnn_cli.kernels.compiler.cache import KernelCache
+from rnn_cli.kernels.compiler.linking import LinkedDispatcher
+
+OPTIONS = {"nopython": True, "nogil": True, "error_model": "numpy"}
+
+
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function as a part of each kernel that calls it."""
+    return LinkedDispatcher(function, OPTIONS)
+
+
+def entry_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function that Python calls, and keep it in the cache."""
+    dispatcher = numba.jit(**OPTIONS)(function)
+    dispatcher._cache = KernelCache(function)
+    return dispatcher

@@ -1,0 +1,1 @@
+"""The matrix product: packed operands, register tiles, matrix registers."""

@@ -1,0 +1,1 @@
+"""A recurrent network: layers over time, the readout, gradients, the optimizer."""

@@ -1,0 +1,138 @@
+"""bfloat16: numbers of 16 bits, the upper half of a float32, two of them in a word of 32 bits.
+
+A pair holds what two neighbouring steps of a product's depth need, the earlier one in the lower half. One instruction
+of the processor multiplies pairs and adds both products to a sum in float32:
+
+    sum + a_low b_low + a_high b_high
+
+Arrays of pairs have the type uint32. Numbers are rounded to the nearest, of two to the even one; a NaN stays one.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import types
+from numba.core.extending import intrinsic
+
+from rnn_cli.kernels.simd.vector import INDEX, element_pointer, emit_call
+
+WORDS = 16  # in a vector
+ONES = 0x3F803F80  # the pair of 1 and 1
+NARROW = "llvm.x86.avx512bf16.cvtneps2bf16.512"
+MULTIPLY_ADD = "llvm.x86.avx512bf16.dpbf16ps.512"
+
+
+class BFloat(ir.Type):
+    """LLVM's bfloat, which llvmlite does not know."""
+
+    def _to_string(self):
+        return "bfloat"
+
+    def __eq__(self, other):
+        """Say whether the other type is bfloat too."""
+        return isinstance(other, BFloat)
+
+    def __hash__(self):
+        """Return the same for all."""
+        return hash(BFloat)
+
+
+FLOATS = ir.VectorType(ir.FloatType(), WORDS)
+PAIRS = ir.VectorType(ir.IntType(32), WORDS)
+HALVES = ir.VectorType(ir.IntType(16), WORDS)
+NARROW_NUMBERS = ir.VectorType(BFloat(), WORDS)
+PAIRED_NUMBERS = ir.VectorType(BFloat(), 2 * WORDS)
+
+
+def multiply_add_pairs(builder, a, b, total):
+    """Emit total + the products of the pairs of `a` and `b`; the sums are float32."""
+    pairs = [builder.bitcast(vector, PAIRED_NUMBERS) for vector in (a, b)]
+    return emit_call(builder, MULTIPLY_ADD, FLOATS, [total, *pairs])
+
+
+def narrowed(builder, vector):
+    """Emit the bits of a vector of float32, rounded to 16 bits."""
+    return builder.bitcast(emit_call(builder, NARROW, NARROW_NUMBERS, [vector]), HALVES)
+
+
+def store_words(context, builder, sig, array, index, words):
+    """Emit a store of a whole vector of words."""
+    pointer = builder.bitcast(element_pointer(context, builder, sig.args[0], array, index), words.type.as_pointer())
+    builder.store(words, pointer, align=4)
+    return context.get_dummy_value()
+
+
+@intrinsic
+def store_pairs(typingctx, array, index, low, high):
+    """Store a vector of words, each a pair of the same lane of `low` and of `high`."""
+
+    def lower(context, builder, sig, args):
+        return store_words(context, builder, sig, *args[:2], paired(builder, *args[2:]))
+
+    return types.void(array, types.intp, low, high), lower
+
+
+@intrinsic
+def store_neighbours(typingctx, array, index, low, high):
+    """Store a vector of words, each a pair of neighbouring lanes: first those of `low`, then those of `high`."""
+
+    def lower(context, builder, sig, args):
+        halves = [narrowed(builder, vector) for vector in args[2:]]
+        order = ir.Constant(ir.VectorType(ir.IntType(32), 2 * WORDS), list(range(2 * WORDS)))
+        words = builder.bitcast(builder.shuffle_vector(*halves, order), PAIRS)
+        return store_words(context, builder, sig, *args[:2], words)
+
+    return types.void(array, types.intp, low, high), lower
+
+
+def paired(builder, low, high):
+    """Emit the words of the pairs of the same lane of two vectors of float32."""
+    words = [builder.zext(narrowed(builder, vector), PAIRS) for vector in (low, high)]
+    return builder.or_(words[0], builder.shl(words[1], ir.Constant(PAIRS, [16] * WORDS)))
+
+
+@intrinsic
+def store_pairs_turned(typingctx, target, index, apart, source, start, stride, depth):
+    """Store the transpose of up to 32 rows of 16 numbers as 16 rows of 16 pairs.
+
+    Row k of `source` begins at start + k stride; only `depth` rows are read, and the last one stands for all behind it.
+    Row j of `target` begins at index + j apart.
+    """
+
+    def lower(context, builder, sig, args):
+        target, index, apart, source, start, stride, depth = args
+        last = builder.sub(depth, INDEX(1))
+
+        def row(k):
+            k = builder.select(builder.icmp_signed("<", INDEX(k), last), INDEX(k), last)
+            at = builder.add(start, builder.mul(k, stride))
+            pointer = element_pointer(context, builder, sig.args[3], source, at)
+            return builder.load(builder.bitcast(pointer, FLOATS.as_pointer()), align=4)
+
+        words = [paired(builder, row(2 * k), row(2 * k + 1)) for k in range(WORDS)]
+        for j, vector in enumerate(turned(builder, words)):
+            at = builder.add(index, builder.mul(apart, INDEX(j)))
+            store_words(context, builder, sig, target, at, vector)
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.void(target, index, index, source, index, index, index), lower
+
+
+def turned(builder, rows):
+    """Emit the transpose of 16 vectors of 16 words: in four rounds, blocks of a side of 1, 2, 4, 8 change places.
+
+    In a round, lane i of the upper row of a pair of rows `side` apart stays where i & side is 0, and elsewhere comes
+    from the lower row, lane i - side; the lower row keeps the others, and gets lane i + side of the upper row.
+    """
+    for side in (1, 2, 4, 8):
+        upper = [i if not i & side else WORDS + i - side for i in range(WORDS)]
+        lower = [i + side if not i & side else WORDS + i for i in range(WORDS)]
+        following = list(rows)
+        for r in range(WORDS):
+            if not r & side:
+                for at, lanes in ((r, upper), (r + side, lower)):
+                    order = ir.Constant(ir.VectorType(ir.IntType(32), WORDS), lanes)
+                    following[at] = builder.shuffle_vector(rows[r], rows[r + side], order)
+        rows = following
+    return rows

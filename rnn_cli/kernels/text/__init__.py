@@ -1,0 +1,1 @@
+"""What works on symbols of a text: sampling, scoring, n-grams, Bloom filters."""

@@ -1,0 +1,67 @@
+"""What a text costs without a network: as symbols drawn blindly, by their counts, by 5-grams, and compressed."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from rnn_cli.text.kneser_ney import ngram_bits
+from rnn_cli.text.vocabulary import Vocabulary
+
+Texts = Sequence[str | bytes]
+
+COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda data: gzip.compress(data, 9, mtime=0),
+    "xz": lambda data: lzma.compress(data, preset=6 | lzma.PRESET_EXTREME),
+}
+
+
+def baseline_bits(
+    vocabulary: Vocabulary, texts: Texts, unknown_bits: float, corpus: Texts | None = None
+) -> dict[str, float]:
+    """Return the bits per character of texts: uniform, unigram, 5-gram, gzip and xz.
+
+    The n-grams count what stands in the corpus or, without one, what stands before each character: nothing has seen
+    what it scores. Their unknown characters cost `unknown_bits` each, as the model's do. The compressors are the
+    programs as they are (gzip -9, xz -6e), headers included; with a corpus, it costs what it adds to the corpus:
+    bits(corpus and text) - bits(corpus). Of that, gzip remembers the last 32 KB, xz the last 8 MB.
+
+    Raises ValueError where there is nothing to score.
+    """
+    ids, unknown = framed(vocabulary, texts)
+    learned = None if corpus is None else framed(vocabulary, corpus)[0]
+    size, lines = len(vocabulary), vocabulary.lines
+    known = int(np.count_nonzero(ids)) if not lines else len(ids) - 1
+    characters = known + unknown
+    if characters == 0:
+        raise ValueError("there is no text")
+    totals = {"uniform": known * math.log2(size if lines else size - 1)}
+    for name, order in (("unigram", 1), ("5-gram", 5)):
+        totals[name] = math.fsum(ngram_bits(ids, size, lines, order, learned))
+    totals = {name: total + unknown * unknown_bits for name, total in totals.items()}
+    data, primer = joined(texts), joined(corpus or ())
+    for name, compress in COMPRESSORS.items():
+        primed = len(compress(primer)) if primer else 0
+        totals[name] = 8.0 * (len(compress(primer + data)) - primed)
+    return {name: total / characters for name, total in totals.items()}
+
+
+def framed(vocabulary: Vocabulary, texts: Texts) -> tuple[np.ndarray, int]:
+    """Return texts as symbols with their boundaries, and how many unknown ones were left out."""
+    parts, unknown = [np.zeros(1, np.int32)], 0
+    for text in filter(len, texts):
+        ids = vocabulary.encode(text)
+        known = ids >= 0
+        unknown += len(ids) - int(np.count_nonzero(known))
+        closing = vocabulary.lines and ids[-1] != 0
+        parts += [ids[known], np.zeros(1 if closing or not vocabulary.lines else 0, np.int32)]
+    return np.concatenate(parts), unknown
+
+
+def joined(texts: Texts) -> bytes:
+    """Return texts as bytes, one after the other."""
+    return b"".join(text if isinstance(text, bytes) else text.encode("utf-8") for text in texts)

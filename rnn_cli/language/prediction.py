@@ -1,0 +1,44 @@
+"""What a model expects at each place of a text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnn_cli.checkpoint.checkpoint import Checkpoint
+from rnn_cli.kernels.threads import Team
+from rnn_cli.language.stepper import Reader
+from rnn_cli.network.model import Model
+from rnn_cli.text.vocabulary import BOUNDARY, encode_seed
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model expects after it has read a symbol, None being the start: (symbol, probability), likeliest first.
+
+    `came` is the symbol that followed in the text, with its probability; both are None at the end.
+    """
+
+    read: int | None
+    expected: list[tuple[int, float]]
+    came: int | None = None
+    probability: float | None = None
+
+
+def predictions(checkpoint: Checkpoint, text: str | bytes, top: int) -> list[Prediction]:
+    """Return what a model expects at the start of a text and after each of its symbols."""
+    vocabulary = checkpoint.vocabulary
+    ids = encode_seed(vocabulary, text, what="the text").tolist()
+    reader = Reader(Model.from_torch(checkpoint.config, checkpoint.parameters), 1, Team(1))
+    steps = []
+    for read, came in zip([None, *ids], [*ids, None]):
+        probabilities = np.exp(reader.step()[0])
+        order = np.argsort(-probabilities, kind="stable")
+        if not vocabulary.lines:
+            order = order[order != BOUNDARY]
+        expected = [(int(symbol), float(probabilities[symbol])) for symbol in order[:top]]
+        steps.append(Prediction(read, expected, came, None if came is None else float(probabilities[came])))
+        if came is not None:
+            reader.branch(np.zeros(1, np.int64), np.array([came]))
+    return steps

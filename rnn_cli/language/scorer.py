@@ -1,0 +1,139 @@
+"""The price of each symbol of a text under a model. The text may come in pieces; each symbol is scored once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from rnn_cli.checkpoint.checkpoint import Checkpoint
+from rnn_cli.errors import UsageError
+from rnn_cli.kernels.text.score import Rows, score_symbols
+from rnn_cli.kernels.threads import Team
+from rnn_cli.network.model import Model, Window, check_finite
+from rnn_cli.network.parameters import round_up
+from rnn_cli.text.batches import stream_cuts
+from rnn_cli.text.vocabulary import BOUNDARY
+
+STREAMS = 64  # rows that are scored side by side
+WINDOW = 8  # steps whose values are in the processor's cache together
+WINDOWS = 16  # in one call: about a tenth of a second, even for a large model
+SCALAR_VALUES = 1_112_064  # characters that Unicode has room for
+
+
+class Scorer:
+    """Scores one text after the other, each in pieces of any size; the state goes on from piece to piece.
+
+    Up to `rows` texts are scored side by side, one ending where the next boundary is read: in line mode, lines. With
+    `reset_every` N, for a stream, every N characters the state becomes zero again and the one character before is all
+    that is left of the past: so a character is predicted from at most N before it, as in a model with a fixed context,
+    and the parts of N are scored side by side.
+
+    The prices do not depend on the pieces, the threads or what is scored side by side: the rows do not see each other.
+    `precision` is that of the operands of the products, as in training.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        threads: int,
+        reset_every: int | None = None,
+        rows: int | None = None,
+        precision: str = "float32",
+    ) -> None:
+        self.vocabulary = checkpoint.vocabulary
+        self.reset_every = reset_every
+        self.unknown_nats = unknown_nats(checkpoint)
+        self.team = Team(threads)
+        self.model = Model.from_torch(checkpoint.config, checkpoint.parameters)
+        rows = rows or (STREAMS if self.vocabulary.lines or reset_every else 1)
+        self._window = Window(self.model, WINDOW, rows, self.team, precision)
+        self._window.pack()
+        self.start()
+
+    @property
+    def unknown_bits(self) -> float:
+        """The price of a character that the model has never seen, in bits."""
+        return self.unknown_nats / math.log(2)
+
+    def start(self) -> None:
+        """Begin a new text."""
+        self._last = np.array([BOUNDARY], np.int32)
+        self._state = np.zeros_like(self._window.state[:, :, 0])
+        self._read = 0
+
+    def read(
+        self, symbols: np.ndarray, with_ranks: bool = False, progress: Callable[[int], None] = lambda done: None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Score the next symbols of the text; return their losses (nats, float64) and, where wanted, their ranks.
+
+        A rank says how many symbols were more probable. UNKNOWN costs `unknown_nats`, its rank is the size of the
+        vocabulary, and the model does not read it. `progress` is told how many more symbols are scored.
+
+        Raises UsageError for a symbol that is none of the vocabulary.
+        """
+        if len(symbols) and symbols.max() >= len(self.vocabulary):
+            raise UsageError(f"there is no symbol {symbols.max()} in a vocabulary of {len(self.vocabulary):,}")
+        known = symbols >= 0
+        ids = np.concatenate([self._last, symbols[known]])
+        losses = np.zeros(len(ids) - 1, np.float32)
+        ranks = np.zeros(len(losses) if with_ranks else 0, np.int32)
+        for cuts in self._groups(ids):
+            starts, ends = cuts[:-1], cuts[1:]
+            self._window.state[:] = 0
+            if starts[0] == 0:
+                self._window.state[:, :, 0] = self._state
+            rows = Rows(ids, starts, ends, losses, ranks, self.vocabulary.lines)
+            step = 0
+            while (left := ends - starts - step).max() > 0:
+                steps = min(WINDOW * WINDOWS, round_up(int(left.max()), WINDOW))
+                self._run(rows, step, steps)
+                step += steps
+                progress(int(left.clip(0, steps).sum()))
+            self._state = self._window.state[:, :, len(starts) - 1].copy()
+        check_finite(losses)
+        self._last = ids[-1:]
+        self._read += len(losses)
+        progress(len(symbols) - len(losses))
+        all_losses = np.full(len(symbols), self.unknown_nats)
+        all_losses[known] = losses
+        all_ranks = np.full(len(symbols) if with_ranks else 0, len(self.vocabulary), np.int32)
+        if with_ranks:
+            all_ranks[known] = ranks
+        return all_losses, all_ranks
+
+    def _run(self, rows: Rows, step: int, steps: int) -> None:
+        window = self._window
+        self.team.run(score_symbols, self.model.equations, window.net, window.memory, rows, step, steps)
+
+    def _groups(self, ids: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield where rows that are scored side by side begin, and the end of the last one.
+
+        The first row of all goes on from the state before the piece, and the last one leaves the state after it.
+        """
+        pairs, streams = len(ids) - 1, self._window.net.batch
+        if pairs == 0:
+            return
+        if self.reset_every:
+            cuts = np.arange(-(self._read % self.reset_every), pairs, self.reset_every).clip(0)
+            if self._read % self.reset_every == 0:
+                self._state[:] = 0
+            for first in range(0, len(cuts), streams):
+                yield np.append(cuts[first : first + streams + 1], pairs)[: streams + 1]
+        else:
+            starts = np.concatenate([[0], np.flatnonzero(ids[1:-1] == BOUNDARY) + 1, [pairs]])
+            # Beside one very long text, further rows would be idle for the most part.
+            streams = min(streams, max(1, 2 * pairs // int(np.diff(starts).max())))
+            yield np.unique(stream_cuts(pairs, streams, starts, pairs))
+
+
+def unknown_nats(checkpoint: Checkpoint) -> float:
+    """Return the price of a character that the model has never seen.
+
+    An escape, as probable as one more in all of the training text, then one of the characters that are left:
+    log(n + 1) + log(1,112,064 - V).
+    """
+    seen = checkpoint.record.get("corpus", {}).get("characters")
+    escape = max(seen, 0) + 1 if isinstance(seen, int) else 1
+    return math.log(escape) + math.log(max(1, SCALAR_VALUES - len(checkpoint.vocabulary)))

@@ -1,0 +1,182 @@
+"""Where each parameter lives: the names and shapes of PyTorch, and their places in one flat vector.
+
+In the flat vector the weights stand as the products read them: W_ih (I, gates H) and W_hh (H, gates H) with a row for
+each input, and one bias (blocks H) for a layer; H and V are padded with zeros to whole vectors of the machine. The
+padding is inert: what is 0 there stays 0. In the file the tensors have the names, the order of gates and the layout of
+torch.nn.LSTM, GRU and RNN; where both of PyTorch's biases reach the same sum, bias_hh is 0 and bias_ih holds it all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from rnn_cli.cells import Cell, find_cell
+from rnn_cli.network.config import ModelConfig
+
+EMBEDDING_BOUND = 4.0
+RELU_EMBEDDING_BOUND = 2.0  # as relu passes on what it gets, however large
+
+
+def torch_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor, by its name in a torch module with the members `rnn` and `decoder`.
+
+    Layer k has weight_ih (G H, I), weight_hh (G H, H), bias_ih and bias_hh (G H), where G is the number of gates and
+    I the vocabulary for layer 0, else H. The decoder has weight (V, H) and bias (V).
+    """
+    rows = len(find_cell(config.cell, config.activation).torch_gates) * config.hidden_size
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in range(config.num_layers):
+        inputs = config.hidden_size if layer else config.vocab_size
+        shapes[f"rnn.weight_ih_l{layer}"] = (rows, inputs)
+        shapes[f"rnn.weight_hh_l{layer}"] = (rows, config.hidden_size)
+        shapes[f"rnn.bias_ih_l{layer}"] = (rows,)
+        shapes[f"rnn.bias_hh_l{layer}"] = (rows,)
+    shapes["decoder.weight"] = (config.vocab_size, config.hidden_size)
+    shapes["decoder.bias"] = (config.vocab_size,)
+    return shapes
+
+
+def parameter_count(config: ModelConfig) -> int:
+    """Return how many numbers are trained; PyTorch's second bias counts where it is not the first one again."""
+    cell = find_cell(config.cell, config.activation)
+    twice = len(cell.input_gates) + len(cell.recurrent_gates) - cell.blocks
+    total = sum(int(np.prod(shape)) for shape in torch_shapes(config).values())
+    return total - config.num_layers * twice * config.hidden_size
+
+
+def round_up(number: int, multiple: int) -> int:
+    """Return the next multiple."""
+    return -(-number // multiple) * multiple
+
+
+class Layout:
+    """The places of a network's parameters in a flat vector whose sizes are padded to multiples of `pad`.
+
+    `places` (layers + 1, 3) holds the first elements of W_ih, W_hh and the bias of each layer; in its last row those of
+    the decoder's weight (H, V) and bias, and the size of the whole vector.
+    """
+
+    def __init__(self, config: ModelConfig, pad: int) -> None:
+        self.config = config
+        self.cell: Cell = find_cell(config.cell, config.activation)
+        self.hidden = round_up(config.hidden_size, pad)
+        self.columns = round_up(config.vocab_size, pad)
+        self.input_columns = len(self.cell.input_gates) * self.hidden
+        self.recurrent_columns = len(self.cell.recurrent_gates) * self.hidden
+        self.places = np.zeros((config.num_layers + 1, 3), np.int64)
+        sizes = []
+        for layer in range(config.num_layers):
+            inputs = self.hidden if layer else config.vocab_size
+            sizes += [
+                inputs * self.input_columns,
+                self.hidden * self.recurrent_columns,
+                self.cell.blocks * self.hidden,
+            ]
+        sizes += [self.hidden * self.columns, self.columns]
+        self.places.flat[1:] = np.cumsum(sizes)
+        self.size = int(self.places[-1, 2])
+
+    def input_weights(self, flat: np.ndarray, layer: int) -> np.ndarray:
+        """Return a view (I, gates, H) of W_ih without its padding, the gates in the order of `cell.input_gates`."""
+        inputs = self.config.hidden_size if layer else self.config.vocab_size
+        padded = self.hidden if layer else self.config.vocab_size
+        start = self.places[layer, 0]
+        block = flat[start : start + padded * self.input_columns].reshape(padded, -1, self.hidden)
+        return block[:inputs, :, : self.config.hidden_size]
+
+    def recurrent_weights(self, flat: np.ndarray, layer: int) -> np.ndarray:
+        """Return a view (H, gates, H) of W_hh without its padding, the gates in the order of `cell.recurrent_gates`."""
+        start, hidden = self.places[layer, 1], self.config.hidden_size
+        block = flat[start : start + self.hidden * self.recurrent_columns].reshape(self.hidden, -1, self.hidden)
+        return block[:hidden, :, :hidden]
+
+    def bias(self, flat: np.ndarray, layer: int) -> np.ndarray:
+        """Return a view (blocks, H) of the bias without its padding."""
+        start = self.places[layer, 2]
+        block = flat[start : start + self.cell.blocks * self.hidden].reshape(-1, self.hidden)
+        return block[:, : self.config.hidden_size]
+
+    def decoder(self, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return views of the decoder's weight (H, V) and bias (V) without their padding."""
+        weight, bias, _ = self.places[-1]
+        vocab_size = self.config.vocab_size
+        block = flat[weight:bias].reshape(self.hidden, self.columns)
+        return block[: self.config.hidden_size, :vocab_size], flat[bias : bias + vocab_size]
+
+    def to_torch(self, flat: np.ndarray) -> dict[str, np.ndarray]:
+        """Return copies of the parameters, or of anything of their shape, as PyTorch names and lays them out."""
+        cell, config = self.cell, self.config
+        tensors: dict[str, np.ndarray] = {}
+        for layer in range(config.num_layers):
+            for name, weights, gates in (
+                ("weight_ih", self.input_weights(flat, layer), cell.input_gates),
+                ("weight_hh", self.recurrent_weights(flat, layer), cell.recurrent_gates),
+            ):
+                order = [gates.index(gate) for gate in cell.torch_gates]
+                rows = weights[:, order, :].transpose(1, 2, 0)
+                tensors[f"rnn.{name}_l{layer}"] = rows.reshape(-1, weights.shape[0]).copy()
+            bias = self.bias(flat, layer)
+            first, second = [], []
+            for gate in cell.torch_gates:
+                own = cell.input_gates.index(gate)
+                recurrent = cell.recurrent_block + cell.recurrent_gates.index(gate)
+                first.append(bias[own])
+                second.append(bias[recurrent] if recurrent != own else np.zeros_like(bias[own]))
+            tensors[f"rnn.bias_ih_l{layer}"] = np.concatenate(first)
+            tensors[f"rnn.bias_hh_l{layer}"] = np.concatenate(second)
+        weight, bias = self.decoder(flat)
+        tensors["decoder.weight"], tensors["decoder.bias"] = weight.T.copy(), bias.copy()
+        return tensors
+
+    def from_torch(self, flat: np.ndarray, tensors: Mapping[str, np.ndarray]) -> None:
+        """Fill `flat` from tensors of PyTorch's names and layout; both biases of a gate are added where they meet."""
+        cell, config = self.cell, self.config
+        flat[:] = 0
+        for layer in range(config.num_layers):
+            for name, weights, gates in (
+                ("weight_ih", self.input_weights(flat, layer), cell.input_gates),
+                ("weight_hh", self.recurrent_weights(flat, layer), cell.recurrent_gates),
+            ):
+                rows = tensors[f"rnn.{name}_l{layer}"].reshape(len(gates), config.hidden_size, -1)
+                order = [gates.index(gate) for gate in cell.torch_gates]
+                weights[:, order, :] = rows.transpose(2, 0, 1)
+            bias = self.bias(flat, layer)
+            first = tensors[f"rnn.bias_ih_l{layer}"].reshape(-1, config.hidden_size)
+            second = tensors[f"rnn.bias_hh_l{layer}"].reshape(-1, config.hidden_size)
+            with np.errstate(over="ignore"):  # what becomes infinite in a stranger's model shows in what it predicts
+                for number, gate in enumerate(cell.torch_gates):
+                    bias[cell.input_gates.index(gate)] += first[number]
+                    bias[cell.recurrent_block + cell.recurrent_gates.index(gate)] += second[number]
+        weight, bias = self.decoder(flat)
+        weight[:], bias[:] = tensors["decoder.weight"].T, tensors["decoder.bias"]
+
+    def compact(self, flat: np.ndarray) -> np.ndarray:
+        """Return the values of `to_torch` in one vector: the same on every machine, whatever its padding."""
+        return np.concatenate([tensor.ravel() for tensor in self.to_torch(flat).values()])
+
+    def expand(self, flat: np.ndarray, compact: np.ndarray) -> None:
+        """Fill `flat` from what `compact` returned."""
+        shapes = torch_shapes(self.config)
+        ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
+        parts = np.split(compact, ends[:-1])
+        self.from_torch(flat, {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts)})
+
+    def initialise(self, flat: np.ndarray, generator: np.random.Generator) -> None:
+        """Draw the weights from U(-1/sqrt(H), 1/sqrt(H)), as PyTorch does; biases are 0, or what the cell says.
+
+        For a one-hot input W_ih is an embedding: one row of it is all that a symbol contributes, against a whole sum
+        from h. With PyTorch's bound it would take the first pass over a text to grow, so it is U(-4, 4).
+        """
+        usual = self.config.hidden_size**-0.5
+        embedding = RELU_EMBEDDING_BOUND if self.config.activation == "relu" else EMBEDDING_BOUND
+        tensors = {}
+        for name, shape in torch_shapes(self.config).items():
+            bound = embedding if name == "rnn.weight_ih_l0" else usual
+            drawn = generator.uniform(-bound, bound, shape)
+            tensors[name] = np.zeros(shape) if "bias" in name else drawn
+        self.from_torch(flat, tensors)
+        for layer in range(self.config.num_layers):
+            for gate, value in self.cell.initial_bias:
+                self.bias(flat, layer)[self.cell.input_gates.index(gate)] = value

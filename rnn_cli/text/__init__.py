@@ -1,0 +1,1 @@
+"""Texts: reading, encoding, holding out, batches."""

@@ -1,0 +1,169 @@
+"""Text in: files and stdin as bytes, read whole, and bytes as UTF-8, whole or chunk by chunk."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from rnn_cli.errors import UsageError
+from rnn_cli.text.vocabulary import Vocabulary
+
+OTHER_ENCODINGS = {
+    codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+TO_TRAIN = "convert it to UTF-8 or use --bytes"  # what to do with a text to train on that is not UTF-8
+
+
+@dataclass(frozen=True)
+class Document:
+    """The bytes of one file without its byte order mark, which took `skipped` bytes."""
+
+    name: str
+    data: bytes
+    skipped: int = 0
+
+
+def read_documents(paths: Sequence[str]) -> list[Document]:
+    """Read whole files; "-" is stdin. Raises UsageError for one that cannot be read."""
+    check_stdin_once(paths)
+    return [read_document(path) for path in paths]
+
+
+def read_document(path: str) -> Document:
+    """Read one file, or stdin for "-", to its end."""
+    with reading(path) as file:
+        data = file.read()
+    rest = data.removeprefix(codecs.BOM_UTF8)
+    return Document(name_of(path), rest, len(data) - len(rest))
+
+
+def read_pieces(path: str, size: int) -> Iterator[tuple[bytes, bool]]:
+    """Read a file, or stdin for "-", as it comes: (whole lines, False) as soon as they are there.
+
+    A line of more than `size` bytes comes in parts, cut between characters. What has no newline at the end of the file
+    comes last, with True. No more than twice the size is held.
+    """
+    rest, begun = bytearray(), False
+    with reading(path) as file:
+        while chunk := file.read1(size):  # type: ignore[attr-defined]
+            rest += chunk
+            if not begun and not codecs.BOM_UTF8.startswith(rest):
+                begun = True
+                if rest.startswith(codecs.BOM_UTF8):
+                    del rest[: len(codecs.BOM_UTF8)]
+            end = rest.rfind(b"\n", max(len(rest) - len(chunk), 0)) + 1
+            if end:
+                yield bytes(rest[:end]), False
+                del rest[:end]
+            while len(rest) > size:
+                end = character_end(rest, size)
+                yield bytes(rest[:end]), False
+                del rest[:end]
+    if not begun:
+        rest = rest.removeprefix(codecs.BOM_UTF8)
+    if rest:
+        yield bytes(rest), True
+
+
+def character_end(data: bytes | bytearray, most: int) -> int:
+    """Return where to cut data of UTF-8 so that no character is cut in two: at `most`, or up to 3 bytes before."""
+    cuts = (cut for cut in range(most, max(most - 4, 0), -1) if data[cut] & 0xC0 != 0x80)
+    return next(cuts, most)
+
+
+def check_stdin_once(paths: Sequence[str]) -> None:
+    """Raise UsageError where several of some paths are stdin."""
+    if paths.count("-") > 1:
+        raise UsageError("stdin (-) can be read only once; name it once")
+
+
+@contextmanager
+def reading(path: str) -> Iterator[BinaryIO]:
+    """Open a file, or stdin for "-". Raises UsageError where that fails, or the reading within."""
+    try:
+        if path != "-":
+            with open(path, "rb") as file:
+                yield file
+        elif sys.stdin is None:
+            raise UsageError("stdin is closed; give a file")
+        else:
+            with suppress(AttributeError, OSError, ValueError):  # where it has no descriptor
+                os.set_blocking(sys.stdin.fileno(), True)  # or "nothing yet" would be taken for its end
+            yield sys.stdin.buffer
+    except OSError as error:
+        directory = isinstance(error, IsADirectoryError)
+        advice = "give the files in it" if directory else "check its name and permissions"
+        raise UsageError(f"cannot read '{path}' ({error.strerror}); {advice}") from error
+
+
+def name_of(path: str) -> str:
+    """Return what messages call a path."""
+    return "stdin" if path == "-" else path
+
+
+def joined_names(names: Sequence[str]) -> str:
+    """Return the base names of files, at most three of them."""
+    shown = [os.path.basename(name) for name in names[:3]]
+    if len(names) > 3:
+        shown.append(f"{len(names) - 3:,} more")
+    return os.fsencode(", ".join(shown)).decode("utf-8", "replace")  # a name may be any bytes
+
+
+def decode_chunks(name: str, chunks: Iterable[bytes], skipped: int = 0, advice: str = TO_TRAIN) -> Iterator[str]:
+    """Yield the text of a file that comes in chunks, which may end within a character.
+
+    Raises UsageError, with the place and the advice, where it is not UTF-8.
+    """
+    place, lines, head, rest = skipped, 1, b"", b""
+
+    def decode(data: bytes, final: bool) -> tuple[str, int]:
+        try:
+            return codecs.utf_8_decode(data, "strict", final)
+        except UnicodeDecodeError as error:
+            byte, line = place + error.start + 1, lines + data.count(b"\n", 0, error.start)
+            marks = [encoding for mark, encoding in OTHER_ENCODINGS.items() if head.startswith(mark)]
+            found = f"it begins as {marks[0]} does" if marks else f"found 0x{data[error.start]:02x}"
+            raise UsageError(
+                f"{name} is not valid UTF-8 at byte {byte:,} (line {line:,}): {found}; {advice}"
+            ) from error
+
+    for chunk in chunks:
+        data = rest + chunk
+        head = head or data
+        text, taken = decode(data, False)
+        yield text
+        rest = data[taken:]
+        place += taken
+        lines += int(np.count_nonzero(np.frombuffer(chunk, np.uint8) == ord("\n")))
+    decode(rest, True)
+
+
+def decode_text(document: Document, advice: str = TO_TRAIN) -> str:
+    """Return a document as text. Raises UsageError, with the place and the advice, where it is not UTF-8."""
+    return "".join(decode_chunks(document.name, [document.data], document.skipped, advice))
+
+
+def as_read(vocabulary: Vocabulary, data: bytes) -> str | bytes:
+    """Return bytes as a model with this vocabulary scores them: what is not UTF-8 becomes lone surrogates, unknown."""
+    return data if vocabulary.symbols is None else data.decode("utf-8", "surrogateescape")
+
+
+def lines_of(text: str | bytes) -> list[str] | list[bytes]:
+    """Return the lines of a text without their newlines; the last one may have none."""
+    lines: list[Any] = text.split("\n") if isinstance(text, str) else text.split(b"\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+def text_for(vocabulary: Vocabulary, document: Document) -> str | bytes:
+    """Return a document as a model with this vocabulary reads it. Raises UsageError as `decode_text` does."""
+    return document.data if vocabulary.symbols is None else decode_text(document, "convert it to UTF-8")

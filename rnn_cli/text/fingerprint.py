@@ -1,0 +1,136 @@
+"""What a model remembers of its corpus word for word: a filter that knows its lines and its runs of characters.
+
+It stands in the checkpoint in place of the corpus. It finds all that was trained on, by lines and by runs, and a small
+share of what was not; so whatever is kept away from the corpus with its help is away from it. The compiler is loaded
+only where it is made or asked, not where it is described.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnn_cli.errors import CheckpointError
+from rnn_cli.text.spool import release
+
+GRAMS = (5, 12)  # lengths of the runs that are kept; a copy is measured by the longest that it may have
+HASHES = 6
+RATE = 0.03  # of what is found though it is not there, at most, where the sizes allow it
+USELESS = 0.5  # the rate from which on no fingerprint is kept
+SMALLEST, LARGEST = 1 << 7, 1 << 24  # bytes, powers of two
+CHUNK = 1 << 20  # symbols that are looked at at a time
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """A Bloom filter over the lines of a text, where it is one of lines, and its runs of 5 and 12 symbols.
+
+    `bits` is a uint8 array whose size is a power of two, with `hashes` bits for each entry.
+    """
+
+    bits: np.ndarray
+    hashes: int
+
+    @classmethod
+    def of(cls, ids: np.ndarray, lines: bool) -> Fingerprint | None:
+        """Return the fingerprint of a text (symbols with boundaries), or None where it is too long for a useful one."""
+        from rnn_cli.kernels.text.bloom import START, insert_grams, insert_lines
+
+        entries, size = most_entries(len(ids), lines), first_size(len(ids), lines)
+        hashes = min(HASHES, max(1, round(8 * size / entries * math.log(2))))
+        bits = np.zeros(size, np.uint8)
+        digest = START
+        for part in parts(ids):
+            for length in GRAMS:
+                insert_grams(bits, hashes, part, length)
+            if lines:
+                digest = np.uint64(insert_lines(bits, hashes, part[max(GRAMS) - 1 :], digest))
+            if cls(bits, hashes).rate > USELESS:
+                return None
+        while len(bits) > SMALLEST:
+            half = bits[: len(bits) // 2] | bits[len(bits) // 2 :]
+            if cls(half, hashes).rate > RATE:
+                break
+            bits = half
+        return cls(bits, hashes)
+
+    @property
+    def rate(self) -> float:
+        """The probability that something is found that is not there."""
+        return float((np.bitwise_count(self.bits).sum(dtype=np.int64) / (8 * self.bits.size)) ** self.hashes)
+
+    def has_line(self, ids: np.ndarray) -> bool:
+        """Say whether a line (symbols, without boundaries) stands in the text."""
+        from rnn_cli.kernels.text.bloom import contains_line
+
+        return bool(contains_line(self.bits, self.hashes, np.asarray(ids, np.int32)))
+
+    def copied(self, ids: np.ndarray, max_copy: int) -> tuple[int, int]:
+        """Return how long the longest run of symbols is that is copied from the text, and the run at the end.
+
+        Runs are measured as `max_copy` needs it, with pieces of `gram_for(max_copy)`; shorter ones count as 0.
+        """
+        from rnn_cli.kernels.text.bloom import copied_runs
+
+        longest, last = copied_runs(self.bits, self.hashes, np.asarray(ids, np.int32), gram_for(max_copy))
+        return int(longest), int(last)
+
+    def describe(self) -> dict[str, Any]:
+        """Return its size and rate, for people."""
+        return {"bytes": self.bits.size, "false_positive_rate": self.rate}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values as a JSON-ready dictionary."""
+        return {"hashes": self.hashes, "bits": base64.b64encode(self.bits.tobytes()).decode("ascii")}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Fingerprint:
+        """Build a fingerprint from what `to_dict` returned. Raises CheckpointError for anything else."""
+        match values:
+            case {"hashes": int(hashes), "bits": str(text)} if (
+                len(values) == 2 and len(text) <= 4 * (LARGEST // 3 + 1) and not isinstance(hashes, bool)
+            ):
+                pass
+            case _:
+                raise CheckpointError("the fingerprint of the corpus has missing, unknown or damaged parts")
+        try:
+            bits = np.frombuffer(bytearray(base64.b64decode(text, validate=True)), np.uint8)
+        except (binascii.Error, ValueError) as problem:
+            raise CheckpointError(f"the fingerprint of the corpus is damaged ({problem})") from problem
+        size = len(bits)
+        if not SMALLEST <= size <= LARGEST or size & (size - 1) or hashes not in range(1, HASHES + 1):
+            raise CheckpointError(f"the fingerprint of the corpus cannot have {size:,} bytes and {hashes} hashes")
+        return cls(bits, hashes)
+
+
+def most_entries(symbols: int, lines: bool) -> int:
+    """Return how many entries so many symbols are, at most."""
+    return symbols * (len(GRAMS) + lines)
+
+
+def first_size(symbols: int, lines: bool) -> int:
+    """Return how many bytes are filled with so many symbols, before they are folded where there is room left."""
+    bits = most_entries(symbols, lines) * HASHES / math.log(2)
+    return min(max(SMALLEST, 1 << math.ceil(math.log2(bits / 8))), LARGEST)
+
+
+def gram_for(max_copy: int) -> int:
+    """Return the length of the pieces by which copies of up to `max_copy` symbols, at least GRAMS[0], are measured."""
+    return max(length for length in GRAMS if length <= max_copy)
+
+
+def parts(ids: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the symbols after the first boundary in parts (int32), each behind the last few of the one before."""
+    overlap = max(GRAMS) - 1
+    before = np.zeros(overlap, np.int32)
+    for start in range(1, len(ids), CHUNK):
+        part = np.concatenate([before, ids[start : start + CHUNK].astype(np.int32)])
+        yield part
+        before = part[-overlap:]
+        release(ids)

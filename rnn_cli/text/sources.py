@@ -1,0 +1,94 @@
+"""Texts that are read several times, chunk by chunk: files where they are, and pipes from a copy."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnn_cli.errors import UsageError
+from rnn_cli.text.documents import check_stdin_once, decode_chunks, name_of, reading
+from rnn_cli.text.spool import Spool, pieces
+
+CHUNK = 1 << 17  # bytes that are read at a time: with what is made of them, they stay in the processor's cache
+
+
+@dataclass(frozen=True)
+class Source:
+    """The bytes of one file or pipe without its byte order mark, which took `skipped` bytes.
+
+    Of a file that grows meanwhile, those are read that it had when it was opened.
+    """
+
+    path: str
+    skipped: int
+    size: int
+    copy: np.ndarray | None
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return name_of(self.path)
+
+    def chunks(self, watch: Callable[[bytes], object] | None = None) -> Iterator[bytes]:
+        """Yield the bytes, each chunk having been shown to `watch`.
+
+        Raises UsageError where the file cannot be read any more, or has become shorter.
+        """
+        for chunk in self._file_chunks() if self.copy is None else self._copy_chunks(self.copy):
+            if watch:
+                watch(chunk)
+            yield chunk
+
+    def _file_chunks(self) -> Iterator[bytes]:
+        missing = self.size
+        with reading(self.path) as file:
+            file.seek(self.skipped)
+            while missing:
+                chunk = file.read(min(CHUNK, missing))
+                if not chunk:
+                    raise changed(self.name)
+                missing -= len(chunk)
+                yield chunk
+
+    def _copy_chunks(self, copy: np.ndarray) -> Iterator[bytes]:
+        return (piece.tobytes() for piece in pieces(copy[self.skipped :]))
+
+    def characters(self, watch: Callable[[bytes], object] | None = None) -> Iterator[str]:
+        """Yield the text chunk by chunk. Raises UsageError, besides as `chunks` does, where it is not UTF-8."""
+        return decode_chunks(self.name, self.chunks(watch), self.skipped)
+
+
+def open_sources(paths: Sequence[str]) -> list[Source]:
+    """Make files, and stdin for "-", ready to be read. Raises UsageError for one that cannot be read."""
+    check_stdin_once(paths)
+    return [open_source(path) for path in paths]
+
+
+def open_source(path: str) -> Source:
+    """Make a file ready to be read, by a copy where it is no regular file, whose bytes come only once."""
+    with reading(path) as file:
+        size = 0
+        if path != "-":
+            status = os.fstat(file.fileno())
+            size = status.st_size if stat.S_ISREG(status.st_mode) else 0  # 0 is also the size of files in /proc
+        if size:
+            start = file.read(len(codecs.BOM_UTF8))
+            copy = None
+        else:
+            with Spool() as spool:
+                while chunk := file.read(CHUNK):
+                    spool.write(chunk)
+                copy = spool.array(np.uint8)
+            size, start = len(copy), copy[: len(codecs.BOM_UTF8)].tobytes()
+    skipped = len(codecs.BOM_UTF8) if start == codecs.BOM_UTF8 else 0
+    return Source(path, skipped, size - skipped, copy)
+
+
+def changed(name: str) -> UsageError:
+    """Return the error for a file that is another one when it is read again."""
+    return UsageError(f"{name} was changed while it was read; train on a copy of it")

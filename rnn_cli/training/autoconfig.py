@@ -1,0 +1,222 @@
+"""What is chosen where the user chose nothing: sizes and lengths that fit the corpus, each with its reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+from rnn_cli.kernels.simd.cpu import HAS_FAST_BFLOAT16
+from rnn_cli.network.config import ModelConfig
+from rnn_cli.text.corpus import Corpus
+from rnn_cli.training.config import TrainingConfig
+
+
+class Plan(NamedTuple):
+    """How often a text is read, None: as often as fits the time; and how many drawn symbols with each one of it."""
+
+    epochs: int | None
+    augment: float = 0.0
+
+
+class Row(NamedTuple):
+    """What suits texts of up to so many characters, as lines and as a stream."""
+
+    characters: float
+    hidden_size: int
+    dropout: float
+    lines: Plan
+    stream: Plan
+
+
+# A large network learns a short text best where most of it is left out in each step, and only for some epochs: after
+# those it knows the text by heart. Tried on dinosaurs.txt, stars.txt, greetings.txt, a part of names.txt and passages
+# of tinyshakespeare, and never on a part that a result is given for. With drawn text beside it (and, up to 10,000
+# characters, the sizes and epochs that suit both together), a stream of 3,000 characters has 3.67 bits per character
+# instead of 4.39, of 10,000 3.08 instead of 3.16, 30,000 2.48 and 2.52, 100,000 2.25 and 2.33, 250,000 2.21 and 2.26;
+# lines of 3,000 characters 3.02 and 3.06, of 10,000 2.905 and 2.912; from 15,000 on it is the same to 0.005.
+SIZES = (
+    Row(300, 32, 0.0, Plan(400), Plan(400)),
+    Row(3_000, 512, 0.7, Plan(8, 2.0), Plan(8, 2.0)),
+    Row(10_000, 512, 0.75, Plan(12, 1.0), Plan(12, 1.0)),
+    Row(50_000, 512, 0.6, Plan(8), Plan(8, 1.0)),
+    Row(500_000, 512, 0.5, Plan(8), Plan(12, 0.5)),
+    Row(float("inf"), 512, 0.4, Plan(None), Plan(None)),
+)
+# A large network pays where it reads enough. On 0.9 million characters of tinyshakespeare, in the same time and in nats
+# (million characters read): after 15 s 128 units 1.636 (7.5), 256 1.646 (2.5), 512 1.780 (0.7); after 30 s 1.573 (15),
+# 1.533 (5), 1.583 (1.4); after 60 s 256 units 1.477 (10), 512 1.475 (2.9); all with dropout 0.2.
+HIDDEN_SIZES = (128, 256, 512)
+ENOUGH_READ = 3_000_000
+# What is read a few times is not known by heart, and a small network cannot know much. 10 million characters, 0.9
+# epochs of 512 units: 1.305 nats without dropout, 1.326 with 0.4. The play again, 512 units with dropout 0, 0.1, 0.2,
+# 0.3, 0.4: 3.2 epochs 1.460, 1.466, 1.475, -, 1.504; 9.6 epochs -, -, 1.441, 1.433, 1.434. 256 units, 8 epochs: 1.480,
+# 1.486, 1.495.
+EPOCHS_WITHOUT_DROPOUT = 4
+DROPOUT_OF_AN_EPOCH = 0.06  # after those
+# What is read more often still is known by heart in spite of that. 512 units on eight ninths of that play, recurrent
+# dropout 0, 0.15, 0.2, 0.25, 0.4: 9.6 epochs 1.436, -, 1.462, -, -; 14 epochs 1.445, 1.411, -, -, -; 22 epochs 1.447,
+# -, -, 1.406, 1.430. 768 units in the time of those 22 epochs: 1.415 without, 1.408 with 0.25.
+EPOCHS_WITHOUT_RECURRENT_DROPOUT = 9
+RECURRENT_DROPOUT_OF_AN_EPOCH, MOST_RECURRENT_DROPOUT = 0.03, 0.25
+LENGTHS = {"steps", "epochs", "minutes"}
+MINUTES = 3.0
+LINE_LENGTH, STREAM_LENGTH, LONG_STREAM_LENGTH = 32, 64, 96
+MOST_STREAMS = 64
+LINE_WINDOWS, STREAM_WINDOWS = 20, 40  # of an epoch, at least, for each of the streams that are read side by side
+FEWEST_EVALUATED, MOST_EVALUATED = 50, 500
+RATES = {"sgd": 0.5, "adagrad": 0.02}  # of optimisers that need another one than adam
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A complete configuration, and one line for each choice that says why."""
+
+    model: ModelConfig
+    training: TrainingConfig
+    reasons: tuple[str, ...]
+
+
+Speed = Callable[[ModelConfig, str], float]  # of a network and a precision: the characters a second that it trains on
+
+
+def choose(corpus: Corpus, given: Mapping[str, Any], speed: Speed | None = None, fine_tuning: bool = False) -> Choice:
+    """Complete what the user gave (None: nothing) with what fits the corpus, and a model that is trained already.
+
+    `speed` is asked only where the length is in minutes. Without it, any size is taken to be fast enough.
+    """
+    chooser = Chooser(corpus, given, speed)
+    chooser.choose_precision()
+    chooser.choose_length()
+    chooser.choose_augmentation(fine_tuning)
+    chooser.choose_size()
+    chooser.choose_streams()
+    chooser.choose_dropout()
+    chooser.choose_rate(fine_tuning)
+    return Choice(chooser.model(), chooser.training(), tuple(chooser.reasons))
+
+
+class Chooser:
+    """What the user gave, and what is picked where nothing was given. Each choice may look at those before it."""
+
+    def __init__(self, corpus: Corpus, given: Mapping[str, Any], speed: Speed | None) -> None:
+        self.values = {name: value for name, value in given.items() if value is not None}
+        self.reasons: list[str] = []
+        self.speed = speed
+        self.vocab_size, self.lines = len(corpus.vocabulary), corpus.vocabulary.lines
+        self.characters = corpus.characters
+        self.row = next(row for row in SIZES if self.characters <= row.characters)
+        self.plan = self.row.lines if self.lines else self.row.stream
+        self.most_epochs = self.plan.epochs
+
+    def pick(self, name: str, value: Any, reason: str) -> None:
+        """Take a value with its reason, where none was given."""
+        if name not in self.values:
+            self.values[name] = value
+            shown = value if isinstance(value, str) else f"{value:,}"
+            self.reasons.append(f"{name.replace('_', ' '):<18}{shown:<9}{reason}")
+
+    def model(self, **others: Any) -> ModelConfig:
+        """Return the network of the values so far."""
+        chosen = {field.name: self.values[field.name] for field in fields(ModelConfig) if field.name in self.values}
+        return ModelConfig(**{"vocab_size": self.vocab_size} | chosen | others)
+
+    def training(self) -> TrainingConfig:
+        """Return how it is trained."""
+        names = [field.name for field in fields(TrainingConfig) if field.name in self.values]
+        return TrainingConfig(**{name: self.values[name] for name in names})
+
+    def read(self, hidden_size: int) -> float:
+        """Return how many characters a network of this size reads in the minutes that there are."""
+        if self.speed is None or "minutes" not in self.values:
+            return math.inf
+        return 60 * self.values["minutes"] * self.speed(self.model(hidden_size=hidden_size), self.values["precision"])
+
+    def choose_precision(self) -> None:
+        """Pick bfloat16 where the processor is faster in it."""
+        if HAS_FAST_BFLOAT16:
+            self.pick("precision", "bfloat16", "this processor multiplies it faster; models as good")
+        else:
+            self.pick("precision", "float32", "this processor multiplies it fastest")
+
+    def choose_length(self) -> None:
+        """Pick minutes for a large text, and epochs for one that would be learned by heart."""
+        if self.most_epochs is None and not LENGTHS & self.values.keys():
+            self.pick("minutes", MINUTES, "for a large text; --minutes gives it more")
+        elif self.most_epochs is not None and not LENGTHS & self.values.keys():
+            self.pick("epochs", self.most_epochs, "passes over the text, which suit most of its size")
+        elif self.most_epochs is not None and "minutes" in self.values:
+            self.pick("most_epochs", self.most_epochs, "passes at most, which suit most texts of its size")
+
+    def choose_augmentation(self, fine_tuning: bool) -> None:
+        """Pick drawn text to be read beside a short one, from which a network that starts afresh learns too little."""
+        if self.plan.augment and not fine_tuning:
+            self.pick("augment", self.plan.augment, "drawn characters (of its 5-grams) beside each")
+
+    def choose_size(self) -> None:
+        """Pick the size that suits the text, or the largest that reads enough in the time."""
+        hidden, reason = self.row.hidden_size, f"units suit {self.characters:,} characters of text"
+        if "hidden_size" not in self.values:
+            enough = min(ENOUGH_READ, (self.most_epochs or math.inf) * self.characters_per_epoch)
+            smaller = [size for size in HIDDEN_SIZES if size < hidden]
+            while smaller and self.read(hidden) < enough:
+                hidden, reason = smaller.pop(), f"units, so that {enough:,} characters are read in time"
+        self.pick("hidden_size", hidden, reason)
+
+    def choose_streams(self) -> None:
+        """Pick how far the gradient goes back, and as many streams as leave an epoch enough windows."""
+        usual = LINE_LENGTH if self.lines else LONG_STREAM_LENGTH if self.most_epochs is None else STREAM_LENGTH
+        self.pick("sequence_length", min(usual, self.characters), "characters back that the gradient goes")
+        windows = LINE_WINDOWS if self.lines else STREAM_WINDOWS
+        fitting = max(1, self.characters // (self.values["sequence_length"] * windows))
+        self.pick("batch_size", min(MOST_STREAMS, fitting), "streams are read side by side")
+        self.values.setdefault("evaluate_every", min(max(self.steps_per_epoch, FEWEST_EVALUATED), MOST_EVALUATED))
+
+    @property
+    def characters_per_epoch(self) -> int:
+        """About how many characters are read in an epoch, with those that are drawn."""
+        return round(self.characters * (1 + self.values.get("augment", 0.0)))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """About how many steps an epoch takes."""
+        return max(1, -(-self.characters_per_epoch // (self.values["batch_size"] * self.values["sequence_length"])))
+
+    def choose_dropout(self) -> None:
+        """Pick the more dropout, the more often a network can read the text and the more it can know."""
+        hidden, dropout = self.values["hidden_size"], self.row.dropout
+        reason = "against learning the text by heart" if dropout else "so short a text may be learned by heart"
+        part = hidden / self.row.hidden_size
+        if self.most_epochs is not None:
+            part *= 2
+        elif "dropout" not in self.values:
+            epochs = min(
+                self.values.get("epochs", math.inf),
+                self.values.get("steps", math.inf) / self.steps_per_epoch,
+                self.read(hidden) / self.characters,
+            )
+            enough = DROPOUT_OF_AN_EPOCH * max(0, epochs - EPOCHS_WITHOUT_DROPOUT)
+            if enough < dropout:
+                dropout, reason = enough, f"suits a text that is read about {epochs:.1f} times"
+            self.choose_recurrent_dropout(epochs, part)
+        if dropout and part < 1:
+            dropout, reason = dropout * part, f"is enough for {hidden:,} units"
+        self.pick("dropout", round(dropout, 2), reason)
+
+    def choose_recurrent_dropout(self, epochs: float, part: float) -> None:
+        """Leave out recurrent weights too where dropout is not enough against so many epochs."""
+        over = RECURRENT_DROPOUT_OF_AN_EPOCH * (epochs - EPOCHS_WITHOUT_RECURRENT_DROPOUT)
+        chosen = round(min(over, MOST_RECURRENT_DROPOUT) * min(part, 1), 2)
+        if chosen > 0:
+            self.pick("recurrent_dropout", chosen, f"of the weights too, as it is read about {epochs:.1f} times")
+
+    def choose_rate(self, fine_tuning: bool) -> None:
+        """Pick the learning rate that suits the optimiser."""
+        optimizer = self.values.get("optimizer", "adam")
+        slow = self.values.get("cell") == "rnn" or self.values["hidden_size"] > 512
+        rate = RATES.get(optimizer, 0.002 if slow else 0.004)
+        if fine_tuning:
+            self.pick("learning_rate", rate / 4, "at its peak: gentle with what is learned already")
+        else:
+            self.pick("learning_rate", rate, f"at its peak, for {optimizer}")

@@ -1,0 +1,53 @@
+"""What limited a result: more text, more time or a larger model, read from the reports of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rnn_cli.network.config import ModelConfig
+from rnn_cli.training.config import TrainingConfig
+from rnn_cli.training.run_state import Report
+
+FEWEST = 4  # evaluations from which a trend is read
+LATE = 0.25  # share of the evaluations that are the last part of a run
+RISE = 0.01  # of the validation loss over its best, relative, from which it counts as having turned up
+FALL = 0.01  # of the best validation loss within the last part, relative, from which more time would help
+DROPOUT = 0.5  # to try where there was less
+GAP = 0.1  # between validation and training loss, relative to the former, from which they are far apart
+
+
+def diagnosis(history: Sequence[Report], model: ModelConfig, training: TrainingConfig) -> str | None:
+    """Return a sentence, in two lines, of what limited the result and what to try; None if the reports do not show it.
+
+    The validation loss has turned up, and the training loss has not: the text was learned by heart. It was falling to
+    the end: the run was too short. It was flat, and far above the training loss: the text was too short. Flat and
+    close: the model has learned what it can hold. Where the text is augmented the training loss is that of another one,
+    and such a text is short.
+    """
+    reports = [report for report in history if report.validation_loss is not None]
+    if len(reports) < FEWEST:
+        return None
+    losses = [report.validation_loss or 0.0 for report in reports]
+    late = max(1, round(LATE * len(losses)))
+    best, last, trained = min(losses), losses[-1], reports[-1].loss
+    restrain = f" or --dropout {DROPOUT}" if training.dropout < DROPOUT else ""
+    if last > best * (1 + RISE):
+        if trained >= reports[losses.index(best)].loss:
+            return None
+        return f"more text would help most, as this one was learned by heart in the end;\ntry more files{restrain}"
+    if min(losses[:-late]) - best > FALL * best:
+        lengths = {name: getattr(training, name) for name in ("minutes", "epochs", "steps")}
+        if training.most_epochs is not None and reports[-1].epoch > training.most_epochs - 0.01:
+            lengths = {"epochs": training.most_epochs}
+        name, length = next((name, length) for name, length in lengths.items() if length is not None)
+        return f"more time would help most, as the validation loss was falling to the end;\ntry --{name} {2 * length:g}"
+    if training.augment:
+        return "more text would help most, as this one is short;\ntry more files"
+    if last - trained > GAP * last:
+        return (
+            f"more text would help most, as this one is known better than what is held out;\ntry more files{restrain}"
+        )
+    return (
+        "a larger model would help most, as this one has learned what it can hold;\n"
+        f"try --hidden-size {2 * model.hidden_size}"
+    )

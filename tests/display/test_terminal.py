@@ -1,0 +1,172 @@
+"""Nothing that a file, a name or a text holds acts on the terminal, whichever command shows it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import sys
+import threading
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from commands import ENVIRONMENT, SMALL, read_to_end, run
+
+from rnn_cli.__main__ import main
+from rnn_cli.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+
+HOSTILE = "\x1b[2J\x1b]0;title\x07\x9b5m\x90\u202e\u2066\u200f\x7f\b"
+NAME = f"a{HOSTILE}b"
+# What the program itself sends: colours, the cursor, lines that are cleared.
+OWN = re.compile(r"\x1b\[(?:[0-9;]*m|\?25[lh]|[0-9]*[AK])|\r")
+BAD = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+
+
+def on_terminal(*arguments: str, stdin: str = os.devnull) -> tuple[int, str]:
+    """Run a command with stdout and stderr on a terminal; return its exit code and all that reached that."""
+    terminal, end = pty.openpty()
+    shown: list[bytes] = []
+    reader = threading.Thread(target=lambda: shown.append(read_to_end(terminal)))
+    reader.start()
+    environment = {**ENVIRONMENT, "TERM": "xterm-256color", "COLUMNS": "300", "COLORTERM": "truecolor"}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.dict(os.environ, environment, clear=True))
+        for name in ("stdout", "stderr"):
+            stream = stack.enter_context(open(os.dup(end), "w", encoding="utf-8"))
+            stack.enter_context(mock.patch.object(sys, name, stream))
+        stack.enter_context(mock.patch.object(sys, "stdin", stack.enter_context(open(stdin, encoding="utf-8"))))
+        code = main(list(arguments))
+    os.close(end)
+    reader.join()
+    return code, shown[0].decode("utf-8")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with a model and a text, hostile in every name and value; it is the working directory."""
+    directory = tmp_path_factory.mktemp(NAME)
+    text = f"the {HOSTILE}cat sat\n" * 60
+    (directory / NAME).write_text(text, "utf-8")
+    (directory / f"lines{NAME}").write_text("\n".join(f"{letter}{HOSTILE}" for letter in "abcdefghij" * 4), "utf-8")
+    (directory / "latin").write_bytes(text.encode() + b"\xff")
+    (directory / "labelled").write_text(f"{NAME}\tthe {HOSTILE}\nmodel\tcat\n", "utf-8")
+    with contextlib.chdir(directory):
+        code, _ = on_terminal("train", NAME, *SMALL, "--steps", "120", "-m", "model", "--stream")
+        assert code == 0
+        checkpoint = load_checkpoint("model")
+    checkpoint.record["corpus"] = {"name": HOSTILE, HOSTILE: HOSTILE}
+    checkpoint.record["versions"] = {HOSTILE: HOSTILE}
+    checkpoint.record[HOSTILE] = HOSTILE
+    save_checkpoint(directory / f"{NAME}.model", checkpoint)
+    return directory
+
+
+MODEL = ["-m", f"{NAME}.model"]
+TWO = [*MODEL, "-m", "model"]
+COMMANDS = {
+    "train": [
+        ["train", NAME],
+        ["train", f"lines{NAME}"],
+        ["train", NAME, "--validation-file", NAME, "--log", f"l{NAME}"],
+        ["train", NAME, "--from", f"{NAME}.model"],
+        ["train", NAME, "--dry-run"],
+    ],
+    "sample": [
+        ["sample", "--seed", f"the {HOSTILE}"],
+        ["sample", "-n", "3", "--jsonl", "--seed-file", NAME],
+        ["sample", "-l", "300", "-t", "3"],
+        ["sample", "--stop", HOSTILE, "--unknown", "skip", "--seed", NAME],
+    ],
+    "evaluate": [
+        ["evaluate", NAME],
+        ["evaluate", NAME, "--json", "--baselines"],
+        ["evaluate", NAME, "--per-line"],
+        ["evaluate", NAME, "--per-line", "--jsonl", "--sort", "--top", "3"],
+        ["evaluate", NAME, "--per-char"],
+        ["evaluate", NAME, "--per-char", "--jsonl"],
+        ["evaluate", "latin", "--threshold", "0"],
+    ],
+    "classify": [
+        ["classify", NAME, *TWO],
+        ["classify", "latin", *TWO, "--jsonl"],
+        ["classify", "labelled", *TWO, "--labels"],
+        ["classify", "labelled", *TWO, "--labels", "--json"],
+    ],
+    "predict": [["predict", HOSTILE], ["predict", "--each", f"the {HOSTILE}"], ["predict", HOSTILE, "--json"]],
+    "complete": [["complete", HOSTILE], ["complete", HOSTILE, "--plain"], ["complete", HOSTILE, "--json"]],
+    "info": [["info"], ["info", "--json"]],
+    "errors": [
+        ["info", "-m", f"missing{NAME}"],
+        ["info", "-m", NAME],
+        ["info", "-m", "."],
+        [f"no{NAME}"],
+        ["train", f"missing{NAME}"],
+        ["train", f"--no{NAME}"],
+        ["train", NAME, "--cell", HOSTILE],
+        ["train", NAME, "--steps", HOSTILE],
+        ["train", NAME, "-m", f"nowhere/{NAME}"],
+        ["train", NAME, "-m", f"{NAME}.model"],
+        ["train", NAME, "--log", NAME],
+        ["sample", "--seed", f"Z{HOSTILE}"],
+        ["sample", "--stop", f"Z{HOSTILE}"],
+        ["sample", "--seed-file", "latin"],
+        ["predict", "\u2067"],
+        ["predict", HOSTILE, HOSTILE],
+        ["complete", f"Z{HOSTILE}"],
+        ["sample", "--seeds", f"missing{NAME}"],
+        ["sample", "--seeds", "latin"],
+        ["evaluate", NAME, "--baselines", "--corpus", f"missing{NAME}"],
+        ["classify", NAME, "-m", "model", "-m", f"missing{NAME}"],
+        ["classify", NAME, *MODEL, "-m", f"./{NAME}.model"],
+        ["classify", NAME, *TWO, "--labels"],
+        ["train", NAME, "--from", f"missing{NAME}", "-m", "new"],
+        ["train", NAME, "--from", f"{NAME}.model", "--lines", "-m", "new"],
+    ],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_nothing_acts_on_the_terminal(place: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.chdir(place)
+    monkeypatch.setattr("rnn_cli.cli.train.run.SAMPLE_SECONDS", 0)  # what the model writes is shown, too
+    for arguments in COMMANDS[command]:
+        others: list[str] = []
+        if command == "train":
+            others = [*SMALL, "--steps", "120", "--overwrite", "-m", f"new{NAME}"]
+        elif "-m" not in arguments and arguments[0] in COMMANDS:
+            others = MODEL
+        code, shown = on_terminal(*arguments, *others)
+        assert (code == 0) == (command != "errors"), shown
+        assert shown
+        found = BAD.search(OWN.sub("", shown))
+        assert found is None, (arguments, shown[max(0, found.start() - 40) :][:80])
+
+
+def test_hostile_text_is_there_and_visible(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    for arguments in (
+        ["info", *MODEL],
+        ["sample", "--seed", f"the {HOSTILE}", *MODEL],
+        ["evaluate", NAME, "--per-line", *MODEL],
+        ["classify", NAME, *TWO],
+        ["info", "-m", NAME],
+    ):
+        assert r"\x1b[2J\x1b]0;title\x07\x9b5m\x90\u202e\u2066\u200f\x7f\x08" in on_terminal(*arguments)[1]
+
+
+def test_a_pipe_gets_the_exact_lines(place: Path) -> None:
+    lines = (place / NAME).read_bytes().splitlines(keepends=True)
+    for arguments in (["evaluate", NAME, "--per-line", *MODEL], ["classify", NAME, *TWO]):
+        rows = run(*arguments, cwd=place).stdout.split(b"\n")[:-1]
+        assert [row.split(b"\t", 2)[2] + b"\n" for row in rows] == lines
+    rows = run("evaluate", NAME, "--per-char", *MODEL, cwd=place).stdout.splitlines()
+    assert len(rows) == sum(len(line.decode()) for line in lines)
+
+
+def test_the_commands_are_all_here() -> None:
+    from rnn_cli.cli import app
+
+    names = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    assert names == COMMANDS.keys() - {"errors"}

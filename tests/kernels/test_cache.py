@@ -1,0 +1,320 @@
+"""The cache of kernels: whatever is in its place, the result is right, and what is not private is not used."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rnn_cli.checkpoint.checkpoint import Checkpoint, save_checkpoint
+from rnn_cli.kernels.compiler import cache
+from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.model import Model
+from rnn_cli.text.vocabulary import Vocabulary
+
+# A small kernel, and the tile, which is kept in another way. It says for each whether it was compiled.
+PROGRAM = """
+import numpy as np
+from rnn_cli.kernels.compiler import cache
+from rnn_cli.kernels.compiler.jit import entry_kernel
+from rnn_cli.kernels.matmul.tile import install_tile
+
+compiled = []
+cache.on_compile.append(lambda: compiled.append(1))
+
+@entry_kernel
+def double(values):
+    for k in range(values.size):
+        values[k] *= 2
+
+values = np.arange(4.0)
+double(values)
+install_tile(np.dtype(np.float32))
+assert values.tolist() == [0, 2, 4, 6]
+print(len(compiled))
+"""
+KERNELS = 2
+Change = Callable[[bytes], bytes]
+FULL_DISK = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+
+
+def compiled(place: Path | str, before: str = "", **environment: str) -> int:
+    """Run the program with a cache in this place; return how many kernels it compiled."""
+    result = subprocess.run(
+        [sys.executable, "-c", before + PROGRAM],
+        env=os.environ | {"RNN_CACHE_DIR": str(place)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    return int(result.stdout)
+
+
+def files_in(place: Path) -> list[Path]:
+    """Return all files below a directory."""
+    return sorted(path for path in place.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache that holds the program's kernels."""
+    place = tmp_path_factory.mktemp("full") / "a" / "b"
+    assert compiled(place) == KERNELS
+    return place
+
+
+@pytest.fixture
+def place(full: Path, tmp_path: Path) -> Path:
+    """Return a copy of the full cache."""
+    copy = tmp_path / "cache"
+    shutil.copytree(full, copy)
+    return copy
+
+
+def test_kernels_are_kept_in_a_private_directory(full: Path) -> None:
+    (directory,) = full.iterdir()
+    assert directory.name == f"kernels-{cache.sources_digest()}"
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert len(files_in(full)) == KERNELS
+    assert {path.suffix for path in files_in(full)} == {".kernel"}
+
+
+def test_a_second_run_compiles_nothing(place: Path) -> None:
+    before = [(path, path.read_bytes()) for path in files_in(place)]
+    assert compiled(place) == 0
+    assert [(path, path.read_bytes()) for path in files_in(place)] == before
+
+
+def flipped(content: bytes, position: int) -> bytes:
+    """Return the content with one bit turned round."""
+    changed = bytearray(content)
+    changed[position] ^= 1
+    return bytes(changed)
+
+
+def half(content: bytes) -> bytes:
+    """Return the content as a full disk leaves it."""
+    return content[: len(content) // 2]
+
+
+def foreign(content: bytes) -> bytes:
+    """Return what another program might have written."""
+    return b"#!/bin/sh\necho another program wrote this file\n" * 9
+
+
+@pytest.mark.parametrize("damage", [half, foreign])
+def test_a_damaged_file_is_compiled_again_and_put_right(place: Path, damage: Change) -> None:
+    for path in files_in(place):
+        path.write_bytes(damage(path.read_bytes()))
+    assert compiled(place) == KERNELS
+    assert compiled(place) == 0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        half,
+        foreign,
+        pytest.param(lambda content: b"", id="empty"),
+        pytest.param(lambda content: content[:20], id="within the digest"),
+        pytest.param(lambda content: content[: cache.DIGEST_SIZE], id="digest only"),
+        pytest.param(lambda content: content[:-1], id="without the last byte"),
+        pytest.param(lambda content: content + b"x", id="one byte more"),
+        pytest.param(lambda content: flipped(content, 0), id="digest changed"),
+        pytest.param(lambda content: flipped(content, -1), id="content changed"),
+        pytest.param(lambda content: bytes(len(content)), id="zeros"),
+    ],
+)
+def test_nothing_is_read_from_a_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Change) -> None:
+    announced: list[int] = []
+    monkeypatch.setattr(cache, "on_compile", [lambda: announced.append(1)])
+    path = tmp_path / "a.kernel"
+    cache.write(path, ("machine code", list(range(100))))
+    assert cache.read(path) == ("machine code", list(range(100)))
+    assert announced == []
+    path.write_bytes(damage(path.read_bytes()))
+    assert cache.read(path) is None
+    assert announced == [1]
+
+
+def test_one_missing_file_is_compiled_again_alone(place: Path) -> None:
+    files_in(place)[0].unlink()
+    assert compiled(place) == 1
+    assert compiled(place) == 0
+
+
+def test_a_directory_in_place_of_a_file_is_left_alone(place: Path) -> None:
+    path = files_in(place)[0]
+    path.unlink()
+    path.mkdir()
+    assert compiled(place) == 1
+    assert path.is_dir()
+    assert len(files_in(place)) == KERNELS - 1
+
+
+def test_off_keeps_nothing(tmp_path: Path) -> None:
+    assert compiled("off", HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path)) == KERNELS
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has a place of its own")
+def test_without_a_choice_the_users_cache_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RNN_CACHE_DIR", "")
+    monkeypatch.setenv("HOME", "/home/me")
+    for chosen, base in [("/caches", "/caches/rnn"), ("", "/home/me/.cache/rnn"), ("not/absolute", None)]:
+        monkeypatch.setenv("XDG_CACHE_HOME", chosen)
+        assert cache.base_directory() == (base and Path(base))
+
+
+def test_a_file_in_place_of_the_directory_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("keep me")
+    assert compiled(tmp_path / "file") == KERNELS
+    assert (tmp_path / "file").read_text() == "keep me"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_a_directory_that_all_may_write_is_not_used(place: Path) -> None:
+    (directory,) = place.iterdir()
+    directory.chmod(0o777)
+    for path in files_in(place):
+        path.write_bytes(b"")
+    assert compiled(place) == KERNELS
+    assert all(path.stat().st_size == 0 for path in files_in(place))
+
+
+@pytest.fixture
+def inner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the directory that the cache would make, its place being chosen."""
+    monkeypatch.setenv("RNN_CACHE_DIR", str(tmp_path))
+    return tmp_path / f"kernels-{cache.sources_digest()}"
+
+
+def test_a_new_directory_is_private_whatever_the_umask(inner: Path) -> None:
+    mask = os.umask(0)
+    try:
+        assert cache.private_directory() == inner
+    finally:
+        os.umask(mask)
+    assert inner.stat().st_mode & 0o777 == 0o700
+    assert cache.private_directory() == inner
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702, 0o755, 0o701, 0o740])
+def test_a_directory_that_is_open_to_others_is_not_used(inner: Path, mode: int) -> None:
+    inner.mkdir()
+    inner.chmod(mode)
+    assert cache.private_directory() is None
+    inner.chmod(0o700)
+    assert cache.private_directory() == inner
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need a privilege there")
+def test_a_link_in_place_of_the_directory_is_not_followed(inner: Path, tmp_path: Path) -> None:
+    target = tmp_path / "elsewhere"
+    target.mkdir(mode=0o700)
+    inner.symlink_to(target)
+    assert cache.private_directory() is None
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives a directory away")
+def test_a_directory_of_another_user_is_not_used(inner: Path) -> None:
+    inner.mkdir(mode=0o700)
+    os.chown(inner, 12345, 12345)
+    assert cache.private_directory() is None
+
+
+@pytest.mark.parametrize("below", [".", "cache", "a/b/c"])
+def test_a_file_on_the_way_means_that_nothing_is_kept(inner: Path, monkeypatch: pytest.MonkeyPatch, below: str) -> None:
+    inner.write_text("keep me")
+    assert cache.private_directory() is None
+    monkeypatch.setenv("RNN_CACHE_DIR", str(inner / below))
+    assert cache.private_directory() is None
+    assert inner.read_text() == "keep me"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_a_directory_that_cannot_be_written_is_no_error(inner: Path, tmp_path: Path) -> None:
+    inner.mkdir(mode=0o500)
+    assert compiled(tmp_path) == KERNELS
+    if os.geteuid() != 0:  # root writes there nevertheless
+        assert files_in(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_full_disk_is_no_error_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    # CPython ignores the signal, so that writing more than the limit fails with an error.
+    assert compiled(tmp_path, FULL_DISK) == KERNELS
+    assert files_in(tmp_path) == []
+    assert compiled(tmp_path) == KERNELS
+
+
+def test_the_digest_follows_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "rnn_cli"
+    shutil.copytree(cache.PACKAGE, package)
+    original = cache.sources_digest()
+    monkeypatch.setattr(cache, "PACKAGE", package)
+    assert cache.sources_digest() == original
+    (package / "training.py").write_text("other")
+    assert cache.sources_digest() == original
+    digests = [original]
+    (package / "kernels" / "deep" / "deeper").mkdir(parents=True)
+    (package / "cells" / "deep").mkdir()
+    for source in ("kernels/deep/a.py", "kernels/deep/deeper/a.py", "cells/deep/a.py"):
+        (package / source).touch()
+        digests.append(cache.sources_digest())
+    sources = [path.relative_to(package) for name in ("kernels", "cells") for path in (package / name).rglob("*.py")]
+    assert len(sources) > 20
+    for source in sources:
+        path = package / source
+        path.write_bytes(path.read_bytes() + b"\n")
+        digests.append(cache.sources_digest())
+    (package / "cells" / "new.py").touch()
+    digests.append(cache.sources_digest())
+    (package / "cells" / "new.py").unlink()
+    assert cache.sources_digest() == digests[-2]
+    assert len(set(digests)) == len(digests)
+
+
+def test_the_digest_follows_the_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    digests = {cache.sources_digest()}
+    for module in (cache.numba, cache.llvmlite, np):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "__version__", "9.9")
+            digests.add(cache.sources_digest())
+    assert len(digests) == 4
+
+
+def test_a_command_compiles_once_says_so_and_survives_damage(tmp_path: Path) -> None:
+    vocabulary = Vocabulary("abc", lines=True)
+    config = ModelConfig("lstm", vocab_size=len(vocabulary), hidden_size=16)
+    model = Model.initialised(config, np.random.default_rng(1))
+    save_checkpoint(tmp_path / "model", Checkpoint(config, vocabulary, model.to_torch()))
+    place = tmp_path / "cache"
+
+    def predict() -> tuple[object, str]:
+        result = subprocess.run(
+            [sys.executable, "-m", "rnn_cli", "predict", "abca", "--json", "-m", str(tmp_path / "model")],
+            env=os.environ | {"RNN_CACHE_DIR": str(place)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert result.returncode == 0
+        return json.loads(result.stdout), result.stderr
+
+    expected, said = predict()
+    assert said == "compiling kernels (first run only)\n"
+    assert predict() == (expected, "")
+    for path in files_in(place):
+        path.write_bytes(path.read_bytes()[:-1])
+    assert predict() == (expected, said)
+    assert predict() == (expected, "")

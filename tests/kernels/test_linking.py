@@ -1,0 +1,53 @@
+"""Kernels that kernels call are compiled once, with the entry that contains them."""
+
+import numba
+import pytest
+from numba.core.codegen import JITCodeLibrary
+
+from rnn_cli.kernels.compiler.jit import OPTIONS, kernel
+
+
+@kernel
+def third(x):
+    return x / 3
+
+
+@kernel
+def third_and_one(x):
+    return third(x) + 1
+
+
+def chain(x):
+    return third_and_one(x) * third(x)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The names of the functions that machine code is made for."""
+    names = []
+    original = JITCodeLibrary._finalize_specific
+
+    def finalize(self):
+        if self.name != "nrt":  # Numba's own runtime
+            names.append(self.name)
+        original(self)
+
+    monkeypatch.setattr(JITCodeLibrary, "_finalize_specific", finalize)
+    return names
+
+
+def test_machine_code_is_made_for_the_entry_alone(made):
+    assert numba.jit(**OPTIONS)(chain)(6.0) == 6.0
+    assert made == ["chain"]
+
+
+def test_python_can_call_a_kernel_before_and_after_kernels_do(made):
+    assert third_and_one(3) == 2
+    assert numba.jit(**OPTIONS)(chain)(3) == 2
+    assert third_and_one(3) == 2
+    assert made == ["third_and_one", "chain"]
+
+
+def test_division_by_zero_is_as_in_numpy():
+    assert third_and_one(float("inf")) == float("inf")
+    assert numba.jit(**OPTIONS)(lambda x: third(x) / x)(0.0) != 0  # NaN, not an exception

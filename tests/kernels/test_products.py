@@ -1,0 +1,234 @@
+"""The products by themselves against NumPy, in each kind of operand: float32, float64 and pairs in bfloat16."""
+
+import numpy as np
+import pytest
+
+from rnn_cli.kernels.compiler.jit import kernel
+from rnn_cli.kernels.matmul.packing import (
+    Packed,
+    own_panels,
+    pack,
+    pack_panel,
+    pack_transposed,
+    panel_count,
+    place_of,
+    transposed,
+)
+from rnn_cli.kernels.matmul.product import multiply, multiply_onto
+from rnn_cli.kernels.matmul.tile import install_tile
+from rnn_cli.kernels.network.gradients import add_product, add_sums, products_before, scatter_rows
+from rnn_cli.kernels.simd.aligned import aligned_zeros
+from rnn_cli.kernels.simd.bfloat16 import ONES
+from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16, TILE_VECTORS, VECTOR_BYTES
+from rnn_cli.kernels.simd.vector import lanes, load
+from rnn_cli.kernels.threads import Team
+from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.model import PAD, Model, Window
+
+needs_bfloat16 = pytest.mark.skipif(not HAS_BFLOAT16, reason="the processor has no bfloat16")
+KINDS = [
+    pytest.param((np.float32, np.float32), id="float32"),
+    pytest.param((np.float64, np.float64), id="float64"),
+    pytest.param((np.float32, np.uint32), id="bfloat16", marks=needs_bfloat16),
+]
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    """The types of the numbers outside and of the elements of what is packed."""
+    install_tile(np.dtype(request.param[1]))
+    return request.param
+
+
+@pytest.fixture
+def count(kind):
+    """How many numbers a vector holds."""
+    return VECTOR_BYTES // np.dtype(kind[0]).itemsize
+
+
+def numbers_in(kind):
+    """Return how many numbers an element of what is packed holds."""
+    return 2 if kind[1] == np.uint32 else 1
+
+
+def depths(kind, count, *others):
+    """Return depths that a product may have: any, or for pairs those of padded sizes."""
+    return (count, 2 * count, 5 * count) if numbers_in(kind) == 2 else (count, *others)
+
+
+def whole_numbers(generator, shape, dtype):
+    """Return small whole numbers: they are exact in each type, and so are the sums of their products in any order."""
+    return generator.integers(-8, 9, shape).astype(dtype)
+
+
+def packed_copy(matrix, kind, rows=0):
+    """Return `matrix` (depth, columns) in panels, with room for a left-hand side of so many rows."""
+    depth, columns = matrix.shape
+    panels = aligned_zeros(-(-depth // numbers_in(kind)) * columns, kind[1])
+    pack(matrix.ravel(), 0, columns, depth, columns, panels, 0, 0, 1)
+    return Packed(panels, aligned_zeros(max(rows, 64) * (depth + 16), kind[1]))
+
+
+def test_multiply_adds_the_product_and_touches_nothing_else(kind, count):
+    generator, dtype = np.random.default_rng(3), kind[0]
+    for columns in range(count, 10 * 16 + 1, count):
+        for depth in depths(kind, count, 1, 2, 3, 17, 70):
+            b = whole_numbers(generator, (depth, columns), dtype)
+            packed = packed_copy(b, kind, 70)
+            for rows in (*range(1, 20), 25, 31, 32, 33, 49, 70):
+                a = whole_numbers(generator, (rows, depth + 3), dtype)
+                c = whole_numbers(generator, (rows + 2, columns + 5), dtype)
+                expected = c.copy()
+                expected[1 : rows + 1, 2 : columns + 2] += a[:, 1 : depth + 1] @ b
+                multiply(c.ravel(), columns + 7, columns + 5, a.ravel(), 1, depth + 3, rows, depth, packed, 0, columns)
+                assert np.array_equal(c, expected), (rows, columns, depth)
+
+
+def test_multiply_onto_starts_from_other_rows_or_from_one_for_all(kind, count):
+    generator, dtype = np.random.default_rng(4), kind[0]
+    rows, depth, columns = 13, 2 * count, 5 * count
+    a, b, starts = (whole_numbers(generator, s, dtype) for s in ((rows, depth), (depth, columns), (rows, columns + 3)))
+    packed = packed_copy(b, kind)
+    for stride, start in ((columns + 3, starts), (0, starts[:1])):
+        c = np.full((rows, columns), np.nan, dtype)
+        multiply_onto(c.ravel(), 0, columns, starts.ravel(), 1, stride, a.ravel(), 0, depth, rows, depth, packed, 0,
+                      columns)  # fmt: skip
+        assert np.array_equal(c, start[:, 1 : columns + 1] + a @ b)
+
+
+def test_multiply_of_no_rows_does_nothing(kind, count):
+    c = np.ones(count, kind[0])
+    multiply(c, 0, count, c, 0, count, 0, count, packed_copy(np.ones((count, count), kind[0]), kind), 0, count)
+    assert np.array_equal(c, np.ones(count))
+
+
+def test_a_row_has_the_same_bits_beside_any_others(kind, count):
+    generator, dtype = np.random.default_rng(5), kind[0]
+    depth = 5 * count
+    for columns in (count, 5 * count, 9 * count):
+        a = generator.standard_normal((50, depth)).astype(dtype)
+        packed = packed_copy(generator.standard_normal((depth, columns)).astype(dtype), kind)
+        whole = np.zeros((50, columns), dtype)
+        multiply(whole.ravel(), 0, columns, a.ravel(), 0, depth, 50, depth, packed, 0, columns)
+        for rows in range(1, 50):
+            for first in (0, 50 - rows):
+                part = np.zeros((rows, columns), dtype)
+                multiply(part.ravel(), 0, columns, a.ravel(), first * depth, depth, rows, depth, packed, 0, columns)
+                assert np.array_equal(part, whole[first : first + rows])
+
+
+@pytest.mark.parametrize("parts", [1, 2, 5])
+def test_pack_is_shared_and_knows_transposed_matrices(kind, count, parts):
+    generator, (dtype, element), each = np.random.default_rng(6), kind, numbers_in(kind)
+    for columns in range(count, 11 * count, count):
+        for depth in depths(kind, count, 1, 15, 17, 40):
+            b = whole_numbers(generator, (depth + 1, columns + 3), dtype)
+            whole = packed_copy(np.ascontiguousarray(b[1:, 2 : columns + 2]), kind).panels
+            if each == 1:
+                assert sorted(whole) == sorted(b[1:, 2 : columns + 2].ravel())
+            straight, turned = (np.full(whole.size + 7, 99, element) for _ in range(2))
+            transposed = np.ascontiguousarray(b.T)
+            for part in range(parts):
+                pack(b.ravel(), columns + 5, columns + 3, depth, columns, straight, 5 * each, part, parts)
+                room = aligned_zeros(64 * (depth + 16), element)
+                pack_transposed(transposed.ravel(), 2 * (depth + 1) + 1, depth + 1, depth, columns,
+                                Packed(turned, room), 5 * each, part, parts)  # fmt: skip
+            expected = np.full(whole.size + 7, 99, element)
+            expected[5:-2] = whole
+            assert np.array_equal(straight, expected)
+            assert np.array_equal(turned, expected)
+
+
+@kernel
+def add_deep_product(grad, grad_start, stride, a, rows, b, b_start, b_stride, depth, width, left, panel, ones, fresh):
+    """Add A^T B to the first rows of grad, and the sums of B to the one behind them."""
+    turned = transposed(panel, a, 0, depth, rows, left, 0)
+    pack_panel(b, b_start, b_stride, depth, width, panel, 0)
+    add_product(grad, grad_start, stride, turned, rows, panel, depth, width, fresh)
+    add_sums(grad, grad_start + rows * stride, ones, panel, depth, width, fresh)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 7, 45, 128])
+def test_deep_product(kind, count, depth):
+    """A^T B, and the sums of B, for some columns of B, once from zero and once more."""
+    generator, (dtype, element) = np.random.default_rng(7), kind
+    for rows, vectors in ((16, 1), (32, TILE_VECTORS - 1), (16, TILE_VECTORS), (80, 2)):
+        width, columns, first = vectors * count, 9 * count, 2 * count
+        a = aligned_zeros((depth, rows), dtype)
+        a[:] = whole_numbers(generator, (depth, rows), dtype)
+        b = whole_numbers(generator, (depth, columns), dtype)
+        grad = np.full((rows + 1, columns + 3), 99, dtype)
+        ones = np.full(depth, ONES if element == np.uint32 else 1, element)
+        left, panel = aligned_zeros((64 + depth) * rows, element), aligned_zeros(depth * width, element)
+        for fresh in (True, False):
+            add_deep_product(grad.ravel(), 5, columns + 3, a.ravel(), rows, b.ravel(), first, columns, depth, width,
+                             left, panel, ones, fresh)  # fmt: skip
+        grad[:-1, 5 : 5 + width] -= 2 * (a.T @ b[:, first : first + width]) - 99
+        grad[-1, 5 : 5 + width] -= 2 * b[:, first : first + width].sum(axis=0) - 99
+        assert np.all(grad == 99)
+
+
+def test_panels_of_groups_cover_each_column_once(count):
+    for groups, vectors, parts in ((1, 1, 3), (4, 3, 2), (3, 9, 4)):
+        panels = range(groups * panel_count(vectors * count, count))
+        spans = [place_of(panel, vectors * count, count) for panel in panels]
+        starts = np.cumsum([0, *(width for _, width in spans)])
+        assert [first for first, _ in spans] == starts[:-1].tolist()
+        assert starts[-1] == groups * vectors * count
+        own = [own_panels(groups * vectors * count, count, part, parts) for part in range(parts)]
+        assert [panel for first, last in own for panel in range(first, last)] == list(
+            range(panel_count(groups * vectors * count, count))
+        )
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize("parts", [1, 2, 3, 5])
+def test_each_thread_has_as_many_columns_of_products(cell, layer, parts):
+    config = ModelConfig(cell.name, cell.activation, 9, hidden_size=30 * PAD, num_layers=2)
+    net = Window(Model(config), 1, 1, Team(1)).net
+    columns = net.blocks * net.hidden
+    before = np.array([products_before(net, layer, column) for column in range(columns + 1)])
+    assert before[-1] == net.recurrent_columns + layer * net.input_columns
+    owners = before[:-1] * parts // before[-1]
+    each = [int(np.diff(before)[owners == part].sum()) for part in range(parts)]
+    assert owners.max() == parts - 1
+    assert max(each) - min(each) <= 4
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_rows_are_scattered_by_symbols(count, kind, fresh):
+    generator, dtype = np.random.default_rng(8), kind[0]
+    depth, columns, vocab_size = 37, 5 * count, 11
+    b = whole_numbers(generator, (depth + 1, columns), dtype)
+    symbols = generator.integers(0, vocab_size, depth + 1, np.int32)
+    rows = np.full((vocab_size, columns), 9, dtype)
+    for first, last in ((0, 2 * count), (2 * count, columns)):
+        place = (b.ravel(), columns + first, columns, depth, last - first, fresh)
+        scatter_rows(rows.ravel(), first, columns, symbols, 1, vocab_size, *place)
+    assert np.array_equal(rows, np.eye(vocab_size)[symbols[1:]].T @ b[1:] + (0 if fresh else 9))
+
+
+@needs_bfloat16
+def test_bfloat16_is_rounded_to_the_nearest_even_and_keeps_what_is_not_finite():
+    from rnn_cli.kernels.simd.bfloat16 import store_neighbours, store_pairs
+
+    @kernel
+    def run(source, neighbours, pairs):
+        for j in range(0, source.size, 2 * lanes(source)):
+            low, high = load(source, j), load(source, j + lanes(source))
+            store_neighbours(neighbours, j // 2, low, high)
+            store_pairs(pairs, j // 2, low, high)
+
+    source = np.random.default_rng(9).standard_normal(64).astype(np.float32)
+    source[:6] = np.inf, -np.inf, np.nan, 0, 1 + 2**-8, 1 + 3 * 2**-8  # the last two lie in the middle
+    bits = source.view(np.uint32).astype(np.int64)
+    rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    neighbours, pairs = np.zeros(32, np.uint32), np.zeros(32, np.uint32)
+    run(source, neighbours, pairs)
+    halves = neighbours.view(np.uint16).astype(np.int64)
+    assert np.isnan((halves[2:3] << 16).astype(np.uint32).view(np.float32))
+    halves[2] = rounded[2]
+    assert np.array_equal(halves, rounded)
+    low, high = rounded.reshape(2, 2, 16).transpose(1, 0, 2).reshape(2, 32)
+    low[2] = pairs[2] & 0xFFFF
+    assert np.array_equal(pairs, low | high << 16)

@@ -1,0 +1,83 @@
+"""Threads: the same bits for any number of them, and a barrier that holds."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from rnn_cli.cli.options import usable_cores
+from rnn_cli.errors import RnnError
+from rnn_cli.kernels.compiler.jit import kernel
+from rnn_cli.kernels.network.step import Step
+from rnn_cli.kernels.simd.aligned import aligned_zeros
+from rnn_cli.kernels.threads import BARRIER_SIZE, Team, wait_for_all
+
+
+def train(window):
+    """Make a few steps; return all that they leave behind."""
+    results = [window.train(Step(number, learning_rate=0.01, clip_norm=0.1)) for number in (1, 2, 3, 4)]
+    model = window.model
+    return np.array(results), model.parameters, window.moments, window.losses, window.state, window.carry
+
+
+def test_the_bits_do_not_depend_on_the_number_of_threads(make_window, cell):
+    # So large that each thread has rows, panels and blocks of the norm.
+    sizes = {"batch": 7, "hidden_size": 50, "vocab_size": 70, "num_layers": 2}
+    alone = train(make_window(cell, np.float32, Team(1), **sizes))
+    initial = make_window(cell, np.float32, Team(1), **sizes).model.parameters
+    assert not np.array_equal(alone[1], initial)
+    for threads in (2, 3, 5):
+        together = train(make_window(cell, np.float32, Team(threads), **sizes))
+        for one, other in zip(alone, together):
+            assert np.array_equal(one, other)
+
+
+def test_threads_that_the_system_does_not_start_are_an_error_and_no_deadlock(monkeypatch):
+    start, started = threading.Thread.start, []
+
+    def failing(thread):
+        if len(started) == 1:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", failing)
+    with pytest.raises(RnnError, match="does not start 2 threads"):
+        Team(2)
+    assert Team(1).threads == 1
+
+
+@kernel
+def count_together(part, parts, barrier, counts, wrong, rounds):
+    """Count up, wait, and note who has not yet counted; in each round another thread is the slowest."""
+    for number in range(1, rounds + 1):
+        delay = 30000 if number % parts == part else 0
+        for _ in range(delay):
+            counts[part, 1] = counts[part, 1] * 6364136223846793005 + 1
+        counts[part, 0] += 1
+        wait_for_all(barrier, parts)
+        for other in range(parts):
+            wrong[part] += counts[other, 0] != number
+        wait_for_all(barrier, parts)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 5])
+def test_the_barrier_waits_for_all(threads):
+    rounds = 200
+    barrier = aligned_zeros(BARRIER_SIZE, np.int64)
+    counts, wrong = np.zeros((threads, 8), np.int64), np.zeros(threads, np.int64)
+    Team(threads).run(count_together, barrier, counts, wrong, rounds)
+    assert counts[:, 0].tolist() == [rounds] * threads
+    assert not wrong.any()
+
+
+def test_a_team_runs_each_part_once_and_raises_what_a_part_raises():
+    parts = []
+    Team(3).run(lambda part, of, sign: parts.append((part, of, sign)), "x")
+    assert sorted(parts) == [(0, 3, "x"), (1, 3, "x"), (2, 3, "x")]
+    with pytest.raises(ZeroDivisionError):
+        Team(2).run(lambda part, of: 1 // part)
+
+
+def test_usable_cores_is_at_least_one():
+    assert usable_cores() >= 1

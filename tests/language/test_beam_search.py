@@ -1,0 +1,125 @@
+"""The completions of a beam that is wide enough are those of all texts, the most probable ones first."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+from commands import run
+from random_models import make_checkpoint
+
+from rnn_cli.checkpoint.checkpoint import save_checkpoint
+from rnn_cli.errors import UsageError
+from rnn_cli.language.beam_search import complete
+from rnn_cli.language.scorer import Scorer
+from rnn_cli.text.vocabulary import Vocabulary
+
+MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+
+
+def small(lines, boundary_bias=None):
+    """Return a model of three characters, of which in a stream one is the newline."""
+    return make_checkpoint(lines, boundary_bias=boundary_bias, vocabulary=Vocabulary("abc" if lines else "\nbc", lines))
+
+
+def all_completions(checkpoint, prefix, length):
+    """Return (text, probability, ended) of every completion, likeliest first, by scoring each one."""
+    scorer, vocabulary = Scorer(checkpoint, 1), checkpoint.vocabulary
+    letters = [letter for letter in vocabulary.symbols if letter != "\n"]
+    found = []
+    for size in range(length + 1):
+        for text in map("".join, itertools.product(letters, repeat=size)):
+            whole = prefix + text + ("\n" if size < length else "")
+            scorer.start()
+            losses, _ = scorer.read(vocabulary.frame(vocabulary.encode(whole))[1:])
+            losses = losses[len(prefix) : len(whole)]
+            found.append((text, np.exp(-losses.sum()), size < length))
+    return sorted(found, key=lambda completion: -completion[1])
+
+
+def texts_of(checkpoint, completions):
+    """Return (text, ended) of each completion."""
+    return [(checkpoint.vocabulary.decode(each.symbols).decode(), each.ended) for each in completions]
+
+
+@pytest.mark.parametrize("prefix", ["", "bcb"])
+@pytest.mark.parametrize("length", [1, 4])
+@MODES
+def test_a_wide_beam_finds_all_in_order(lines, length, prefix):
+    checkpoint = small(lines)
+    expected = all_completions(checkpoint, prefix, length)
+    found = complete(checkpoint, prefix, 1000, length)
+    assert texts_of(checkpoint, found) == [(text, ended) for text, _, ended in expected]
+    np.testing.assert_allclose([each.probability for each in found], [p for _, p, _ in expected], rtol=1e-4)
+    if lines:
+        assert sum(each.probability for each in found) == pytest.approx(1)
+    for count in (1, 3, 7):
+        assert complete(checkpoint, prefix, count, length, threads=2) == found[:count]
+
+
+def test_completions_too_improbable_for_a_number_are_still_in_order():
+    found = complete(small(False, boundary_bias=-50), "b", 5, 3000)
+    logs = [each.log_probability for each in found]
+    assert [each.probability for each in found if not each.ended] == [0.0] * sum(not each.ended for each in found)
+    assert logs == sorted(logs, reverse=True)
+    assert len(set(logs)) > 1
+
+
+def test_a_narrow_beam_finds_probable_ones():
+    checkpoint = small(True, boundary_bias=-2)
+    best = complete(checkpoint, "a", 1, 12)[0]
+    for width in (1, 2, 8):
+        found = complete(checkpoint, "a", 1, 12, width=width)[0]
+        assert 0 < found.probability <= best.probability * (1 + 1e-6)
+
+
+def test_a_model_of_bytes_is_completed_with_whole_characters():
+    checkpoint = make_checkpoint(False, vocabulary=Vocabulary.of_bytes(False))
+    seed = b"a\xe2\x82"
+    for length in (1, 2, 5):
+        found = complete(checkpoint, seed, 20, length)
+        assert len(found) == 20
+        for each in found:
+            (seed + checkpoint.vocabulary.decode(each.symbols)).decode()
+            assert each.ended or length <= len(each.symbols) <= length + 3
+            assert b"\n" not in checkpoint.vocabulary.decode(each.symbols)
+
+
+def test_an_unknown_character_is_named():
+    with pytest.raises(UsageError, match="character 2 of the prefix"):
+        complete(small(True), "aX", 1, 1)
+
+
+# rnn complete, as users meet it
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Return a directory with a model."""
+    save_checkpoint(tmp_path / "model.safetensors", small(True))
+    return tmp_path
+
+
+def test_the_command(place):
+    done = run("complete", "ab", "-n", 3, "-l", 4, cwd=place)
+    assert (done.code, done.stderr) == (0, "")
+    expected = complete(small(True), "ab", 3, 4)
+    texts = ["ab" + text for text, _ in texts_of(small(True), expected)]
+    rows = [line.split("\t") for line in done.text.splitlines()]
+    assert [text for _, text in rows] == texts
+    assert [float(p) for p, _ in rows] == pytest.approx([each.probability for each in expected], rel=1e-3)
+    assert len(run("complete", "ab", cwd=place).text.splitlines()) == 5
+    plain = run("complete", "ab", "--count", 3, "--length", 4, "--plain", "--threads", 2, "-q", cwd=place)
+    assert plain.text.splitlines() == texts
+    bare = run("complete", "ab", "-n", 3, "-l", 4, "--plain", "--no-echo", cwd=place)
+    assert ["ab" + text for text in bare.text.splitlines()] == texts
+    printed = json.loads(run("complete", "ab", "-n", 3, "-l", 4, "--json", cwd=place).text)
+    assert list(printed) == ["prefix", "completions"]
+    assert [printed["prefix"] + each["completion"] for each in printed["completions"]] == texts
+    assert [each["probability"] for each in printed["completions"]] == [each.probability for each in expected]
+    assert {each["stopped"] for each in printed["completions"]} <= {"end", "length"}
+
+
+def test_a_wrong_prefix_is_one_sentence(place):
+    done = run("complete", "aX", cwd=place)
+    assert (done.code, done.stdout, done.stderr.count("\n")) == (2, b"", 1)

@@ -1,0 +1,297 @@
+"""Evaluation: every character is scored once, and neither streams, windows nor threads change a bit of it."""
+
+import math
+
+import numpy as np
+import pytest
+import reference
+from random_models import CHARACTERS, make_checkpoint, random_text
+
+from rnn_cli.cells import CELLS
+from rnn_cli.checkpoint.checkpoint import Checkpoint
+from rnn_cli.errors import UsageError
+from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16
+from rnn_cli.kernels.threads import Team
+from rnn_cli.language import evaluation
+from rnn_cli.language import scorer as scoring
+from rnn_cli.language.evaluation import evaluate_texts, make_scorer, score_texts
+from rnn_cli.language.prediction import predictions
+from rnn_cli.language.scorer import SCALAR_VALUES, Scorer, unknown_nats
+from rnn_cli.language.stepper import Reader
+from rnn_cli.network.model import Model
+from rnn_cli.text.vocabulary import UNKNOWN, Vocabulary
+
+MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+
+
+def read_losses(checkpoint, text):
+    """Return the losses of a text, read symbol by symbol."""
+    vocabulary = checkpoint.vocabulary
+    reader = Reader(Model.from_torch(checkpoint.config, checkpoint.parameters), 1, Team(1))
+    ids = vocabulary.frame(vocabulary.encode(text))[1:]
+    return np.concatenate([reader.read([symbol]) for symbol in ids])
+
+
+def score(checkpoint, text, threads=1):
+    """Return the losses and ranks of all symbols of a text."""
+    vocabulary = checkpoint.vocabulary
+    symbols = vocabulary.frame(vocabulary.encode(text))[1:]
+    return Scorer(checkpoint, threads).read(symbols, with_ranks=True)
+
+
+@MODES
+def test_every_character_is_scored_once_after_what_stands_before_it(cell, lines):
+    checkpoint = make_checkpoint(lines, cell)
+    text = random_text(600, lines)
+    losses, _ = score(checkpoint, text)
+    assert len(losses) == 600 + (lines and not text.endswith("\n"))
+    assert losses == pytest.approx(read_losses(checkpoint, text), rel=1e-5, abs=1e-5)
+
+
+@MODES
+def test_losses_and_ranks_are_those_of_the_reference(cell, lines):
+    checkpoint = make_checkpoint(lines, cell)
+    text = random_text(200, lines)
+    losses, ranks = score(checkpoint, text)
+    framed = checkpoint.vocabulary.frame(checkpoint.vocabulary.encode(text))
+    inputs, targets = framed[:-1, None], framed[1:, None]
+    weights = {name: tensor.astype(np.float64) for name, tensor in checkpoint.parameters.items()}
+    states = np.zeros((2, len(cell.states), 1, 16))
+    step = reference.STEPS[cell.name, cell.activation]
+    expected, logits, _ = reference.forward(step, weights, inputs, targets, states, np.ones((2, 1, 16)))
+    assert losses == pytest.approx(expected[:, 0], rel=1e-5, abs=1e-5)
+    above = logits[:, 0] - np.take_along_axis(logits[:, 0], targets, axis=1)
+    assert ((above > 1e-4).sum(axis=1) <= ranks).all()
+    assert (ranks <= (above > -1e-4).sum(axis=1) - 1).all()  # the target itself is not above
+
+
+@pytest.mark.parametrize("name", sorted({cell.name for cell in CELLS}))
+@MODES
+def test_streams_windows_and_threads_change_no_bit(monkeypatch, name, lines):
+    cell = next(cell for cell in CELLS if cell.name == name)
+    checkpoint = make_checkpoint(lines, cell)
+    text = random_text(700, lines)
+    losses, ranks = score(checkpoint, text)
+    for streams, window, threads in [
+        (1, 1, 1),
+        (1, 128, 2),
+        (3, 7, 1),
+        (3, 128, 3),
+        (64, 1, 2),
+        (64, 7, 3),
+        (64, 128, 2),
+    ]:
+        monkeypatch.setattr(scoring, "STREAMS", streams)
+        monkeypatch.setattr(scoring, "WINDOW", window)
+        others = score(checkpoint, text, threads)
+        assert np.array_equal(losses, others[0])
+        assert np.array_equal(ranks, others[1])
+
+
+PRECISIONS = pytest.mark.parametrize(
+    "precision",
+    ["float32", pytest.param("bfloat16", marks=pytest.mark.skipif(not HAS_BFLOAT16, reason="there is no bfloat16"))],
+)
+
+
+@MODES
+@PRECISIONS
+def test_pieces_and_threads_change_no_bit(monkeypatch, lines, precision):
+    checkpoint = make_checkpoint(lines)
+    text = random_text(700, lines) + "XaY"
+    symbols = checkpoint.vocabulary.frame(checkpoint.vocabulary.encode(text))[1:]
+    whole, ranks = Scorer(checkpoint, 2, precision=precision).read(symbols, with_ranks=True)
+    for size in (1, 7, 256):
+        scorer = Scorer(checkpoint, 1, precision=precision)
+        parts = [scorer.read(symbols[start : start + size], with_ranks=True) for start in range(0, len(symbols), size)]
+        assert np.array_equal(whole, np.concatenate([losses for losses, _ in parts]))
+        assert np.array_equal(ranks, np.concatenate([ranks for _, ranks in parts]))
+    scores = score_texts(make_scorer(checkpoint, precision=precision), [text])
+    monkeypatch.setattr(evaluation, "PIECE", 50)
+    in_pieces = score_texts(make_scorer(checkpoint, precision=precision), [text])
+    assert in_pieces.nats_per_char == pytest.approx(scores.nats_per_char, rel=1e-12)
+    assert in_pieces.top5_accuracy == scores.top5_accuracy
+    assert scores.nats_per_char == pytest.approx(evaluate_texts(checkpoint, [text]).nats_per_char, rel=1e-2)
+
+
+@pytest.mark.skipif(not HAS_BFLOAT16, reason="there is no bfloat16")
+def test_adapting_in_bfloat16_is_near_that_in_float32():
+    checkpoint, text = make_checkpoint(False), random_text(900, False)
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        scorer = make_scorer(checkpoint, adapt_rate=0.005, precision=precision)
+        losses[precision] = score_texts(scorer, [text]).nats_per_char
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=1e-2)
+
+
+@pytest.mark.parametrize("every", [1, 5, 64, 10_000])
+def test_resets_leave_one_character_of_the_past(every):
+    checkpoint = make_checkpoint(False)
+    text = random_text(300, False)
+    symbols = checkpoint.vocabulary.encode(text)
+    expected = []
+    for start in range(0, len(text), every):
+        scorer = Scorer(checkpoint, 1)
+        scorer._last = symbols[start - 1 : start] if start else scorer._last
+        expected.append(scorer.read(symbols[start : start + every])[0])
+    assert np.array_equal(Scorer(checkpoint, 2, every).read(symbols)[0], np.concatenate(expected))
+    scorer = Scorer(checkpoint, 2, every)
+    parts = [scorer.read(symbols[start : start + 37])[0] for start in range(0, 300, 37)]
+    assert np.array_equal(np.concatenate(parts), np.concatenate(expected))
+    scores = score_texts(make_scorer(checkpoint, reset_every=every), [text])
+    assert scores.nats_per_char == pytest.approx(np.concatenate(expected).mean())
+    assert scores.state == f"reset every {every:,} characters"
+
+
+def test_the_losses_of_a_line_do_not_depend_on_the_other_lines():
+    checkpoint = make_checkpoint(True)
+    lines = [line + "\n" for line in random_text(400, True).split("\n")]
+    together, _ = score(checkpoint, "".join(lines))
+    alone = [score(checkpoint, line)[0] for line in lines]
+    assert np.array_equal(together, np.concatenate(alone))
+    assert {1, 2, 5} <= set(map(len, lines))
+
+
+@MODES
+def test_the_scores_are_those_of_the_single_losses(lines):
+    checkpoint = make_checkpoint(lines)
+    text = random_text(300, lines)
+    losses, ranks = score(checkpoint, text)
+    scores = evaluate_texts(checkpoint, [text], threads=2)
+    assert scores.characters == len(losses)
+    assert (scores.bytes, scores.unknown) == (len(text.encode()), 0)
+    assert scores.nats_per_char == pytest.approx(losses.mean())
+    assert scores.bits_per_char == pytest.approx(losses.mean() / math.log(2))
+    assert scores.bits_per_byte == pytest.approx(losses.sum() / math.log(2) / len(text.encode()))
+    assert scores.bits_per_byte < scores.bits_per_char
+    assert scores.perplexity == pytest.approx(math.exp(losses.mean()))
+    assert scores.top1_accuracy == np.mean(ranks == 0)
+    assert scores.top5_accuracy == np.mean(ranks < 5)
+    assert 0 < scores.top1_accuracy < scores.top5_accuracy < 1
+    assert scores.state == ("reset at each line" if lines else "carried")
+    assert scores == evaluate_texts(checkpoint, [text], threads=1)
+
+
+@MODES
+def test_the_scores_agree_with_the_predictions(lines):
+    checkpoint = make_checkpoint(lines)
+    text = random_text(40, False)
+    steps = predictions(checkpoint, text, 100)[: len(text)]
+    losses, ranks = score(checkpoint, text)
+    assert losses[:40] == pytest.approx([-math.log(step.probability) for step in steps], rel=1e-5, abs=1e-5)
+    if lines:  # in a stream, the boundary has a rank but is not shown
+        shown = [[symbol for symbol, _ in step.expected].index(step.came) for step in steps]
+        assert ranks[:40].tolist() == shown
+
+
+@MODES
+def test_several_texts_start_afresh_and_count_together(lines):
+    checkpoint = make_checkpoint(lines)
+    texts = [random_text(size, lines, size) for size in (90, 1, 40)]
+    scores = [evaluate_texts(checkpoint, [text]) for text in texts]
+    counts = [score.characters for score in scores]
+    together = evaluate_texts(checkpoint, [*texts, ""])
+    assert (together.characters, together.bytes) == (sum(counts), sum(score.bytes for score in scores))
+    for name in ("nats_per_char", "bits_per_char", "top1_accuracy", "top5_accuracy"):
+        mean = np.average([getattr(score, name) for score in scores], weights=counts)
+        assert getattr(together, name) == pytest.approx(mean)
+    if not lines:
+        assert together.nats_per_char != pytest.approx(evaluate_texts(checkpoint, ["".join(texts)]).nats_per_char)
+
+
+@MODES
+def test_unknown_characters_are_counted_and_priced(lines):
+    checkpoint = make_checkpoint(lines)
+    price = math.log(CHARACTERS + 1) + math.log(SCALAR_VALUES - len(checkpoint.vocabulary))
+    assert unknown_nats(checkpoint) == pytest.approx(price)
+    known, mixed = evaluate_texts(checkpoint, ["abcabc"]), evaluate_texts(checkpoint, ["XabcYabX\u0928c"])
+    assert (mixed.unknown, mixed.characters) == (4, known.characters + 4)
+    assert mixed.bytes == 12
+    nats = known.nats_per_char * known.characters + 4 * price
+    assert mixed.nats_per_char * mixed.characters == pytest.approx(nats)
+    assert mixed.top5_accuracy * mixed.characters == pytest.approx(known.top5_accuracy * known.characters)
+    strange = evaluate_texts(checkpoint, ["XYZ"])
+    assert (strange.unknown, strange.characters) == (3, 3 + lines)  # the end of a line is scored whatever is in it
+    end = evaluate_texts(checkpoint, ["\n"]).nats_per_char if lines else 0
+    assert strange.nats_per_char * strange.characters == pytest.approx(3 * price + end)
+
+
+@pytest.mark.parametrize(
+    "record", [{}, {"corpus": {}}, {"corpus": {"characters": "7"}}, {"corpus": {"characters": -5}}]
+)
+def test_the_price_of_the_unknown_needs_no_record(record):
+    checkpoint = make_checkpoint(False)
+    checkpoint.record = record
+    assert unknown_nats(checkpoint) == pytest.approx(math.log(SCALAR_VALUES - len(checkpoint.vocabulary)))
+    everything = Vocabulary("".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)])), lines=False)
+    assert unknown_nats(Checkpoint(checkpoint.config, everything, {})) == 0
+
+
+@MODES
+def test_a_model_of_bytes_scores_bytes(lines):
+    checkpoint = make_checkpoint(lines, vocabulary=Vocabulary.of_bytes(lines))
+    data = np.random.default_rng(2).integers(0, 256, 500, np.uint8).tobytes() + b"a"
+    scores = evaluate_texts(checkpoint, [data])
+    assert (scores.characters, scores.bytes, scores.unknown) == (501 + lines, 501, 0)
+    assert scores.bits_per_byte == pytest.approx(scores.bits_per_char * scores.characters / 501)
+    assert scores.nats_per_char == pytest.approx(read_losses(checkpoint, data).mean(), rel=1e-5)
+    accented = "\u00e9\u20ac"
+    assert evaluate_texts(checkpoint, [accented.encode()]) == evaluate_texts(checkpoint, [accented])
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["", ""]], ids=str)
+@MODES
+def test_an_empty_text_is_refused(lines, texts):
+    with pytest.raises(UsageError, match="empty"):
+        evaluate_texts(make_checkpoint(lines), texts)
+
+
+def test_an_empty_line_is_scored_as_its_end():
+    checkpoint = make_checkpoint(True)
+    assert evaluate_texts(checkpoint, ["\n"]).characters == 1
+    assert evaluate_texts(checkpoint, ["\n\n"]) != evaluate_texts(checkpoint, ["\n"])
+    assert evaluate_texts(checkpoint, ["ab"]).nats_per_char == evaluate_texts(checkpoint, ["ab\n"]).nats_per_char
+
+
+def test_a_hopeless_model_has_a_finite_perplexity():
+    checkpoint = make_checkpoint(False)
+    checkpoint.parameters["decoder.bias"][1] = -5000
+    scores = evaluate_texts(checkpoint, ["aaaa"])
+    assert scores.nats_per_char > 4000
+    assert math.isfinite(scores.perplexity)
+
+
+@MODES
+def test_progress_tells_of_every_scored_character(monkeypatch, lines):
+    monkeypatch.setattr(scoring, "WINDOWS", 2)
+    checkpoint, seen = make_checkpoint(lines), []
+    scores = evaluate_texts(checkpoint, [random_text(900, lines), "abc"], progress=seen.append)
+    assert sum(seen) == scores.characters
+    assert len(seen) > 2
+
+
+def test_the_state_is_reset_by_characters_that_are_read_not_by_unknown_ones():
+    checkpoint = make_checkpoint(False)
+    symbols = checkpoint.vocabulary.encode(random_text(60, False))
+    plain = make_scorer(checkpoint, reset_every=7).read(symbols)[0]
+    mixed, known = np.insert(symbols, [3, 11, 12, 40], UNKNOWN), np.insert(np.ones(60, bool), [3, 11, 12, 40], False)
+    scorer = make_scorer(checkpoint, reset_every=7)
+    parts = [scorer.read(part)[0] for part in np.split(mixed, [5, 13, 30])]
+    assert np.array_equal(np.concatenate(parts)[known], plain)
+
+
+def test_of_equally_probable_symbols_the_first_is_the_guess():
+    checkpoint = make_checkpoint(False)
+    for name in ("decoder.weight", "decoder.bias"):
+        checkpoint.parameters[name][:] = 0
+    symbols = np.arange(1, len(checkpoint.vocabulary), dtype=np.int32)
+    assert Scorer(checkpoint, 1).read(symbols, with_ranks=True)[1].tolist() == symbols.tolist()
+
+
+def test_what_is_no_symbol_or_no_list_is_refused():
+    checkpoint = make_checkpoint(False)
+    with pytest.raises(UsageError, match="no symbol 12"):
+        Scorer(checkpoint, 1).read(np.array([1, len(checkpoint.vocabulary)], np.int32))
+    with pytest.raises(UsageError, match="list of texts"):
+        evaluate_texts(checkpoint, "abc")

@@ -1,0 +1,620 @@
+"""Sampling: a text depends on its number alone, and its symbols have the probabilities that the model says."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+from random_models import SYMBOLS, make_checkpoint
+
+from rnn_cli.cells import CELLS
+from rnn_cli.errors import RnnError, UsageError
+from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16
+from rnn_cli.kernels.text.generate import uniform
+from rnn_cli.kernels.threads import Team
+from rnn_cli.language import candidates as texts_module
+from rnn_cli.language import sampling
+from rnn_cli.language.candidates import Text
+from rnn_cli.language.config import SamplingConfig
+from rnn_cli.language.evaluation import evaluate_texts
+from rnn_cli.language.prediction import predictions
+from rnn_cli.language.sampling import Sampler, sample_texts
+from rnn_cli.language.scorer import Scorer
+from rnn_cli.language.stepper import Reader
+from rnn_cli.network import model as model_module
+from rnn_cli.network.model import Model
+from rnn_cli.text.fingerprint import Fingerprint
+from rnn_cli.text.vocabulary import BOUNDARY, Vocabulary
+
+needs_bfloat16 = pytest.mark.skipif(not HAS_BFLOAT16, reason="the processor has no bfloat16")
+PRECISIONS = pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=needs_bfloat16)])
+MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+
+
+def draw(checkpoint, count, seed="ab", threads=1, stop="", **config):
+    """Return texts as lists of symbols."""
+    sampler = Sampler(checkpoint, seed, SamplingConfig(**{"length": 20, **config}), stop=stop, threads=threads)
+    return [text.symbols for text in sampler.texts(count)]
+
+
+def expected_after(checkpoint, text):
+    """Return the probabilities of all symbols that may follow a text, normalised, by symbol."""
+    expected = predictions(checkpoint, text, len(checkpoint.vocabulary))[-1].expected
+    probabilities = np.zeros(len(checkpoint.vocabulary))
+    for symbol, probability in expected:
+        probabilities[symbol] = probability
+    return probabilities / probabilities.sum()
+
+
+def chi_square(counts, probabilities):
+    """Return by how many standard deviations the statistic is above its mean."""
+    possible = probabilities > 0
+    assert not counts[~possible].any()
+    expected = counts.sum() * probabilities[possible]
+    assert expected.min() >= 5
+    statistic = np.sum((counts[possible] - expected) ** 2 / expected)
+    freedom = possible.sum() - 1
+    return (statistic - freedom) / np.sqrt(2 * freedom)
+
+
+@pytest.mark.parametrize("name", sorted({cell.name for cell in CELLS}))
+@PRECISIONS
+@MODES
+def test_a_text_does_not_depend_on_the_others_nor_on_the_threads(monkeypatch, name, lines, precision):
+    cell = next(cell for cell in CELLS if cell.name == name)
+    checkpoint = make_checkpoint(lines, cell)
+    config = SamplingConfig(length=80, random_seed=4, precision=precision)
+
+    def texts(count, threads):
+        return list(Sampler(checkpoint, "ab", config, threads=threads).texts(count))
+
+    many = texts(200, 1)
+    assert len({tuple(text.symbols) for text in many}) > 150
+    for count, threads in ((200, 2), (200, 3), (70, 2), (3, 1), (3, 2), (1, 1)):
+        assert texts(count, threads) == many[:count]
+    for chunk in (1, 7):
+        monkeypatch.setattr(sampling, "CHUNK", chunk)
+        assert texts(70, 2) == many[:70]
+
+
+@needs_bfloat16
+def test_bfloat16_draws_by_nearly_the_same_probabilities():
+    """The price of the same symbols differs by more than in float32, and as little as operands of 8 bits allow."""
+    checkpoint, ids = make_checkpoint(False), np.arange(200) % len(SYMBOLS) + 1
+    model = Model.from_torch(checkpoint.config, checkpoint.parameters)
+    readers = [Reader(model, 1, Team(1), SamplingConfig(precision=name)) for name in ("float32", "bfloat16")]
+    exact, rounded = (reader.read(ids) for reader in readers)
+    assert 1e-6 < np.abs(rounded - exact).max() < 0.05
+
+
+def test_bfloat16_is_refused_where_the_processor_has_it_not(monkeypatch):
+    monkeypatch.setattr(model_module, "HAS_BFLOAT16", False)
+    with pytest.raises(UsageError, match=r"no products in bfloat16.*--precision float32"):
+        draw(make_checkpoint(False), 1, precision="bfloat16")
+
+
+def test_a_random_seed_repeats_and_another_one_does_not():
+    checkpoint = make_checkpoint(False)
+    first, again, other = (draw(checkpoint, 5, random_seed=seed) for seed in (1, 1, 2))
+    assert first == again
+    assert all(one != another for one, another in zip(first, other))
+    assert draw(checkpoint, 2, random_seed=2**63 - 1) == draw(checkpoint, 2, random_seed=2**63 - 1)
+
+
+@pytest.mark.parametrize("seed", ["", "abc"])
+@MODES
+def test_greedy_takes_the_likeliest_symbol_at_each_step(lines, seed):
+    checkpoint = make_checkpoint(lines)
+    (text,) = Sampler(checkpoint, seed, SamplingConfig(temperature=0.0, length=30)).texts(1)
+    written = seed + checkpoint.vocabulary.decode(text.symbols).decode()
+    steps = predictions(checkpoint, written, 1)[len(seed) :]
+    likeliest = [step.expected[0][0] for step in steps]
+    assert likeliest[: len(text.symbols)] == text.symbols.tolist()
+    assert len(text.symbols) == 30 or likeliest[-1] == BOUNDARY
+
+
+@pytest.mark.parametrize(
+    "config", [{"top_k": 1}, {"temperature": 1e-30}, {"temperature": 1e-39}, {"temperature": 1e-320}]
+)
+@MODES
+def test_the_limits_of_drawing_are_greedy(lines, config):
+    checkpoint = make_checkpoint(lines)
+    for seed in ("", "a", "dd", "hgf"):
+        assert draw(checkpoint, 3, seed, **config) == draw(checkpoint, 3, seed, temperature=0.0)
+
+
+@pytest.mark.parametrize("config", [{}, {"temperature": 0.5}, {"temperature": 2.0}, {"top_k": 3}], ids=str)
+@MODES
+def test_symbols_have_the_probabilities_of_the_model(lines, config):
+    checkpoint = make_checkpoint(lines)
+    plain = expected_after(checkpoint, "ab")
+    probabilities = plain ** (1 / config.get("temperature", 1))
+    if "top_k" in config:
+        probabilities[np.argsort(-plain)[config["top_k"] :]] = 0
+    probabilities /= probabilities.sum()
+    texts = draw(checkpoint, 20_000, length=1, random_seed=8, **config)
+    counts = np.bincount([text[0] if text else BOUNDARY for text in texts], minlength=len(plain))
+    assert chi_square(counts, probabilities) < 4
+    if config:
+        assert chi_square(counts, plain) > 10  # the test tells other distributions apart
+
+
+def test_later_symbols_have_the_probabilities_of_the_model_too():
+    checkpoint = make_checkpoint(False)
+    texts = draw(checkpoint, 20_000, length=2, random_seed=8)
+    for first in ("a", "c"):
+        (symbol,) = checkpoint.vocabulary.encode(first)
+        seconds = [text[1] for text in texts if text[0] == symbol]
+        counts = np.bincount(seconds, minlength=len(checkpoint.vocabulary))
+        assert len(seconds) > 500
+        assert chi_square(counts, expected_after(checkpoint, "ab" + first)) < 4
+
+
+@pytest.mark.parametrize("top_k", [2, 5])
+@MODES
+def test_top_k_draws_from_the_most_probable_only(lines, top_k):
+    checkpoint = make_checkpoint(lines)
+    allowed = set(np.argsort(-expected_after(checkpoint, "ab"))[:top_k].tolist())
+    drawn = {text[0] if text else BOUNDARY for text in draw(checkpoint, 2000, length=1, top_k=top_k, temperature=9.0)}
+    assert drawn == allowed
+
+
+@MODES
+def test_a_top_k_of_all_symbols_cuts_nothing(lines):
+    checkpoint = make_checkpoint(lines)
+    plain = draw(checkpoint, 20)
+    for top_k in (len(checkpoint.vocabulary), 1_000_000):
+        assert draw(checkpoint, 20, top_k=top_k) == plain
+
+
+@MODES
+def test_a_high_temperature_draws_everything(lines):
+    drawn = draw(make_checkpoint(lines), 300, length=50, temperature=100.0)
+    assert {symbol for text in drawn for symbol in text} == set(range(1, len(SYMBOLS) + 1))
+
+
+@MODES
+def test_losses_are_those_of_the_evaluation(lines):
+    checkpoint = make_checkpoint(lines)
+    config = SamplingConfig(length=60, temperature=1.7, top_k=9)
+    scorer = Scorer(checkpoint, 1)
+    texts = list(Sampler(checkpoint, "", config).texts(20))
+    assert max(len(text.symbols) for text in texts) > 10
+    for text in filter(lambda text: text.symbols, texts):
+        scorer.start()
+        losses, _ = scorer.read(np.array(text.symbols, np.int32))
+        assert text.losses.tolist() == pytest.approx(losses, rel=1e-5, abs=1e-6)
+        assert text.bits_per_char == pytest.approx(losses.mean() / np.log(2), rel=1e-5)
+
+
+def test_bits_per_char_is_that_of_the_evaluated_text():
+    checkpoint = make_checkpoint(False)
+    (text,) = Sampler(checkpoint, "", SamplingConfig(length=500)).texts(1)
+    written = checkpoint.vocabulary.decode(text.symbols).decode()
+    assert text.bits_per_char == pytest.approx(evaluate_texts(checkpoint, [written]).bits_per_char, rel=1e-6)
+
+
+def pieces(checkpoint, chunk, stop="", length=150):
+    text = Text()
+    sampler = Sampler(checkpoint, "ab", SamplingConfig(length=length, random_seed=3), stop=stop)
+    return text, list(sampler.pieces(text, chunk))
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64])
+@MODES
+def test_pieces_are_the_first_text(lines, chunk):
+    checkpoint = make_checkpoint(lines, boundary_bias=-2)
+    (expected,) = Sampler(checkpoint, "ab", SamplingConfig(length=150, random_seed=3)).texts(1)
+    text, parts = pieces(checkpoint, chunk)
+    assert text == expected
+    assert b"".join(parts) == checkpoint.vocabulary.decode(expected.symbols)
+    if chunk == 1:
+        shown = [checkpoint.vocabulary.decode([symbol]) for symbol in text.symbols]
+        assert [part for part in parts if part] == shown
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64])
+@pytest.mark.parametrize(
+    "start, end", [(0, 3), (5, 9), (6, 8), (12, 30), (61, 66), (63, 64), (64, 68), (140, 150), (149, 150)]
+)
+def test_a_stop_text_ends_a_text_wherever_it_lies(chunk, start, end):
+    checkpoint = make_checkpoint(False)
+    (free,) = draw(checkpoint, 1, random_seed=3, length=150)
+    whole = checkpoint.vocabulary.decode(free).decode()
+    stop = whole[start:end]
+    text, parts = pieces(checkpoint, chunk, stop)
+    assert b"".join(parts).decode() == whole[: whole.index(stop)]
+    assert (text.symbols, text.stopped) == (free[: whole.index(stop)], "stop")
+    assert len(text.losses) == len(text.symbols)
+    assert draw(checkpoint, 2, random_seed=3, length=150, stop=stop)[0] == text.symbols
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64])
+def test_the_beginning_of_a_stop_text_stays(chunk):
+    checkpoint = make_checkpoint(False)
+    (free,) = draw(checkpoint, 1, random_seed=3, length=150)
+    whole = checkpoint.vocabulary.decode(free).decode()
+    stop = whole[-3:] + "abcdefgh"
+    text, parts = pieces(checkpoint, chunk, stop)
+    assert b"".join(parts).decode() == whole
+    assert (text.symbols, text.stopped) == (free, "length")
+
+
+@pytest.mark.parametrize("length", [0, 1, 63, 64, 65, 150])
+def test_texts_have_their_length(length):
+    checkpoint = make_checkpoint(False)
+    sampler = Sampler(checkpoint, "ab", SamplingConfig(length=length))
+    for text in sampler.texts(3):
+        assert len(text.symbols) == len(text.losses) == length
+        assert text.stopped == "length"
+        assert (text.bits_per_char is None) == (length == 0)
+    assert len(b"".join(sampler.pieces(Text(), 64)).decode()) == length
+
+
+def test_no_texts_are_an_empty_list():
+    assert draw(make_checkpoint(False), 0) == []
+
+
+def test_a_line_ends_where_the_model_ends_it():
+    checkpoint = make_checkpoint(True)
+    texts = list(Sampler(checkpoint, "ab", SamplingConfig(length=30)).texts(300))
+    assert {text.stopped for text in texts} == {"end", "length"}
+    for text in texts:
+        assert BOUNDARY not in text.symbols
+        assert (text.stopped == "length") == (len(text.symbols) == 30)
+    for text in Sampler(make_checkpoint(True, boundary_bias=40), "ab").texts(3):
+        assert (text.symbols.tolist(), text.stopped, text.bits_per_char) == ([], "end", None)
+
+
+@pytest.mark.parametrize(
+    "config", [{"temperature": 0.0}, {}, {"temperature": 100.0}, {"top_k": 1}, {"top_k": 3}], ids=str
+)
+def test_a_stream_never_shows_the_boundary(config):
+    checkpoint = make_checkpoint(False, boundary_bias=40)
+    for text in draw(checkpoint, 50, length=30, **config):
+        assert len(text) == 30
+        assert BOUNDARY not in text
+    assert BOUNDARY not in dict(predictions(checkpoint, "ab", 100)[-1].expected)
+
+
+def test_a_seed_is_what_the_text_goes_on_from():
+    checkpoint = make_checkpoint(False)
+    (whole,) = draw(checkpoint, 1, "", temperature=0.0, length=40)
+    for cut in (1, 17):
+        seed = checkpoint.vocabulary.decode(whole[:cut]).decode()
+        assert draw(checkpoint, 1, seed, temperature=0.0, length=40 - cut) == [whole[cut:]]
+
+
+def test_an_unknown_character_is_named_with_its_place():
+    checkpoint = make_checkpoint(False)
+    with pytest.raises(UsageError, match=r"'X' \(U\+0058\), character 3 of the seed"):
+        Sampler(checkpoint, "abXcY")
+    skipping = Sampler(checkpoint, "abXcY", unknown="skip")
+    assert skipping.starts[0].ids.tolist() == checkpoint.vocabulary.encode("abc").tolist()
+    assert list(skipping.texts(2)) == list(Sampler(checkpoint, "abc").texts(2))
+
+
+def test_an_unknown_character_of_the_stop_text_is_not_said_to_be_in_the_seed():
+    with pytest.raises(UsageError, match=r"'X' \(U\+0058\), character 2 of the stop text"):
+        Sampler(make_checkpoint(False), "abc", stop="aX")
+
+
+def test_a_stop_text_with_an_unknown_character_is_refused():
+    """It could never come, whatever is done with unknown characters of the seed."""
+    with pytest.raises(UsageError, match=r"'X' .* of the stop text"):
+        Sampler(make_checkpoint(False), "ab", SamplingConfig(length=100), stop="aX", unknown="skip")
+
+
+def test_sample_texts_gives_bytes():
+    checkpoint = make_checkpoint(False)
+    config = SamplingConfig(length=30)
+    texts = list(sample_texts(checkpoint, "ab", 3, config=config))
+    assert texts == [checkpoint.vocabulary.decode(symbols) for symbols in draw(checkpoint, 3, length=30)]
+    assert all(len(text.decode()) == 30 for text in texts)
+
+
+def make_byte_checkpoint(lines=False):
+    return make_checkpoint(lines, vocabulary=Vocabulary.of_bytes(lines), boundary_bias=3)
+
+
+def test_a_model_of_bytes_writes_any_byte_where_it_may():
+    config = SamplingConfig(length=300, temperature=100.0, valid_utf8=False)
+    texts = list(sample_texts(make_byte_checkpoint(), b"\xff\x00", 20, config=config))
+    assert {len(text) for text in texts} == {300}
+    assert set(b"".join(texts)) == set(range(256))
+
+
+@pytest.mark.parametrize("seed", [b"", b"a\xe2\x82", b"\xf0\x9f", b"\xff", b"\xe2\x82\xac"])
+@MODES
+def test_a_model_of_bytes_writes_valid_utf8(lines, seed):
+    beginning = seed.replace(b"\xff", b"")
+    for length in (1, 2, 3, 50):
+        config = SamplingConfig(length=length, temperature=100.0)
+        texts = list(Sampler(make_byte_checkpoint(lines), seed, config).texts(100))
+        for text in texts:
+            written = make_byte_checkpoint(lines).vocabulary.decode(text.symbols)
+            assert len(text.losses) == len(written) <= length
+            if written or not beginning or beginning.endswith(b"\xac"):
+                (beginning + written).decode()
+        assert all(text.stopped in ("length", "end") for text in texts)
+    assert any(max(text.symbols) > 0xC2 for text in texts)
+
+
+def test_pieces_of_bytes_end_between_characters():
+    checkpoint = make_byte_checkpoint()
+    for number in range(30):
+        config = SamplingConfig(length=20, temperature=100.0, random_seed=number)
+        sampler, text = Sampler(checkpoint, "", config), Text()
+        parts = [part.decode() for part in sampler.pieces(text, 1)]
+        assert "".join(parts).encode() == checkpoint.vocabulary.decode(text.symbols)
+        assert text == next(sampler.texts(1))
+
+
+# What may be drawn, and how long
+
+
+@pytest.mark.parametrize("config", [{}, {"temperature": 0.0}, {"temperature": 100.0}, {"top_k": 2}], ids=str)
+@MODES
+def test_forbidden_characters_never_come(lines, config):
+    checkpoint = make_checkpoint(lines)
+    forbidden = set(checkpoint.vocabulary.encode("bcd\u20ac").tolist())
+    texts = draw(checkpoint, 100, "bc", forbid="bcd\u20ac?", **config)
+    assert max(map(len, texts)) > 0
+    assert not forbidden & {symbol for text in texts for symbol in text}
+
+
+def test_the_rest_keeps_its_probabilities_where_something_is_forbidden():
+    checkpoint = make_checkpoint(True)
+    expected = expected_after(checkpoint, "ab")
+    expected[checkpoint.vocabulary.encode("bce")] = 0
+    counts = np.bincount(
+        [text[0] if text else BOUNDARY for text in draw(checkpoint, 20_000, length=1, forbid="bce")],
+        minlength=len(expected),
+    )
+    assert chi_square(counts, expected / expected.sum()) < 4
+
+
+@pytest.mark.parametrize("seed", ["", "ab"])
+def test_a_line_has_at_least_and_at_most_so_many_characters_with_its_seed(seed):
+    checkpoint = make_checkpoint(True, boundary_bias=1)
+    texts = list(Sampler(checkpoint, seed, SamplingConfig(min_length=4, max_length=9)).texts(300))
+    sizes = [len(seed) + len(text.symbols) for text in texts]
+    assert set(sizes) == {4, 5, 6, 7, 8, 9}
+    assert {text.stopped for text in texts} == {"end", "length"}
+    assert all((size == 9) == (text.stopped == "length") for size, text in zip(sizes, texts))
+
+
+def test_only_the_last_line_of_a_seed_counts():
+    checkpoint = make_checkpoint(True, boundary_bias=1)
+    config = SamplingConfig(min_length=4, max_length=9)
+    sizes = {len(text.symbols) for text in Sampler(checkpoint, "abcdefgh\nab", config).texts(300)}
+    assert sizes == {2, 3, 4, 5, 6, 7}
+
+
+def test_no_stop_text_ends_a_text_that_is_too_short():
+    checkpoint = make_checkpoint(False)
+    texts = list(Sampler(checkpoint, "ab", SamplingConfig(length=100, min_length=10), stop="a").texts(100))
+    (symbol,) = checkpoint.vocabulary.encode("a")
+    assert {text.stopped for text in texts} >= {"stop"}
+    assert all(len(text.symbols) >= 8 and symbol not in text.symbols[8:] for text in texts)
+    assert any(symbol in text.symbols[:8] for text in texts)
+
+
+@pytest.mark.parametrize(
+    "config, words",
+    [
+        ({"min_length": 5, "max_length": 4}, "--max-length 4"),
+        ({"max_length": 2}, "the seed has 3 characters"),
+        ({"min_length": 9, "length": 5}, "--min-length 9 cannot be reached"),
+        ({"forbid": SYMBOLS}, "--forbid"),
+    ],
+)
+def test_what_leaves_no_text_is_refused(config, words):
+    with pytest.raises(UsageError, match=words):
+        Sampler(make_checkpoint(True), "abc", SamplingConfig(**config))
+
+
+# Several seeds
+
+
+def test_several_seeds_are_gone_on_from_as_one_alone():
+    checkpoint = make_checkpoint(True, boundary_bias=-1)
+    seeds = ["ab", "", "abcdefgh" * 9, "c", "ab"] * 20
+    sampler = Sampler(checkpoint, seeds, SamplingConfig(length=40, random_seed=3), threads=2)
+    texts = list(sampler.texts(2))
+    assert [text.start.ids.tolist() for text in texts] == [
+        checkpoint.vocabulary.encode(seed).tolist() for seed in seeds for _ in range(2)
+    ]
+    assert texts[:2] == list(Sampler(checkpoint, "ab", SamplingConfig(length=40, random_seed=3)).texts(2))
+    assert texts[8:10] != texts[:2]  # the same seed in another line
+    assert texts[::2] == list(Sampler(checkpoint, seeds, sampler.config).texts(1))
+    greedy = SamplingConfig(length=40, temperature=0)
+    alone = [next(Sampler(checkpoint, seed, greedy).texts(1)) for seed in seeds[:5]]
+    assert list(Sampler(checkpoint, seeds, greedy).texts(1)) == alone * 20
+
+
+def test_a_character_of_a_seed_that_is_unknown_is_named_with_its_line():
+    with pytest.raises(UsageError, match="character 2 of the seed in line 2"):
+        Sampler(make_checkpoint(True), ["ab", "aX"])
+
+
+# What was there before
+
+
+def with_fingerprint(checkpoint, lines):
+    """Give a checkpoint the fingerprint of these lines."""
+    ids = checkpoint.vocabulary.frame(checkpoint.vocabulary.encode("\n".join(lines)))
+    ids = ids[ids >= 0]
+    checkpoint.record["fingerprint"] = Fingerprint.of(ids, checkpoint.vocabulary.lines).to_dict()
+    return checkpoint
+
+
+def test_unique_leaves_out_what_came_before():
+    checkpoint = make_checkpoint(True, boundary_bias=1)
+    plain = [tuple(text) for text in draw(checkpoint, 600, max_length=5)]
+    assert len(set(plain)) < 500
+    unique = [tuple(text) for text in draw(checkpoint, 200, max_length=5, unique=True)]
+    assert unique == list(dict.fromkeys(plain))[:200]
+
+
+def test_unique_is_about_the_whole_text():
+    checkpoint = make_checkpoint(True, boundary_bias=1)
+    sampler = Sampler(checkpoint, ["a", "ab"], SamplingConfig(max_length=4, unique=True))
+    wholes = [(*text.start.ids.tolist(), *text.symbols) for text in sampler.texts(60)]
+    assert len(set(wholes)) == len(wholes) == 120
+
+
+def test_novel_leaves_out_the_lines_of_the_corpus():
+    checkpoint = make_checkpoint(True, boundary_bias=1)
+    config = {"max_length": 4, "random_seed": 2}
+    plain = draw(checkpoint, 400, **config)
+    known = [tuple(text) for text in plain[::2]]
+    decode = checkpoint.vocabulary.decode
+    with_fingerprint(checkpoint, [("ab" + decode(text).decode()) for text in known])
+    expected = [tuple(text) for text in plain if tuple(text) not in known]
+    assert len(expected) > 20
+    assert [tuple(text) for text in draw(checkpoint, len(expected), novel=True, **config)] == expected
+
+
+@pytest.mark.parametrize("options", [{"unique": True}, {"novel": True}, {"best_of": 3}, {"unique": True, "best_of": 2}])
+def test_which_texts_are_taken_does_not_depend_on_how_many_are_drawn_side_by_side(monkeypatch, options):
+    checkpoint = with_fingerprint(make_checkpoint(True, boundary_bias=1), ["abc", "aba", "ab", "a", "abab", "b"])
+    config = SamplingConfig(max_length=5, **options)
+    seeds = ["a", "ab", "b"]
+    expected = list(Sampler(checkpoint, seeds, config).texts(40))
+    for rows, ahead, threads in ((1, 1, 1), (7, 10, 2), (64, 1024, 3)):
+        monkeypatch.setattr(sampling, "ROWS", rows)
+        monkeypatch.setattr(texts_module, "AHEAD", ahead)
+        assert list(Sampler(checkpoint, seeds, config, threads=threads).texts(40)) == expected
+    few = list(Sampler(checkpoint, "a", config).texts(10))
+    assert few == expected[:10]
+
+
+def test_what_cannot_be_found_ends_with_what_was_found(monkeypatch):
+    for module in (sampling, texts_module):
+        monkeypatch.setattr(module, "TRIES", 200)
+    checkpoint = make_checkpoint(True, boundary_bias=1, vocabulary=Vocabulary("abc", lines=True))
+    found = []
+    texts = Sampler(checkpoint, ["", "a"], SamplingConfig(max_length=4, unique=True)).texts(1000)
+    with pytest.raises(RnnError, match="of 2,000 texts were found, and then 200 in a row") as caught:
+        found.extend(texts)
+    assert caught.value.exit_code == 1
+    assert f"{len(found):,} of" in str(caught.value)
+    assert 60 < len(found) <= 1 + 3 + 9 + 27 + 81
+    greedy = Sampler(checkpoint, "", SamplingConfig(temperature=0, unique=True))
+    assert len(list(zip(range(1), greedy.texts(2)))) == 1
+    with pytest.raises(RnnError, match="1 of 2 texts"):
+        list(greedy.texts(2))
+
+
+def test_the_best_of_several_is_the_most_probable_per_character():
+    checkpoint = make_checkpoint(True)
+    plain = list(Sampler(checkpoint, "ab", SamplingConfig(length=30)).texts(60))
+    best = list(Sampler(checkpoint, "ab", SamplingConfig(length=30, best_of=6)).texts(10))
+    assert best == [min(plain[k : k + 6], key=lambda text: text.surprise) for k in range(0, 60, 6)]
+
+
+@pytest.mark.parametrize("lines", [False, True])
+@pytest.mark.parametrize("max_copy", [5, 8, 11, 12, 20])
+def test_no_more_characters_than_allowed_are_copied(lines, max_copy):
+    checkpoint = make_checkpoint(lines, boundary_bias=-4)
+    corpus = "\n".join(decode_all(checkpoint, draw(checkpoint, 50, "", length=60, temperature=0.3, random_seed=1)))
+    with_fingerprint(checkpoint, corpus.split("\n"))
+    config = {"length": 60, "temperature": 0.3, "random_seed": 1}
+    free = decode_all(checkpoint, draw(checkpoint, 50, "", **config))
+    assert max(copied(text, corpus) for text in free) > max_copy
+    kept = decode_all(checkpoint, draw(checkpoint, 50, "", max_copy=max_copy, **config))
+    assert max(copied(text, corpus) for text in kept) in range(max_copy - 1, max_copy + 1)
+    assert np.mean([len(text) for text in kept]) > 30
+    seed = corpus[: max_copy - 2]
+    more = decode_all(checkpoint, draw(checkpoint, 50, seed, max_copy=max_copy, **config))
+    assert max(copied(seed + text, corpus) for text in more) <= max_copy
+
+
+def decode_all(checkpoint, texts):
+    return [checkpoint.vocabulary.decode(text).decode() for text in texts]
+
+
+def copied(text, corpus):
+    """Return the length of the longest part of a text that stands in the corpus."""
+    sizes = range(len(text), 0, -1)
+    return next((n for n in sizes if any(text[k : k + n] in corpus for k in range(len(text) - n + 1))), 0)
+
+
+def test_a_text_that_could_only_copy_ends():
+    checkpoint = make_checkpoint(False, vocabulary=Vocabulary("a", lines=False))
+    with_fingerprint(checkpoint, ["a" * 50])
+    (text,) = Sampler(checkpoint, "", SamplingConfig(max_copy=7)).texts(1)
+    assert (len(text.symbols), text.stopped) == (7, "copy")
+
+
+def test_without_a_fingerprint_nothing_can_be_new():
+    checkpoint = make_checkpoint(True)
+    for options in ({"novel": True}, {"max_copy": 5}):
+        with pytest.raises(UsageError, match="needs the fingerprint"):
+            Sampler(checkpoint, "", SamplingConfig(**options))
+    with pytest.raises(UsageError, match="--novel is for a model of lines"):
+        Sampler(make_checkpoint(False), "", SamplingConfig(novel=True))
+
+
+@MODES
+def test_predictions_are_a_distribution_at_each_step(lines):
+    checkpoint = make_checkpoint(lines)
+    steps = predictions(checkpoint, "abca", 100)
+    ids = checkpoint.vocabulary.encode("abca").tolist()
+    assert [step.read for step in steps] == [None, *ids]
+    assert [step.came for step in steps] == [*ids, None]
+    for step in steps:
+        values = [probability for _, probability in step.expected]
+        assert values == sorted(values, reverse=True)
+        assert len(step.expected) == len(checkpoint.vocabulary) - (not lines)
+        assert sum(values) == pytest.approx(1) if lines else sum(values) < 1
+        assert step.probability == (None if step.came is None else dict(step.expected)[step.came])
+    assert steps[1].expected != steps[4].expected  # after the same letter
+    assert [step.expected for step in predictions(checkpoint, "abca", 2)] == [step.expected[:2] for step in steps]
+
+
+@pytest.mark.parametrize("wrong", [{"temperature": -0.1}, {"temperature": float("nan")}, {"top_k": -1}, {"length": -1}])
+def test_what_is_out_of_range_is_refused(wrong):
+    with pytest.raises(UsageError):
+        SamplingConfig(**wrong)
+
+
+def test_random_numbers_are_uniform_and_independent_of_each_other():
+    numbers = np.array(
+        [[uniform(seed, text, position) for position in range(50)] for seed in range(20) for text in range(20)]
+    )
+    assert (numbers >= 0).all()
+    assert (numbers < 1).all()
+    assert len(np.unique(numbers)) == numbers.size
+    flat = np.full(16, 1 / 16)
+    assert abs(chi_square(np.bincount((numbers.ravel() * 16).astype(int), minlength=16), flat)) < 4
+    neighbours = [
+        (numbers[:, :-1], numbers[:, 1:]),  # positions
+        (numbers[:-1], numbers[1:]),  # texts
+        (numbers[:-20], numbers[20:]),  # seeds
+    ]
+    for one, other in neighbours:
+        cells = (one.ravel() * 4).astype(int) * 4 + (other.ravel() * 4).astype(int)
+        assert abs(chi_square(np.bincount(cells, minlength=16), flat)) < 4
+
+
+def test_pieces_come_while_the_text_is_drawn():
+    checkpoint = make_checkpoint(False)
+    text = Text()
+    sampler = Sampler(checkpoint, "ab", SamplingConfig(length=10**9))
+    first = b"".join(islice(sampler.pieces(text, 8), 3))
+    assert len(first.decode()) == len(text.symbols) == 24
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_without_a_seed_a_stream_goes_on_from_a_newline_that_is_not_shown(count):
+    checkpoint = make_checkpoint(False, vocabulary=Vocabulary("\nabcdefgh", False))
+    config = SamplingConfig(length=40, random_seed=2)
+    texts, behind = (list(Sampler(checkpoint, seed, config).texts(count)) for seed in ("", "\n"))
+    assert [text.symbols for text in texts] == [text.symbols for text in behind]
+    assert all(len(text.start.ids) == 0 for text in texts)
+    assert all(len(text.start.ids) == 1 for text in behind)
+    pieces = b"".join(Sampler(checkpoint, "", config).pieces(Text(), 7))
+    assert pieces == checkpoint.vocabulary.decode(texts[0].symbols)
+    for model in (make_checkpoint(True, vocabulary=Vocabulary("abcdefgh", True)), make_checkpoint(False)):
+        assert not Sampler(model, "").starts[0].lead

@@ -1,0 +1,30 @@
+"""Random networks with clear preferences, as checkpoints."""
+
+import numpy as np
+
+from rnn_cli.cells import CELLS
+from rnn_cli.checkpoint.checkpoint import Checkpoint
+from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.model import Model
+from rnn_cli.text.vocabulary import BOUNDARY, Vocabulary
+
+SYMBOLS = "abcdefgh\u00e9\u20ac\U0001f600"  # of 1, 2, 3 and 4 bytes
+CHARACTERS = 777  # that the model was trained on
+
+
+def make_checkpoint(lines, cell=CELLS[0], boundary_bias=None, vocabulary=None):
+    """Return a random network with clear preferences; `boundary_bias` says how readily a text ends."""
+    vocabulary = vocabulary or Vocabulary(SYMBOLS, lines)
+    config = ModelConfig(cell.name, cell.activation, len(vocabulary), hidden_size=16, num_layers=2)
+    model = Model.initialised(config, np.random.default_rng(11))
+    model.parameters *= 3
+    parameters = model.to_torch()
+    if boundary_bias is not None:
+        parameters["decoder.bias"][BOUNDARY] = boundary_bias
+    return Checkpoint(config, vocabulary, parameters, {"corpus": {"characters": CHARACTERS}})
+
+
+def random_text(size, lines, seed=1):
+    """Return a text of so many characters, in line mode with lines of all lengths, some of them empty."""
+    characters = SYMBOLS + "\n" * (2 if lines else 0)
+    return "".join(np.random.default_rng(seed).choice(list(characters), size))

@@ -1,0 +1,48 @@
+"""The n-grams of kneser_ney.py with dictionaries, symbol by symbol, to compare with."""
+
+from collections import Counter, defaultdict
+
+from rnn_cli.text.kneser_ney import GREATEST_DISCOUNT, LEAST_DISCOUNT
+
+V = 5
+LONGEST_PAST = 20  # symbols; no context is as long
+
+
+class SlowGrams:
+    """The same n-grams with dictionaries, symbol by symbol."""
+
+    def __init__(self, order, lines):
+        self.order, self.lines = order, lines
+        self.counts = [defaultdict(Counter) for _ in range(order)]
+
+    def learn(self, past, symbol):
+        """Count a symbol after its past: on with the next shorter context while the longer gram is new."""
+        for k in range(min(self.order - 1, len(past)), -1, -1):
+            context = tuple(past[len(past) - k :])
+            self.counts[k][context][symbol] += 1
+            if self.counts[k][context][symbol] > 1:
+                return
+
+    def distribution(self, past):
+        """Return the probability of each symbol."""
+        symbols = range(0 if self.lines else 1, V)
+        p = {symbol: 1 / len(symbols) for symbol in symbols}
+        for k in range(min(self.order - 1, len(past)) + 1):
+            context = tuple(past[len(past) - k :])
+            seen = self.counts[k][context]
+            total = sum(seen.values())
+            if total:
+                numbers = [n for counter in self.counts[k].values() for n in counter.values()]
+                once, twice = numbers.count(1), numbers.count(2)
+                d = min(max(once / max(once + 2 * twice, 1), LEAST_DISCOUNT), GREATEST_DISCOUNT)
+                p = {s: (max(seen[s] - d, 0) + d * len(seen) * p[s]) / total for s in symbols}
+        return p
+
+
+def with_past(ids, lines):
+    """Yield each scored symbol with its past, from the boundary on."""
+    past = [0]
+    for symbol in ids[1:].tolist():
+        if symbol or lines:
+            yield past, symbol
+        past = [*past[-LONGEST_PAST:], symbol] if symbol else [0]

@@ -1,0 +1,287 @@
+"""Atomic writing: whatever call fails, the file is whole and nothing is left beside it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rnn_cli import atomic_files as files
+from rnn_cli.atomic_files import check_writable, lock, sweep_stale, write_atomically
+from rnn_cli.errors import RnnError, UsageError
+
+OLD, NEW = b"old content", b"new content " * 1000
+CALLS = ("open", "write", "fsync", "replace", "close", "chmod")
+
+
+class FailAt:
+    """Makes the Nth call of the given functions of os raise, and counts the calls."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int, failure: BaseException) -> None:
+        self.count, self.number, self.failure = 0, number, failure
+        for name in CALLS:
+            monkeypatch.setattr(files.os, name, self.wrap(getattr(os, name), name))
+
+    def wrap(self, real: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            self.count += 1
+            if name == "close":
+                real(*arguments)
+            if self.count == self.number:
+                raise self.failure
+            if name == "write":  # in two pieces, so that short writes are met
+                return real(arguments[0], arguments[1][:7000])
+            return None if name == "close" else real(*arguments, **options)
+
+        return call
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("existing", [True, False])
+def test_any_failing_call_leaves_a_whole_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bool, failure: BaseException
+) -> None:
+    path = tmp_path / "model"
+    number, failures = 0, 0
+    while True:
+        number += 1
+        path.unlink(missing_ok=True)
+        if existing:
+            path.write_bytes(OLD)
+        with monkeypatch.context() as patch:
+            faults = FailAt(patch, number, failure)
+            try:
+                write_atomically(path, NEW)
+            except type(failure) as error:
+                failures += 1
+                named = getattr(error, "filename", str(path)) == str(path)
+                assert named
+        assert [entry.name for entry in tmp_path.iterdir()] in (["model"], [] if not existing else ["model"])
+        if path.exists():
+            assert path.read_bytes() in ((OLD, NEW) if existing else (NEW,))
+        if faults.count < number:
+            break
+    assert failures == number - 1
+    assert failures >= 8  # open, two writes, fsync, close, replace, and open, fsync, close of the directory
+    assert path.read_bytes() == NEW
+
+
+def test_a_limit_of_the_file_size_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(OLD)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        with pytest.raises(OSError, match="model") as caught:
+            write_atomically(path, NEW)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert caught.value.errno == errno.EFBIG
+    assert os.listdir(tmp_path) == ["model"]
+    assert path.read_bytes() == OLD
+
+
+def test_a_symbolic_link_stays_and_its_target_is_written(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    link = tmp_path / "model"
+    link.symlink_to(Path("far", "real"))
+    for data in (OLD, NEW):  # first the target does not exist
+        write_atomically(link, data)
+        assert link.is_symlink()
+        assert (tmp_path / "far" / "real").read_bytes() == data
+
+
+def test_permissions_are_kept_or_follow_the_umask(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    before = os.umask(0o027)
+    try:
+        write_atomically(path, OLD)
+        assert path.stat().st_mode & 0o777 == 0o640
+        path.chmod(0o604)
+        write_atomically(path, NEW)
+        assert path.stat().st_mode & 0o777 == 0o604
+    finally:
+        os.umask(before)
+
+
+def test_only_regular_files_are_replaced(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with pytest.raises(OSError, match="not a regular file"):
+        write_atomically(fifo, NEW)
+    assert fifo.is_fifo()
+    with pytest.raises(OSError, match="directory"):
+        write_atomically(tmp_path / "missing" / "model", NEW)
+
+
+def dead_process() -> int:
+    """Return the number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_sweeping_removes_only_what_dead_processes_left_for_this_file(tmp_path: Path) -> None:
+    dead, host, random = dead_process(), files.HOST, "0123456789abcdef"
+    stale = tmp_path / f".model.{dead}-{host}-{random}.tmp"
+    others = [
+        f".model.{os.getpid()}-{host}-{random}.tmp",
+        f".model.{os.getppid()}-{host}-{random}.tmp",
+        f".model.{dead}-00000000-{random}.tmp",
+        f".model.{dead}-{host}-{random}.tmp.txt",
+        f".model2.{dead}-{host}-{random}.tmp",
+        f"model.{dead}-{host}-{random}.tmp",
+        f".xmodel.{dead}-{host}-{random}.tmp",
+        f".model.{dead}-{host}-short.tmp",
+        "model",
+    ]
+    for name in others:
+        (tmp_path / name).write_bytes(b"")
+    link = tmp_path / f".model.{dead}-{host}-{random[::-1]}.tmp"
+    link.symlink_to(tmp_path / "model")
+    stale.write_bytes(b"half")
+    sweep_stale(tmp_path / "model")
+    assert sorted(os.listdir(tmp_path)) == sorted([*others, link.name])
+    sweep_stale(tmp_path / "missing" / "model")
+
+
+def test_a_killed_writer_leaves_a_file_that_is_swept(tmp_path: Path) -> None:
+    path = tmp_path / "model [1].x"
+    path.write_bytes(OLD)
+    code = (
+        "import os, signal, sys; from rnn_cli import files\n"
+        "files.os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "files.write_atomically(sys.argv[1], b'new')"
+    )
+    assert subprocess.run([sys.executable, "-c", code, path]).returncode == -signal.SIGKILL
+    assert len(os.listdir(tmp_path)) == 2
+    sweep_stale(path)
+    assert os.listdir(tmp_path) == [path.name]
+    assert path.read_bytes() == OLD
+
+
+HOLD = """
+import sys
+from rnn_cli.atomic_files import lock
+with lock(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def holder(path: Path) -> subprocess.Popen[str]:
+    """Return a process that holds the lock until its stdin ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_second_run_is_told_who_holds_the_model(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("model")
+    with holder(tmp_path / "model") as process:
+        for path in (tmp_path / "model", link):
+            with pytest.raises(RnnError, match=f"process {process.pid}\\b") as caught, lock(path):
+                pass
+            assert caught.value.exit_code == 1
+    assert os.listdir(tmp_path) == ["link"]
+    with lock(tmp_path / "model"):
+        assert (tmp_path / ".model.lock").stat().st_mode & 0o777 == 0o600
+    assert os.listdir(tmp_path) == ["link"]
+
+
+def test_a_killed_holder_does_not_keep_the_lock(tmp_path: Path) -> None:
+    with holder(tmp_path / "model") as process:
+        process.kill()
+    assert (tmp_path / ".model.lock").exists()
+    with lock(tmp_path / "model"):
+        assert (tmp_path / ".model.lock").read_text() == f"{os.getpid()}\n"
+    assert not os.listdir(tmp_path)
+
+
+def test_a_lock_file_that_was_removed_before_it_was_locked_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = tmp_path / ".model.lock"
+    real, calls = files.fcntl.flock, []
+
+    def flock(descriptor: int, operation: int) -> None:
+        if not calls:
+            name.unlink()  # as the holder does between our open and our lock
+        calls.append(operation)
+        real(descriptor, operation)
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    with lock(tmp_path / "model"):
+        assert len(calls) == 2
+        assert name.exists()
+
+
+@pytest.mark.parametrize("without", ["fcntl", "flock"])
+def test_without_locks_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without: str) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    if without == "fcntl":
+        monkeypatch.setattr(files, "fcntl", None)
+    else:
+        monkeypatch.setattr(files.fcntl, "flock", flock)
+    with lock(tmp_path / "model"):
+        write_atomically(tmp_path / "model", NEW)
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_check_writable(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    check_writable(path)
+    path.write_bytes(OLD)
+    check_writable(path)
+    assert os.listdir(tmp_path) == ["model"]
+    (tmp_path / "loop").symlink_to("loop")
+    for bad, reason in (
+        (tmp_path, "is a directory"),
+        (tmp_path / "missing" / "model", "no directory .*missing"),
+        (path / "model", "no directory"),
+        (Path("/dev/null"), "not a regular file"),
+        (tmp_path / ("x" * 240), "too long"),
+        (tmp_path / "loop", "symbolic links"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            check_writable(bad)
+
+
+@pytest.mark.parametrize("name", ["open", "fsync"])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EINVAL, errno.EOPNOTSUPP])
+def test_a_directory_that_cannot_be_synced_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    whole, call = tmp_path / "model", getattr(os, name)
+
+    def failing(target: object, *rest: int) -> int:
+        if (target == tmp_path) if name == "open" else os.path.isdir(f"/proc/self/fd/{target}"):
+            raise OSError(number, os.strerror(number))
+        return call(target, *rest)
+
+    monkeypatch.setattr(os, name, failing)
+    write_atomically(whole, b"new")
+    assert whole.read_bytes() == b"new"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_check_writable_needs_permission(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    with pytest.raises(UsageError, match="Permission denied"):
+        check_writable(tmp_path / "model")

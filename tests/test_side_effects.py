@@ -1,0 +1,87 @@
+"""While the commands run, nothing is executed, no connection is made, and nothing is written but what was asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from commands import SMALL, STREAM_TEXT
+from options import OPTIONS
+
+from rnn_cli.kernels.compiler.cache import private_directory
+
+# Runs commands in one process, in which Python reports what is opened, started and connected.
+PROGRAM = """
+import json, os, sys
+
+RUNNING = "socket subprocess urllib ftplib smtplib http webbrowser pty pickle.find_class os.system os.exec os.fork"
+RUNNING = {*RUNNING.split(), "os.posix_spawn", "os.spawn", "os.startfile"}
+events = []
+
+def watch(event, arguments):
+    if event == "open":
+        path, mode, flags = arguments
+        writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+        if writes and isinstance(path, (str, bytes)):
+            events.append(["write", os.path.abspath(os.fsdecode(path))])
+    elif event.partition(".")[0] in RUNNING or event in RUNNING:
+        events.append([event, ""])
+    elif event in ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.chmod", "os.chown", "os.symlink", "os.link"):
+        events.append(["write", os.path.abspath(os.fsdecode(arguments[0]))])
+
+sys.addaudithook(watch)
+from rnn_cli.__main__ import main
+codes = [main(arguments) for arguments in json.loads(sys.argv[1])]
+print(json.dumps([codes, events]), file=sys.stderr)
+"""
+COMMANDS = [
+    ["train", "text", *SMALL, "--steps", "60", "--log", "log", "--quiet"],
+    ["train", "text", *SMALL, "--steps", "2", "--from", "model.safetensors", "-m", "other.safetensors", "--quiet"],
+    ["sample", "-l", "5", "--random-seed", "1"],
+    ["sample", "-n", "2", "--seed", "the", "--jsonl", "--random-seed", "1"],
+    ["evaluate", "text", "--quiet", "--baselines", "--adapt"],
+    ["evaluate", "text", "--quiet", "--per-line", "--sort"],
+    ["classify", "text", "-m", "model.safetensors", "-m", "other.safetensors"],
+    ["predict", "the", "--each"],
+    ["complete", "the"],
+    ["info"],
+    ["info", "--json"],
+]
+
+
+def events(place: Path, commands: list[list[str]]) -> list[tuple[str, str]]:
+    """Return what happens while the commands run; that they succeed is asserted."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, json.dumps(commands)], cwd=place, capture_output=True, text=True, timeout=120
+    )
+    codes, found = json.loads(done.stderr.splitlines()[-1])
+    assert codes == [0] * len(commands), done.stderr
+    return [(kind, path) for kind, path in found]
+
+
+def test_the_commands_are_all_here() -> None:
+    assert {command for command, *_ in COMMANDS} == {option.command for option in OPTIONS}
+
+
+def test_nothing_is_run_and_nothing_else_is_written(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text(STREAM_TEXT)
+    events(tmp_path, COMMANDS)  # so that all kernels are compiled: keeping them writes to their own directory
+    for written in [*tmp_path.glob("*.safetensors"), tmp_path / "log"]:
+        written.unlink()
+    found = events(tmp_path, COMMANDS)
+    others = {event for event in found if event[0] not in ("write", "pickle.find_class")}  # of the kernels' cache
+    assert others == set()
+    known = {os.devnull, str(private_directory())}  # the latter is made where it is not there
+    written = {os.path.relpath(path, tmp_path) for kind, path in found if kind == "write" and path not in known}
+    written = {path for path in written if not path.startswith((".model.s", ".other.s"))}  # temporary, and the lock
+    assert written <= {"log", "model.safetensors", "other.safetensors"}
+    assert sorted(os.listdir(tmp_path)) == ["log", "model.safetensors", "other.safetensors", "text"]
+
+
+def test_looking_at_a_model_writes_nothing_and_loads_no_code(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text(STREAM_TEXT)
+    events(tmp_path, COMMANDS[:1])
+    assert events(tmp_path, [["info"], ["info", "--json"]]) == []

@@ -1,0 +1,307 @@
+"""Corpora: what is read, how it is taken, what is held out, and what is refused in which words."""
+
+import io
+import os
+import sys
+import threading
+from collections import Counter
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from rnn_cli.errors import UsageError
+from rnn_cli.text.corpus import load_corpus
+from rnn_cli.text.documents import Document, decode_text, read_documents, text_for
+from rnn_cli.text.line_detection import looks_like_lines
+from rnn_cli.text.vocabulary import Vocabulary
+
+NAMES = "".join(f"name{number}\n" for number in range(200))
+VERSE = "One short line,\nand another one;\n\nthen a third.\n" * 40
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Return a function that writes texts to files and loads them as a corpus."""
+
+    def load_texts(*texts, validation=(), **options):
+        def write(kind, contents):
+            paths = []
+            for number, text in enumerate(contents):
+                path = tmp_path / f"{kind}{number}.txt"
+                path.write_bytes(text if isinstance(text, bytes) else text.encode())
+                paths.append(str(path))
+            return paths
+
+        given = {"as_bytes": False, "lines": None, "validation_fraction": 0.1, "random_seed": 1, **options}
+        return load_corpus(write("text", texts), validation_files=write("held", validation), **given)
+
+    return load_texts
+
+
+def decoded(corpus, ids):
+    """Return symbols as text, the boundaries of a stream shown as a bar."""
+    vocabulary = corpus.vocabulary
+    if vocabulary.lines:
+        assert ids[0] == 0
+        return vocabulary.decode(ids[1:]).decode()
+    return b"".join(vocabulary.decode([symbol]) or b"|" for symbol in ids).decode()
+
+
+# Reading
+
+
+def test_a_byte_order_mark_is_dropped_and_crlf_kept(tmp_path):
+    path = tmp_path / "text"
+    path.write_bytes(b"\xef\xbb\xbfa\r\nb\xef\xbb\xbf")
+    assert read_documents([str(path)]) == [Document(str(path), b"a\r\nb\xef\xbb\xbf", 3)]
+
+
+def test_a_dash_is_stdin_once(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"abc")))
+    assert read_documents(["-"]) == [Document("stdin", b"abc")]
+    with pytest.raises(UsageError, match="only once"):
+        read_documents(["-", "-"])
+
+
+def test_stdin_for_training_and_for_validation_is_refused():
+    options = {"as_bytes": False, "lines": None, "validation_fraction": 0.1, "random_seed": 1}
+    with pytest.raises(UsageError, match="only once"):
+        load_corpus(["-"], validation_files=["-"], **options)
+
+
+def test_a_closed_stdin_is_refused(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(UsageError, match="stdin is closed"):
+        read_documents(["-"])
+
+
+def test_what_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"cannot read '.*nowhere' \(No such file.*check its name"):
+        read_documents([str(tmp_path / "nowhere")])
+    with pytest.raises(UsageError, match=r"cannot read .*directory\); give the files in it"):
+        read_documents([str(tmp_path)])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_is_read_to_its_end(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    data = b"x" * 200_000  # more than a pipe holds
+    writer = threading.Thread(target=path.write_bytes, args=(data,))
+    writer.start()
+    assert read_documents([str(path)])[0].data == data
+    writer.join()
+
+
+def test_wrong_utf8_is_refused_with_its_place():
+    data = b"a\n" * 1000 + b"b\xffc"
+    with pytest.raises(UsageError) as caught:
+        decode_text(Document("corpus.txt", data))
+    place, advice = str(caught.value).split(": ")
+    assert place == "corpus.txt is not valid UTF-8 at byte 2,002 (line 1,001)"
+    assert advice == "found 0xff; convert it to UTF-8 or use --bytes"
+    with pytest.raises(UsageError, match="byte 2,005 "):  # as the file counts them
+        decode_text(Document("corpus.txt", data, 3))
+
+
+@pytest.mark.parametrize("encoding, name", [("utf-16", "UTF-16"), ("utf-32", "UTF-32")])
+def test_other_encodings_are_recognised_by_their_mark(encoding, name):
+    with pytest.raises(UsageError, match=f"it begins as {name} does"):
+        decode_text(Document("corpus.txt", "text".encode(encoding)))
+
+
+def test_surrogates_are_no_utf8():
+    with pytest.raises(UsageError, match="byte 1 "):
+        decode_text(Document("corpus.txt", b"\xed\xa0\x80"))
+
+
+def test_text_for_is_what_the_vocabulary_reads():
+    assert text_for(Vocabulary.of_bytes(False), Document("seed", b"\xff")) == b"\xff"
+    assert text_for(Vocabulary.of_characters("a", False), Document("seed", b"\xc3\xa9")) == "\u00e9"
+    with pytest.raises(UsageError, match=r"convert it to UTF-8$"):
+        text_for(Vocabulary.of_characters("a", False), Document("seed", b"\xff"))
+
+
+# Detection
+
+
+@pytest.mark.parametrize(
+    "text, lines, reason",
+    [
+        (NAMES, True, "at most 7 characters"),
+        (NAMES.replace("\n", "\r\n"), True, "at most 7 characters"),
+        (NAMES.removesuffix("\n"), True, "at most 7 characters"),
+        ("\u00e9t\u00e9\n" * 5, True, "at most 3 characters"),
+        (VERSE, False, "25% of its lines are empty"),
+        (VERSE.replace("\n\n", "\n"), False, "100% of its lines end in a punctuation mark"),
+        ("雨がふる。\n" * 9, False, "100% of its lines end in a punctuation mark"),
+        ("वह गया।\n" * 9, False, "100% of its lines end in a punctuation mark"),
+        ('"I went home."\n' * 9, False, "100% of its lines end in a punctuation mark"),
+        ("a\n" * 75 + "b.\n" * 25, False, "25% of its lines end in a punctuation mark"),
+        ("a\n" * 76 + "b.\n" * 24, True, "24% of which end in a mark"),
+        ("a\n" * 99 + "\n", True, "at most 1 characters"),
+        ("a\n" * 98 + "\n\n", False, "2% of its lines are empty"),
+        ("a\n" * 9 + "b" * 120, True, "at most 120 characters"),
+        ("a\n" * 9 + "b" * 121, False, "a line of 121 characters"),
+        ("namaskar", True, "one line of 8 characters"),
+        ("Hello, world.\n", True, "one line of 13 characters"),
+        ("b" * 121, False, "a line of 121 characters"),
+        ("", False, "one line of 0 characters"),
+        ("\n", False, "one line of 0 characters"),
+        ("b" * 3_000_000, False, "characters"),
+    ],
+)
+def test_lines_are_told_from_a_stream(text, lines, reason):
+    for kind in (text, text.encode()) if text.isascii() else (text,):
+        verdict, why = looks_like_lines(kind)
+        assert verdict is lines
+        assert reason in why
+
+
+def test_only_the_first_part_of_a_long_text_is_looked_at():
+    assert looks_like_lines("abc\n" * 300_000 + "x" * 1000)[0]
+    assert not looks_like_lines("x" * 1000 + "\n" + "abc\n" * 300_000)[0]
+
+
+def test_one_document_that_is_no_list_makes_all_a_stream(load):
+    corpus = load(NAMES, "", VERSE)
+    assert not corpus.vocabulary.lines
+    assert "empty" in corpus.mode_reason
+
+
+# Symbols
+
+
+def test_a_stream_has_a_boundary_before_each_document(load):
+    corpus = load("ab\ncd\n", "ef", lines=False, validation_fraction=0.0)
+    assert decoded(corpus, corpus.training) == "|ab\ncd\n|ef"
+    assert corpus.characters == 8
+    assert corpus.name == "text0.txt, text1.txt"
+    assert (corpus.validation, corpus.validation_characters) == (None, 0)
+    assert "asked for" in corpus.mode_reason
+    assert "asked for" in corpus.split_reason
+
+
+def test_lines_have_a_boundary_before_between_and_after(load):
+    corpus = load("ab\n\n\nc", "\nd\n", lines=True)
+    assert corpus.vocabulary.symbols == "abcd"
+    assert corpus.training.tolist() == [0, 1, 2, 0, 3, 0, 4, 0]
+    assert corpus.dropped_lines == 3
+    assert corpus.characters == 7
+    assert "fewer than 20 lines" in corpus.split_reason
+
+
+def test_ids_take_the_smallest_type(load):
+    assert load("ab").training.dtype == np.uint8
+    assert load("".join(map(chr, range(0x100, 0x1FF))), lines=False).training.dtype == np.uint8
+    assert load("".join(map(chr, range(0x100, 0x200))), lines=False).training.dtype == np.uint16
+    assert load(b"\xff\xfe", as_bytes=True).training.tolist() == [0, 256, 255, 0]
+
+
+def test_many_names_are_cut_short(load):
+    assert load(*["ab"] * 5).name == "text0.txt, text1.txt, text2.txt, 2 more"
+
+
+# Holding out
+
+
+def test_the_last_part_of_a_stream_is_held_out(load):
+    text = "".join(chr(97 + number % 26) for number in range(2000))
+    corpus = load(text, lines=False, validation_fraction=0.25)
+    assert decoded(corpus, corpus.training) == "|" + text[:1500]
+    assert decoded(corpus, corpus.validation) == "|" + text[1500:]
+    assert (corpus.characters, corpus.validation_characters) == (1500, 500)
+    assert corpus.split_reason == "the last 500 of 2,000 characters"
+
+
+@pytest.mark.parametrize("size, fraction, held_out", [(49_000, None, 0), (51_000, None, 5100), (49_000, 0.1, 4900)])
+def test_a_short_stream_is_needed_whole_if_nothing_else_is_said(load, size, fraction, held_out):
+    corpus = load("ab" * (size // 2), lines=False, validation_fraction=fraction)
+    assert (corpus.characters, corpus.validation_characters) == (size - held_out, held_out)
+    assert ("needed whole" in corpus.split_reason) == (held_out == 0)
+    assert load("ab\n" * 1000, lines=True, validation_fraction=fraction).validation_characters == 300
+
+
+def test_a_held_out_document_has_one_boundary(load):
+    corpus = load("a" * 898, "b" * 100, lines=False, validation_fraction=0.101)
+    assert decoded(corpus, corpus.training) == "|" + "a" * 898
+    assert decoded(corpus, corpus.validation) == "|" + "b" * 100
+
+
+def test_a_small_stream_is_not_split(load):
+    assert load("ab" * 495, lines=False).validation is None
+    assert load("ab" * 505, lines=False).validation_characters == 101
+
+
+def test_a_random_tenth_of_the_lines_is_held_out_in_order(load):
+    corpus = load(NAMES)
+    training, validation = (decoded(corpus, part).splitlines() for part in (corpus.training, corpus.validation))
+    names = NAMES.splitlines()
+    assert len(validation) == 20
+    assert Counter(training + validation) == Counter(names)
+    assert training == sorted(training, key=names.index)
+    assert validation == sorted(validation, key=names.index)
+    assert validation != names[-20:]
+    assert corpus.split_reason == "20 of 200 lines, at random"
+    assert corpus.characters + corpus.validation_characters == len(NAMES)
+
+
+def test_the_split_depends_on_the_seed_and_the_digest_does_not(load):
+    first, again, other = load(NAMES), load(NAMES), load(NAMES, random_seed=2)
+    assert first.validation.tolist() == again.validation.tolist() != other.validation.tolist()
+    assert first.digest == other.digest
+
+
+def test_19_lines_are_not_split_and_20_are(load):
+    assert load("ab\n" * 19).validation is None
+    assert load("ab\n" * 20).validation_characters == 6
+
+
+def test_validation_files_leave_the_whole_corpus_to_train_on(load):
+    corpus = load("abc\n" * 30, validation=["ab\u00e9\nzz\nc\n"], random_seed=3)
+    assert corpus.vocabulary.symbols == "abc"
+    assert corpus.characters == 120
+    assert decoded(corpus, corpus.validation) == "ab\nc\n"
+    assert corpus.validation_unknown == 3
+    assert corpus.split_reason == "held0.txt"
+
+
+def test_a_validation_file_of_unknown_characters_is_refused(load):
+    with pytest.raises(UsageError, match=r"held0\.txt has no character that is in text0\.txt"):
+        load("abc\n" * 30, validation=["xyz"])
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 0.95, float("nan")])
+def test_a_fraction_out_of_range_is_refused(load, fraction):
+    with pytest.raises(UsageError, match="validation-fraction must be"):
+        load(NAMES, validation_fraction=fraction)
+
+
+def test_the_digest_sees_where_documents_end_and_what_they_are_for(load):
+    corpora = [load("abcd"), load("ab", "cd"), load("abc", "d"), load("abce"), load("ab", "ba")]
+    corpora.append(load("ab", validation=["ba"]))
+    assert len({corpus.digest for corpus in corpora}) == len(corpora)
+
+
+# What cannot be learned
+
+
+@pytest.mark.parametrize(
+    "texts, lines, message",
+    [
+        ([""], None, "is empty; give a text with at least two characters"),
+        (["", "\ufeff"], None, "is empty"),
+        (["\n\n"], True, "is empty"),
+        (["a"], False, "has a single character, so there is nothing to predict"),
+    ],
+)
+def test_nothing_to_predict_is_refused(load, texts, lines, message):
+    with pytest.raises(UsageError, match=message):
+        load(*texts, lines=lines)
+
+
+def test_the_smallest_texts_are_taken(load):
+    assert load("a", lines=True).training.tolist() == [0, 1, 0]
+    assert load("aa", lines=False).training.tolist() == [0, 1, 1]
+    assert load("a").vocabulary.lines

@@ -1,0 +1,208 @@
+"""Defaults: what is given stays, what is chosen fits the corpus, and each choice has its reason."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnn_cli.errors import UsageError
+from rnn_cli.text.corpus import Corpus
+from rnn_cli.text.vocabulary import Vocabulary
+from rnn_cli.training.autoconfig import HIDDEN_SIZES, LONG_STREAM_LENGTH, MINUTES, SIZES, choose
+from rnn_cli.training.config import TrainingConfig
+
+LENGTHS = ("steps", "epochs", "minutes")
+LARGE = int(SIZES[-2].characters) + 1  # characters from which time is what counts
+
+
+def corpus_of(characters, lines=False):
+    """Return a corpus of so many characters: one line, or a stream."""
+    ids = np.ones(characters + 1, np.uint8)
+    ids[0] = 0
+    if lines:
+        ids[-1] = 0
+    return Corpus("text", "00ff", Vocabulary("ab", lines), ids, None, "", "", 0, 0)
+
+
+def length_of(training):
+    """Return which of the three ways to say a length is used, and its value."""
+    (used,) = [(name, getattr(training, name)) for name in LENGTHS if getattr(training, name) is not None]
+    return used
+
+
+@given(st.integers(2, 2_000_000), st.booleans())
+def test_every_corpus_gets_a_whole_configuration_that_fits_it(characters, lines):
+    corpus = corpus_of(characters, lines)
+    assert corpus.characters == characters
+    choice = choose(corpus, {})
+    training = choice.training
+    assert choice.model.vocab_size == len(corpus.vocabulary)
+    assert training.sequence_length <= characters
+    assert training.batch_size * training.sequence_length <= characters
+    name, value = length_of(training)
+    row = next(row for row in SIZES if characters <= row.characters)
+    if characters < LARGE:
+        assert (name, value) == ("epochs", (row.lines if lines else row.stream).epochs)
+    else:
+        assert (name, value) == ("minutes", MINUTES)
+
+
+@pytest.mark.parametrize("row, size", list(enumerate(SIZES)))
+def test_larger_texts_get_larger_networks(row, size):
+    smallest = int(SIZES[row - 1].characters) + 1 if row else 2
+    largest = int(size.characters) if size.characters < float("inf") else smallest + 1000
+    for characters in (smallest, largest):
+        choice = choose(corpus_of(characters), {})
+        assert (choice.model.hidden_size, choice.training.dropout) == size[1:3]
+
+
+def test_what_is_given_stays_and_is_not_explained():
+    given_values = {
+        "cell": "gru",
+        "hidden_size": 7,
+        "num_layers": 3,
+        "dropout": 0.0,
+        "sequence_length": 5,
+        "batch_size": 6,
+        "learning_rate": 0.01,
+        "precision": "float32",
+        "epochs": 2.5,
+        "clip_norm": 0.5,
+        "augment": 0.5,
+        "patience": 4,
+        "evaluate_every": 11,
+        "random_seed": 9,
+    }
+    choice = choose(corpus_of(10_000), given_values)
+    chosen = choice.model.to_dict() | choice.training.to_dict()
+    assert {name: chosen[name] for name in given_values} == given_values
+    assert choice.reasons == ()
+
+
+@pytest.mark.parametrize("name, value", [("steps", 12), ("epochs", 1.5), ("minutes", 0.5)])
+@pytest.mark.parametrize("characters", [100, LARGE])
+def test_a_given_length_is_the_only_one(name, value, characters):
+    assert length_of(choose(corpus_of(characters), {name: value}).training) == (name, value)
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_minutes_are_a_limit_where_a_text_is_short(lines):
+    assert choose(corpus_of(LARGE, lines), {"minutes": 3}).training.most_epochs is None
+    training = choose(corpus_of(60_000, lines), {"minutes": 3}).training
+    assert training.most_epochs == choose(corpus_of(60_000, lines), {}).training.epochs
+
+
+def test_none_means_that_nothing_was_given():
+    corpus = corpus_of(5000)
+    names = [field.name for field in fields(TrainingConfig) if field.name != "random_seed"]
+    assert choose(corpus, dict.fromkeys([*names, "cell", "activation", "hidden_size"])) == choose(corpus, {})
+
+
+@pytest.mark.parametrize("characters", [9, 5000, LARGE])
+def test_each_choice_is_said_with_its_value(characters):
+    choice = choose(corpus_of(characters), {})
+    chosen = choice.model.to_dict() | choice.training.to_dict()
+    names = ["precision", "epochs" if characters < LARGE else "minutes"]
+    names += ["augment"] * (chosen["augment"] > 0) + ["hidden size", "sequence length", "batch size"]
+    names += ["recurrent dropout"] * (chosen["recurrent_dropout"] > 0) + ["dropout", "learning rate"]
+    assert len(choice.reasons) == len(names)
+    for name, reason in zip(names, choice.reasons):
+        value = chosen[name.replace(" ", "_")]
+        assert reason.startswith(name)
+        assert reason.removeprefix(name).split()[0] == (value if isinstance(value, str) else f"{value:,}")
+        assert len(reason.removeprefix(name).split()) > 2
+
+
+def test_a_given_size_decides_about_the_rate_and_the_length_about_the_streams():
+    corpus = corpus_of(10_000)
+    small, large = (choose(corpus, {"hidden_size": size}).training for size in (512, 513))
+    assert large.learning_rate < small.learning_rate
+    short, long = (choose(corpus, {"sequence_length": length}).training for length in (10, 100))
+    assert long.batch_size < short.batch_size
+
+
+def at(characters_per_second):
+    """Return the speed of a machine that trains so fast with 512 units, and four times that with half of them."""
+    return lambda model, precision: characters_per_second * (512 / model.hidden_size) ** 2
+
+
+@pytest.mark.parametrize(
+    "minutes, hidden_size, dropout", [(3.0, 512, 0.4), (2.0, 512, 0.19), (1.0, 512, 0.0), (0.5, 256, 0.1)]
+)
+def test_time_and_speed_decide_about_the_size_and_the_dropout(minutes, hidden_size, dropout):
+    choice = choose(corpus_of(1_000_000), {"minutes": minutes}, at(60_000))
+    assert (choice.model.hidden_size, choice.training.dropout) == (hidden_size, dropout)
+    twice = choose(corpus_of(1_000_000), {"minutes": minutes / 2}, at(120_000))
+    assert (twice.model.hidden_size, twice.training.dropout) == (hidden_size, dropout)
+
+
+@pytest.mark.parametrize(
+    "epochs, given_values, recurrent_dropout",
+    [
+        (9, {}, 0.0),
+        (10, {}, 0.03),
+        (14, {}, 0.15),
+        (100, {}, 0.25),
+        (100, {"hidden_size": 256}, 0.12),
+        (100, {"hidden_size": 1024}, 0.25),
+        (100, {"recurrent_dropout": 0.0}, 0.0),
+        (100, {"dropout": 0.3}, 0.0),
+    ],
+)
+def test_what_is_read_often_loses_recurrent_weights_too(epochs, given_values, recurrent_dropout):
+    training = choose(corpus_of(LARGE), {"epochs": epochs, **given_values}).training
+    assert training.recurrent_dropout == recurrent_dropout
+    assert choose(corpus_of(60_000), {"epochs": epochs}).training.recurrent_dropout == 0
+
+
+def test_short_texts_are_augmented_where_a_network_starts_afresh():
+    for characters, lines, augment in [
+        (2000, True, 2.0),
+        (9000, True, 1.0),
+        (40_000, True, 0.0),
+        (40_000, False, 1.0),
+        (60_000, False, 0.5),
+    ]:
+        corpus = corpus_of(characters, lines)
+        assert choose(corpus, {}).training.augment == augment
+        assert choose(corpus, {}, fine_tuning=True).training.augment == 0
+        longer, shorter = (choose(corpus, {"augment": number}).training for number in (3.0, 0.0))
+        assert longer.evaluate_every >= shorter.evaluate_every
+    assert choose(corpus_of(LARGE), {}).training.augment == choose(corpus_of(100), {}).training.augment == 0
+
+
+def test_the_slowest_machine_gets_the_smallest_network():
+    assert choose(corpus_of(1_000_000), {}, at(1)).model.hidden_size == HIDDEN_SIZES[0]
+    assert choose(corpus_of(200), {"minutes": 1}, at(1)).model.hidden_size == SIZES[0].hidden_size
+
+
+def test_a_short_text_needs_no_more_time_than_for_its_epochs():
+    characters = 60_000
+    training = choose(corpus_of(characters), {}).training
+    read = training.epochs * characters * (1 + training.augment)
+    assert choose(corpus_of(characters), {"minutes": 1}, at(read / 60 + 1)).model.hidden_size == 512
+    assert choose(corpus_of(characters), {"minutes": 1}, at(read / 60 - 1)).model.hidden_size == 256
+
+
+def test_what_is_read_once_is_not_left_out():
+    choices = [choose(corpus_of(LARGE), {"epochs": epochs}).training.dropout for epochs in (0.5, 4, 9, 100)]
+    assert choices == [0.0, 0.0, 0.3, 0.4]
+    steps = -(-LARGE // (choose(corpus_of(LARGE), {}).training.batch_size * LONG_STREAM_LENGTH))
+    assert choose(corpus_of(LARGE), {"steps": steps // 2}).training.dropout == 0
+
+
+def test_the_speed_is_not_asked_for_where_it_decides_nothing():
+    def asked(model, precision):
+        raise AssertionError
+
+    choose(corpus_of(60_000), {}, asked)
+    choose(corpus_of(LARGE), {"epochs": 2}, asked)
+    choose(corpus_of(LARGE), {"minutes": 2, "hidden_size": 9, "dropout": 0.1}, asked)
+
+
+@pytest.mark.parametrize("wrong", [{"hidden_size": 0}, {"batch_size": 5000}, {"dropout": 1.0}, {"steps": 0}])
+def test_what_is_out_of_range_is_refused(wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong)).replace("_", "-")):
+        choose(corpus_of(1000), wrong)

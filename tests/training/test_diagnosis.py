@@ -1,0 +1,64 @@
+"""What limited a result is read from its reports."""
+
+import pytest
+
+from rnn_cli.network.config import ModelConfig
+from rnn_cli.training.config import TrainingConfig
+from rnn_cli.training.diagnosis import diagnosis
+from rnn_cli.training.run_state import Report
+
+MODEL = ModelConfig(hidden_size=64)
+CONFIG = TrainingConfig(minutes=1.5, dropout=0.2)
+
+
+def history(training, validation):
+    """Return reports of these losses, one for each evaluation."""
+    return [
+        Report(step, 1.0, 1.0, 1.0, loss, loss, held_out, held_out, 0.001, 1.0)
+        for step, (loss, held_out) in enumerate(zip(training, validation))
+    ]
+
+
+FALLING = [3.0, 2.5, 2.0, 1.8, 1.6, 1.5, 1.4, 1.3]
+FLAT = [3.0, 2.5, 2.0, 1.55, 1.51, 1.5, 1.5, 1.5]
+TURNED = [3.0, 2.5, 2.0, 1.8, 1.7, 1.75, 1.8, 1.9]
+
+
+@pytest.mark.parametrize(
+    "training, validation, words",
+    [
+        (FALLING, TURNED, ["more text", "by heart", "--dropout 0.5"]),
+        (FALLING, FALLING, ["more time", "falling", "--minutes 3"]),
+        ([loss - 0.4 for loss in FALLING], FALLING, ["more time"]),
+        ([loss - 0.4 for loss in FLAT], FLAT, ["more text", "held out", "--dropout 0.5"]),
+        (FLAT, FLAT, ["a larger model", "--hidden-size 128"]),
+        ([loss + 0.1 for loss in FLAT], FLAT, ["a larger model"]),  # dropout makes the training loss the higher one
+    ],
+)
+def test_what_limited_the_result(training, validation, words):
+    sentence = diagnosis(history(training, validation), MODEL, CONFIG)
+    assert all(word in sentence for word in words)
+    assert len(sentence.splitlines()) == 2
+    assert all(len(line) < 80 for line in sentence.splitlines())
+
+
+@pytest.mark.parametrize("validation", [[], [2.0, 1.0, 1.5], [None] * 10])
+def test_without_a_trend_nothing_is_said(validation):
+    assert diagnosis(history([1.0] * len(validation), validation), MODEL, CONFIG) is None
+
+
+def test_where_both_losses_went_up_nothing_was_learned_by_heart():
+    assert diagnosis(history([loss + 0.5 for loss in TURNED], TURNED), MODEL, CONFIG) is None
+
+
+def test_what_was_tried_already_is_not_advised():
+    config = TrainingConfig(steps=100, dropout=0.5)
+    assert "dropout" not in diagnosis(history(FALLING, TURNED), MODEL, config)
+    assert "--steps 200" in diagnosis(history(FALLING, FALLING), MODEL, config)
+    assert "--epochs 3" in diagnosis(history(FALLING, FALLING), MODEL, TrainingConfig(epochs=1.5))
+
+
+def test_of_an_augmented_text_the_training_loss_says_nothing():
+    config = TrainingConfig(epochs=8, augment=1.0)
+    assert "as this one is short" in diagnosis(history(FLAT, FLAT), MODEL, config)
+    assert "by heart" in diagnosis(history(FALLING, TURNED), MODEL, config)
