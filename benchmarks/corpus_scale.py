@@ -17,7 +17,7 @@ import numpy as np
 from common import PROC, call_times, options, report, table
 
 from rnn_cli import ModelConfig, Trainer, TrainingConfig, load_corpus
-from rnn_cli.text.batches import Streams
+from rnn_cli.text.batches import StreamBatches
 from rnn_cli.text.corpus import Corpus
 
 WORDS, WRITTEN_TOGETHER = 5000, 1 << 17
@@ -74,7 +74,7 @@ def measure(path: str, lines: bool, seconds: float, threads: int) -> list[str]:
     corpus = read(path, lines, 0.0)
     reading = peak_memory()
     start = time.perf_counter()
-    streams = Streams(corpus.training, lines, BATCH, LENGTH, random_seed=1)
+    streams = StreamBatches(corpus.training, lines, BATCH, LENGTH, random_seed=1)
     streams.window(0)
     first = time.perf_counter() - start
     start = time.perf_counter()

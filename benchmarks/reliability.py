@@ -28,7 +28,7 @@ from common import ROOT, options, report, table
 
 sys.path.insert(0, str(ROOT / "tests"))
 from commands import LINES_TEXT, STREAM_TEXT
-from fault_injection import failing, faulty_files, in_copy, kill
+from fault_injection import failing, faulty_files, in_child, kill
 
 from rnn_cli.checkpoint.checkpoint import load_checkpoint, save_checkpoint, to_bytes
 from rnn_cli.errors import CheckpointError
@@ -147,7 +147,7 @@ def fail_saves(place: Path, old: Path, new: Path) -> int:
     for fault in (kill, *map(failing, FAULTS)):
         for number in itertools.count(1):
             path.write_bytes(before)
-            done = in_copy(partial(save, fault), number) == 1
+            done = in_child(partial(save, fault), number) == 1
             if path.read_bytes() not in (before, after):
                 raise LossError(f"call {number} of a save left neither the old model nor the new one")
             if done:

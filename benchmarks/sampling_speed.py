@@ -134,7 +134,7 @@ def speeds_of(name: str, contenders: dict[str, Contender], seconds: float) -> di
     """Return what each contender does in a second."""
     print(f"{name} ...", file=sys.stderr, flush=True)
     times = alternate({contender: call for contender, (_, call) in contenders.items()}, seconds)
-    return {contender: amount / times[contender] for contender, (amount, _) in contenders.items()}
+    return {contender: sum_above / times[contender] for contender, (sum_above, _) in contenders.items()}
 
 
 def rows_of(name: str, speeds: dict[str, float]) -> list[list[str]]:

@@ -45,7 +45,7 @@ from rnn_cli.kernels.network.step import (
 )
 from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.simd.cpu import HAS_AMX, HAS_BFLOAT16, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
-from rnn_cli.kernels.threads import Team, even_start, wait_for_all
+from rnn_cli.kernels.threads import Team, share_start, wait_for_all
 from rnn_cli.network.config import ModelConfig
 from rnn_cli.network.model import Model, TrainingWindow, operand_type
 
@@ -203,20 +203,20 @@ def pack_phase(part, parts, cell, net, memory, learning, step, weight):  # type:
 @kernel
 def forward_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
     """Run the layers forward."""
-    layers_forward(cell, net, memory, even_start(part, parts, net.batch), even_start(part + 1, parts, net.batch))
+    layers_forward(cell, net, memory, share_start(part, parts, net.batch), share_start(part + 1, parts, net.batch))
 
 
 @kernel
 def readout_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
     """Compute logits, losses and the gradient in the output of the last layer."""
-    first, last = even_start(part, parts, net.batch), even_start(part + 1, parts, net.batch)
+    first, last = share_start(part, parts, net.batch), share_start(part + 1, parts, net.batch)
     readout(net, memory, learning, weight, first, last)
 
 
 @kernel
 def backward_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
     """Run the layers back in time."""
-    first, last = even_start(part, parts, net.batch), even_start(part + 1, parts, net.batch)
+    first, last = share_start(part, parts, net.batch), share_start(part + 1, parts, net.batch)
     layers_backward(cell, net, memory, learning, first, last)
 
 
@@ -229,7 +229,7 @@ def gradient_phase(part, parts, cell, net, memory, learning, step, weight):  # t
 @kernel
 def update_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
     """Carry the states, clip and update."""
-    first, last = even_start(part, parts, net.batch), even_start(part + 1, parts, net.batch)
+    first, last = share_start(part, parts, net.batch), share_start(part + 1, parts, net.batch)
     carry_states(net, memory.states, first, last)
     square_sums(learning.grad, learning.sums, part, parts)
     wait_for_all(memory.barrier, parts)
@@ -298,8 +298,8 @@ def measure_speed(
     symbols = size.batch * size.window
     work = sum(operations(ModelConfig(cell, "tanh", VOCAB_SIZE, size.hidden, size.layers)).values())
     rows, measured = {}, {}
-    for precision, (amount, _) in peaks.items():
-        own, peak = times[f"rnn {precision}"], amount / times[f"peak {precision}"]
+    for precision, (sum_above, _) in peaks.items():
+        own, peak = times[f"rnn {precision}"], sum_above / times[f"peak {precision}"]
         useful = symbols / own * work
         row = [f"{cell} {size}", precision, str(threads), f"{symbols / own:,.0f}", f"{useful / 1e9:.1f}"]
         row += [f"{peak / 1e9:.0f}", f"{useful / peak:.0%}"]

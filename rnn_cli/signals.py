@@ -12,10 +12,10 @@ from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
 STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-TOGETHER = 0.2  # seconds in which several signals are one: a closing terminal and `timeout` send theirs twice
+COALESCE_SECONDS = 0.2  # seconds in which several signals are one: a closing terminal and `timeout` send theirs twice
 at_work: list[Callable[[], bool]] = []
 """Each says whether the calling thread is in foreign code that no exception may pass, such as the compiler."""
-NOTICED = 0.02  # seconds after which a waiting main thread has noticed a signal
+RESEND_SECONDS = 0.02  # seconds after which a waiting main thread has noticed a signal
 
 
 class Stopped(BaseException):
@@ -81,12 +81,12 @@ class StopRequest:
             elif first is None:
                 first = time.monotonic()
                 self._answer()
-                time.sleep(NOTICED)
+                time.sleep(RESEND_SECONDS)
                 if self.requested is None and hasattr(signal, "pthread_kill"):
                     # It came when the main thread was about to wait in the system, which only a further one ends.
                     own = signum
                     signal.pthread_kill(threading.main_thread().ident or 0, signum)
-            elif time.monotonic() - first > TOGETHER:
+            elif time.monotonic() - first > COALESCE_SECONDS:
                 leave(signum)
         os.close(reading)
 

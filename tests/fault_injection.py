@@ -59,7 +59,7 @@ def failing(number: int) -> Callable[[], None]:
     return fault
 
 
-def in_copy(action: Callable[[int], int | None], number: int) -> int:
+def in_child(action: Callable[[int], int | None], number: int) -> int:
     """Return what an action returned in a copy of this process, or minus the signal that killed it."""
     child = os.fork()
     if child == 0:

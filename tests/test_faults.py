@@ -18,7 +18,7 @@ from unittest import mock
 
 import pytest
 from commands import ENVIRONMENT, PIPES, PROGRAM, SMALL, STREAM_TEXT, Result, run, run_process
-from fault_injection import failing, faulty_files, in_copy, interrupted, kill, train_until
+from fault_injection import failing, faulty_files, in_child, interrupted, kill, train_until
 
 from rnn_cli.atomic_files import lock
 from rnn_cli.checkpoint.checkpoint import load_checkpoint, save_checkpoint
@@ -81,7 +81,7 @@ def test_a_save_that_is_killed_at_any_call(stages: Path, place: Path) -> None:
             save_new(stages, place)
 
     for number in count(1):
-        if in_copy(save, number) != -signal.SIGKILL:
+        if in_child(save, number) != -signal.SIGKILL:
             break
         check_whole(stages, place)
     assert number > 12  # of the lock: open, ftruncate, write, unlink, close; and 8 of the save
@@ -102,7 +102,7 @@ def test_a_run_in_which_any_call_fails(stages: Path, place: Path, fault: int) ->
 
     codes = set()
     for number in count(1):
-        code = in_copy(resume, number)
+        code = in_child(resume, number)
         codes.add(code)
         if content(place / MODEL) == content(stages / "whole"):  # what failed was not needed, or not any more
             shutil.copy(stages / "old", place / MODEL)
@@ -314,7 +314,7 @@ def test_the_log_of_a_run_that_is_killed_has_no_gaps_and_no_doubles(place: Path,
         shutil.copy(place / "durable", place / "logged")
         (place / "log").write_text(later + later.replace('"step": ', '"step": 1')[-200:])
 
-        if in_copy(resume, number) != -signal.SIGKILL:
+        if in_child(resume, number) != -signal.SIGKILL:
             break
         assert run("train", "--resume", "-m", "logged", "--log", "log", cwd=place).code == 0
         steps = [json.loads(line)["step"] for line in (place / "log").read_text().splitlines()]

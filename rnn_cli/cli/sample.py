@@ -26,7 +26,7 @@ from rnn_cli.cli.options import (
 from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from rnn_cli.language.candidates import Text
+    from rnn_cli.language.candidates import GeneratedText
     from rnn_cli.text.documents import Document
     from rnn_cli.text.vocabulary import Vocabulary
 
@@ -127,7 +127,7 @@ def sample(
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.display.stdout import TextWriter
-    from rnn_cli.language.candidates import Text
+    from rnn_cli.language.candidates import GeneratedText
     from rnn_cli.language.sampling import CHUNK, Sampler
     from rnn_cli.text.documents import Document, text_for
 
@@ -154,7 +154,7 @@ def sample(
             writer.write_line(json.dumps(describe(vocabulary, text)))
     elif count == len(sampler.starts) == best_of == 1 and not (unique or novel):
         writer.write(b"" if no_echo else vocabulary.decode(sampler.starts[0].ids))
-        for piece in sampler.pieces(Text(), 1 if writer.terminal else CHUNK):
+        for piece in sampler.pieces(GeneratedText(), 1 if writer.terminal else CHUNK):
             writer.write(piece)
         writer.write(end)
     else:
@@ -193,7 +193,7 @@ def read_seeds(path: str, vocabulary: Vocabulary) -> list[str | bytes]:
     ]
 
 
-def describe(vocabulary: Vocabulary, text: Text) -> dict[str, object]:
+def describe(vocabulary: Vocabulary, text: GeneratedText) -> dict[str, object]:
     """Return what --jsonl prints of a text."""
     return {
         "seed": vocabulary.decode(text.start.ids).decode("utf-8", errors="replace"),

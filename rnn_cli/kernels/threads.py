@@ -53,7 +53,7 @@ class Team:
 
 
 @kernel
-def even_start(part, parts, total):
+def share_start(part, parts, total):
     """Return where `part` begins when `total` things are split evenly into `parts`."""
     return part * total // parts
 

@@ -11,7 +11,7 @@ from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.kernels.text.generate import FORBIDDEN
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.constraints import follow_table, state_after
-from rnn_cli.language.stepper import Reader
+from rnn_cli.language.stepper import Stepper
 from rnn_cli.network.model import Model
 from rnn_cli.text.vocabulary import encode_seed
 
@@ -49,7 +49,7 @@ def complete(
     follow = follow_table(vocabulary)
     end = int(vocabulary.encode("\n")[0])  # less than 0 where no line ends
     ids = encode_seed(vocabulary, prefix, what="the prefix")
-    reader = Reader(Model.from_torch(checkpoint.config, checkpoint.parameters), width, Team(min(threads, width)))
+    reader = Stepper(Model.from_torch(checkpoint.config, checkpoint.parameters), width, Team(min(threads, width)))
     reader.read(ids)
     done: list[Completion] = []
     texts: list[tuple[int, ...]] = [()]

@@ -38,7 +38,7 @@ class StopText:
 
 
 @dataclass
-class Text:
+class GeneratedText:
     """One generated text, without its seed.
 
     `stopped` is "end" (of the line), "stop" (text), "length", or "copy" where all that could follow is copied from the
@@ -87,7 +87,7 @@ class Text:
 
 
 @dataclass
-class Quota:
+class PromptQueue:
     """The texts that are wanted from one seed: how many were begun, looked at, and taken.
 
     Its texts have numbers from `first` on. A text is looked at when those before it have been, so that which ones are
@@ -101,8 +101,8 @@ class Quota:
     judged: int = 0
     taken: int = 0
     refused: int = 0  # since the last that was taken
-    waiting: dict[int, Text] = field(default_factory=dict)
-    best: Text | None = None  # of those that were taken since one was yielded
+    waiting: dict[int, GeneratedText] = field(default_factory=dict)
+    best: GeneratedText | None = None  # of those that were taken since one was yielded
 
     @property
     def over(self) -> bool:
@@ -116,12 +116,12 @@ class Quota:
         return not self.over and self.begun - self.judged < ahead
 
 
-def next_quota(quotas: deque[Quota], coming: Iterator[Quota]) -> Quota | None:
+def next_prompt_queue(queues: deque[PromptQueue], coming: Iterator[PromptQueue]) -> PromptQueue | None:
     """Return the first seed that wants another text, begun just now if need be, or None."""
-    for quota in quotas:
+    for quota in queues:
         if quota.wants:
             return quota
-    begun = next(coming, None) if len(quotas) < AHEAD else None
+    begun = next(coming, None) if len(queues) < AHEAD else None
     if begun:
-        quotas.append(begun)
+        queues.append(begun)
     return begun

@@ -25,7 +25,7 @@ DEFAULT_RATE = 0.0007
 GRADIENT_ONLY = Step(0, 0.0, math.inf)
 
 
-class AdaptingScorer(Scorer):
+class DynamicScorer(Scorer):
     """A scorer that makes a step of gradient descent on each window of the text, after it has been scored.
 
     With g the gradient of the window's mean loss, w the weights, w_0 the trained ones, and s the mean of g^2 so far,

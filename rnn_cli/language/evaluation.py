@@ -12,7 +12,7 @@ import numpy as np
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
-from rnn_cli.language.dynamic_evaluation import AdaptingScorer
+from rnn_cli.language.dynamic_evaluation import DynamicScorer
 from rnn_cli.language.scorer import Scorer
 from rnn_cli.text.vocabulary import BOUNDARY
 
@@ -61,7 +61,7 @@ def make_scorer(
             raise UsageError("--reset-every and --adapt contradict each other; give one of them")
     if adapt_rate is None:
         return Scorer(checkpoint, threads, reset_every, precision=precision)
-    return AdaptingScorer(checkpoint, threads, adapt_rate, precision)
+    return DynamicScorer(checkpoint, threads, adapt_rate, precision)
 
 
 def state_of(scorer: Scorer) -> str:
@@ -69,7 +69,7 @@ def state_of(scorer: Scorer) -> str:
     past = "reset at each line" if scorer.vocabulary.lines else "carried"
     if scorer.reset_every:
         past = f"reset every {scorer.reset_every:,} characters"
-    return f"{past}, adapting" if isinstance(scorer, AdaptingScorer) else past
+    return f"{past}, adapting" if isinstance(scorer, DynamicScorer) else past
 
 
 def evaluate_texts(

@@ -63,11 +63,11 @@ def scored_lines(scorer: Scorer, path: str, piece: int = PIECE) -> Iterator[Scor
         symbols = vocabulary.encode(text)
         if ended and vocabulary.lines:
             symbols = np.append(symbols, np.int32(BOUNDARY))
-        yield by_lines(number, text, symbols < 0, scorer.read(symbols)[0] / math.log(2))
+        yield group_by_line(number, text, symbols < 0, scorer.read(symbols)[0] / math.log(2))
         number += data.count(b"\n")
 
 
-def by_lines(number: int, text: str | bytes, symbol_unknown: np.ndarray, symbol_bits: np.ndarray) -> ScoredLines:
+def group_by_line(number: int, text: str | bytes, symbol_unknown: np.ndarray, symbol_bits: np.ndarray) -> ScoredLines:
     """Return a text by lines, given what its symbols cost."""
     lines = lines_of(text)
     characters = np.fromiter(map(len, lines), np.int64, len(lines)) + 1

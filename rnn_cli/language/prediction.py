@@ -8,7 +8,7 @@ import numpy as np
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.kernels.threads import Team
-from rnn_cli.language.stepper import Reader
+from rnn_cli.language.stepper import Stepper
 from rnn_cli.network.model import Model
 from rnn_cli.text.vocabulary import BOUNDARY, encode_seed
 
@@ -30,7 +30,7 @@ def predictions(checkpoint: Checkpoint, text: str | bytes, top: int) -> list[Pre
     """Return what a model expects at the start of a text and after each of its symbols."""
     vocabulary = checkpoint.vocabulary
     ids = encode_seed(vocabulary, text, what="the text").tolist()
-    reader = Reader(Model.from_torch(checkpoint.config, checkpoint.parameters), 1, Team(1))
+    reader = Stepper(Model.from_torch(checkpoint.config, checkpoint.parameters), 1, Team(1))
     steps = []
     for read, came in zip([None, *ids], [*ids, None]):
         probabilities = np.exp(reader.step()[0])

@@ -12,10 +12,10 @@ import numpy as np
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import RnnError, UsageError
 from rnn_cli.kernels.threads import Team
-from rnn_cli.language.candidates import TRIES, Quota, StopText, Text, next_quota
+from rnn_cli.language.candidates import TRIES, GeneratedText, PromptQueue, StopText, next_prompt_queue
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.constraints import LONGEST, follow_table, state_after, unfinished
-from rnn_cli.language.stepper import DRAWN, Reader, Start
+from rnn_cli.language.stepper import DRAWN, Start, Stepper
 from rnn_cli.network.model import Model
 from rnn_cli.text.fingerprint import Fingerprint
 from rnn_cli.text.vocabulary import BOUNDARY, encode_seed
@@ -76,10 +76,10 @@ class Sampler:
         """Return the text that symbols are: in line mode, what stands after the last boundary."""
         return ids[np.flatnonzero(ids == BOUNDARY)[-1] + 1 :] if BOUNDARY in ids else ids
 
-    def _reader(self, rows: int) -> Reader:
+    def _reader(self, rows: int) -> Stepper:
         """Return so many rows that draw as the configuration says."""
         team = Team(min(self.threads, rows))
-        return Reader(self.model, rows, team, self.config, self.follow, self.fingerprint)
+        return Stepper(self.model, rows, team, self.config, self.follow, self.fingerprint)
 
     def _read(self, start: Start) -> Start:
         """Return a start whose seed is read."""
@@ -87,12 +87,12 @@ class Sampler:
         reader.read(reader.begin(0, start, 0))
         return replace(start, state=reader.state(0))
 
-    def _begin(self, reader: Reader, row: int, text: Text, start: Start, number: int) -> None:
+    def _begin(self, reader: Stepper, row: int, text: GeneratedText, start: Start, number: int) -> None:
         """Begin a text on a row."""
         text.start, text.to_read = start, reader.begin(row, start, number)
         text.stopped = None if start.longest else "length"
 
-    def _advance(self, reader: Reader, texts: list[Text | None], chunk: int) -> None:
+    def _advance(self, reader: Stepper, texts: list[GeneratedText | None], chunk: int) -> None:
         """Go on with the texts on the rows that have not stopped, by up to `chunk` symbols."""
         going = [(row, text) for row, text in enumerate(texts) if text and not text.stopped]
         left = max((len(text.to_read) + text.start.longest - len(text.symbols) for _, text in going), default=0)
@@ -109,14 +109,14 @@ class Sampler:
                 kept = len(text.symbols) - self._unfinished(text)
                 del text.symbols[kept:], text.losses[kept:]
 
-    def _unfinished(self, text: Text) -> int:
+    def _unfinished(self, text: GeneratedText) -> int:
         """Return how many symbols at the end of a text are the beginning of a character of several bytes."""
         if len(self.follow) == 1:
             return 0
         ids = [*text.start.ids[-LONGEST:].tolist(), *text.symbols[-LONGEST:]]
         return min(unfinished(self.follow, ids), len(text.symbols))
 
-    def texts(self, count: int) -> Iterator[Text]:
+    def texts(self, count: int) -> Iterator[GeneratedText]:
         """Yield so many texts for each seed, in their order.
 
         Raises RnnError at the end where fewer were found: a seed is given up after TRIES texts in a row were refused.
@@ -127,32 +127,32 @@ class Sampler:
         rows = ROWS if choosy else max(1, min(each * len(self.starts), ROWS))
         reader, chunk = self._reader(rows), LINE_CHUNK if self.vocabulary.lines else CHUNK
         starts = [self._read(self.starts[0])] if len(self.starts) == 1 and rows > 1 else self.starts
-        coming = (Quota(start, index << 32, each) for index, start in enumerate(starts) if each)
-        quotas: deque[Quota] = deque()
-        drawn: list[tuple[Quota, int, Text] | None] = [None] * rows
+        coming = (PromptQueue(start, index << 32, each) for index, start in enumerate(starts) if each)
+        queues: deque[PromptQueue] = deque()
+        drawn: list[tuple[PromptQueue, int, GeneratedText] | None] = [None] * rows
         seen: set[bytes] = set()
         found = 0
         while True:
             for row in range(rows):
-                if drawn[row] is None and (quota := next_quota(quotas, coming)):
-                    text = Text()
+                if drawn[row] is None and (quota := next_prompt_queue(queues, coming)):
+                    text = GeneratedText()
                     self._begin(reader, row, text, quota.start, quota.first + quota.begun)
                     drawn[row] = quota, quota.begun, text
                     quota.begun += 1
-            if not quotas:
+            if not queues:
                 break
             self._advance(reader, [entry and entry[2] for entry in drawn], chunk)
             for row, entry in enumerate(drawn):
                 if entry and entry[2].stopped:
                     entry[0].waiting[entry[1]] = entry[2]
                     drawn[row] = None
-            while quotas:
-                for text in self._taken(quotas[0], seen):
+            while queues:
+                for text in self._taken(queues[0], seen):
                     found += 1
                     yield text
-                if not quotas[0].over:
+                if not queues[0].over:
                     break
-                quotas.popleft()
+                queues.popleft()
             drawn = [None if entry and entry[0].over else entry for entry in drawn]
         if found < count * len(starts):
             raise RnnError(
@@ -160,7 +160,7 @@ class Sampler:
                 "already or in the corpus; ask for fewer, or raise the temperature"
             )
 
-    def _taken(self, quota: Quota, seen: set[bytes]) -> Iterator[Text]:
+    def _taken(self, quota: PromptQueue, seen: set[bytes]) -> Iterator[GeneratedText]:
         """Look at the texts of a seed that are drawn, in their order; yield those that are taken."""
         while not quota.over and quota.judged in quota.waiting:
             text = quota.waiting.pop(quota.judged)
@@ -177,7 +177,7 @@ class Sampler:
         if quota.over and quota.best:
             yield quota.best
 
-    def _refuses(self, text: Text, seen: set[bytes]) -> bool:
+    def _refuses(self, text: GeneratedText, seen: set[bytes]) -> bool:
         """Say whether a text was there before, or stands in the corpus, where such ones are not wanted."""
         whole = self._whole(np.concatenate([text.start.ids, np.array(text.symbols, np.int32)]))
         if self.config.novel and self.fingerprint and self.fingerprint.has_line(whole):
@@ -188,7 +188,7 @@ class Sampler:
             return len(seen) == before
         return False
 
-    def pieces(self, text: Text, chunk: int) -> Iterator[bytes]:
+    def pieces(self, text: GeneratedText, chunk: int) -> Iterator[bytes]:
         """Draw text number 0 of the first seed, and yield its bytes as soon as it is certain that they belong to it."""
         reader, shown = self._reader(1), 0
         self._begin(reader, 0, text, self._read(self.starts[0]), 0)

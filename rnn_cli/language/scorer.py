@@ -13,7 +13,7 @@ from rnn_cli.kernels.text.score import Rows, score_symbols
 from rnn_cli.kernels.threads import Team
 from rnn_cli.network.model import Model, Window, check_finite
 from rnn_cli.network.parameters import round_up
-from rnn_cli.text.batches import stream_cuts
+from rnn_cli.text.batches import row_starts
 from rnn_cli.text.vocabulary import BOUNDARY
 
 STREAMS = 64  # rows that are scored side by side
@@ -125,7 +125,7 @@ class Scorer:
             starts = np.concatenate([[0], np.flatnonzero(ids[1:-1] == BOUNDARY) + 1, [pairs]])
             # Beside one very long text, further rows would be idle for the most part.
             streams = min(streams, max(1, 2 * pairs // int(np.diff(starts).max())))
-            yield np.unique(stream_cuts(pairs, streams, starts, pairs))
+            yield np.unique(row_starts(pairs, streams, starts, pairs))
 
 
 def unknown_nats(checkpoint: Checkpoint) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnn_cli.kernels.network.step import Net
 from rnn_cli.kernels.simd.aligned import aligned_zeros
-from rnn_cli.kernels.text.generate import Draws, generate
+from rnn_cli.kernels.text.generate import SamplingState, generate
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.network.model import Model, Window, check_finite
@@ -39,14 +39,14 @@ class Start:
     lead: Sequence[int] = ()
 
 
-def draws_for(
+def sampling_state_for(
     net: Net, config: SamplingConfig, follow: np.ndarray | None = None, fingerprint: Fingerprint | None = None
-) -> Draws:
+) -> SamplingState:
     """Return how the rows of a network draw, without the symbols; without a `follow` table everything may follow."""
     rows, gram, hashes, bits = net.batch, 1, 1, np.zeros(1, np.uint8)
     if config.max_copy is not None and fingerprint is not None:
         gram, hashes, bits = gram_for(config.max_copy), fingerprint.hashes, fingerprint.bits
-    return Draws(
+    return SamplingState(
         symbols=np.zeros((0, rows), np.int32),
         losses=np.zeros((0, rows), np.float32),
         scratch=aligned_zeros(rows * net.columns, np.float32),
@@ -69,7 +69,7 @@ def draws_for(
     )
 
 
-class Reader:
+class Stepper:
     """Rows of a model, which draw as `draws_for` says."""
 
     def __init__(
@@ -85,7 +85,7 @@ class Reader:
         self.window = Window(model, 1, rows, team, config.precision)
         self.window.pack()
         self.rows, self.team = rows, team
-        self._draws = draws_for(self.window.net, config, follow, fingerprint)
+        self._draws = sampling_state_for(self.window.net, config, follow, fingerprint)
 
     def begin(self, row: int, start: Start, text: int) -> np.ndarray:
         """Begin a text of this number on a row; return the symbols that it has to be given first."""

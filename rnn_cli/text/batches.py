@@ -14,7 +14,7 @@ import numpy as np
 
 from rnn_cli.rng import ORDER, generator
 from rnn_cli.text.augmentation import Augmenter
-from rnn_cli.text.epoch_order import Order, line_blocks, rotated, shuffled
+from rnn_cli.text.epoch_order import EpochOrder, line_blocks, rotated, shuffled
 from rnn_cli.text.spool import IN_MEMORY, release
 from rnn_cli.text.vocabulary import BOUNDARY
 
@@ -25,7 +25,7 @@ LONG_LINE = 4096  # in pairs; only lines longer than this may be cut in two for 
 READ_AHEAD = 100_000
 
 
-class Streams:
+class StreamBatches:
     """Windows for truncated backpropagation through time, each determined by the number of its step alone.
 
     An epoch scores every symbol once. Its order comes from the seed and the number of the epoch: the lines
@@ -66,7 +66,7 @@ class Streams:
         elif breaks:  # to the end of a window, at least half of one
             self._reach = -(length + sequence_length // 2) % sequence_length + sequence_length // 2
         self.steps_per_epoch = -(-min(length + self._reach, self.pairs) // sequence_length)
-        self._order: Order
+        self._order: EpochOrder
         self._cuts = np.zeros(batch_size + 1, np.int64)
         self._times = np.arange(sequence_length)[:, None]
         # What is fetched: a stretch of every stream, for some windows, with the symbol after it.
@@ -101,7 +101,7 @@ class Streams:
             ids = self.augmenter.text(epoch)
             blocks = None if blocks is None else np.array([0, len(ids) - 1])
         pairs = len(ids) - self.lines
-        even = stream_cuts(pairs, self.batch_size).tolist()
+        even = row_starts(pairs, self.batch_size).tolist()
         if blocks is None:
             self._order = rotated(ids, 0)
             if epoch:
@@ -112,7 +112,7 @@ class Streams:
         cuts = [self._start_near(self._order, cut) if 0 < cut < pairs else cut for cut in even]
         self._cuts, self._epoch, self._first = np.array(cuts), epoch, -1
 
-    def _start_near(self, order: Order, place: int) -> int:
+    def _start_near(self, order: EpochOrder, place: int) -> int:
         """Return where a stream may well begin: the next line of lines, or what stands behind a break."""
         return order.next_of(self._marks, place, self._reach)
 
@@ -127,7 +127,7 @@ class Streams:
         self._first = first
 
 
-def stream_cuts(pairs: int, streams: int, line_starts: np.ndarray | None = None, reach: int = 0) -> np.ndarray:
+def row_starts(pairs: int, streams: int, line_starts: np.ndarray | None = None, reach: int = 0) -> np.ndarray:
     """Return where streams of about equal length begin (streams + 1); the last place is the end of the text.
 
     A cut moves on to the next of the `line_starts`, the last of which is the end, by at most `reach`.

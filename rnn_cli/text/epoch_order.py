@@ -16,7 +16,7 @@ from rnn_cli.text.vocabulary import BOUNDARY
 GATHER = 1 << 20  # pairs that are put in order at a time
 
 
-class Order:
+class EpochOrder:
     """The symbols of an epoch, in segments that are made when they are read."""
 
     def __init__(self, places: Sequence[int], segment: Callable[[int], np.ndarray]) -> None:
@@ -48,12 +48,12 @@ class Order:
         return place
 
 
-def rotated(ids: np.ndarray, offset: int) -> Order:
+def rotated(ids: np.ndarray, offset: int) -> EpochOrder:
     """Return the order of a stream text that begins at an offset, and goes round."""
-    return Order([0, len(ids) - offset], [ids[offset:], ids[: offset + 1]].__getitem__)
+    return EpochOrder([0, len(ids) - offset], [ids[offset:], ids[: offset + 1]].__getitem__)
 
 
-def shuffled(ids: np.ndarray, blocks: np.ndarray, seed: Sequence[int], kept: int) -> Order:
+def shuffled(ids: np.ndarray, blocks: np.ndarray, seed: Sequence[int], kept: int) -> EpochOrder:
     """Return an order of the lines of a text: blocks of them are shuffled, and the lines within each block.
 
     `blocks` is where the blocks begin and where the last one ends. Up to `kept` of them are in memory at once.
@@ -72,7 +72,7 @@ def shuffled(ids: np.ndarray, blocks: np.ndarray, seed: Sequence[int], kept: int
         release(ids)
         return symbols
 
-    return Order([0, *np.cumsum(np.diff(blocks)[order])[:-1].tolist()], segment)
+    return EpochOrder([0, *np.cumsum(np.diff(blocks)[order])[:-1].tolist()], segment)
 
 
 def line_blocks(ids: np.ndarray, size: int) -> tuple[np.ndarray, int]:

@@ -10,7 +10,7 @@ from rnn_cli.rng import HELD_OUT, generator
 from rnn_cli.text.spool import PIECE, Spool, pieces
 from rnn_cli.text.vocabulary import BOUNDARY
 
-USUAL = 0.1
+DEFAULT_FRACTION = 0.1
 FEWEST_LINES = 20  # below this, nothing is held out
 # Of a stream below this, nothing is held out if it was not asked for: to learn from the last tenth too is worth 0.04 to
 # 0.05 bits per character at 10,000 and 30,000 characters of tinyshakespeare, more than what validation saves.
@@ -32,7 +32,7 @@ def scored_symbols(ids: np.ndarray, lines: bool) -> int:
 
 def split_lines(ids: np.ndarray, fraction: float | None, random_seed: int) -> Split:
     """Return the lines to train on, those to hold out, each in their order, and what was done."""
-    fraction, count = USUAL if fraction is None else fraction, boundaries(ids) - 1
+    fraction, count = DEFAULT_FRACTION if fraction is None else fraction, boundaries(ids) - 1
     if fraction == 0:
         return ids, None, "none, as it was asked for"
     if count < FEWEST_LINES:
@@ -68,7 +68,7 @@ def split_stream(ids: np.ndarray, fraction: float | None) -> Split:
     """Return the first part to train on, the last one, with a boundary before it, and what was done."""
     if fraction is None and len(ids) < FEWEST_OF_STREAM:
         return ids, None, "none, as so short a text is needed whole"
-    fraction = USUAL if fraction is None else fraction
+    fraction = DEFAULT_FRACTION if fraction is None else fraction
     if fraction == 0:
         return ids, None, "none, as it was asked for"
     cut = len(ids) - round(fraction * len(ids))

@@ -42,7 +42,7 @@ class Vocabulary:
             seen[ord("\n")] = False
         return cls("".join(map(chr, np.flatnonzero(seen).tolist())), lines)
 
-    def grown_by(self, other: Vocabulary) -> Vocabulary:
+    def extended_with(self, other: Vocabulary) -> Vocabulary:
         """Return this vocabulary with the characters behind its own that only the other one has."""
         if self.symbols is None or other.symbols is None:
             return self

@@ -13,21 +13,21 @@ from rnn_cli.text.corpus import Corpus
 from rnn_cli.training.config import TrainingConfig
 
 
-class Plan(NamedTuple):
+class EpochPlan(NamedTuple):
     """How often a text is read, None: as often as fits the time; and how many drawn symbols with each one of it."""
 
     epochs: int | None
     augment: float = 0.0
 
 
-class Row(NamedTuple):
+class SizeRow(NamedTuple):
     """What suits texts of up to so many characters, as lines and as a stream."""
 
     characters: float
     hidden_size: int
     dropout: float
-    lines: Plan
-    stream: Plan
+    lines: EpochPlan
+    stream: EpochPlan
 
 
 # A large network learns a short text best where most of it is left out in each step, and only for some epochs: after
@@ -37,12 +37,12 @@ class Row(NamedTuple):
 # instead of 4.39, of 10,000 3.08 instead of 3.16, 30,000 2.48 and 2.52, 100,000 2.25 and 2.33, 250,000 2.21 and 2.26;
 # lines of 3,000 characters 3.02 and 3.06, of 10,000 2.905 and 2.912; from 15,000 on it is the same to 0.005.
 SIZES = (
-    Row(300, 32, 0.0, Plan(400), Plan(400)),
-    Row(3_000, 512, 0.7, Plan(8, 2.0), Plan(8, 2.0)),
-    Row(10_000, 512, 0.75, Plan(12, 1.0), Plan(12, 1.0)),
-    Row(50_000, 512, 0.6, Plan(8), Plan(8, 1.0)),
-    Row(500_000, 512, 0.5, Plan(8), Plan(12, 0.5)),
-    Row(float("inf"), 512, 0.4, Plan(None), Plan(None)),
+    SizeRow(300, 32, 0.0, EpochPlan(400), EpochPlan(400)),
+    SizeRow(3_000, 512, 0.7, EpochPlan(8, 2.0), EpochPlan(8, 2.0)),
+    SizeRow(10_000, 512, 0.75, EpochPlan(12, 1.0), EpochPlan(12, 1.0)),
+    SizeRow(50_000, 512, 0.6, EpochPlan(8), EpochPlan(8, 1.0)),
+    SizeRow(500_000, 512, 0.5, EpochPlan(8), EpochPlan(12, 0.5)),
+    SizeRow(float("inf"), 512, 0.4, EpochPlan(None), EpochPlan(None)),
 )
 # A large network pays where it reads enough. On 0.9 million characters of tinyshakespeare, in the same time and in nats
 # (million characters read): after 15 s 128 units 1.636 (7.5), 256 1.646 (2.5), 512 1.780 (0.7); after 30 s 1.573 (15),
@@ -86,7 +86,7 @@ def choose(corpus: Corpus, given: Mapping[str, Any], speed: Speed | None = None,
 
     `speed` is asked only where the length is in minutes. Without it, any size is taken to be fast enough.
     """
-    chooser = Chooser(corpus, given, speed)
+    chooser = AutoConfig(corpus, given, speed)
     chooser.choose_precision()
     chooser.choose_length()
     chooser.choose_augmentation(fine_tuning)
@@ -97,7 +97,7 @@ def choose(corpus: Corpus, given: Mapping[str, Any], speed: Speed | None = None,
     return Choice(chooser.model(), chooser.training(), tuple(chooser.reasons))
 
 
-class Chooser:
+class AutoConfig:
     """What the user gave, and what is picked where nothing was given. Each choice may look at those before it."""
 
     def __init__(self, corpus: Corpus, given: Mapping[str, Any], speed: Speed | None) -> None:

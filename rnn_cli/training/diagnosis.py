@@ -8,8 +8,8 @@ from rnn_cli.network.config import ModelConfig
 from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.run_state import Report
 
-FEWEST = 4  # evaluations from which a trend is read
-LATE = 0.25  # share of the evaluations that are the last part of a run
+MIN_EVALUATIONS = 4  # evaluations from which a trend is read
+TAIL_SHARE = 0.25  # share of the evaluations that are the last part of a run
 RISE = 0.01  # of the validation loss over its best, relative, from which it counts as having turned up
 FALL = 0.01  # of the best validation loss within the last part, relative, from which more time would help
 DROPOUT = 0.5  # to try where there was less
@@ -25,10 +25,10 @@ def diagnosis(history: Sequence[Report], model: ModelConfig, training: TrainingC
     and such a text is short.
     """
     reports = [report for report in history if report.validation_loss is not None]
-    if len(reports) < FEWEST:
+    if len(reports) < MIN_EVALUATIONS:
         return None
     losses = [report.validation_loss or 0.0 for report in reports]
-    late = max(1, round(LATE * len(losses)))
+    late = max(1, round(TAIL_SHARE * len(losses)))
     best, last, trained = min(losses), losses[-1], reports[-1].loss
     restrain = f" or --dropout {DROPOUT}" if training.dropout < DROPOUT else ""
     if last > best * (1 + RISE):

@@ -14,7 +14,7 @@ from rnn_cli.text.spool import Spool, pieces
 from rnn_cli.text.vocabulary import BOUNDARY, Vocabulary
 
 
-def renumbered(corpus: Corpus, vocabulary: Vocabulary) -> Corpus:
+def reencode(corpus: Corpus, vocabulary: Vocabulary) -> Corpus:
     """Return a corpus in the numbers of a vocabulary. Raises UsageError where that lacks one of its symbols."""
     own = corpus.vocabulary
     if own == vocabulary:
@@ -37,7 +37,7 @@ def translated(ids: np.ndarray, table: np.ndarray) -> np.ndarray:
         return spool.array(table.dtype)
 
 
-def take_over(model: Model, known: Mapping[str, np.ndarray]) -> None:
+def initialise_from(model: Model, known: Mapping[str, np.ndarray]) -> None:
     """Put the weights of another model, in PyTorch's names and layout, in the place of a model's first weights.
 
     For symbols that the other one has not, the rows of W_ih and of the decoder stay as they were drawn, and the bias

@@ -67,14 +67,14 @@ class Progress(Config):
     loss_count: int = limited(0, 10**18, 0)
 
 
-class State(NamedTuple):
+class RunState(NamedTuple):
     """All that the next step of a run depends on, as it is saved."""
 
     tensors: Mapping[str, np.ndarray]
     progress: Progress
 
     @classmethod
-    def of(cls, window: TrainingWindow, progress: Progress) -> State:
+    def of(cls, window: TrainingWindow, progress: Progress) -> RunState:
         """Return a copy of the state of a run."""
         compact = window.model.layout.compact
         tensors = {name: compact(vector) for name, vector in vectors(window, progress).items()}

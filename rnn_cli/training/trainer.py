@@ -24,13 +24,13 @@ from rnn_cli.network.config import ModelConfig
 from rnn_cli.network.model import Model, TrainingWindow
 from rnn_cli.rng import DROPCONNECT, DROPOUT, RESETS, WEIGHTS, generator
 from rnn_cli.text.augmentation import Augmenter
-from rnn_cli.text.batches import IGNORED, Streams
+from rnn_cli.text.batches import IGNORED, StreamBatches
 from rnn_cli.text.corpus import Corpus
 from rnn_cli.text.fingerprint import Fingerprint
 from rnn_cli.text.vocabulary import BOUNDARY
 from rnn_cli.training.config import TrainingConfig
-from rnn_cli.training.fine_tuning import renumbered, take_over
-from rnn_cli.training.run_state import MOST_STEPS, Progress, Report, State
+from rnn_cli.training.fine_tuning import initialise_from, reencode
+from rnn_cli.training.run_state import MOST_STEPS, Progress, Report, RunState
 from rnn_cli.training.schedule import DECAY_FROM, learning_rate, steps_that_fit
 
 LOG2_E = 1 / math.log(2)
@@ -79,7 +79,7 @@ class Trainer:
         self.team = Team(threads)
         self.model = Model.initialised(model_config, generator([config.random_seed, WEIGHTS]))
         if start is not None:
-            take_over(self.model, start)
+            initialise_from(self.model, start)
         self.window = TrainingWindow(self.model, config.sequence_length, config.batch_size, self.team, config.precision)
         self.streams = self._streams(corpus.training, config.batch_size, config.augment)
         self.validation = None
@@ -97,15 +97,15 @@ class Trainer:
             steps = self.progress.total_steps = max(1, round(config.epochs * self.streams.steps_per_epoch))
             if steps > MOST_STEPS:
                 raise UsageError(f"--epochs {config.epochs:g} are {steps:,} steps, and the limit is {MOST_STEPS:,}")
-        self.good = State.of(self.window, self.progress)
+        self.good = RunState.of(self.window, self.progress)
 
-    def _streams(self, ids: np.ndarray, rows: int, augment: float = 0.0) -> Streams:
+    def _streams(self, ids: np.ndarray, rows: int, augment: float = 0.0) -> StreamBatches:
         config, vocabulary = self.config, self.corpus.vocabulary
         augmenter = None
         if size := round(augment * len(ids)):
             augmenter = Augmenter(ids, len(vocabulary), vocabulary.lines, size, config.random_seed)
         breaks = [] if vocabulary.lines else [symbol for symbol in vocabulary.encode("\n ").tolist() if symbol >= 0]
-        return Streams(ids, vocabulary.lines, rows, config.sequence_length, config.random_seed, augmenter, breaks)
+        return StreamBatches(ids, vocabulary.lines, rows, config.sequence_length, config.random_seed, augmenter, breaks)
 
     @property
     def finished(self) -> bool:
@@ -177,7 +177,7 @@ class Trainer:
                 continue
             report = self._report(speed, validation_loss, rate, norm)
             if evaluate and report.loss < math.log(self.model.config.vocab_size):
-                self.good = State.of(self.window, progress)
+                self.good = RunState.of(self.window, progress)
             yield report
             symbols, since = 0, self._clock()
 
@@ -371,7 +371,7 @@ class Trainer:
         checkpoint = Checkpoint(self.model.config, corpus.vocabulary, self.best_tensors(), record)
         if not (self.finished or self.diverged):
             checkpoint.progress = progress.to_dict()
-            checkpoint.training = dict(State.of(self.window, progress).tensors)
+            checkpoint.training = dict(RunState.of(self.window, progress).tensors)
             if self.good.progress.step != progress.step:
                 checkpoint.progress["good"] = self.good.progress.to_dict()
                 checkpoint.training |= {GOOD + name: tensor for name, tensor in self.good.tensors.items()}
@@ -401,7 +401,7 @@ class Trainer:
         good = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         try:
             config = TrainingConfig.from_dict(checkpoint.record["training"])
-            corpus = renumbered(corpus, checkpoint.vocabulary)
+            corpus = reencode(corpus, checkpoint.vocabulary)
             network = checkpoint.config
             states = len(find_cell(network.cell, network.activation).states)
             # Before anything of the sizes that the file claims is allocated.
@@ -410,9 +410,9 @@ class Trainer:
             trainer = cls(corpus, network, config, threads, **others)
             planned = trainer.progress.total_steps
             trainer.model.layout.from_torch(trainer.best_parameters, checkpoint.parameters)
-            trainer.good = State(good, Progress.from_dict(good_counts))
+            trainer.good = RunState(good, Progress.from_dict(good_counts))
             trainer.good.restore(trainer.window)  # which checks it
-            trainer.progress = State(tensors, Progress.from_dict(counts)).restore(trainer.window)
+            trainer.progress = RunState(tensors, Progress.from_dict(counts)).restore(trainer.window)
             if trainer.finished or planned not in (None, trainer.progress.total_steps):
                 raise ValueError("its number of steps")
             trainer.history = [Report.from_dict(values) for values in checkpoint.record["history"]]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rnn_cli.signals import TOGETHER, StopRequest
+from rnn_cli.signals import COALESCE_SECONDS, StopRequest
 
 # A small program round main(), with a command for each way to end.
 PROGRAM = r"""
@@ -196,7 +196,7 @@ def stop(command: list[str], *signals: signal.Signals, **options: Any) -> tuple[
         said = []
         for number in signals:
             said.append(process.stderr.readline())
-            time.sleep(2 * TOGETHER * bool(said[1:]))  # signals within that time are one
+            time.sleep(2 * COALESCE_SECONDS * bool(said[1:]))  # signals within that time are one
             process.send_signal(number)
         output, error = process.communicate(timeout=30)
         assert said[0] == "ready\n"

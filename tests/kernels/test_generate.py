@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rnn_cli.kernels.network.step import Net
 from rnn_cli.kernels.text.generate import FORBIDDEN, NEVER, draw, forbid, keep_likeliest
 from rnn_cli.language.config import SamplingConfig
-from rnn_cli.language.stepper import draws_for
+from rnn_cli.language.stepper import sampling_state_for
 from rnn_cli.network.model import PAD
 from rnn_cli.text.vocabulary import BOUNDARY
 
@@ -41,7 +41,7 @@ def drawn(logits, allowed, config):
     net = Net(1, 1, 1, 0, 0, 0, 0, 0, 0, vocab_size=size, columns=columns)
     row = np.full(columns, NEVER, np.float32)
     row[:size] = logits
-    draws = draws_for(net, config, np.where(allowed, 0, FORBIDDEN).astype(np.uint8)[None])
+    draws = sampling_state_for(net, config, np.where(allowed, 0, FORBIDDEN).astype(np.uint8)[None])
     forbid(row, 0, size, draws.follow, 0)
     chosen = [draw(row, 0, net, draws, 0, number) for number in NUMBERS]
     return draws.scratch[:size].astype(np.float64), np.array(chosen)

@@ -31,7 +31,7 @@ from rnn_cli.kernels.simd.vector import (
     sum_lanes,
 )
 from rnn_cli.kernels.simd.vector_math import exp
-from rnn_cli.kernels.threads import even_start
+from rnn_cli.kernels.threads import share_start
 from rnn_cli.network.config import ModelConfig
 from rnn_cli.network.model import Model
 
@@ -185,7 +185,7 @@ def test_compiled_equations_are_the_plain_ones(cell):
 def test_even_start_shares_all():
     for total in range(20):
         for parts in range(1, 8):
-            starts = [even_start(part, parts, total) for part in range(parts + 1)]
+            starts = [share_start(part, parts, total) for part in range(parts + 1)]
             sizes = np.diff(starts)
             assert (starts[0], starts[-1]) == (0, total)
             assert sizes.max() - sizes.min() <= 1

@@ -73,7 +73,9 @@ def test_a_processor_without_bfloat16_says_so_and_takes_float32_by_itself(tmp_pa
 def test_pairs_are_multiplied_on_vectors_where_matrix_registers_may_not_be_used():
     features = ",".join(f"+{name}" for name in sorted(host.cpu_features()) if not name.startswith("amx"))
     environment = {**os.environ, "NUMBA_CPU_NAME": binding.get_host_cpu_name(), "NUMBA_CPU_FEATURES": features}
-    check = "from rnn_cli.kernels.simd import cpu as host; assert host.HAS_BFLOAT16 and not (host.HAS_AMX or host.HAS_FAST_BFLOAT16)"
+    check = (
+        "from rnn_cli.kernels.simd import cpu; assert cpu.HAS_BFLOAT16 and not (cpu.HAS_AMX or cpu.HAS_FAST_BFLOAT16)"
+    )
     tests = 'import sys, pytest; sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]]))'
     chosen = ["-k", "bfloat16", *(str(TESTS / file) for file in ("test_products.py", "test_sampling.py"))]
     done = subprocess.run(

@@ -6,12 +6,12 @@ import pytest
 from rnn_cli.kernels.compiler.jit import kernel
 from rnn_cli.kernels.matmul.packing import (
     Packed,
-    own_panels,
     pack,
     pack_panel,
     pack_transposed,
     panel_count,
-    place_of,
+    panel_in_group,
+    panel_range,
     transposed,
 )
 from rnn_cli.kernels.matmul.product import multiply, multiply_onto
@@ -171,11 +171,11 @@ def test_deep_product(kind, count, depth):
 def test_panels_of_groups_cover_each_column_once(count):
     for groups, vectors, parts in ((1, 1, 3), (4, 3, 2), (3, 9, 4)):
         panels = range(groups * panel_count(vectors * count, count))
-        spans = [place_of(panel, vectors * count, count) for panel in panels]
+        spans = [panel_in_group(panel, vectors * count, count) for panel in panels]
         starts = np.cumsum([0, *(width for _, width in spans)])
         assert [first for first, _ in spans] == starts[:-1].tolist()
         assert starts[-1] == groups * vectors * count
-        own = [own_panels(groups * vectors * count, count, part, parts) for part in range(parts)]
+        own = [panel_range(groups * vectors * count, count, part, parts) for part in range(parts)]
         assert [panel for first, last in own for panel in range(first, last)] == list(
             range(panel_count(groups * vectors * count, count))
         )

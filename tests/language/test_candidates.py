@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnn_cli.language.candidates import StopText, Text
+from rnn_cli.language.candidates import GeneratedText, StopText
 from rnn_cli.language.stepper import Start
 
 SOME = st.lists(st.integers(1, 2), max_size=60)
@@ -23,7 +23,7 @@ class Counted(list):
 
 @given(drawn=SOME, wanted=st.lists(st.integers(1, 2), max_size=5), shortest=st.integers(0, 9), chunk=st.integers(1, 60))
 def test_the_first_stop_text_that_is_not_too_early_ends_a_text(drawn, wanted, shortest, chunk):
-    text, stop = Text(start=Start(np.zeros(0, np.int32), shortest, longest=100)), StopText(wanted)
+    text, stop = GeneratedText(start=Start(np.zeros(0, np.int32), shortest, longest=100)), StopText(wanted)
     for start in range(0, len(drawn), chunk):
         if text.stopped is None:
             part = np.array(drawn[start : start + chunk], np.int32)

@@ -14,7 +14,7 @@ from rnn_cli.language.dynamic_evaluation import (
     GRADIENT_ONLY,
     LEARNED,
     MEMORY,
-    AdaptingScorer,
+    DynamicScorer,
 )
 from rnn_cli.language.evaluation import make_scorer, score_texts
 from rnn_cli.language.scorer import Scorer
@@ -33,7 +33,7 @@ def test_the_first_window_is_scored_as_it_was_learned(lines):
     checkpoint = make_checkpoint(lines)
     symbols = symbols_of(checkpoint, random_text(5 * LEARNED, lines))
     plain = Scorer(checkpoint, 2).read(symbols)[0]
-    adapted, ranks = AdaptingScorer(checkpoint, 2, 0.01).read(symbols, with_ranks=True)
+    adapted, ranks = DynamicScorer(checkpoint, 2, 0.01).read(symbols, with_ranks=True)
     assert np.array_equal(plain[:LEARNED], adapted[:LEARNED])
     assert (plain[LEARNED:] != adapted[LEARNED:]).mean() > 0.9
     assert len(ranks) == len(symbols)
@@ -44,7 +44,7 @@ def test_the_weights_follow_the_equation(lines):
     """w <- w - rate g / (sqrt(s) + epsilon) + DECAY (w_0 - w), in float64, with gradients of a window of its own."""
     checkpoint, rate, windows = make_checkpoint(lines), 0.01, 4
     symbols = symbols_of(checkpoint, random_text(3 * windows * LEARNED, lines))[: windows * LEARNED]
-    scorer = AdaptingScorer(checkpoint, 1, rate)
+    scorer = DynamicScorer(checkpoint, 1, rate)
     scorer.read(symbols)
     model = Model.from_torch(checkpoint.config, checkpoint.parameters)
     window = TrainingWindow(model, LEARNED, 1, Team(1))
@@ -68,7 +68,7 @@ def test_the_weights_follow_the_equation(lines):
 def test_a_gradient_that_is_no_number_is_passed_over():
     checkpoint = make_checkpoint(False)
     symbols = symbols_of(checkpoint, random_text(6 * LEARNED, False))
-    scorer = AdaptingScorer(checkpoint, 1, 0.01)
+    scorer = DynamicScorer(checkpoint, 1, 0.01)
     scorer.read(symbols[: 2 * LEARNED])
     before = scorer.model.parameters.copy()
     scorer._learner.state[:] = np.nan
@@ -83,16 +83,16 @@ def test_a_rate_that_is_too_high_is_blamed_and_not_the_model():
     checkpoint = make_checkpoint(False, next(cell for cell in CELLS if cell.activation == "relu"))
     symbols = symbols_of(checkpoint, random_text(40 * LEARNED, False))
     with pytest.raises(UsageError, match="lower --adapt-rate"):
-        AdaptingScorer(checkpoint, 1, 1.0).read(symbols)
+        DynamicScorer(checkpoint, 1, 1.0).read(symbols)
 
 
 @MODES
 def test_a_repeated_text_gets_cheaper(lines):
     checkpoint = make_checkpoint(lines)
     symbols = symbols_of(checkpoint, random_text(200, lines) * 20)
-    losses = AdaptingScorer(checkpoint, 1, 0.005).read(symbols)[0]
+    losses = DynamicScorer(checkpoint, 1, 0.005).read(symbols)[0]
     assert losses[-200:].mean() < 0.9 * losses[:200].mean()
-    losses = AdaptingScorer(checkpoint, 1).read(symbols)[0]
+    losses = DynamicScorer(checkpoint, 1).read(symbols)[0]
     assert losses.mean() < Scorer(checkpoint, 1).read(symbols)[0].mean()
 
 
@@ -103,7 +103,7 @@ def test_what_comes_after_a_place_changes_nothing_before_it(lines):
     place = 5 * LEARNED + 3
     shuffled = symbols.copy()
     np.random.default_rng(1).shuffle(shuffled[place:])
-    first, second = (AdaptingScorer(checkpoint, 1, 0.01).read(some)[0] for some in (symbols, shuffled))
+    first, second = (DynamicScorer(checkpoint, 1, 0.01).read(some)[0] for some in (symbols, shuffled))
     assert np.array_equal(first[:place], second[:place])
     assert not np.array_equal(first[place:], second[place:])
 
@@ -113,19 +113,19 @@ def test_pieces_threads_and_unknown_characters_change_no_bit(lines):
     checkpoint = make_checkpoint(lines)
     text = random_text(4 * LEARNED, lines)
     symbols = symbols_of(checkpoint, text[:50] + "XYZ" + text[50:])
-    whole = AdaptingScorer(checkpoint, 1, 0.01).read(symbols)[0]
+    whole = DynamicScorer(checkpoint, 1, 0.01).read(symbols)[0]
     for size in (1, 13, LEARNED):
-        scorer = AdaptingScorer(checkpoint, 2, 0.01)
+        scorer = DynamicScorer(checkpoint, 2, 0.01)
         parts = [scorer.read(symbols[start : start + size])[0] for start in range(0, len(symbols), size)]
         assert np.array_equal(whole, np.concatenate(parts))
-    known = AdaptingScorer(checkpoint, 1, 0.01).read(symbols_of(checkpoint, text))[0]
+    known = DynamicScorer(checkpoint, 1, 0.01).read(symbols_of(checkpoint, text))[0]
     assert np.array_equal(whole[symbols >= 0], known)
 
 
 def test_a_second_text_starts_afresh_with_what_was_learned():
     checkpoint = make_checkpoint(False)
     text = random_text(200, False)
-    scorer = AdaptingScorer(checkpoint, 1, 0.01)
+    scorer = DynamicScorer(checkpoint, 1, 0.01)
     symbols = checkpoint.vocabulary.encode(text)
     first = scorer.read(symbols)[0]
     scorer.start()
@@ -137,8 +137,8 @@ def test_a_rate_of_0_learns_nothing_and_the_model_stays():
     before = {name: tensor.copy() for name, tensor in checkpoint.parameters.items()}
     symbols = checkpoint.vocabulary.encode(random_text(200, False))
     plain = Scorer(checkpoint, 1).read(symbols)[0]
-    assert np.array_equal(plain, AdaptingScorer(checkpoint, 1, 0.0).read(symbols)[0])
-    AdaptingScorer(checkpoint, 1, 0.1).read(symbols)
+    assert np.array_equal(plain, DynamicScorer(checkpoint, 1, 0.0).read(symbols)[0])
+    DynamicScorer(checkpoint, 1, 0.1).read(symbols)
     assert all(np.array_equal(before[name], tensor) for name, tensor in checkpoint.parameters.items())
 
 

@@ -17,7 +17,7 @@ from rnn_cli.language import scorer as scoring
 from rnn_cli.language.evaluation import evaluate_texts, make_scorer, score_texts
 from rnn_cli.language.prediction import predictions
 from rnn_cli.language.scorer import SCALAR_VALUES, Scorer, unknown_nats
-from rnn_cli.language.stepper import Reader
+from rnn_cli.language.stepper import Stepper
 from rnn_cli.network.model import Model
 from rnn_cli.text.vocabulary import UNKNOWN, Vocabulary
 
@@ -27,7 +27,7 @@ MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
 def read_losses(checkpoint, text):
     """Return the losses of a text, read symbol by symbol."""
     vocabulary = checkpoint.vocabulary
-    reader = Reader(Model.from_torch(checkpoint.config, checkpoint.parameters), 1, Team(1))
+    reader = Stepper(Model.from_torch(checkpoint.config, checkpoint.parameters), 1, Team(1))
     ids = vocabulary.frame(vocabulary.encode(text))[1:]
     return np.concatenate([reader.read([symbol]) for symbol in ids])
 

@@ -13,13 +13,13 @@ from rnn_cli.kernels.text.generate import uniform
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language import candidates as texts_module
 from rnn_cli.language import sampling
-from rnn_cli.language.candidates import Text
+from rnn_cli.language.candidates import GeneratedText
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.evaluation import evaluate_texts
 from rnn_cli.language.prediction import predictions
 from rnn_cli.language.sampling import Sampler, sample_texts
 from rnn_cli.language.scorer import Scorer
-from rnn_cli.language.stepper import Reader
+from rnn_cli.language.stepper import Stepper
 from rnn_cli.network import model as model_module
 from rnn_cli.network.model import Model
 from rnn_cli.text.fingerprint import Fingerprint
@@ -81,7 +81,7 @@ def test_bfloat16_draws_by_nearly_the_same_probabilities():
     """The price of the same symbols differs by more than in float32, and as little as operands of 8 bits allow."""
     checkpoint, ids = make_checkpoint(False), np.arange(200) % len(SYMBOLS) + 1
     model = Model.from_torch(checkpoint.config, checkpoint.parameters)
-    readers = [Reader(model, 1, Team(1), SamplingConfig(precision=name)) for name in ("float32", "bfloat16")]
+    readers = [Stepper(model, 1, Team(1), SamplingConfig(precision=name)) for name in ("float32", "bfloat16")]
     exact, rounded = (reader.read(ids) for reader in readers)
     assert 1e-6 < np.abs(rounded - exact).max() < 0.05
 
@@ -194,7 +194,7 @@ def test_bits_per_char_is_that_of_the_evaluated_text():
 
 
 def pieces(checkpoint, chunk, stop="", length=150):
-    text = Text()
+    text = GeneratedText()
     sampler = Sampler(checkpoint, "ab", SamplingConfig(length=length, random_seed=3), stop=stop)
     return text, list(sampler.pieces(text, chunk))
 
@@ -247,7 +247,7 @@ def test_texts_have_their_length(length):
         assert len(text.symbols) == len(text.losses) == length
         assert text.stopped == "length"
         assert (text.bits_per_char is None) == (length == 0)
-    assert len(b"".join(sampler.pieces(Text(), 64)).decode()) == length
+    assert len(b"".join(sampler.pieces(GeneratedText(), 64)).decode()) == length
 
 
 def test_no_texts_are_an_empty_list():
@@ -343,7 +343,7 @@ def test_pieces_of_bytes_end_between_characters():
     checkpoint = make_byte_checkpoint()
     for number in range(30):
         config = SamplingConfig(length=20, temperature=100.0, random_seed=number)
-        sampler, text = Sampler(checkpoint, "", config), Text()
+        sampler, text = Sampler(checkpoint, "", config), GeneratedText()
         parts = [part.decode() for part in sampler.pieces(text, 1)]
         assert "".join(parts).encode() == checkpoint.vocabulary.decode(text.symbols)
         assert text == next(sampler.texts(1))
@@ -600,7 +600,7 @@ def test_random_numbers_are_uniform_and_independent_of_each_other():
 
 def test_pieces_come_while_the_text_is_drawn():
     checkpoint = make_checkpoint(False)
-    text = Text()
+    text = GeneratedText()
     sampler = Sampler(checkpoint, "ab", SamplingConfig(length=10**9))
     first = b"".join(islice(sampler.pieces(text, 8), 3))
     assert len(first.decode()) == len(text.symbols) == 24
@@ -614,7 +614,7 @@ def test_without_a_seed_a_stream_goes_on_from_a_newline_that_is_not_shown(count)
     assert [text.symbols for text in texts] == [text.symbols for text in behind]
     assert all(len(text.start.ids) == 0 for text in texts)
     assert all(len(text.start.ids) == 1 for text in behind)
-    pieces = b"".join(Sampler(checkpoint, "", config).pieces(Text(), 7))
+    pieces = b"".join(Sampler(checkpoint, "", config).pieces(GeneratedText(), 7))
     assert pieces == checkpoint.vocabulary.decode(texts[0].symbols)
     for model in (make_checkpoint(True, vocabulary=Vocabulary("abcdefgh", True)), make_checkpoint(False)):
         assert not Sampler(model, "").starts[0].lead

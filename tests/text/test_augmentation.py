@@ -8,7 +8,7 @@ from reference_ngrams import SlowGrams, V, with_past
 
 from rnn_cli.errors import UsageError
 from rnn_cli.text.augmentation import LONGEST, ORDER, Augmenter
-from rnn_cli.text.batches import IGNORED, Streams
+from rnn_cli.text.batches import IGNORED, StreamBatches
 from rnn_cli.text.vocabulary import BOUNDARY
 
 MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
@@ -81,7 +81,7 @@ def test_of_one_endless_line_nothing_is_drawn():
 def test_streams_read_the_text_and_what_is_drawn(lines):
     ids = text(500, lines)
     augmenter = Augmenter(ids, V, lines, 700, 3)
-    streams = Streams(ids, lines, 4, 8, 3, augmenter)
+    streams = StreamBatches(ids, lines, 4, 8, 3, augmenter)
     for epoch in range(3):
         first = epoch * streams.steps_per_epoch
         targets = [streams.window(first + step)[1] for step in range(streams.steps_per_epoch)]

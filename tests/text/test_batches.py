@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rnn_cli.text import batches as streams_module
 from rnn_cli.text import epoch_order as order_module
-from rnn_cli.text.batches import IGNORED, LONG_LINE, Streams, stream_cuts
+from rnn_cli.text.batches import IGNORED, LONG_LINE, StreamBatches, row_starts
 from rnn_cli.text.epoch_order import GATHER, line_blocks, reordered, shuffled
 from rnn_cli.text.vocabulary import BOUNDARY
 
@@ -28,7 +28,7 @@ def streams_of(in_memory, read_ahead, *arguments):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(streams_module, "IN_MEMORY", in_memory)
         patch.setattr(streams_module, "READ_AHEAD", read_ahead)
-        return Streams(*arguments)
+        return StreamBatches(*arguments)
 
 
 def text_of_lines(lines):
@@ -98,7 +98,7 @@ def test_a_stream_begins_behind_the_first_break_that_is_near(breaks, found):
     generator = np.random.default_rng(4)
     ids = generator.integers(3, 8, 3000).astype(np.uint8)  # 1 is what ends a line, 2 a word
     ids[2::5], ids[10::11], ids[0] = 2, 1, BOUNDARY
-    streams, before = Streams(ids, False, 8, 32, 1, None, breaks), set()
+    streams, before = StreamBatches(ids, False, 8, 32, 1, None, breaks), set()
     for epoch in range(4):
         inputs, targets = epoch_of(streams, epoch)
         for start in targets[:12].T.tolist():
@@ -125,7 +125,7 @@ def test_any_step_can_be_had_at_any_time(
 @pytest.mark.parametrize("as_lines", [True, False])
 def test_windows_have_their_shape_and_are_their_owners(as_lines):
     ids = text_of_lines([(1, 2, 3), (4,)])
-    streams = Streams(ids, as_lines, 5, 7, 1)
+    streams = StreamBatches(ids, as_lines, 5, 7, 1)
     for array in streams.window(0):
         assert (array.shape, array.dtype, array.flags.c_contiguous) == ((7, 5), np.int32, True)
         array[:] = 99
@@ -135,20 +135,22 @@ def test_windows_have_their_shape_and_are_their_owners(as_lines):
 @pytest.mark.parametrize("as_lines", [True, False])
 def test_the_order_depends_on_seed_and_epoch(as_lines):
     ids = text_of_lines([(symbol,) for symbol in range(1, 100)])
-    orders = [epoch_of(Streams(ids, as_lines, 3, 8, seed), epoch)[1].tolist() for seed in (1, 2) for epoch in (0, 1, 2)]
+    orders = [
+        epoch_of(StreamBatches(ids, as_lines, 3, 8, seed), epoch)[1].tolist() for seed in (1, 2) for epoch in (0, 1, 2)
+    ]
     same = [left == right for left, right in zip(orders[:3], orders[3:])]
     assert same == ([False] * 3 if as_lines else [True, False, False])  # a stream's epoch 0 is not rotated
     assert orders[0] != orders[1] != orders[2]
 
 
 def test_a_stream_is_read_from_its_start_in_epoch_0():
-    inputs, targets = epoch_of(Streams(np.array([0, 1, 2, 3, 4, 5, 6, 7]), False, 2, 3, 1), 0)
+    inputs, targets = epoch_of(StreamBatches(np.array([0, 1, 2, 3, 4, 5, 6, 7]), False, 2, 3, 1), 0)
     assert inputs.T.tolist() == [[0, 1, 2, 3, 0, 0], [0, 5, 6, 7, 0, 0]]
     assert targets.T.tolist() == [[1, 2, 3, 4, -1, -1], [5, 6, 7, -1, -1, -1]]
 
 
 def test_one_short_line_is_read_by_one_stream_of_many():
-    inputs, targets = epoch_of(Streams(text_of_lines([(1, 2, 3)]), True, 8, 4, 1), 0)
+    inputs, targets = epoch_of(StreamBatches(text_of_lines([(1, 2, 3)]), True, 8, 4, 1), 0)
     assert np.count_nonzero((targets != IGNORED).any(axis=0)) == 1
     assert lines_in(inputs, targets) == [(1, 2, 3)]
 
@@ -156,7 +158,7 @@ def test_one_short_line_is_read_by_one_stream_of_many():
 def test_a_very_long_line_is_cut_but_scored_once():
     size = 8 * LONG_LINE
     ids = np.array([0, *range(1, size + 1), 0, 7, 0], np.int32)
-    streams = Streams(ids, True, 16, 64, 1)
+    streams = StreamBatches(ids, True, 16, 64, 1)
     _, targets = epoch_of(streams, 0)
     scored = np.sort(targets[targets != IGNORED])
     np.testing.assert_array_equal(scored, np.sort(ids[1:]))
@@ -165,7 +167,7 @@ def test_a_very_long_line_is_cut_but_scored_once():
 
 def test_the_order_of_lines_is_the_same_in_every_version():
     ids = text_of_lines([(symbol,) for symbol in range(1, 11)])
-    targets = [epoch_of(Streams(ids, True, 2, 10, 5), epoch)[1].T for epoch in (0, 1)]
+    targets = [epoch_of(StreamBatches(ids, True, 2, 10, 5), epoch)[1].T for epoch in (0, 1)]
     assert [epoch[epoch > 0].tolist() for epoch in targets] == [
         [3, 5, 1, 10, 6, 9, 7, 4, 2, 8],
         [5, 6, 2, 4, 10, 9, 7, 3, 8, 1],
@@ -225,6 +227,6 @@ def test_reordered_moves_whole_lines_across_chunks():
 
 def test_cuts_wait_for_the_next_line_as_far_as_they_reach():
     starts = np.array([0, 2, 9, 10])
-    assert stream_cuts(10, 3).tolist() == [0, 4, 8, 10]
-    assert stream_cuts(10, 3, starts, 9).tolist() == [0, 9, 9, 10]
-    assert stream_cuts(10, 3, starts, 4).tolist() == [0, 4, 9, 10]
+    assert row_starts(10, 3).tolist() == [0, 4, 8, 10]
+    assert row_starts(10, 3, starts, 9).tolist() == [0, 9, 9, 10]
+    assert row_starts(10, 3, starts, 4).tolist() == [0, 4, 9, 10]

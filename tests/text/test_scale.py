@@ -20,7 +20,7 @@ from rnn_cli.errors import RnnError, UsageError
 from rnn_cli.text import corpus as corpus_module
 from rnn_cli.text import holdout as splitting
 from rnn_cli.text import sources, spool
-from rnn_cli.text.batches import Streams
+from rnn_cli.text.batches import StreamBatches
 from rnn_cli.text.corpus import load_corpus
 from rnn_cli.text.documents import decode_chunks
 from rnn_cli.text.sources import open_source
@@ -112,7 +112,7 @@ def test_windows_of_mapped_symbols_are_the_same(lines, files, monkeypatch):
     usual = load_corpus([files["lines"]], **options)
     make_small(monkeypatch)
     small = load_corpus([files["lines"]], **options)
-    streams = [Streams(corpus.training, lines, 5, 9, 1) for corpus in (small, usual)]
+    streams = [StreamBatches(corpus.training, lines, 5, 9, 1) for corpus in (small, usual)]
     for step in range(2 * streams[1].steps_per_epoch):
         for ours, expected in zip(*(stream.window(step) for stream in streams)):
             np.testing.assert_array_equal(ours, expected)

@@ -81,13 +81,13 @@ def test_symbols_are_sorted_by_code_point():
 
 def test_a_grown_vocabulary_keeps_its_numbers():
     vocabulary = Vocabulary.of_characters("bdf", False)
-    grown = vocabulary.grown_by(Vocabulary.of_characters("gabc", False))
+    grown = vocabulary.extended_with(Vocabulary.of_characters("gabc", False))
     assert grown.symbols == "bdfacg"
     assert grown.encode("bdf").tolist() == vocabulary.encode("bdf").tolist()
     assert grown.decode(grown.encode("facad")) == b"facad"
     assert Vocabulary.from_dict(grown.to_dict()) == grown
-    assert vocabulary.grown_by(vocabulary) == vocabulary
-    assert Vocabulary.of_bytes(True).grown_by(Vocabulary.of_bytes(True)) == Vocabulary.of_bytes(True)
+    assert vocabulary.extended_with(vocabulary) == vocabulary
+    assert Vocabulary.of_bytes(True).extended_with(Vocabulary.of_bytes(True)) == Vocabulary.of_bytes(True)
 
 
 def test_a_lone_surrogate_is_unknown():

@@ -13,7 +13,7 @@ from rnn_cli.network.model import Model
 from rnn_cli.text.corpus import load_corpus
 from rnn_cli.text.vocabulary import Vocabulary
 from rnn_cli.training.config import TrainingConfig
-from rnn_cli.training.fine_tuning import renumbered, take_over
+from rnn_cli.training.fine_tuning import initialise_from, reencode
 from rnn_cli.training.trainer import Trainer
 
 DINOSAURS = (Path(__file__).parents[2] / "corpora" / "dinosaurs.txt").read_text("utf-8").splitlines()
@@ -52,7 +52,7 @@ def test_fine_tuning_beats_starting_afresh(place):
     base = trained(corpus_of(place, "many.txt"), 600, 0.01).checkpoint()
     few = corpus_of(place, "few.txt")
     afresh = min(trained(few, 150, rate).progress.best_loss for rate in (0.005, 0.01, 0.02))
-    few = renumbered(few, base.vocabulary.grown_by(few.vocabulary))
+    few = reencode(few, base.vocabulary.extended_with(few.vocabulary))
     tuned = trained(few, 150, 0.005, start=base.parameters).progress.best_loss
     assert tuned < afresh - 0.05
 
@@ -61,13 +61,13 @@ def test_known_symbols_keep_their_weights_and_numbers(place):
     base = trained(corpus_of(place, "many.txt"), 3, 0.01).checkpoint()
     few = corpus_of(place, "few.txt")
     text = few.vocabulary.decode(few.training)
-    corpus = renumbered(few, base.vocabulary.grown_by(few.vocabulary))
+    corpus = reencode(few, base.vocabulary.extended_with(few.vocabulary))
     assert corpus.vocabulary.symbols == base.vocabulary.symbols + "\u00e9"
     assert corpus.vocabulary.decode(corpus.training) == text
     assert corpus.vocabulary.decode(corpus.validation) == few.vocabulary.decode(few.validation)
     model = Model.initialised(ModelConfig(vocab_size=len(corpus.vocabulary), hidden_size=32), np.random.default_rng(1))
     drawn = model.to_torch()
-    take_over(model, base.parameters)
+    initialise_from(model, base.parameters)
     tensors = model.to_torch()
     for name, tensor in base.parameters.items():
         known = tuple(slice(size) for size in tensor.shape)
@@ -81,13 +81,13 @@ def test_a_vocabulary_that_does_not_fit_is_refused(place):
     corpus = corpus_of(place, "few.txt")
     for other in (Vocabulary("abc", True), Vocabulary.of_bytes(True), Vocabulary(corpus.vocabulary.symbols, False)):
         with pytest.raises(UsageError):
-            renumbered(corpus, other)
+            reencode(corpus, other)
 
 
 def test_a_fine_tuned_run_resumes(place):
     base = trained(corpus_of(place, "many.txt"), 3, 0.01).checkpoint()
     few = corpus_of(place, "few.txt")
-    grown = renumbered(few, base.vocabulary.grown_by(few.vocabulary))
+    grown = reencode(few, base.vocabulary.extended_with(few.vocabulary))
     whole = trained(grown, 40, 0.01, start=base.parameters)
     config, path = whole.config, place / "model"
     part = Trainer(grown, whole.model.config, config, 1, start=base.parameters)

@@ -22,7 +22,7 @@ from rnn_cli.cli.options import (
 )
 from rnn_cli.cli.train.dry_run import print_plan
 from rnn_cli.cli.train.run import run
-from rnn_cli.cli.train.start import resumed, started
+from rnn_cli.cli.train.start import resume_run, start_run
 from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def train(
     if dry_run:
         with TrainingDisplay(quiet) as display:
             source = {"paths": corpus, **source, "random_seed": random_seed(random_seed_option)}
-            trainer = started(given, source, base, cores, display)
+            trainer = start_run(given, source, base, cores, display)
             note_seed(source, random_seed_option, display)
             print_plan(trainer)
         return
@@ -213,7 +213,7 @@ def train(
     with lock(model), TrainingDisplay(quiet) as display:
         sweep_stale(model)
         if resume:
-            trainer, source = resumed(
+            trainer, source = resume_run(
                 model, corpus, {**given, **source, "from": base, "random_seed": random_seed_option}, cores, display
             )
             check_written(model, log, source["paths"] + (source["validation_files"] or []))
@@ -226,7 +226,7 @@ def train(
             if log and log.is_file() and log.stat().st_size and not overwrite:
                 raise UsageError(f"the log {log} exists already; replace it (--overwrite) or name another")
             source = {"paths": corpus, **source, "random_seed": random_seed(random_seed_option)}
-            trainer = started(given, source, base, cores, display)
+            trainer = start_run(given, source, base, cores, display)
             note_seed(source, random_seed_option, display)
         run(trainer, source, model, log, resume, display)
 

@@ -68,7 +68,7 @@ def is_path(value: Any) -> bool:
         return False
 
 
-def settle_by(checkpoint: Checkpoint, path: Path, given: dict[str, Any], source: dict[str, Any]) -> None:
+def inherit_options(checkpoint: Checkpoint, path: Path, given: dict[str, Any], source: dict[str, Any]) -> None:
     """Give the options that a model decides its values. Raises UsageError where they were given otherwise."""
     config, vocabulary = checkpoint.config.to_dict(), checkpoint.vocabulary
     decided = (
@@ -85,15 +85,15 @@ def settle_by(checkpoint: Checkpoint, path: Path, given: dict[str, Any], source:
         options.update(values)
 
 
-def started(
+def start_run(
     given: dict[str, Any], source: dict[str, Any], base: Path | None, threads: int, display: TrainingDisplay
 ) -> Trainer:
     """Begin a new run, saying what was chosen; with a `base` model, from its weights."""
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.network.parameters import parameter_count
-    from rnn_cli.text.holdout import USUAL
+    from rnn_cli.text.holdout import DEFAULT_FRACTION
     from rnn_cli.training.autoconfig import LENGTHS, choose
-    from rnn_cli.training.fine_tuning import renumbered
+    from rnn_cli.training.fine_tuning import reencode
     from rnn_cli.training.memory_estimate import peak_memory
     from rnn_cli.training.throughput import characters_per_second
     from rnn_cli.training.trainer import Trainer
@@ -101,13 +101,13 @@ def started(
     checkpoint = None
     if base:
         checkpoint = load_checkpoint(base)
-        settle_by(checkpoint, base, given, source)
+        inherit_options(checkpoint, base, given, source)
     watched = given["schedule"] == "plateau" or any(given[name] is not None for name in (*LENGTHS, "patience"))
     if watched and source["validation_fraction"] is None:
-        source["validation_fraction"] = USUAL  # validation tells when a length of the user's own is too much
+        source["validation_fraction"] = DEFAULT_FRACTION  # validation tells when a length of the user's own is too much
     corpus = read_corpus(source)
     if checkpoint:
-        corpus = renumbered(corpus, checkpoint.vocabulary.grown_by(corpus.vocabulary))
+        corpus = reencode(corpus, checkpoint.vocabulary.extended_with(corpus.vocabulary))
         corpus.mode_reason = "as the model it starts from does"
         new = len(corpus.vocabulary) - len(checkpoint.vocabulary)
         display.note(f"starting from {base}, which knows {len(checkpoint.vocabulary) - 1:,} symbols; {new:,} are new")
@@ -132,7 +132,7 @@ def started(
     return trainer
 
 
-def resumed(
+def resume_run(
     model: Path,
     corpus: list[str] | None,
     given: dict[str, Any],

@@ -20,7 +20,7 @@ from rnn_cli.kernels.matmul.tile import PAIRS
 from rnn_cli.kernels.simd.bfloat16 import WORDS, store_neighbours, store_pairs, store_pairs_turned
 from rnn_cli.kernels.simd.cpu import HAS_AMX, TILE_VECTORS
 from rnn_cli.kernels.simd.vector import lanes, load, prefetch, store
-from rnn_cli.kernels.threads import even_start
+from rnn_cli.kernels.threads import share_start
 
 ZERO, ONE = np.intp(0), np.intp(1)  # for a plain 0 or 1 the compiler would make a further version of a kernel
 STEPS_AHEAD = 16  # that are on their way from memory while one is packed
@@ -46,19 +46,19 @@ def panel_count(columns, count):
 def panel_span(panel, columns, count):
     """Return the first column of a panel, and how many it has; see `panel_count`."""
     panels = panel_count(columns, count)
-    first = even_start(panel, panels, columns // count) * count
-    return first, even_start(panel + 1, panels, columns // count) * count - first
+    first = share_start(panel, panels, columns // count) * count
+    return first, share_start(panel + 1, panels, columns // count) * count - first
 
 
 @kernel
-def own_panels(columns, count, part, parts):
+def panel_range(columns, count, part, parts):
     """Return the first of this part's panels, and the one behind its last."""
     panels = panel_count(columns, count)
-    return even_start(part, parts, panels), even_start(part + 1, parts, panels)
+    return share_start(part, parts, panels), share_start(part + 1, parts, panels)
 
 
 @kernel
-def place_of(panel, group, count):
+def panel_in_group(panel, group, count):
     """Return the first column of a panel, and how many it has, where each group of columns has its own panels."""
     each = panel_count(group, count)
     first, width = panel_span(panel % each, group, count)
@@ -113,7 +113,7 @@ def pack_panel(source, start, stride, depth, width, packed, packed_start):
 @kernel
 def pack(source, start, stride, depth, columns, packed, packed_start, part, parts):
     """Pack B (depth, columns), with B[k, j] at start + k stride + j of `source`, this part's panels."""
-    own = own_panels(columns, lanes(source), part, parts)
+    own = panel_range(columns, lanes(source), part, parts)
     for panel in range(own[0], own[1]):
         first, width = panel_span(panel, columns, lanes(source))
         target = packed_start // depth_step(packed) + first * steps_of(packed, depth)
@@ -123,7 +123,7 @@ def pack(source, start, stride, depth, columns, packed, packed_start, part, part
 @kernel
 def pack_transposed(source, start, stride, depth, columns, packed, packed_start, part, parts):
     """Pack B (depth, columns) of which the transpose is stored: B[k, j] at start + j stride + k."""
-    own = own_panels(columns, lanes(source), part, parts)
+    own = panel_range(columns, lanes(source), part, parts)
     step = depth_step(packed.panels)
     steps = steps_of(packed.panels, depth)
     for panel in range(own[0], own[1]):

@@ -17,7 +17,7 @@ from rnn_cli.kernels.matmul.packing import ONE, depth_step, left_side, panel_cou
 from rnn_cli.kernels.matmul.tile import PAIRS, multiply_tile
 from rnn_cli.kernels.simd.cpu import HAS_AMX, TILE_ROWS
 from rnn_cli.kernels.simd.vector import lanes
-from rnn_cli.kernels.threads import even_start
+from rnn_cli.kernels.threads import share_start
 
 
 @kernel
@@ -30,7 +30,7 @@ def multiply_on_tiles(
         first, width = panel_span(panel, columns, lanes(panels))
         row = 0
         for tile in range(tiles):
-            following = even_start(tile + 1, tiles, rows)
+            following = share_start(tile + 1, tiles, rows)
             multiply_tile(following - row, width // lanes(panels), c, c_start + row * c_stride + first, c_stride,
                           s, s_start + row * s_stride + first, s_stride, a, a_start + row * a_stride, a_stride, a_step,
                           panels, start + first * steps, steps)  # fmt: skip

@@ -9,7 +9,7 @@ from numba.core.extending import intrinsic
 from rnn_cli.kernels.compiler.jit import kernel
 from rnn_cli.kernels.network.optimizer import BLOCK, block_count
 from rnn_cli.kernels.simd.vector import VectorType, lanes, load, register_type, splat, store
-from rnn_cli.kernels.threads import even_start
+from rnn_cli.kernels.threads import share_start
 
 # The hash "triple32" (Wellons 2018): shift, exclusive or, multiply; and a last shift.
 ROUNDS = ((17, 0xED5AD4BB), (11, 0xAC4C1B51), (15, 0x31848BAB))
@@ -17,7 +17,7 @@ LAST_SHIFT = 14
 
 
 @intrinsic
-def stays(typingctx, array, first, key, threshold):
+def keep_mask(typingctx, array, first, key, threshold):
     """Return 1 in each lane whose 32 random bits are at least `threshold`, else 0; a vector of the type of `array`.
 
     The bits are a hash of the element's number, of which the first lane has `first`, and of a key of 64 bits, whose
@@ -56,9 +56,9 @@ def drop_recurrent(target, source, net, places, dropout, key, part, parts):
     this is also how the gradient in what was used becomes that in the weights; then both arrays are the same one.
     """
     blocks = block_count(source)
-    first = even_start(part, parts, blocks) * BLOCK
-    last = even_start(part + 1, parts, blocks) * BLOCK
+    first = share_start(part, parts, blocks) * BLOCK
+    last = share_start(part + 1, parts, blocks) * BLOCK
     threshold, scale = int(dropout * 2.0**32), 1 / (1 - dropout)
     for layer in range(net.layers):
         for k in range(max(first, places[layer, 1]), min(last, places[layer, 2]), lanes(source)):
-            store(target, k, load(source, k) * stays(source, k, key, threshold) * scale)
+            store(target, k, load(source, k) * keep_mask(source, k, key, threshold) * scale)

@@ -18,11 +18,11 @@ from rnn_cli.kernels.matmul.packing import (
     ONE,
     ZERO,
     depth_step,
-    own_panels,
     pack_panel,
     panel_count,
+    panel_in_group,
+    panel_range,
     panel_span,
-    place_of,
     steps_of,
     transposed,
 )
@@ -110,7 +110,7 @@ def layer_gradients(net, layer, inputs, gates, states, output, grad, places, lef
         if layer > 0:
             x = transposed(panel, output, input_at + k * hidden, block, hidden, left, left.size // 2)
         for number in range(net.blocks * panel_count(hidden, lanes(grad))):
-            first, columns = place_of(number, hidden, lanes(grad))
+            first, columns = panel_in_group(number, hidden, lanes(grad))
             if products_before(net, layer, first) * parts // all_products != part:
                 continue
             at = gates_at + k * width + first
@@ -134,7 +134,7 @@ def decoder_gradients(net, output, logits, grad, places, left, panel, ones, part
     deepest = ones.size * depth_step(ones)
     weight, bias = places[net.layers, 0], places[net.layers, 1]
     output_at = (net.layers - 1) * depth * hidden
-    own = own_panels(width, lanes(grad), part, parts)
+    own = panel_range(width, lanes(grad), part, parts)
     for k in range(0, depth, deepest):
         block, fresh = min(deepest, depth - k), k == 0
         h = transposed(panel, output, output_at + k * hidden, block, hidden, left, ZERO)

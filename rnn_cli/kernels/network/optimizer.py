@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from rnn_cli.kernels.compiler.jit import kernel
 from rnn_cli.kernels.simd.vector import broadcast, fma, lanes, load, square_root, store, sum_lanes
-from rnn_cli.kernels.threads import even_start
+from rnn_cli.kernels.threads import share_start
 
 # Elements whose squares are summed by one thread: fixed, so that the norm has the same bits for any number of them.
 BLOCK = 4096
 
 
-class Rule(NamedTuple):
+class OptimizerRule(NamedTuple):
     """An optimiser as the numbers of `update`; those that PyTorch has for the same name."""
 
     decay1: float
@@ -24,12 +24,14 @@ class Rule(NamedTuple):
     corrected: bool
 
 
-ADAM = Rule(0.9, 1 - 0.9, 0.999, 1 - 0.999, 1e-8, corrected=True)  # Kingma and Ba 2015
+ADAM = OptimizerRule(0.9, 1 - 0.9, 0.999, 1 - 0.999, 1e-8, corrected=True)  # Kingma and Ba 2015
 RULES = {
     "adam": ADAM,
-    "sgd": Rule(0.9, 1.0, 0.0, 0.0, 1.0, corrected=False),  # v stays 0, so the divisor is 1; decay1 is the momentum
-    "rmsprop": Rule(0.0, 1.0, 0.99, 1 - 0.99, 1e-8, corrected=False),  # Tieleman and Hinton 2012
-    "adagrad": Rule(0.0, 1.0, 1.0, 1.0, 1e-10, corrected=False),  # Duchi, Hazan and Singer 2011
+    "sgd": OptimizerRule(
+        0.9, 1.0, 0.0, 0.0, 1.0, corrected=False
+    ),  # v stays 0, so the divisor is 1; decay1 is the momentum
+    "rmsprop": OptimizerRule(0.0, 1.0, 0.99, 1 - 0.99, 1e-8, corrected=False),  # Tieleman and Hinton 2012
+    "adagrad": OptimizerRule(0.0, 1.0, 1.0, 1.0, 1e-10, corrected=False),  # Duchi, Hazan and Singer 2011
 }
 
 
@@ -44,14 +46,14 @@ def vector_range(array, part, parts):
     """Return the first elements of this part's SIMD vectors."""
     count = lanes(array)
     vectors = array.size // count
-    return range(even_start(part, parts, vectors) * count, even_start(part + 1, parts, vectors) * count, count)
+    return range(share_start(part, parts, vectors) * count, share_start(part + 1, parts, vectors) * count, count)
 
 
 @kernel
 def square_sums(grad, sums, part, parts):
     """Put the sum of the squares of each block of `grad` into `sums`, for this part's blocks."""
     blocks = block_count(grad)
-    for block in range(even_start(part, parts, blocks), even_start(part + 1, parts, blocks)):
+    for block in range(share_start(part, parts, blocks), share_start(part + 1, parts, blocks)):
         total = broadcast(grad, 0)
         for k in range(block * BLOCK, min((block + 1) * BLOCK, grad.size), lanes(grad)):
             g = load(grad, k)

@@ -11,9 +11,17 @@ from rnn_cli.kernels.matmul.packing import Packed, pack, pack_transposed
 from rnn_cli.kernels.network.dropconnect import drop_recurrent
 from rnn_cli.kernels.network.gradients import weight_gradients
 from rnn_cli.kernels.network.layer import clear, copy, layer_backward, layer_forward
-from rnn_cli.kernels.network.optimizer import ADAM, Rule, average_in, clip_scale, norm_of_sums, square_sums, update
+from rnn_cli.kernels.network.optimizer import (
+    ADAM,
+    OptimizerRule,
+    average_in,
+    clip_scale,
+    norm_of_sums,
+    square_sums,
+    update,
+)
 from rnn_cli.kernels.network.softmax import readout_backward, readout_forward, softmax_cross_entropy
-from rnn_cli.kernels.threads import even_start, wait_for_all
+from rnn_cli.kernels.threads import share_start, wait_for_all
 
 
 class Net(NamedTuple):
@@ -93,7 +101,7 @@ class Step(NamedTuple):
     number: int
     learning_rate: float
     clip_norm: float
-    rule: Rule = ADAM
+    rule: OptimizerRule = ADAM
     weight_decay: float = 0.0
     recurrent_dropout: float = 0.0
     key: int = 0
@@ -215,8 +223,8 @@ def train_step(part, parts, cell, net, memory, learning, step, weight):
     The loss that is differentiated is `weight` times the sum of the losses. Rows of the batch are split over the
     threads until the gradient in the pre-activations is known; then columns of the weights are.
     """
-    first = even_start(part, parts, net.batch)
-    last = even_start(part + 1, parts, net.batch)
+    first = share_start(part, parts, net.batch)
+    last = share_start(part + 1, parts, net.batch)
     recurrent = memory.parameters
     if step.recurrent_dropout > 0:
         recurrent = learning.thinned
@@ -254,8 +262,8 @@ def train_step(part, parts, cell, net, memory, learning, step, weight):
 @entry_kernel
 def score_step(part, parts, cell, net, memory):
     """Run a window forward: losses (T, B) in nats."""
-    first = even_start(part, parts, net.batch)
-    last = even_start(part + 1, parts, net.batch)
+    first = share_start(part, parts, net.batch)
+    last = share_start(part + 1, parts, net.batch)
     forward(cell, net, memory, first, last)
     for t in range(net.length):
         score_rows(net, memory, t, 1.0, first, last)

@@ -14,14 +14,14 @@ from rnn_cli.kernels.network.step import carry_states, forward
 from rnn_cli.kernels.simd.vector import broadcast, first_lanes, is_positive, lanes, load, store, sum_lanes
 from rnn_cli.kernels.simd.vector_math import exp
 from rnn_cli.kernels.text.bloom import contains, empty_gram, extended, gram, mix, next_run
-from rnn_cli.kernels.threads import even_start
+from rnn_cli.kernels.threads import share_start
 
 NEVER = np.float32(NEVER_LOGIT)  # the logit of what may not come
-NOTHING = 1e-34  # a weight that is never drawn: what the exp of the lowest number that it takes does not reach
+NEGLIGIBLE = 1e-34  # a weight that is never drawn: what the exp of the lowest number that it takes does not reach
 FORBIDDEN = 255
 
 
-class Draws(NamedTuple):
+class SamplingState(NamedTuple):
     """How symbols are drawn, and where they go.
 
     symbols (T, B) int32   on entry the symbols that are given, or -1 where one is to be drawn; then all of them
@@ -84,7 +84,7 @@ def log_sum_exp(values, start, count, padded):
 
 
 @kernel
-def amount(weights, start, padded, by_mass, threshold):
+def sum_above(weights, start, padded, by_mass, threshold):
     """Return the sum of the weights that are at least `threshold` where `by_mass` is 1, their number where it is 0."""
     lowest, total = broadcast(weights, threshold), broadcast(weights, 0)
     for j in range(start, start + padded, lanes(weights)):
@@ -94,7 +94,7 @@ def amount(weights, start, padded, by_mass, threshold):
 
 
 @kernel
-def number_of(bits):
+def float_from_bits(bits):
     """Return the float32 that has these bits (int32)."""
     return np.int32(bits).view(np.float32)
 
@@ -109,10 +109,10 @@ def keep_likeliest(weights, start, padded, by_mass, target):
     threshold = 0
     for bit in range(29, -1, -1):
         higher = threshold | 1 << bit
-        if amount(weights, start, padded, by_mass, number_of(higher)) >= target:
+        if sum_above(weights, start, padded, by_mass, float_from_bits(higher)) >= target:
             threshold = higher
-    smallest = number_of(threshold)
-    reached = amount(weights, start, padded, by_mass, number_of(threshold + 1))
+    smallest = float_from_bits(threshold)
+    reached = sum_above(weights, start, padded, by_mass, float_from_bits(threshold + 1))
     for j in range(start, start + padded):
         if weights[j] < smallest or (weights[j] == smallest and reached >= target):
             weights[j] = 0
@@ -149,7 +149,7 @@ def run_with(symbol, run, bits, hashes, recent, length):
 
 
 @kernel
-def first_of(values, start, count, value):
+def index_of(values, start, count, value):
     """Return how far from `start` on the first of `count` elements is that equals `value`; 0 for what is no number."""
     for place in range(count):
         if values[start + place] == value:
@@ -158,7 +158,7 @@ def first_of(values, start, count, value):
 
 
 @kernel
-def place_at(weights, start, padded, target):
+def sample_index(weights, start, padded, target):
     """Return the place of the first weight with which the sum of all up to it is more than `target`.
 
     Where rounding leaves none it is the last one; a weight of 0 it never is. Whole vectors are passed over first.
@@ -193,23 +193,23 @@ def draw(logits, start, net, draws, row, number):
     if top == NEVER:
         return 0
     if draws.temperature == 0:
-        return first_of(logits, start, net.vocab_size, top)
+        return index_of(logits, start, net.vocab_size, top)
     weights, at = draws.scratch, row * net.columns
     scale = min(1 / draws.temperature, 1e30)
     for j in range(0, net.columns, lanes(weights)):
         weight = exp((load(logits, start + j) - top) * scale)
-        store(weights, at + j, first_lanes(weight * is_positive(weight - NOTHING), net.vocab_size - j, 0))
+        store(weights, at + j, first_lanes(weight * is_positive(weight - NEGLIGIBLE), net.vocab_size - j, 0))
     if 0 < draws.top_k < net.vocab_size:
         keep_likeliest(weights, at, net.columns, 0.0, float(draws.top_k))
     if draws.top_p < 1:
-        mass = amount(weights, at, net.columns, 1.0, np.float32(NOTHING))
+        mass = sum_above(weights, at, net.columns, 1.0, np.float32(NEGLIGIBLE))
         keep_likeliest(weights, at, net.columns, 1.0, max(draws.top_p, 1e-30) * mass)
     total, least = 0.0, broadcast(weights, draws.min_p)
     for j in range(at, at + net.columns, lanes(weights)):
         weight = load(weights, j)
         store(weights, j, weight * (1 - is_positive(least - weight)))
         total += sum_lanes(load(weights, j))
-    return place_at(weights, at, net.columns, number * total) - at
+    return sample_index(weights, at, net.columns, number * total) - at
 
 
 @entry_kernel
@@ -218,8 +218,8 @@ def generate(part, parts, cell, net, memory, draws):
 
     Rows do not see each other: each thread goes its own way through the steps.
     """
-    first = even_start(part, parts, net.batch)
-    last = even_start(part + 1, parts, net.batch)
+    first = share_start(part, parts, net.batch)
+    last = share_start(part + 1, parts, net.batch)
     if first == last:
         return
     for t in range(draws.symbols.shape[0]):

@@ -22,7 +22,7 @@ class Grams(NamedTuple):
     contexts: Any
     starts: Any
     following: Any
-    stays: Any
+    keep_mask: Any
 
 
 @kernel
@@ -55,7 +55,7 @@ def draw_symbols(symbols, chances, recent, grams, vocab_size):
                 continue
             start, end = grams.starts[recent[k]], grams.starts[recent[k] + 1]
             place = start + int(chances[i, k, 0] * (end - start))
-            if place < end and chances[i, k, 1] < grams.stays[place]:
+            if place < end and chances[i, k, 1] < grams.keep_mask[place]:
                 symbols[i] = grams.following[place]
                 break
         for k in range(order - 1, 0, -1):

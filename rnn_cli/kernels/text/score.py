@@ -8,7 +8,7 @@ from rnn_cli.kernels.compiler.jit import entry_kernel, kernel
 from rnn_cli.kernels.network.layer import copy
 from rnn_cli.kernels.network.softmax import softmax_cross_entropy
 from rnn_cli.kernels.network.step import forward
-from rnn_cli.kernels.threads import even_start
+from rnn_cli.kernels.threads import share_start
 
 OUTSIDE = 1  # what a row reads after its end: any symbol but the boundary
 
@@ -62,7 +62,7 @@ def score_symbols(part, parts, cell, net, memory, rows, step, steps):
     split over the threads.
     """
     count = rows.starts.size
-    first, last = even_start(part, parts, count), even_start(part + 1, parts, count)
+    first, last = share_start(part, parts, count), share_start(part + 1, parts, count)
     plane = (net.length + 1) * net.batch * net.hidden
     for window in range(step, step + steps, net.length):
         read_rows(net, memory, rows, window, first, last)
