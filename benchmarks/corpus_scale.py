@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from common import PROC, call_times, options, report, table
 
-from rnn_cli import ModelConfig, Trainer, TrainingConfig, load_corpus
+from rnn_cli import NetworkConfig, Trainer, TrainingConfig, load_corpus
 from rnn_cli.text.batches import StreamBatches
 from rnn_cli.text.corpus import Corpus
 
@@ -58,7 +58,7 @@ def reading_rate(path: str, lines: bool, fraction: float, seconds: float) -> flo
 
 def training_speed(corpus: Corpus, seconds: float, threads: int) -> float:
     """Return the median of the characters a second that training takes in."""
-    model = ModelConfig(cell="lstm", vocab_size=len(corpus.vocabulary), hidden_size=HIDDEN)
+    model = NetworkConfig.for_symbols(len(corpus.vocabulary), cell="lstm", hidden_size=HIDDEN)
     config = TrainingConfig(steps=10**9, batch_size=BATCH, sequence_length=LENGTH, evaluate_every=100)
     end = time.perf_counter() + seconds
     speeds: list[float] = []

@@ -30,7 +30,7 @@ from rnn_cli.kernels.simd.cpu import VECTOR_BYTES
 from rnn_cli.kernels.simd.vector import lanes, load, sum_lanes
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.sampling import Sampler
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 from rnn_cli.text.vocabulary import Vocabulary
 
@@ -45,12 +45,12 @@ Contender = tuple[float, Callable[[], Any]]  # how much a call does, and the cal
 
 def build_checkpoint(hidden: int) -> Checkpoint:
     """Return a random model of VOCAB_SIZE symbols."""
-    config = ModelConfig(vocab_size=VOCAB_SIZE, hidden_size=hidden, num_layers=2)
+    config = NetworkConfig.for_symbols(VOCAB_SIZE, hidden_size=hidden, num_layers=2)
     vocabulary = Vocabulary("".join(chr(ord("0") + number) for number in range(VOCAB_SIZE - 1)), lines=False)
     return Checkpoint(config, vocabulary, Model.initialised(config, np.random.default_rng(0)).to_torch())
 
 
-def weight_bytes(config: ModelConfig) -> int:
+def weight_bytes(config: NetworkConfig) -> int:
     """Return how many bytes of float32 weights a character reads; a step of training computes 6 times with each."""
     return 4 * sum(operations(config).values()) // 6
 
@@ -93,8 +93,8 @@ def torch_network(checkpoint: Checkpoint, precision: str) -> tuple[Callable, Cal
     import torch
 
     config = checkpoint.config
-    layers = torch.nn.LSTM(config.vocab_size, config.hidden_size, config.num_layers)
-    network = torch.nn.ModuleDict({"rnn": layers, "decoder": torch.nn.Linear(config.hidden_size, config.vocab_size)})
+    layers = torch.nn.LSTM(config.output_size, config.hidden_size, config.num_layers)
+    network = torch.nn.ModuleDict({"rnn": layers, "decoder": torch.nn.Linear(config.hidden_size, config.output_size)})
     network.load_state_dict({name: torch.from_numpy(array) for name, array in checkpoint.parameters.items()})
     network.to(getattr(torch, precision))
     return layers, network["decoder"]
@@ -105,7 +105,7 @@ def torch_writer(checkpoint: Checkpoint, streams: int, threads: int, precision: 
     import torch
 
     layers, decoder = torch_network(checkpoint, precision)
-    one_hot = torch.zeros(1, streams, checkpoint.config.vocab_size, dtype=getattr(torch, precision))
+    one_hot = torch.zeros(1, streams, checkpoint.config.output_size, dtype=getattr(torch, precision))
     symbols, state = torch.zeros(streams, 1, dtype=torch.int64), None
 
     def write() -> None:

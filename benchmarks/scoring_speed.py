@@ -26,7 +26,7 @@ from rnn_cli.display.scores import line_rows
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16
 from rnn_cli.language.line_scores import scored_lines
 from rnn_cli.language.scorer import Scorer
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 from rnn_cli.text.vocabulary import Vocabulary
 
@@ -37,7 +37,7 @@ LETTERS = "".join(map(chr, range(ord("!"), ord("!") + 63)))
 def build_checkpoint(hidden: int, layers: int) -> Checkpoint:
     """Return a random model of lines."""
     vocabulary = Vocabulary(LETTERS, lines=True)
-    config = ModelConfig(vocab_size=len(vocabulary), hidden_size=hidden, num_layers=layers)
+    config = NetworkConfig.for_symbols(len(vocabulary), hidden_size=hidden, num_layers=layers)
     return Checkpoint(config, vocabulary, Model.initialised(config, np.random.default_rng(1)).to_torch())
 
 
@@ -77,7 +77,7 @@ def torch_scorer(checkpoint: Checkpoint, lines: list[str], threads: int) -> Call
         total = 0.0
         with torch.inference_mode():
             for inputs, targets in batches:
-                one_hot = torch.nn.functional.one_hot(inputs, checkpoint.config.vocab_size).float()
+                one_hot = torch.nn.functional.one_hot(inputs, checkpoint.config.output_size).float()
                 logits = decoder(layers(one_hot)[0])
                 loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
                 total += loss.item()

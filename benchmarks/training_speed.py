@@ -46,7 +46,7 @@ from rnn_cli.kernels.network.step import (
 from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.simd.cpu import HAS_AMX, HAS_BFLOAT16, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.threads import Team, share_start, wait_for_all
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model, TrainingWindow, operand_type
 
 VOCAB_SIZE = 65
@@ -81,19 +81,19 @@ def parse_size(text: str) -> Size:
 def build_window(cell: str, size: Size, threads: int, precision: str) -> TrainingWindow:
     """Return a window over a new model, filled with random symbols."""
     generator = np.random.default_rng(0)
-    config = ModelConfig(cell=cell, vocab_size=VOCAB_SIZE, hidden_size=size.hidden, num_layers=size.layers)
+    config = NetworkConfig.for_symbols(VOCAB_SIZE, cell=cell, hidden_size=size.hidden, num_layers=size.layers)
     window = TrainingWindow(Model.initialised(config, generator), size.window, size.batch, Team(threads), precision)
     window.inputs[:] = generator.integers(1, VOCAB_SIZE, window.inputs.shape)
     window.targets[:] = generator.integers(1, VOCAB_SIZE, window.targets.shape)
     return window
 
 
-def operations(config: ModelConfig) -> dict[str, int]:
+def operations(config: NetworkConfig) -> dict[str, int]:
     """Return the useful operations of each phase for one symbol; together they are 6 for each weight."""
     cell = find_cell(config.cell)
     blocks = config.num_layers * len(cell.recurrent_gates) + (config.num_layers - 1) * len(cell.input_gates)
     layers = blocks * config.hidden_size**2
-    decoder = config.hidden_size * config.vocab_size
+    decoder = config.hidden_size * config.output_size
     return {
         "pack": 0,
         "forward": 2 * layers,
@@ -117,14 +117,14 @@ def torch_step(window: TrainingWindow, bfloat16: bool) -> Callable[[], float]:
     torch.set_num_threads(window.team.threads)
     config = window.model.config
     layers = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[config.cell]
-    rnn = layers(config.vocab_size, config.hidden_size, config.num_layers)
-    decoder = torch.nn.Linear(config.hidden_size, config.vocab_size)
+    rnn = layers(config.output_size, config.hidden_size, config.num_layers)
+    decoder = torch.nn.Linear(config.hidden_size, config.output_size)
     network = torch.nn.ModuleDict({"rnn": rnn, "decoder": decoder})
     network.load_state_dict({name: torch.from_numpy(array) for name, array in window.model.to_torch().items()})
     optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE, fused=True)
     inputs = torch.from_numpy(window.inputs).long().unsqueeze(2)
     targets = torch.from_numpy(window.targets).long().flatten()
-    one_hot = torch.zeros(*window.inputs.shape, config.vocab_size)
+    one_hot = torch.zeros(*window.inputs.shape, config.output_size)
     state = None
 
     def step() -> float:
@@ -296,7 +296,13 @@ def measure_speed(
     contenders: dict[str, Callable[[], Any]] = {f"peak {precision}": call for precision, (_, call) in peaks.items()}
     times = alternate(contenders | build_contenders(cell, size, threads, precisions, torch), seconds)
     symbols = size.batch * size.window
-    work = sum(operations(ModelConfig(cell, "tanh", VOCAB_SIZE, size.hidden, size.layers)).values())
+    work = sum(
+        operations(
+            NetworkConfig.for_symbols(
+                VOCAB_SIZE, cell=cell, activation="tanh", hidden_size=size.hidden, num_layers=size.layers
+            )
+        ).values()
+    )
     rows, measured = {}, {}
     for precision, (sum_above, _) in peaks.items():
         own, peak = times[f"rnn {precision}"], sum_above / times[f"peak {precision}"]

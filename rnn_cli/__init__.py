@@ -3,10 +3,10 @@
 What the commands do can be done from here; what is not listed (predictions, ranking, the choice of defaults) is in the
 module of its name:
 
-    from rnn_cli import ModelConfig, Trainer, TrainingConfig, load_corpus, sample_texts, save_checkpoint
+    from rnn_cli import NetworkConfig, Trainer, TrainingConfig, load_corpus, sample_texts, save_checkpoint
 
     corpus = load_corpus(["names.txt"], as_bytes=False, lines=None, validation_fraction=0.1, random_seed=1)
-    model = ModelConfig(cell="gru", vocab_size=len(corpus.vocabulary), hidden_size=128)
+    model = NetworkConfig(cell="gru", vocab_size=len(corpus.vocabulary), hidden_size=128)
     trainer = Trainer(corpus, model, TrainingConfig(epochs=40, batch_size=8, sequence_length=32), threads=2)
     for report in trainer:
         print(report.step, report.bits_per_char)
@@ -27,7 +27,7 @@ _HOMES = {
     "Classifier": "language.classification",
     "Corpus": "text.corpus",
     "Model": "network.model",
-    "ModelConfig": "network.config",
+    "NetworkConfig": "network.config",
     "Report": "training.run_state",
     "Trainer": "training.trainer",
     "TrainingConfig": "training.config",

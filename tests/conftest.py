@@ -7,7 +7,7 @@ import pytest
 
 from rnn_cli.cells import CELLS
 from rnn_cli.kernels.threads import Team
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model, TrainingWindow
 
 
@@ -41,7 +41,7 @@ def make_window(team):
 
     def make(cell, dtype=np.float64, team=team, precision="float32", *, length=7, batch=5, **sizes):
         sizes = {"vocab_size": 11, "hidden_size": 19, "num_layers": 3} | sizes
-        config = ModelConfig(cell.name, cell.activation, **sizes)
+        config = NetworkConfig.for_symbols(cell=cell.name, activation=cell.activation, **sizes)
         generator = np.random.default_rng(7)
         model = Model.initialised(config, generator, dtype)
         layout, parameters = model.layout, model.parameters
@@ -50,8 +50,8 @@ def make_window(team):
         for bias in [*biases, layout.decoder(parameters)[1]]:
             bias += 0.3 * generator.standard_normal(bias.shape)
         window = TrainingWindow(model, length, batch, team, precision)
-        window.inputs[:] = generator.integers(0, config.vocab_size, (length, batch))
-        window.targets[:] = generator.integers(-1, config.vocab_size, (length, batch))
+        window.inputs[:] = generator.integers(0, config.output_size, (length, batch))
+        window.targets[:] = generator.integers(-1, config.output_size, (length, batch))
         window.inputs[0, -1], window.inputs[length // 2, 0], window.targets[-1, 0] = 1, 0, 1
         window.state[:] = 0.5 * generator.standard_normal(window.state.shape)
         kept = window.mask[..., : config.hidden_size]

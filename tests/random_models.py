@@ -4,7 +4,7 @@ import numpy as np
 
 from rnn_cli.cells import CELLS
 from rnn_cli.checkpoint.checkpoint import Checkpoint
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 from rnn_cli.text.vocabulary import BOUNDARY, Vocabulary
 
@@ -15,7 +15,9 @@ CHARACTERS = 777  # that the model was trained on
 def make_checkpoint(lines, cell=CELLS[0], boundary_bias=None, vocabulary=None):
     """Return a random network with clear preferences; `boundary_bias` says how readily a text ends."""
     vocabulary = vocabulary or Vocabulary(SYMBOLS, lines)
-    config = ModelConfig(cell.name, cell.activation, len(vocabulary), hidden_size=16, num_layers=2)
+    config = NetworkConfig.for_symbols(
+        len(vocabulary), cell=cell.name, activation=cell.activation, hidden_size=16, num_layers=2
+    )
     model = Model.initialised(config, np.random.default_rng(11))
     model.parameters *= 3
     parameters = model.to_torch()

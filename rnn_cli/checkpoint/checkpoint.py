@@ -23,11 +23,11 @@ import numpy as np
 from rnn_cli.atomic_files import write_atomically
 from rnn_cli.cells import find_cell
 from rnn_cli.errors import CheckpointError, RnnError, UsageError
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.parameters import torch_shapes
 from rnn_cli.text.vocabulary import Vocabulary
 
-FORMAT = 1
+FORMAT = 2
 METADATA_KEY = "rnn"
 TRAINING_PREFIX = "training."
 FLOAT32 = np.dtype("<f4")
@@ -61,7 +61,7 @@ class Checkpoint:
     what only resuming needs: nothing, and None, once the training has finished.
     """
 
-    config: ModelConfig
+    config: NetworkConfig
     vocabulary: Vocabulary
     parameters: dict[str, np.ndarray]
     record: dict[str, Any] = field(default_factory=dict)
@@ -233,7 +233,7 @@ def finite(digits: str) -> float:
     return value
 
 
-def read_description(text: str) -> tuple[ModelConfig, Vocabulary, dict[str, Any], dict[str, Any] | None]:
+def read_description(text: str) -> tuple[NetworkConfig, Vocabulary, dict[str, Any], dict[str, Any] | None]:
     """Return the configuration, vocabulary, record and progress that the metadata describe."""
     description = parse_json(text)
     version = description.get("format")
@@ -248,7 +248,7 @@ def read_description(text: str) -> tuple[ModelConfig, Vocabulary, dict[str, Any]
             "vocabulary": dict(symbols),
             "record": dict(record),
             "progress": dict() | None as progress,
-        } if version == FORMAT and len(description) == 5:
+        } if version in (1, FORMAT) and len(description) == 5:
             pass
         case _:
             raise CheckpointError("its description has missing, unknown or damaged parts")
@@ -256,11 +256,19 @@ def read_description(text: str) -> tuple[ModelConfig, Vocabulary, dict[str, Any]
         if not isinstance(record.get(name, kind()), kind):
             raise CheckpointError(f"the part '{name}' of its record is damaged")
     try:
-        config = ModelConfig.from_dict(model)
+        config = NetworkConfig.from_dict(upgraded(model) if version == 1 else model)
         find_cell(config.cell, config.activation)
     except UsageError as problem:
         raise CheckpointError(f"it describes an impossible model ({problem})") from problem
     return config, Vocabulary.from_dict(symbols), record, progress
+
+
+def upgraded(model: dict[str, Any]) -> dict[str, Any]:
+    """Return the network of a file of format 1 in the fields of today: it had one vocabulary."""
+    others = {name: value for name, value in model.items() if name != "vocab_size"}
+    if len(others) == len(model) or others.keys() - {"cell", "activation", "hidden_size", "num_layers"}:
+        raise UsageError("the network has missing or unknown fields")
+    return NetworkConfig.for_symbols(model["vocab_size"], **others).to_dict()
 
 
 def find_places(entries: dict[str, Any], data_size: int) -> list[Place]:
@@ -295,8 +303,8 @@ def find_places(entries: dict[str, Any], data_size: int) -> list[Place]:
 def check(checkpoint: Checkpoint) -> None:
     """Raise CheckpointError where parts do not fit together, or a tensor holds a value that is not finite."""
     symbols, config = len(checkpoint.vocabulary), checkpoint.config
-    if symbols != config.vocab_size:
-        raise CheckpointError(f"its vocabulary has {symbols:,} symbols and its model {config.vocab_size:,}")
+    if symbols != config.output_size:
+        raise CheckpointError(f"its vocabulary has {symbols:,} symbols and its model {config.output_size:,}")
     shapes = torch_shapes(config)
     for name in sorted(shapes.keys() ^ checkpoint.parameters.keys()):
         raise CheckpointError(f"its tensor '{name}' is {'missing' if name in shapes else 'unknown'}")

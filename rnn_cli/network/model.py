@@ -16,7 +16,7 @@ from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.simd.bfloat16 import ONES
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.threads import BARRIER_SIZE, Team
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.parameters import Layout
 
 PAD = VECTOR_BYTES // 4  # a whole vector of float32, and whole vectors of float64
@@ -25,7 +25,7 @@ PAD = VECTOR_BYTES // 4  # a whole vector of float32, and whole vectors of float
 class Model:
     """Parameters with their layout. `parameters` is one vector, float32 in use and float64 to check gradients."""
 
-    def __init__(self, config: ModelConfig, dtype: Any = np.float32) -> None:
+    def __init__(self, config: NetworkConfig, dtype: Any = np.float32) -> None:
         self.config = config
         self.layout = Layout(config, PAD)
         self.parameters = aligned_zeros(self.layout.size, dtype)
@@ -33,14 +33,14 @@ class Model:
         self.equations = Equations(cell.blocks, len(cell.states), cell.forward, cell.backward)
 
     @classmethod
-    def initialised(cls, config: ModelConfig, generator: np.random.Generator, dtype: Any = np.float32) -> Model:
+    def initialised(cls, config: NetworkConfig, generator: np.random.Generator, dtype: Any = np.float32) -> Model:
         """Return a model with random weights."""
         model = cls(config, dtype)
         model.layout.initialise(model.parameters, generator)
         return model
 
     @classmethod
-    def from_torch(cls, config: ModelConfig, tensors: dict[str, np.ndarray], dtype: Any = np.float32) -> Model:
+    def from_torch(cls, config: NetworkConfig, tensors: dict[str, np.ndarray], dtype: Any = np.float32) -> Model:
         """Return a model with the weights of tensors in PyTorch's names and layout."""
         model = cls(config, dtype)
         model.layout.from_torch(model.parameters, tensors)
@@ -96,7 +96,7 @@ class Window:
             states=len(cell.states),
             input_columns=layout.input_columns,
             recurrent_columns=layout.recurrent_columns,
-            vocab_size=config.vocab_size,
+            vocab_size=config.output_size,
             columns=layout.columns,
         )
         layers, states, hidden = self.net.layers, self.net.states, layout.hidden

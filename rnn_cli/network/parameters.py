@@ -13,13 +13,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from rnn_cli.cells import Cell, find_cell
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 
 EMBEDDING_BOUND = 4.0
 RELU_EMBEDDING_BOUND = 2.0  # as relu passes on what it gets, however large
 
 
-def torch_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+def torch_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     """Return the shape of each tensor, by its name in a torch module with the members `rnn` and `decoder`.
 
     Layer k has weight_ih (G H, I), weight_hh (G H, H), bias_ih and bias_hh (G H), where G is the number of gates and
@@ -28,17 +28,17 @@ def torch_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     rows = len(find_cell(config.cell, config.activation).torch_gates) * config.hidden_size
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(config.num_layers):
-        inputs = config.hidden_size if layer else config.vocab_size
+        inputs = config.hidden_size if layer else config.input_size
         shapes[f"rnn.weight_ih_l{layer}"] = (rows, inputs)
         shapes[f"rnn.weight_hh_l{layer}"] = (rows, config.hidden_size)
         shapes[f"rnn.bias_ih_l{layer}"] = (rows,)
         shapes[f"rnn.bias_hh_l{layer}"] = (rows,)
-    shapes["decoder.weight"] = (config.vocab_size, config.hidden_size)
-    shapes["decoder.bias"] = (config.vocab_size,)
+    shapes["decoder.weight"] = (config.output_size, config.hidden_size)
+    shapes["decoder.bias"] = (config.output_size,)
     return shapes
 
 
-def parameter_count(config: ModelConfig) -> int:
+def parameter_count(config: NetworkConfig) -> int:
     """Return how many numbers are trained; PyTorch's second bias counts where it is not the first one again."""
     cell = find_cell(config.cell, config.activation)
     twice = len(cell.input_gates) + len(cell.recurrent_gates) - cell.blocks
@@ -58,17 +58,17 @@ class Layout:
     the decoder's weight (H, V) and bias, and the size of the whole vector.
     """
 
-    def __init__(self, config: ModelConfig, pad: int) -> None:
+    def __init__(self, config: NetworkConfig, pad: int) -> None:
         self.config = config
         self.cell: Cell = find_cell(config.cell, config.activation)
         self.hidden = round_up(config.hidden_size, pad)
-        self.columns = round_up(config.vocab_size, pad)
+        self.columns = round_up(config.output_size, pad)
         self.input_columns = len(self.cell.input_gates) * self.hidden
         self.recurrent_columns = len(self.cell.recurrent_gates) * self.hidden
         self.places = np.zeros((config.num_layers + 1, 3), np.int64)
         sizes = []
         for layer in range(config.num_layers):
-            inputs = self.hidden if layer else config.vocab_size
+            inputs = self.hidden if layer else config.input_size
             sizes += [
                 inputs * self.input_columns,
                 self.hidden * self.recurrent_columns,
@@ -80,8 +80,8 @@ class Layout:
 
     def input_weights(self, flat: np.ndarray, layer: int) -> np.ndarray:
         """Return a view (I, gates, H) of W_ih without its padding, the gates in the order of `cell.input_gates`."""
-        inputs = self.config.hidden_size if layer else self.config.vocab_size
-        padded = self.hidden if layer else self.config.vocab_size
+        inputs = self.config.hidden_size if layer else self.config.input_size
+        padded = self.hidden if layer else self.config.input_size
         start = self.places[layer, 0]
         block = flat[start : start + padded * self.input_columns].reshape(padded, -1, self.hidden)
         return block[:inputs, :, : self.config.hidden_size]
@@ -101,7 +101,7 @@ class Layout:
     def decoder(self, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return views of the decoder's weight (H, V) and bias (V) without their padding."""
         weight, bias, _ = self.places[-1]
-        vocab_size = self.config.vocab_size
+        vocab_size = self.config.output_size
         block = flat[weight:bias].reshape(self.hidden, self.columns)
         return block[: self.config.hidden_size, :vocab_size], flat[bias : bias + vocab_size]
 

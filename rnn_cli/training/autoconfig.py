@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from rnn_cli.kernels.simd.cpu import HAS_FAST_BFLOAT16
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.text.corpus import Corpus
 from rnn_cli.training.config import TrainingConfig
 
@@ -73,12 +73,12 @@ RATES = {"sgd": 0.5, "adagrad": 0.02}  # of optimisers that need another one tha
 class Choice:
     """A complete configuration, and one line for each choice that says why."""
 
-    model: ModelConfig
+    model: NetworkConfig
     training: TrainingConfig
     reasons: tuple[str, ...]
 
 
-Speed = Callable[[ModelConfig, str], float]  # of a network and a precision: the characters a second that it trains on
+Speed = Callable[[NetworkConfig, str], float]  # of a network and a precision: the characters a second that it trains on
 
 
 def choose(corpus: Corpus, given: Mapping[str, Any], speed: Speed | None = None, fine_tuning: bool = False) -> Choice:
@@ -117,10 +117,10 @@ class AutoConfig:
             shown = value if isinstance(value, str) else f"{value:,}"
             self.reasons.append(f"{name.replace('_', ' '):<18}{shown:<9}{reason}")
 
-    def model(self, **others: Any) -> ModelConfig:
+    def model(self, **others: Any) -> NetworkConfig:
         """Return the network of the values so far."""
-        chosen = {field.name: self.values[field.name] for field in fields(ModelConfig) if field.name in self.values}
-        return ModelConfig(**{"vocab_size": self.vocab_size} | chosen | others)
+        chosen = {field.name: self.values[field.name] for field in fields(NetworkConfig) if field.name in self.values}
+        return NetworkConfig.for_symbols(**{"vocab_size": self.vocab_size} | chosen | others)
 
     def training(self) -> TrainingConfig:
         """Return how it is trained."""

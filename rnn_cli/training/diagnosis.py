@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.run_state import Report
 
@@ -16,7 +16,7 @@ DROPOUT = 0.5  # to try where there was less
 GAP = 0.1  # between validation and training loss, relative to the former, from which they are far apart
 
 
-def diagnosis(history: Sequence[Report], model: ModelConfig, training: TrainingConfig) -> str | None:
+def diagnosis(history: Sequence[Report], model: NetworkConfig, training: TrainingConfig) -> str | None:
     """Return a sentence, in two lines, of what limited the result and what to try; None if the reports do not show it.
 
     The validation loss has turned up, and the training loss has not: the text was learned by heart. It was falling to

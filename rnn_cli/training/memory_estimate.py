@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rnn_cli.kernels.simd.cpu import VECTOR_BYTES
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.parameters import Layout
 from rnn_cli.text.corpus import Corpus
 from rnn_cli.text.fingerprint import first_size
@@ -20,7 +20,7 @@ AUGMENTED, DRAWN = 50, 4  # bytes for each symbol of a text whose n-grams are dr
 FINGERPRINTS = 9  # of its size, at once, while a model is saved: itself, and its letters in base 64 in several copies
 
 
-def peak_memory(model: ModelConfig, training: TrainingConfig, corpus: Corpus) -> int:
+def peak_memory(model: NetworkConfig, training: TrainingConfig, corpus: Corpus) -> int:
     """Return about how many bytes a run takes at its peak."""
     layout = Layout(model, VECTOR_BYTES // FLOAT32)
     cell, hidden, layers = layout.cell, layout.hidden, model.num_layers

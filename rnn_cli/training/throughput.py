@@ -10,27 +10,27 @@ import numpy as np
 from rnn_cli.cells import find_cell
 from rnn_cli.kernels.network.step import Step
 from rnn_cli.kernels.threads import Team
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model, TrainingWindow
 
 SECONDS = 0.2  # of steps that are timed
 HIDDEN, BATCH, LENGTH, SYMBOLS = 512, 64, 32, 64
 
 
-def operations(config: ModelConfig) -> int:
+def operations(config: NetworkConfig) -> int:
     """Return the operations of the matrix products in training, for each character: 6 for each weight.
 
     The input of the first layer is one-hot: it takes no product.
     """
     cell = find_cell(config.cell, config.activation)
     blocks = config.num_layers * len(cell.recurrent_gates) + (config.num_layers - 1) * len(cell.input_gates)
-    return 6 * config.hidden_size * (blocks * config.hidden_size + config.vocab_size)
+    return 6 * config.hidden_size * (blocks * config.hidden_size + config.output_size)
 
 
 @cache
 def measured_speed(cell: str, activation: str, precision: str, threads: int) -> float:
     """Return the operations a second of a training step, by the fastest of those that fit into SECONDS."""
-    config = ModelConfig(cell=cell, activation=activation, vocab_size=SYMBOLS, hidden_size=HIDDEN)
+    config = NetworkConfig.for_symbols(SYMBOLS, cell=cell, activation=activation, hidden_size=HIDDEN)
     model = Model.initialised(config, np.random.default_rng(0))
     window = TrainingWindow(model, LENGTH, BATCH, Team(threads), precision)
     window.inputs[:] = window.targets[:] = np.arange(BATCH) % SYMBOLS
@@ -43,6 +43,6 @@ def measured_speed(cell: str, activation: str, precision: str, threads: int) -> 
     return BATCH * LENGTH * operations(config) / min(times)
 
 
-def characters_per_second(config: ModelConfig, precision: str, threads: int) -> float:
+def characters_per_second(config: NetworkConfig, precision: str, threads: int) -> float:
     """Return about how many characters a second a network trains on."""
     return measured_speed(config.cell, config.activation, precision, threads) / operations(config)

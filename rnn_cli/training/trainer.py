@@ -20,7 +20,7 @@ from rnn_cli.kernels.network.optimizer import RULES
 from rnn_cli.kernels.network.step import Step
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16, NUMBA_VERSION
 from rnn_cli.kernels.threads import Team
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model, TrainingWindow
 from rnn_cli.rng import DROPCONNECT, DROPOUT, RESETS, WEIGHTS, generator
 from rnn_cli.text.augmentation import Augmenter
@@ -58,7 +58,7 @@ class Trainer:
     def __init__(
         self,
         corpus: Corpus,
-        model_config: ModelConfig,
+        model_config: NetworkConfig,
         config: TrainingConfig,
         threads: int,
         stop: Callable[[], bool] = lambda: False,
@@ -69,9 +69,9 @@ class Trainer:
         """Start a run with new weights, or with those of another model (`start`). The minutes of `config` begin now."""
         if sum(value is not None for value in (config.steps, config.epochs, config.minutes)) != 1:
             raise UsageError("a run is as long as one of steps, epochs and minutes says")
-        if model_config.vocab_size != len(corpus.vocabulary):
-            sizes = f"{corpus.name} has {len(corpus.vocabulary):,} symbols, the network {model_config.vocab_size:,}"
-            raise UsageError(f"{sizes}; give it vocab_size=len(corpus.vocabulary)")
+        if model_config.input_size != len(corpus.vocabulary):
+            sizes = f"{corpus.name} has {len(corpus.vocabulary):,} symbols, the network {model_config.input_size:,}"
+            raise UsageError(f"{sizes}; use NetworkConfig.for_symbols(len(corpus.vocabulary))")
         if config.schedule == "plateau" and corpus.validation is None:
             raise UsageError(f"the schedule plateau needs a part that is held out, and there is {corpus.split_reason}")
         self.corpus, self.config, self.stop, self.say = corpus, config, stop, say
@@ -176,7 +176,7 @@ class Trainer:
                 self._roll_back()
                 continue
             report = self._report(speed, validation_loss, rate, norm)
-            if evaluate and report.loss < math.log(self.model.config.vocab_size):
+            if evaluate and report.loss < math.log(self.model.config.output_size):
                 self.good = RunState.of(self.window, progress)
             yield report
             symbols, since = 0, self._clock()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rnn_cli.cells import CELLS, Cell
 from rnn_cli.checkpoint.checkpoint import HEADER_LIMIT, Checkpoint, load_checkpoint, save_checkpoint, to_bytes
 from rnn_cli.errors import CheckpointError, RnnError
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.parameters import torch_shapes
 from rnn_cli.text.vocabulary import Vocabulary
 
@@ -34,7 +34,9 @@ RECORD = {
 def make_checkpoint(cell: Cell = CELLS[0], layers: int = 2, finished: bool = False) -> Checkpoint:
     """Return a small checkpoint with random values, some of them of a kind that is easily lost."""
     vocabulary = Vocabulary("\nabc\u0926\U0001f600", lines=False)
-    config = ModelConfig(cell.name, cell.activation, vocab_size=len(vocabulary), hidden_size=5, num_layers=layers)
+    config = NetworkConfig.for_symbols(
+        len(vocabulary), cell=cell.name, activation=cell.activation, hidden_size=5, num_layers=layers
+    )
     generator = np.random.default_rng(1)
     parameters = {
         name: generator.standard_normal(shape, dtype=np.float32) for name, shape in torch_shapes(config).items()
@@ -93,7 +95,7 @@ def test_comes_back_bit_for_bit(tmp_path: Path, cell: Cell, finished: bool) -> N
 
 def test_a_byte_vocabulary_comes_back(tmp_path: Path) -> None:
     vocabulary = Vocabulary(None, lines=True)
-    config = ModelConfig("gru", vocab_size=len(vocabulary), hidden_size=1)
+    config = NetworkConfig.for_symbols(len(vocabulary), cell="gru", hidden_size=1)
     parameters = {name: np.ones(shape, np.float32) for name, shape in torch_shapes(config).items()}
     checkpoint = Checkpoint(config, vocabulary, parameters)
     assert same(load_bytes(tmp_path, to_bytes(checkpoint)), checkpoint)
@@ -148,8 +150,8 @@ def test_opens_in_a_plain_torch_module(tmp_path: Path, cell: Cell) -> None:
     kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[cell.name]
     others = {"nonlinearity": cell.activation} if cell.name == "rnn" else {}
     module = torch.nn.Module()
-    module.rnn = kind(config.vocab_size, config.hidden_size, config.num_layers, **others)
-    module.decoder = torch.nn.Linear(config.hidden_size, config.vocab_size)
+    module.rnn = kind(config.output_size, config.hidden_size, config.num_layers, **others)
+    module.decoder = torch.nn.Linear(config.hidden_size, config.output_size)
     save_checkpoint(tmp_path / "model.safetensors", checkpoint)
     module.load_state_dict(load_file(tmp_path / "model.safetensors"))
     for name, tensor in module.state_dict().items():
@@ -177,7 +179,7 @@ UNFIT = {
     "an unknown tensor": (replace_tensor("other", np.zeros(7, np.float32)), "'other' is unknown"),
     "a missing tensor": (lambda c: c.parameters.pop("decoder.bias"), "'decoder.bias' is missing"),
     "the vocabulary": (lambda c: setattr(c, "vocabulary", Vocabulary("abc", lines=False)), "vocabulary"),
-    "the cell": (lambda c: setattr(c, "config", ModelConfig("elman", vocab_size=7)), "elman"),
+    "the cell": (lambda c: setattr(c, "config", NetworkConfig.for_symbols(7, cell="elman")), "elman"),
     "a number": (lambda c: c.record.update(loss=float("nan")), "JSON"),
     "a long number": (lambda c: c.record.update(loss=10**50), "51 digits"),
     "the history": (lambda c: c.record.update(history={}), "'history'"),
@@ -317,8 +319,8 @@ DAMAGE = {
     "an entry that is no object": (in_header(lambda h: h.update(extra=1)), "no model has"),
     "NaN": (with_nan, "'decoder.bias' holds values that are not finite"),
     "a newer format": (
-        in_description(lambda d: d.update(format=2, novelty=1)),
-        r"written by a newer rnn \(format 2\); this one reads format 1",
+        in_description(lambda d: d.update(format=3, novelty=1)),
+        r"written by a newer rnn \(format 3\); this one reads format 2",
     ),
     "an older format": (in_description(lambda d: d.update(format=0)), "damaged parts"),
     "a format that is no number": (in_description(lambda d: d.update(format=[])), "damaged parts"),
@@ -344,7 +346,7 @@ DAMAGE = {
     "a fraction of a model": (in_model(hidden_size=5.0), "hidden-size"),
     "an unknown field of the model": (in_model(size=1), "size"),
     "another number of layers": (in_model(num_layers=1), "unknown"),
-    "a name twice in the description": (in_text('"format":1', '"format":1,"format":1'), "a name comes twice"),
+    "a name twice in the description": (in_text('"format":2', '"format":2,"format":2'), "a name comes twice"),
     "a description that is deep": (in_text('"step":100', '"step":' + "[" * 10**6), "nested too deeply"),
     "a description that is rather deep": (in_text("100", "[" * 99 + "1" + "]" * 99), "nested too deeply"),
     "NaN in the description": (in_text("1.5", "NaN"), "a number is nan"),

@@ -31,7 +31,7 @@ from test_checkpoint import (
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint, save_checkpoint, to_bytes
 from rnn_cli.errors import CheckpointError
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.parameters import torch_shapes
 from rnn_cli.text.vocabulary import Vocabulary
 
@@ -152,7 +152,7 @@ COMMANDS = [
 def test_finite_weights_of_which_no_number_comes_are_refused_when_they_are_used(
     tmp_path: Path, command: list[str], symbols: str
 ) -> None:
-    config = ModelConfig("rnn", "relu", len(symbols) + 1, 4)
+    config = NetworkConfig.for_symbols(len(symbols) + 1, cell="rnn", activation="relu", hidden_size=4)
     generator = np.random.default_rng(1)
     weights = {
         name: generator.choice(np.array([3e38, -3e38], np.float32), shape)

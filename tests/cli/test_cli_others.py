@@ -25,7 +25,7 @@ from commands import (
 )
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.text.vocabulary import Vocabulary
 
 SCORE_KEYS = (
@@ -308,7 +308,7 @@ def record_of_minutes(**others):
     ],
 )
 def test_info_says_how_to_repeat_a_run_of_minutes(record, shown):
-    config = ModelConfig(vocab_size=3, hidden_size=5)
+    config = NetworkConfig.for_symbols(3, hidden_size=5)
     info = importlib.import_module("rnn_cli.cli.info")
     checkpoint = Checkpoint(config, Vocabulary("ab", lines=False), {}, record)
     facts = info.describe(checkpoint)

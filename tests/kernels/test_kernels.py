@@ -32,7 +32,7 @@ from rnn_cli.kernels.simd.vector import (
 )
 from rnn_cli.kernels.simd.vector_math import exp
 from rnn_cli.kernels.threads import share_start
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 
 
@@ -171,7 +171,7 @@ def test_compiled_equations_are_the_plain_ones(cell):
     generator, n, states = np.random.default_rng(2), 6 * lane_count(np.float64), len(cell.states)
     preact, previous, grad = (generator.standard_normal((rows, n)) for rows in (cell.blocks, states, states))
     results = [np.full((rows, n), np.nan) for rows in (cell.blocks, states, cell.blocks, states)]
-    equations = Model(ModelConfig(cell.name, cell.activation)).equations
+    equations = Model(NetworkConfig(cell=cell.name, activation=cell.activation)).equations
     run_cell(equations, n, *(array.ravel() for array in (preact, previous, grad, *results)))
     gates, state = cell.forward(tuple(preact), tuple(previous))
     expected = [gates, state, *cell.backward(gates, tuple(previous), tuple(grad))]

@@ -22,7 +22,7 @@ from rnn_cli.kernels.simd.bfloat16 import ONES
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.simd.vector import lanes, load
 from rnn_cli.kernels.threads import Team
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import PAD, Model, Window
 
 needs_bfloat16 = pytest.mark.skipif(not HAS_BFLOAT16, reason="the processor has no bfloat16")
@@ -184,7 +184,9 @@ def test_panels_of_groups_cover_each_column_once(count):
 @pytest.mark.parametrize("layer", [0, 1])
 @pytest.mark.parametrize("parts", [1, 2, 3, 5])
 def test_each_thread_has_as_many_columns_of_products(cell, layer, parts):
-    config = ModelConfig(cell.name, cell.activation, 9, hidden_size=30 * PAD, num_layers=2)
+    config = NetworkConfig.for_symbols(
+        9, cell=cell.name, activation=cell.activation, hidden_size=30 * PAD, num_layers=2
+    )
     net = Window(Model(config), 1, 1, Team(1)).net
     columns = net.blocks * net.hidden
     before = np.array([products_before(net, layer, column) for column in range(columns + 1)])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 from rnn_cli.text.corpus import load_corpus
 from rnn_cli.text.vocabulary import Vocabulary
@@ -39,7 +39,7 @@ def test_state_and_loss_over_a_long_text(tmp_path, drift, text, name):
     corpus = load_corpus(
         [str(tmp_path / "text.txt")], as_bytes=False, lines=False, validation_fraction=0.0, random_seed=1
     )
-    model = ModelConfig(name, vocab_size=len(corpus.vocabulary), hidden_size=32)
+    model = NetworkConfig.for_symbols(len(corpus.vocabulary), cell=name, hidden_size=32)
     config = TrainingConfig(
         steps=600, batch_size=8, sequence_length=32, learning_rate=0.01, reset_chance=0.02, evaluate_every=600
     )
@@ -55,7 +55,7 @@ def test_state_and_loss_over_a_long_text(tmp_path, drift, text, name):
 
 
 def test_a_state_that_runs_away_is_seen(drift):
-    model = Model(ModelConfig(vocab_size=3, hidden_size=4))
+    model = Model(NetworkConfig.for_symbols(3, hidden_size=4))
     model.layout.bias(model.parameters, 0)[:] = 20  # nothing is forgotten, and 1 is added at each step
     checkpoint = Checkpoint(model.config, Vocabulary("ab", False), model.to_torch())
     parts = drift(checkpoint, np.ones(1001, np.int32), parts=2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rnn_cli.kernels.network.step import Step
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.parameters import Layout, parameter_count, round_up, torch_shapes
 
 CONFIG_SIZES = [(2, 1, 1), (11, 5, 3), (64, 16, 2), (17, 33, 1)]
@@ -14,7 +14,9 @@ CONFIG_SIZES = [(2, 1, 1), (11, 5, 3), (64, 16, 2), (17, 33, 1)]
 def config(request, cell):
     """A configuration of the cell."""
     vocab_size, hidden_size, num_layers = request.param
-    return ModelConfig(cell.name, cell.activation, vocab_size, hidden_size, num_layers)
+    return NetworkConfig.for_symbols(
+        vocab_size, cell=cell.name, activation=cell.activation, hidden_size=hidden_size, num_layers=num_layers
+    )
 
 
 def random_tensors(config):
@@ -25,7 +27,9 @@ def random_tensors(config):
 
 def test_shapes_are_those_of_pytorch(cell):
     gates = {"lstm": 4, "gru": 3, "rnn": 1}[cell.name]
-    shapes = torch_shapes(ModelConfig(cell.name, cell.activation, vocab_size=11, hidden_size=5, num_layers=2))
+    shapes = torch_shapes(
+        NetworkConfig.for_symbols(11, cell=cell.name, activation=cell.activation, hidden_size=5, num_layers=2)
+    )
     assert shapes == {
         "rnn.weight_ih_l0": (gates * 5, 11),
         "rnn.weight_hh_l0": (gates * 5, 5),
@@ -105,7 +109,7 @@ def test_places_hold_each_parameter_once(config):
 
 
 def test_gates_stand_where_the_cell_says(cell):
-    config = ModelConfig(cell.name, cell.activation, vocab_size=7, hidden_size=5, num_layers=2)
+    config = NetworkConfig.for_symbols(7, cell=cell.name, activation=cell.activation, hidden_size=5, num_layers=2)
     layout = Layout(config, 16)
     tensors = {name: np.zeros(shape) for name, shape in torch_shapes(config).items()}
     for number in range(len(cell.torch_gates)):
@@ -123,7 +127,7 @@ def test_gates_stand_where_the_cell_says(cell):
 
 
 def test_initial_weights(cell):
-    config = ModelConfig(cell.name, cell.activation, vocab_size=50, hidden_size=25, num_layers=2)
+    config = NetworkConfig.for_symbols(50, cell=cell.name, activation=cell.activation, hidden_size=25, num_layers=2)
     layout = Layout(config, 16)
     flat = np.zeros(layout.size)
     layout.initialise(flat, np.random.default_rng(1))

@@ -24,13 +24,13 @@ class Network(torch.nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        sizes = (config.vocab_size, config.hidden_size, config.num_layers)
+        sizes = (config.output_size, config.hidden_size, config.num_layers)
         if config.cell == "rnn":
             self.rnn = torch.nn.RNN(*sizes, nonlinearity=config.activation)
         else:
             self.rnn = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[config.cell](*sizes)
-        self.decoder = torch.nn.Linear(config.hidden_size, config.vocab_size)
-        self.vocab_size = config.vocab_size
+        self.decoder = torch.nn.Linear(config.hidden_size, config.output_size)
+        self.vocab_size = config.output_size
 
     def forward(self, inputs, state):
         """Return logits (T, B, V) and the last state, for symbols (T, B) and a state as PyTorch wants it."""
@@ -100,7 +100,7 @@ def test_saved_weights_give_the_same_logits(make_window, cell, dtype, tolerance)
         _, logits = torch_loss(network, window.inputs, window.targets, torch_state(window))
     window.pack()
     window.score()
-    probabilities = window.logits[..., : network.vocab_size].copy()
+    probabilities = window.logits[..., : network.output_size].copy()
     probabilities[..., 1] += 1  # scoring leaves softmax - onehot
     expected = logits - logits.logsumexp(-1, keepdim=True)
     assert np.abs(np.log(probabilities) - expected.numpy()).max() < tolerance * expected.abs().max().item()
@@ -137,8 +137,8 @@ def follow_pytorch(make_window, cell, chosen):
     generator = np.random.default_rng(5)
     clipped = 0
     for number in range(1, 21):
-        window.inputs[:] = generator.integers(1, network.vocab_size, window.inputs.shape)
-        window.targets[:] = generator.integers(-1, network.vocab_size, window.targets.shape)
+        window.inputs[:] = generator.integers(1, network.output_size, window.inputs.shape)
+        window.targets[:] = generator.integers(-1, network.output_size, window.targets.shape)
         for each, state in enumerate(states):
             window.state[:, each] = state.numpy()
         optimizer.zero_grad()

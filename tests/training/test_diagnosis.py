@@ -2,12 +2,12 @@
 
 import pytest
 
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.diagnosis import diagnosis
 from rnn_cli.training.run_state import Report
 
-MODEL = ModelConfig(hidden_size=64)
+MODEL = NetworkConfig(hidden_size=64)
 CONFIG = TrainingConfig(minutes=1.5, dropout=0.2)
 
 

@@ -8,7 +8,7 @@ from commands import SMALL, run
 
 from rnn_cli.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from rnn_cli.errors import UsageError
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 from rnn_cli.text.corpus import load_corpus
 from rnn_cli.text.vocabulary import Vocabulary
@@ -41,7 +41,7 @@ def corpus_of(place, name):
 
 def trained(corpus, steps, rate, **others):
     config = TrainingConfig(steps=steps, learning_rate=rate, batch_size=8, sequence_length=16, evaluate_every=25)
-    model = ModelConfig(vocab_size=len(corpus.vocabulary), hidden_size=32)
+    model = NetworkConfig.for_symbols(len(corpus.vocabulary), hidden_size=32)
     trainer = Trainer(corpus, model, config, 1, **others)
     for _ in trainer:
         pass
@@ -65,7 +65,9 @@ def test_known_symbols_keep_their_weights_and_numbers(place):
     assert corpus.vocabulary.symbols == base.vocabulary.symbols + "\u00e9"
     assert corpus.vocabulary.decode(corpus.training) == text
     assert corpus.vocabulary.decode(corpus.validation) == few.vocabulary.decode(few.validation)
-    model = Model.initialised(ModelConfig(vocab_size=len(corpus.vocabulary), hidden_size=32), np.random.default_rng(1))
+    model = Model.initialised(
+        NetworkConfig.for_symbols(len(corpus.vocabulary), hidden_size=32), np.random.default_rng(1)
+    )
     drawn = model.to_torch()
     initialise_from(model, base.parameters)
     tensors = model.to_torch()

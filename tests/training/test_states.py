@@ -19,7 +19,7 @@ from rnn_cli.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_chec
 from rnn_cli.errors import CheckpointError, RnnError
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.sampling import sample_texts
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.text.corpus import load_corpus
 from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.trainer import Trainer
@@ -46,7 +46,7 @@ class Run(RuleBasedStateMachine):
         self.corpus = load_corpus(
             [str(self.directory / "text")], as_bytes=False, lines=False, validation_fraction=0.4, random_seed=1
         )
-        self.model = ModelConfig(vocab_size=len(self.corpus.vocabulary), hidden_size=4)
+        self.model = NetworkConfig.for_symbols(len(self.corpus.vocabulary), hidden_size=4)
         self.trainer = Trainer(self.corpus, self.model, CONFIG, 1)
 
     @precondition(lambda self: self.trainer is not None)

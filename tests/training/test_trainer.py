@@ -12,7 +12,7 @@ from rnn_cli.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from rnn_cli.errors import CheckpointError, DivergenceError, UsageError
 from rnn_cli.language.evaluation import evaluate_texts
 from rnn_cli.language.prediction import predictions
-from rnn_cli.network.config import ModelConfig
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.text.corpus import load_corpus
 from rnn_cli.text.vocabulary import BOUNDARY
 from rnn_cli.training import trainer as training
@@ -67,7 +67,9 @@ def load_text(tmp_path, text, held_out=None, **options):
 
 
 def model_of(corpus, name="lstm", activation="tanh", layers=1):
-    return ModelConfig(name, activation, len(corpus.vocabulary), hidden_size=16, num_layers=layers)
+    return NetworkConfig.for_symbols(
+        len(corpus.vocabulary), cell=name, activation=activation, hidden_size=16, num_layers=layers
+    )
 
 
 def make_trainer(corpus, config=CONFIG, threads=1, **others):
@@ -656,7 +658,7 @@ def test_a_network_for_another_vocabulary_is_refused(corpora, vocab_size):
     corpus = corpora[True]
     assert len(corpus.vocabulary) not in (2, 26, 28)
     with pytest.raises(UsageError, match="vocab_size"):
-        Trainer(corpus, ModelConfig(vocab_size=vocab_size, hidden_size=5), CONFIG, 1)
+        Trainer(corpus, NetworkConfig.for_symbols(vocab_size, hidden_size=5), CONFIG, 1)
 
 
 def test_a_changed_corpus_is_refused(corpora, tmp_path):

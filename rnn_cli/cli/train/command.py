@@ -250,7 +250,7 @@ def note_seed(source: dict[str, Any], chosen: int | None, display: TrainingDispl
 def check_options(given: dict[str, Any], source: dict[str, Any]) -> None:
     """Raise UsageError for options that are out of range or contradict each other, before anything is read."""
     from rnn_cli.config import check_range
-    from rnn_cli.network.config import ModelConfig
+    from rnn_cli.network.config import NetworkConfig
     from rnn_cli.training.config import TrainingConfig
 
     lengths = [f"--{name}" for name in ("minutes", "epochs", "steps") if given[name] is not None]
@@ -262,9 +262,9 @@ def check_options(given: dict[str, Any], source: dict[str, Any]) -> None:
     }
     if given["momentum"] is not None and given["optimizer"] != "sgd":
         raise UsageError("--momentum is for --optimizer sgd; give both or leave it out")
-    config = ModelConfig(**model_values)
+    config = NetworkConfig.for_symbols(**model_values)
     TrainingConfig(**values)
-    if config.activation != ModelConfig.activation and config.cell != "rnn":
+    if config.activation != NetworkConfig.activation and config.cell != "rnn":
         raise UsageError("--activation is for --cell rnn; give both or leave it out")
     if source["validation_fraction"] is not None:
         check_range("validation-fraction", source["validation_fraction"], 0.0, 0.9)
