@@ -159,7 +159,7 @@ def test_a_killed_writer_leaves_a_file_that_is_swept(tmp_path: Path) -> None:
     path = tmp_path / "model [1].x"
     path.write_bytes(OLD)
     code = (
-        "import os, signal, sys; from rnn_cli import files\n"
+        "import os, signal, sys; from rnn_cli import atomic_files as files\n"
         "files.os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)\n"
         "files.write_atomically(sys.argv[1], b'new')"
     )

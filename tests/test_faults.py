@@ -158,7 +158,7 @@ def test_a_save_in_which_the_system_fails_any_call(stages: Path, place: Path, tm
 
 def train_with_failing_saves(place: Path, stages: Path, which: range) -> Result:
     """Train, saving after each evaluation, where the saves of these numbers find the disk full."""
-    from rnn_cli.checkpoint.checkpoint import checkpoint
+    from rnn_cli.checkpoint import checkpoint
 
     real, calls = checkpoint.write_atomically, count()
 

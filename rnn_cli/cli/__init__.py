@@ -15,7 +15,7 @@ from rnn_cli.cli.evaluate import evaluate
 from rnn_cli.cli.info import info
 from rnn_cli.cli.predict import predict
 from rnn_cli.cli.sample import sample
-from rnn_cli.cli.train.command import train
+from rnn_cli.cli.train.command import train as train_command  # `cli.train` stays the name of the folder
 
 app = typer.Typer(
     name="rnn",
@@ -26,7 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (train, sample, complete, evaluate, classify, predict, info):
+for command in (train_command, sample, complete, evaluate, classify, predict, info):
     app.command()(command)
 
 

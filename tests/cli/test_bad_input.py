@@ -292,7 +292,7 @@ def test_a_text_that_changes_while_it_is_read(
 
 
 def test_a_text_that_vanishes_before_it_is_resumed(tmp_path: Path) -> None:
-    from faulty import train_until
+    from fault_injection import train_until
 
     (tmp_path / "corpus").write_bytes(TEXT)
     assert train_until(5, "corpus", *SMALL, "--steps", 40, cwd=tmp_path).code == 143

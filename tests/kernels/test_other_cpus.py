@@ -31,7 +31,7 @@ from rnn_cli.kernels.simd import cpu as host
 assert str((host.VECTOR_BYTES, host.TILE_ROWS, host.TILE_VECTORS)) == sys.argv[1], "not the tile that was meant"
 sys.exit(pytest.main(sys.argv[2:]))
 """
-FILES = ["test_gradients.py", "test_products.py", "test_kernels.py"]
+FILES = ["network/test_gradients.py", "kernels/test_products.py", "kernels/test_kernels.py"]
 
 
 def lesser(name):
@@ -77,7 +77,7 @@ def test_pairs_are_multiplied_on_vectors_where_matrix_registers_may_not_be_used(
         "from rnn_cli.kernels.simd import cpu; assert cpu.HAS_BFLOAT16 and not (cpu.HAS_AMX or cpu.HAS_FAST_BFLOAT16)"
     )
     tests = 'import sys, pytest; sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]]))'
-    chosen = ["-k", "bfloat16", *(str(TESTS / file) for file in ("test_products.py", "test_sampling.py"))]
+    chosen = ["-k", "bfloat16", *(str(TESTS / file) for file in ("kernels/test_products.py", "language/test_sampling.py"))]
     done = subprocess.run(
         [sys.executable, "-c", f"{check}; {tests}", *chosen],
         cwd=TESTS.parent, env=environment, capture_output=True, text=True,

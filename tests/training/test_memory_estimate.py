@@ -26,7 +26,7 @@ with Spool() as spool:
         spool.write(generator.integers(1, 9, 10_000, dtype=np.uint8))
     ids = spool.array(np.uint8)
 corpus = Corpus("text", "00", Vocabulary("".join(map(chr, range(48, 112))), False), ids, ids[:5000], "", "", 0, 0)
-model = NetworkConfig(hidden_size=int(hidden), num_layers=int(layers), vocab_size=65)
+model = NetworkConfig.for_symbols(65, hidden_size=int(hidden), num_layers=int(layers))
 config = TrainingConfig(
     batch_size=int(batch), sequence_length=int(length), steps=10, evaluate_every=8, average=average,
     recurrent_dropout=dropout, augment=augment,

@@ -262,7 +262,7 @@ def check_options(given: dict[str, Any], source: dict[str, Any]) -> None:
     }
     if given["momentum"] is not None and given["optimizer"] != "sgd":
         raise UsageError("--momentum is for --optimizer sgd; give both or leave it out")
-    config = NetworkConfig.for_symbols(**model_values)
+    config = NetworkConfig(**model_values)
     TrainingConfig(**values)
     if config.activation != NetworkConfig.activation and config.cell != "rnn":
         raise UsageError("--activation is for --cell rnn; give both or leave it out")
