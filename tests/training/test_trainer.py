@@ -657,7 +657,7 @@ def test_a_run_needs_one_length(corpora, lengths):
 def test_a_network_for_another_vocabulary_is_refused(corpora, vocab_size):
     corpus = corpora[True]
     assert len(corpus.vocabulary) not in (2, 26, 28)
-    with pytest.raises(UsageError, match="vocab_size"):
+    with pytest.raises(UsageError, match="for_symbols"):
         Trainer(corpus, NetworkConfig.for_symbols(vocab_size, hidden_size=5), CONFIG, 1)
 
 
