@@ -9,10 +9,11 @@ import numpy as np
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import UsageError
-from rnn_cli.kernels.text.score import Rows, score_symbols
+from rnn_cli.kernels.text.score import ScoredRows, score_symbols
 from rnn_cli.kernels.threads import Team
-from rnn_cli.network.model import Model, Window, check_finite
+from rnn_cli.network.model import Model
 from rnn_cli.network.parameters import round_up
+from rnn_cli.network.workspace import Window, check_finite
 from rnn_cli.text.batches import row_starts
 from rnn_cli.text.vocabulary import BOUNDARY
 
@@ -84,7 +85,7 @@ class Scorer:
             self._window.state[:] = 0
             if starts[0] == 0:
                 self._window.state[:, :, 0] = self._state
-            rows = Rows(ids, starts, ends, losses, ranks, self.vocabulary.lines)
+            rows = ScoredRows(ids, starts, ends, losses, ranks, self.vocabulary.lines)
             step = 0
             while (left := ends - starts - step).max() > 0:
                 steps = min(WINDOW * WINDOWS, round_up(int(left.max()), WINDOW))
@@ -103,16 +104,16 @@ class Scorer:
             all_ranks[known] = ranks
         return all_losses, all_ranks
 
-    def _run(self, rows: Rows, step: int, steps: int) -> None:
+    def _run(self, rows: ScoredRows, step: int, steps: int) -> None:
         window = self._window
-        self.team.run(score_symbols, self.model.equations, window.net, window.memory, rows, step, steps)
+        self.team.run(score_symbols, window.network, window.arrays, rows, (step, step + steps))
 
     def _groups(self, ids: np.ndarray) -> Iterator[np.ndarray]:
         """Yield where rows that are scored side by side begin, and the end of the last one.
 
         The first row of all goes on from the state before the piece, and the last one leaves the state after it.
         """
-        pairs, streams = len(ids) - 1, self._window.net.batch
+        pairs, streams = len(ids) - 1, self._window.sizes.batch
         if pairs == 0:
             return
         if self.reset_every:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnn_cli.kernels.network.step import Net
+from rnn_cli.kernels.network.memory import Sizes
 from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.text.generate import SamplingState, generate
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.config import SamplingConfig
-from rnn_cli.network.model import Model, Window, check_finite
+from rnn_cli.network.model import Model
+from rnn_cli.network.workspace import Window, check_finite
 from rnn_cli.text.fingerprint import Fingerprint, gram_for
 from rnn_cli.text.vocabulary import BOUNDARY
 
@@ -40,21 +41,21 @@ class Start:
 
 
 def sampling_state_for(
-    net: Net, config: SamplingConfig, follow: np.ndarray | None = None, fingerprint: Fingerprint | None = None
+    sizes: Sizes, config: SamplingConfig, follow: np.ndarray | None = None, fingerprint: Fingerprint | None = None
 ) -> SamplingState:
     """Return how the rows of a network draw, without the symbols; without a `follow` table everything may follow."""
-    rows, gram, hashes, bits = net.batch, 1, 1, np.zeros(1, np.uint8)
+    rows, gram, hashes, bits = sizes.batch, 1, 1, np.zeros(1, np.uint8)
     if config.max_copy is not None and fingerprint is not None:
         gram, hashes, bits = gram_for(config.max_copy), fingerprint.hashes, fingerprint.bits
     return SamplingState(
         symbols=np.zeros((0, rows), np.int32),
         losses=np.zeros((0, rows), np.float32),
-        scratch=aligned_zeros(rows * net.columns, np.float32),
+        scratch=aligned_zeros(rows * sizes.columns, np.float32),
         texts=np.zeros(rows, np.int64),
         positions=np.zeros(rows, np.int64),
         shortest=np.zeros(rows, np.int64),
-        modes=np.zeros(rows, np.int64),
-        follow=np.zeros((1, net.vocab_size), np.uint8) if follow is None else follow,
+        automaton=np.zeros(rows, np.int64),
+        follow=np.zeros((1, sizes.output_size), np.uint8) if follow is None else follow,
         filter=bits,
         recent=np.zeros((rows, gram), np.int32),
         runs=np.zeros(rows, np.int64),
@@ -85,7 +86,7 @@ class Stepper:
         self.window = Window(model, 1, rows, team, config.precision)
         self.window.pack()
         self.rows, self.team = rows, team
-        self._draws = sampling_state_for(self.window.net, config, follow, fingerprint)
+        self._draws = sampling_state_for(self.window.sizes, config, follow, fingerprint)
 
     def begin(self, row: int, start: Start, text: int) -> np.ndarray:
         """Begin a text of this number on a row; return the symbols that it has to be given first."""
@@ -94,7 +95,7 @@ class Stepper:
         self.window.state[:, :, row], self.window.inputs[0, row] = state, symbol
         draws = self._draws
         draws.texts[row], draws.positions[row], draws.shortest[row] = text, -len(given), start.shortest
-        draws.modes[row], draws.runs[row], draws.recent[row] = start.mode, start.run, BOUNDARY
+        draws.automaton[row], draws.runs[row], draws.recent[row] = start.mode, start.run, BOUNDARY
         recent = start.ids[-draws.gram :]
         draws.recent[row, draws.gram - len(recent) :] = recent
         return given
@@ -107,7 +108,7 @@ class Stepper:
         """Read the given symbols (T, rows), drawing those that are DRAWN in place; return their losses in nats."""
         losses = np.zeros(symbols.shape, np.float32)
         draws = self._draws._replace(symbols=symbols, losses=losses)
-        self.team.run(generate, self.window.model.equations, self.window.net, self.window.memory, draws)
+        self.team.run(generate, self.window.network, self.window.arrays, draws)
         check_finite(losses)
         self._draws.positions[:] += len(symbols)
         return losses
@@ -123,7 +124,7 @@ class Stepper:
         What that is has to be said, with `branch`, before anything else is read.
         """
         self.run(np.zeros((1, self.rows), np.int32))
-        logits = self.window.logits[0, :, : self.window.net.vocab_size].astype(np.float64)
+        logits = self.window.logits[0, :, : self.window.sizes.output_size].astype(np.float64)
         logits -= logits.max(axis=1, keepdims=True)
         return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 

@@ -5,15 +5,23 @@ import math
 import numpy as np
 import pytest
 import reference
+from rnn_cli.kernels.network.softmax import softmax_cross_entropy
 
 from rnn_cli.cells import CELLS
 from rnn_cli.cells.activations import relu, sigmoid, step, tanh
 from rnn_cli.kernels.compiler.cell_inlining import cell_backward, cell_forward, load_blocks, load_states, store_tuple
 from rnn_cli.kernels.compiler.jit import kernel
 from rnn_cli.kernels.network.dropconnect import drop_recurrent
-from rnn_cli.kernels.network.optimizer import BLOCK, RULES, average_in, clip_scale, norm_of_sums, square_sums, update
-from rnn_cli.kernels.network.softmax import softmax_cross_entropy
-from rnn_cli.kernels.network.step import Step
+from rnn_cli.kernels.network.optimizer import (
+    BLOCK,
+    RULES,
+    Step,
+    average_in,
+    clip_scale,
+    norm_of_sums,
+    square_sums,
+    update,
+)
 from rnn_cli.kernels.simd.aligned import CACHE_LINE, aligned_zeros
 from rnn_cli.kernels.simd.cpu import VECTOR_BYTES, tile_shape
 from rnn_cli.kernels.simd.vector import (
@@ -324,7 +332,7 @@ def dropped(window, key, parts, dropout=0.3):
     """Return a vector of ones as DropConnect leaves it, and 7 where it does not go."""
     ones, target = np.ones_like(window.model.parameters), np.full_like(window.model.parameters, 7)
     for part in range(parts):
-        drop_recurrent(target, ones, window.net, window.model.layout.places, dropout, key, part, parts)
+        drop_recurrent(target, ones, window.net, window.model.layout.offsets, dropout, key, part, parts)
     return target
 
 
@@ -341,7 +349,7 @@ def plain_triple32(number, key):
 
 def test_dropconnect_follows_its_hash(make_window, dtype):
     window = make_window(CELLS[0], dtype, hidden_size=16, num_layers=2)
-    start, end = window.model.layout.places[1, 1:]
+    start, end = window.model.layout.offsets[1, 1:]
     key = 2**62 + 3 * 2**40 + 12345
     expected = [plain_triple32(int(k), key) >= 0.3 * 2**32 for k in range(start, end)]
     assert np.array_equal(dropped(window, key, 1)[start:end] != 0, expected)
@@ -364,7 +372,7 @@ def test_dropconnect_leaves_out_recurrent_weights_only(make_window, dtype):
         other = dropped(window, key, 1)
         assert np.mean(layout.recurrent_weights(other, 0) == layers[0]) == pytest.approx(0.58, abs=0.03)
     for layer in range(2):
-        start, end = layout.places[layer, 1:]
+        start, end = layout.offsets[layer, 1:]
         mask[start:end] = 7
     assert np.all(mask == 7)
 

@@ -23,7 +23,8 @@ from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.simd.vector import lanes, load
 from rnn_cli.kernels.threads import Team
 from rnn_cli.network.config import NetworkConfig
-from rnn_cli.network.model import PAD, Model, Window
+from rnn_cli.network.model import PAD, Model
+from rnn_cli.network.workspace import Window
 
 needs_bfloat16 = pytest.mark.skipif(not HAS_BFLOAT16, reason="the processor has no bfloat16")
 KINDS = [
@@ -187,7 +188,7 @@ def test_each_thread_has_as_many_columns_of_products(cell, layer, parts):
     config = NetworkConfig.for_symbols(
         9, cell=cell.name, activation=cell.activation, hidden_size=30 * PAD, num_layers=2
     )
-    net = Window(Model(config), 1, 1, Team(1)).net
+    net = Window(Model(config), 1, 1, Team(1)).sizes
     columns = net.blocks * net.hidden
     before = np.array([products_before(net, layer, column) for column in range(columns + 1)])
     assert before[-1] == net.recurrent_columns + layer * net.input_columns
