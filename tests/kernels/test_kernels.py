@@ -8,7 +8,7 @@ import reference
 from rnn_cli.kernels.network.softmax import softmax_cross_entropy
 
 from rnn_cli.cells import CELLS
-from rnn_cli.cells.activations import relu, sigmoid, step, tanh
+from rnn_cli.cells.activations import relu, sigmoid, step, tanh, zeros_like
 from rnn_cli.kernels.compiler.cell_inlining import cell_backward, cell_forward, load_blocks, load_states, store_tuple
 from rnn_cli.kernels.compiler.jit import kernel
 from rnn_cli.kernels.network.dropconnect import drop_recurrent
@@ -114,6 +114,12 @@ def test_relu_and_its_step(dtype):
     assert np.array_equal(apply(step, x), [0, 0, 0, 1, 1])
     assert np.array_equal(apply(relu, x), relu(x))
     assert np.array_equal(apply(step, x), step(x))
+
+
+def test_zeros_of_what_is_not_finite(dtype):
+    x = np.array([-np.inf, -1, 0, np.inf, np.nan], dtype)
+    assert np.array_equal(apply(zeros_like, x), np.zeros(5))
+    assert np.array_equal(zeros_like(x), np.zeros(5))
 
 
 @kernel
