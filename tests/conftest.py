@@ -9,6 +9,7 @@ from rnn_cli.cells import CELLS
 from rnn_cli.kernels.threads import Team
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
+from rnn_cli.network.parameters import runs_of
 from rnn_cli.network.workspace import TrainingWindow
 
 
@@ -47,7 +48,7 @@ def make_window(team):
         model = Model.initialised(config, generator, dtype)
         layout, parameters = model.layout, model.parameters
         parameters *= 2  # so that no gradient is too small to be compared
-        biases = [layout.bias(parameters, layer) for layer in range(config.num_layers)]
+        biases = [layout.bias(parameters, layer, direction) for layer, direction, _ in runs_of(config)]
         for bias in [*biases, layout.decoder(parameters)[1]]:
             bias += 0.3 * generator.standard_normal(bias.shape)
         window = TrainingWindow(model, length, batch, team, precision)

@@ -55,6 +55,7 @@ def test_the_weights_follow_the_equation(lines):
         model.parameters[:] = weights
         part = framed[number * LEARNED : (number + 1) * LEARNED + 1]
         window.inputs[:, 0], window.targets[:, 0] = part[:-1], part[1:]
+        window.starts[:] = window.inputs == BOUNDARY
         window.gradient()
         grad = window.grad.astype(np.float64)
         squares = MEMORY * squares + (1 - MEMORY) * grad**2

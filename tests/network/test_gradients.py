@@ -6,15 +6,16 @@ from gradcheck import assert_same_gradient, numeric_gradient
 
 from rnn_cli.kernels.network.dropconnect import DropConnect
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16
-from rnn_cli.network.parameters import parameter_count
+from rnn_cli.network.parameters import parameter_count, runs_of
 
 SIZES = [
     {"num_layers": 1, "hidden_size": 19, "length": 7, "batch": 5, "vocab_size": 11},
     {"num_layers": 3, "hidden_size": 6, "length": 8, "batch": 3, "vocab_size": 17},
+    {"num_layers": 2, "hidden_size": 19, "length": 6, "batch": 4, "vocab_size": 9, "directions": 2},
 ]
 
 
-@pytest.fixture(params=SIZES, ids=["1-layer", "3-layers"])
+@pytest.fixture(params=SIZES, ids=["1-layer", "3-layers", "2-directions"])
 def window(request, make_window, cell):
     """A window whose losses and gradients are computed."""
     return make_window(cell, **request.param)
@@ -40,10 +41,11 @@ def loss_by(window, array, dropconnect=DropConnect()):  # noqa: B008
 def parameter_views(layout, flat):
     """Return each parameter, or the gradient in it, as a view of the flat vector without the padding."""
     views = {}
-    for layer in range(layout.config.num_layers):
-        views[f"W_ih of layer {layer}"] = layout.input_weights(flat, layer)
-        views[f"W_hh of layer {layer}"] = layout.recurrent_weights(flat, layer)
-        views[f"bias of layer {layer}"] = layout.bias(flat, layer)
+    for layer, direction, _ in runs_of(layout.config):
+        name = f"layer {layer}" + ", reverse" * direction
+        views[f"W_ih of {name}"] = layout.input_weights(flat, layer, direction)
+        views[f"W_hh of {name}"] = layout.recurrent_weights(flat, layer, direction)
+        views[f"bias of {name}"] = layout.bias(flat, layer, direction)
     views["decoder weight"], views["decoder bias"] = layout.decoder(flat)
     return views
 
@@ -88,8 +90,9 @@ def test_gradient_of_the_initial_states(window):
 def test_a_boundary_cuts_the_gradient_in_the_initial_states(window):
     window.starts[0] = 1, 0, *window.starts[0, 2:]
     window.gradient()
-    assert not window.carry[:, :, 0].any()
-    assert window.carry[:, :, 1].any()
+    carry = window.carry[:: window.sizes.directions]  # the second direction starts at the other end
+    assert not carry[:, :, 0].any()
+    assert carry[:, :, 1].any()
 
 
 def test_gradient_of_a_layers_input(make_window, cell):

@@ -6,7 +6,6 @@ import reference
 from gradcheck import assert_same_gradient, numeric_gradient
 
 from rnn_cli.cells import CELLS
-from rnn_cli.kernels.network.step import Step
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.parameters import Layout
 from rnn_cli.network.plain import (
@@ -24,7 +23,6 @@ from rnn_cli.network.plain import (
     write_weights,
 )
 
-GRADIENT_ONLY = Step(number=0, learning_rate=0.0, clip_norm=1.0)
 NETWORKS = [(1, 1), (2, 1), (3, 1), (1, 2), (3, 2)]  # layers, directions
 LENGTH, BATCH, INPUTS, HIDDEN, OUTPUTS = 6, 3, 4, 5, 7
 
@@ -278,7 +276,7 @@ def test_kernels_follow_plain(make_window, cell, num_layers, directions):
     window = make_window(cell, num_layers=num_layers, directions=directions)
     layout, hidden_size = window.model.layout, window.model.config.hidden_size
     batch, shape = window.inputs.shape[1], (num_layers, directions)
-    starts = getattr(window, "starts", window.inputs == 0)
+    starts = window.starts
     states = window.state.reshape(*shape, len(cell.states), batch, hidden_size)
     mask = window.mask[..., :hidden_size].reshape(*shape, batch, hidden_size).swapaxes(1, 2)
     mask = mask.reshape(num_layers, batch, directions * hidden_size)
@@ -289,7 +287,7 @@ def test_kernels_follow_plain(make_window, cell, num_layers, directions):
     grad_logits /= np.count_nonzero(window.targets >= 0)
     grad, _, grad_states = network_backward(cell, network, trace, grad_logits, np.zeros_like(states))
 
-    window.train(GRADIENT_ONLY)
+    window.gradient()
     assert np.abs(window.losses - losses).max() < 1e-12
     assert_close(window.carry[..., :hidden_size].reshape(grad_states.shape), grad_states)
     for ours, plain in zip(arrays(weights_of(layout, window.grad)), arrays(grad), strict=True):

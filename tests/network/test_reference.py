@@ -5,7 +5,7 @@ import pytest
 import reference
 
 from rnn_cli.kernels.threads import Team
-from rnn_cli.network.workspace import TrainingWindow, Window
+from rnn_cli.network.workspace import Batch, TrainingWindow, Window
 
 ODD_SIZES = [
     {"hidden_size": 1, "vocab_size": 2, "length": 1, "batch": 1, "num_layers": 1},
@@ -96,7 +96,7 @@ def test_the_whole_is_its_three_pieces(make_window, cell):
     score(whole)
     for start in (0, 3, 6):
         rows = slice(start, start + 3)
-        piece.inputs[:], piece.targets[:] = whole.inputs[rows], whole.targets[rows]
+        piece.load(Batch(whole.inputs[rows], whole.starts[rows], whole.targets[rows]))
         score(piece)
         assert np.array_equal(piece.losses, whole.losses[rows])
     assert np.array_equal(piece.state, whole.state)
@@ -105,7 +105,7 @@ def test_the_whole_is_its_three_pieces(make_window, cell):
 def copy_rows(window, rows):
     """Return a training window of the same model that holds these rows of the batch."""
     part = TrainingWindow(window.model, window.sizes.length, len(rows), window.team)
-    part.inputs[:], part.targets[:] = window.inputs[:, rows], window.targets[:, rows]
+    part.load(Batch(window.inputs[:, rows], window.starts[:, rows], window.targets[:, rows]))
     part.state[:], part.mask[:] = window.state[:, :, rows], window.mask[:, rows]
     return part
 
@@ -135,7 +135,7 @@ def test_changing_one_row_leaves_the_others(make_window, cell):
 def test_a_boundary_forgets_what_was_before(make_window, cell):
     before, after = make_window(cell), make_window(cell)
     for window in (before, after):
-        window.inputs[3] = 0
+        window.starts[3] = 1
     after.inputs[:3] = after.inputs[:3] % 10 + 1
     after.state[:] += 1
     for window in (before, after):

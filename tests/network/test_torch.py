@@ -22,16 +22,17 @@ class Network(torch.nn.Module):
     def __init__(self, config):
         super().__init__()
         sizes = (config.output_size, config.hidden_size, config.num_layers)
+        both = config.directions == 2
         if config.cell == "rnn":
-            self.rnn = torch.nn.RNN(*sizes, nonlinearity=config.activation)
+            self.rnn = torch.nn.RNN(*sizes, nonlinearity=config.activation, bidirectional=both)
         else:
-            self.rnn = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[config.cell](*sizes)
-        self.decoder = torch.nn.Linear(config.hidden_size, config.output_size)
-        self.vocab_size = config.output_size
+            self.rnn = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[config.cell](*sizes, bidirectional=both)
+        self.decoder = torch.nn.Linear(config.directions * config.hidden_size, config.output_size)
+        self.output_size = config.output_size
 
     def forward(self, inputs, state):
         """Return logits (T, B, V) and the last state, for symbols (T, B) and a state as PyTorch wants it."""
-        one_hot = torch.nn.functional.one_hot(inputs, self.vocab_size).to(self.decoder.weight.dtype)
+        one_hot = torch.nn.functional.one_hot(inputs, self.output_size).to(self.decoder.weight.dtype)
         output, state = self.rnn(one_hot, state)
         return self.decoder(output), state
 
@@ -40,6 +41,7 @@ def make_pair(make_window, cell, dtype, **sizes):
     """Return a window without boundaries and mask, which PyTorch lacks, and a network of the same weights."""
     window = make_window(cell, dtype, **sizes)
     window.inputs[window.inputs == 0] = 1
+    window.starts[:] = 0
     window.mask[:] = 1
     network = Network(window.model.config).to(torch.float64 if dtype == np.float64 else torch.float32)
     tensors = {name: torch.from_numpy(tensor) for name, tensor in window.model.to_torch().items()}

@@ -1,4 +1,4 @@
-"""Rows of flat arrays: clear, copy, add, prefetch. Counts are multiples of the lanes of a vector, except for `clear`."""
+"""Rows of flat arrays: clear, copy, add, prefetch. Except for `clear`, counts are multiples of a vector's lanes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a network is made of, for kernels: its sizes, its arrays, and where each layer lies in them.
 
-All arrays are flat and contiguous; entries take them as arrays, and pass on their addresses. H is the padded hidden size, W the padded width of a layer's output, S the number of
-states (h, or h and c). A layer with two directions consists of two runs, each with weights of its own: the second one
+All arrays are flat and contiguous; entries take them as arrays and pass on their addresses. H is the padded hidden
+size, W the padded width of a layer's output, S the number of states (h, or h and c). A layer with two directions consists of two runs, each with weights of its own: the second one
 reads the same input from the last step to the first, and its output stands in the columns after those of the first.
 """
 
@@ -18,8 +18,8 @@ class Sizes(NamedTuple):
     """The sizes of a network and of the window that it runs on, in elements.
 
     `hidden`, `width` and `columns` are padded to whole vectors: hidden_size `units`, directions * `units`, and
-    `output_size`. `input_size` is the number of symbols, or the padded width of the numbers that are read. `plane` is the
-    distance from one state to the next, as from h to c; `scratch` is that for a row of the batch.
+    `output_size`. `input_size` is the number of symbols, or the padded width of the numbers that are read. `plane` is
+    the distance from one state to the next, as from h to c; `scratch` is the scratch for a row of the batch.
     """
 
     layers: int
@@ -43,16 +43,18 @@ class Sizes(NamedTuple):
 class Workspace(NamedTuple):
     """The arrays that a network needs to run forward on a window of T steps of B rows.
 
-    parameters             all weights; `offsets` (layers * directions + 1, 3) holds the first elements of W_ih, W_hh and
-                           the bias of each run, in its last row those of the decoder's weight and bias
-    packed                 the packed weights at the same offsets, in the element type of the products
-    scratch                room to convert left-hand operands to that type, a part for each row
-    starts (directions, T, B)  1: the step starts from the zero state; for the second direction, the ends of texts
-    mask (layers, directions, B, H)  what the output is multiplied with: dropout; 0 in the padding
-    preact (B, blocks H)   the pre-activations of one step, which stay in the inner caches
-    gates (runs, T, B, blocks H)  the gates, then the gradient in the pre-activations
+    parameters                     all weights
+    offsets (runs + 1, 3)          the first elements of W_ih, W_hh and the bias of each run; in the last row those of
+                                   the decoder's weight and bias
+    packed                         the packed weights at the same offsets, in the element type of the products
+    scratch                        room to convert left-hand operands to that type, a part for each row
+    starts (directions, T, B)      1: the step starts from the zero state; for the second direction, where texts end
+    mask (runs, B, H)              what the output is multiplied with: dropout
+    preact (B, blocks H)           the pre-activations of one step, which stay in the inner caches
+    gates (runs, T, B, blocks H)   the gates, then the gradient in the pre-activations
     states (runs, S, T + 1, B, H)  forward in time, those before step t are at t; backward in time, at t + 1
-    output (layers, T, B, W)  h * mask, as the next layer reads it
+    output (layers, T, B, W)       h * mask, as the next layer reads it. The last vector of the first direction reaches
+                                   into the columns of the second, which is computed after it and overwrites them
     logits (T, B, columns), losses (T, B)
     """
 
@@ -157,7 +159,9 @@ class Layer(NamedTuple):
 def layer_of(sizes, arrays, layer, direction):
     """Return a layer in a direction. This is the only place that computes where its arrays begin.
 
-    The states before and after step t are t * B * H elements after `before` and `after`.
+    The states before and after step t are t * B * H elements after `before` and `after`. With two directions, `slack`
+    elements more lie between the states of one run and the next, so that the initial states of all runs, at step 0
+    forward in time and at step T backward, are equally far apart.
     """
     index = layer * sizes.directions + direction
     step = sizes.batch * sizes.hidden

@@ -191,38 +191,86 @@ def carry_states(sizes, states, rows):
         copy(states, at, states, at + window, (rows.last - rows.first) * sizes.hidden)
 
 
+# The phases of a gradient, in their order; a barrier stands between those that are split in different ways.
+
+
+@kernel
+def pack_phase(network, arrays, back, objective, share):
+    """Pack the weights for both passes: W_hh from the dropped weights if DropConnect leaves some out."""
+    recurrent = back.dropped_weights if objective.dropconnect.probability > 0 else arrays.parameters
+    pack_weights(network, arrays, recurrent, share)
+    pack_weights_transposed(network, arrays, back, recurrent, share)
+
+
+@kernel
+def forward_phase(network, arrays, back, objective, share):
+    """Run the layers forward."""
+    layers_forward(network, arrays, rows_of_share(share, network.sizes.batch))
+
+
+@kernel
+def readout_phase(network, arrays, back, objective, share):
+    """Compute outputs, losses and the gradient in the output of the last layer."""
+    readout(network, arrays, back, objective.weight, rows_of_share(share, network.sizes.batch))
+
+
+@kernel
+def backward_phase(network, arrays, back, objective, share):
+    """Run the layers back through time, from no gradient in the final states."""
+    rows = rows_of_share(share, network.sizes.batch)
+    clear_carry(network.sizes, back, rows)
+    layers_backward(network, arrays, back, rows)
+
+
+@kernel
+def gradient_phase(network, arrays, back, objective, share):
+    """Compute the gradient in the weights."""
+    parameters_backward(network, arrays, back, share)
+
+
+@kernel
+def carry_phase(network, arrays, back, objective, share):
+    """Make the final states the initial ones of the next window, with one direction."""
+    if network.sizes.directions == 1:
+        carry_states(network.sizes, arrays.states, rows_of_share(share, network.sizes.batch))
+
+
+PHASES = {
+    "pack": pack_phase,
+    "forward": forward_phase,
+    "readout": readout_phase,
+    "backward in time": backward_phase,
+    "weight gradient": gradient_phase,
+    "carry": carry_phase,
+}
+
+
 @entry_kernel
 def gradient_step(part, parts, network, memory, backward, objective):
     """Run a window forward and backward: losses, and the gradient in all parameters; each thread calls it.
 
     With one direction, the states after the window become the initial ones of the next.
     """
-    sizes, share, barrier = network.sizes, Share(part, parts), memory.barrier
-    network = network_addresses(network)
+    network, share = network_addresses(network), Share(part, parts)
     arrays, back = addresses(memory), backward_addresses(backward, part)
-    rows = rows_of_share(share, sizes.batch)
-    recurrent, drops = arrays.parameters, objective.dropconnect.probability > 0
-    if drops:
-        recurrent = back.dropped_weights
-        drop_recurrent(backward.dropped_weights, memory.parameters, memory.offsets, objective.dropconnect, share)
-        wait_for_all(barrier, parts)
-    pack_weights(network, arrays, recurrent, share)
-    pack_weights_transposed(network, arrays, back, recurrent, share)
-    wait_for_all(barrier, parts)
+    dropconnect = objective.dropconnect
+    if dropconnect.probability > 0:
+        drop_recurrent(backward.dropped_weights, memory.parameters, memory.offsets, dropconnect, share)
+        wait_for_all(memory.barrier, parts)
+    pack_phase(network, arrays, back, objective, share)
+    wait_for_all(memory.barrier, parts)
 
-    layers_forward(network, arrays, rows)
-    readout(network, arrays, back, objective.weight, rows)
-    clear_carry(sizes, back, rows)
-    layers_backward(network, arrays, back, rows)
-    wait_for_all(barrier, parts)
+    forward_phase(network, arrays, back, objective, share)
+    readout_phase(network, arrays, back, objective, share)
+    backward_phase(network, arrays, back, objective, share)
+    wait_for_all(memory.barrier, parts)
 
-    parameters_backward(network, arrays, back, share)
-    wait_for_all(barrier, parts)
+    gradient_phase(network, arrays, back, objective, share)
+    wait_for_all(memory.barrier, parts)
 
-    if sizes.directions == 1:
-        carry_states(sizes, arrays.states, rows)
-    if drops:
-        drop_recurrent(backward.grad, backward.grad, memory.offsets, objective.dropconnect, share)
+    carry_phase(network, arrays, back, objective, share)
+    if dropconnect.probability > 0:
+        drop_recurrent(backward.grad, backward.grad, memory.offsets, dropconnect, share)
 
 
 @entry_kernel
