@@ -5,6 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from rnn_cli.kernels.network.memory import Sizes
 from rnn_cli.kernels.text.generate import FORBIDDEN, NEVER, draw, forbid, keep_likeliest
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.stepper import sampling_state_for

@@ -82,14 +82,14 @@ class Shape(NamedTuple):
     """The registers of one product: how many hold rows and how many hold columns, as SHAPES has them.
 
     The second register of rows begins `second_row` rows below the first; rows that both hold are computed twice. The
-    depth is `count` times `words` pairs.
+    depth is `steps` times `words` pairs.
     """
 
     rows: int
     columns: int
     second_row: int
     words: int
-    count: int
+    steps: int
 
 
 @intrinsic

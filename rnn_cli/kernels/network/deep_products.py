@@ -39,5 +39,5 @@ def scatter_rows(grad, b, symbols, width, source, span):
     if span.k == 0:
         clear_rows(grad, symbols, width)
     for j in range(span.depth):
-        for at in range((span.k + j) * source.count, (span.k + j + 1) * source.count):
+        for at in range((span.k + j) * source.per_step, (span.k + j + 1) * source.per_step):
             add_row(grad.array, grad.start + source.symbols[at] * grad.stride, b.array, b.start + j * b.stride, width)

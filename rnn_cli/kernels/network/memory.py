@@ -1,8 +1,9 @@
 """What a network is made of, for kernels: its sizes, its arrays, and where each layer lies in them.
 
 All arrays are flat and contiguous; entries take them as arrays and pass on their addresses. H is the padded hidden
-size, W the padded width of a layer's output, S the number of states (h, or h and c). A layer with two directions consists of two runs, each with weights of its own: the second one
-reads the same input from the last step to the first, and its output stands in the columns after those of the first.
+size, W the padded width of a layer's output, S the number of states (h, or h and c). A layer with
+two directions consists of two runs, each with weights of its own: the second reads the same input from the last step to
+the first, and its output stands in the columns after those of the first.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ class Layer(NamedTuple):
 
     sizes: Any
     arrays: Any
-    index: int
+    run: int
     reverse: int
     weight_ih: int
     weight_hh: int

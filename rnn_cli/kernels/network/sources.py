@@ -18,13 +18,13 @@ from rnn_cli.kernels.simd.vector import address
 
 
 class OneHot(NamedTuple):
-    """Symbols (T, B, count): x_t is the sum of `count` one-hot vectors, so x_t W_ih is a sum of rows of W_ih.
+    """Symbols (T, B, per_step): x_t is the sum of `per_step` one-hot vectors, so x_t W_ih is a sum of rows of W_ih.
 
     `width` is 0: there is no product.
     """
 
     symbols: Any
-    count: int
+    per_step: int
     width: int
 
 
@@ -51,7 +51,7 @@ def source_address(source):
 @kernel
 def symbols_address(source):
     """Return the source."""
-    return OneHot(address(source.symbols), source.count, source.width)
+    return OneHot(address(source.symbols), source.per_step, source.width)
 
 
 @kernel
@@ -85,8 +85,8 @@ def from_symbols(source, layer, t, rows):
     bias = Matrix(arrays.parameters, layer.bias + recurrent, ZERO, ONE)
     multiply_onto(block(preact, ZERO, recurrent), bias, h, count, weight_hh)
     for row in range(count):
-        at = (t * sizes.batch + rows.first + row) * source.count
-        for k in range(at, at + source.count):
+        at = (t * sizes.batch + rows.first + row) * source.per_step
+        for k in range(at, at + source.per_step):
             weights = layer.weight_ih + source.symbols[k] * sizes.input_columns
             add_row(arrays.preact, preact.start + row * width, arrays.parameters, weights, sizes.input_columns)
 

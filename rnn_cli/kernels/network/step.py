@@ -44,7 +44,7 @@ def network_addresses(network):
 
 
 class Objective(NamedTuple):
-    """What is differentiated: `weight` times the sum of the losses, with recurrent weights left out (dropconnect.py)."""
+    """What is differentiated: `weight` times the sum of the losses, and which recurrent weights are left out."""
 
     weight: float
     dropconnect: DropConnect
@@ -54,7 +54,7 @@ class Objective(NamedTuple):
 def layer_below(layer, grad, mode):
     """Return the output of the layer below as the source of a layer; its gradient goes to `grad`, see `Dense`."""
     sizes = layer.sizes
-    below = layer_of(sizes, layer.arrays, layer.index // sizes.directions - 1, ZERO)
+    below = layer_of(sizes, layer.arrays, layer.run // sizes.directions - 1, ZERO)
     return Dense(layer.arrays.output, below.output, sizes.width, grad, below.grad_output, mode)
 
 

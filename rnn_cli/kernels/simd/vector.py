@@ -130,7 +130,7 @@ class PointerModel(models.PrimitiveModel):
 
 @intrinsic
 def address(typingctx, array):
-    """Return the address of a contiguous array, or of one that is an address already; elements are read as of an array."""
+    """Return the address of a contiguous array, or the argument if it is an address already."""
     if isinstance(array, PointerType):
         return array(array), lambda context, builder, sig, args: args[0]
 
