@@ -101,6 +101,7 @@ class Window:
         )
         layers, states, hidden = self.net.layers, self.net.states, layout.hidden
         self.inputs = np.zeros((length, batch), np.int32)
+        self.starts = np.zeros((length, batch), np.uint8)
         self.targets = np.zeros((length, batch), np.int32)
         self.mask = aligned_zeros((layers, batch, hidden), dtype)
         self.mask.fill(1)

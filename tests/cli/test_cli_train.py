@@ -67,7 +67,7 @@ def same_model(first: Path, second: Path) -> bool:
     def content(path: Path) -> Any:
         model = load_checkpoint(path)
         weights = {name: tensor.tobytes() for name, tensor in model.parameters.items()}
-        return model.config, model.vocabulary, model.record["training"], weights
+        return model.config, model.codec, model.record["training"], weights
 
     return bool(content(first) == content(second))
 
@@ -642,7 +642,7 @@ def test_stdin_that_does_not_block_is_read_to_its_end(place: Path) -> None:
 def test_a_source_that_is_none_is_refused(unfinished: Path, change: dict[str, Any] | None, corpus: list[str]) -> None:
     checkpoint = load_checkpoint(unfinished / "half")
     assert checkpoint.progress is not None
-    checkpoint.progress["source"] = [1] if change is None else checkpoint.progress["source"] | change
+    checkpoint.source = {"paths": 1} if change is None else checkpoint.source | change
     save_checkpoint(unfinished / "half", checkpoint)
     done = run("train", "--resume", *corpus, "-m", "half", cwd=unfinished)
     assert done.code == 3

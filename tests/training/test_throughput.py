@@ -4,7 +4,7 @@ import pytest
 
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.parameters import parameter_count
-from rnn_cli.training.throughput import characters_per_second, operations
+from rnn_cli.training.throughput import operations, units_per_second
 
 
 def test_operations_are_six_for_each_weight_of_a_product():
@@ -19,7 +19,6 @@ def test_operations_are_six_for_each_weight_of_a_product():
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
 def test_a_network_of_half_the_size_is_said_to_be_almost_four_times_as_fast(name):
     large, small = (
-        characters_per_second(NetworkConfig.for_symbols(2, cell=name, hidden_size=size), "float32", 1)
-        for size in (512, 256)
+        units_per_second(NetworkConfig.for_symbols(2, cell=name, hidden_size=size), "float32", 1) for size in (512, 256)
     )
     assert 3.9 < small / large < 4

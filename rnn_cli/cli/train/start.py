@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import typer
 
@@ -45,7 +45,7 @@ def read_corpus(source: dict[str, Any]) -> Corpus:
     )
 
 
-def is_source(value: Any) -> bool:
+def is_source(value: Any) -> TypeGuard[dict[str, Any]]:
     """Say whether a value, which may come from a stranger's file, is a source."""
     match value:
         case {
@@ -70,7 +70,7 @@ def is_path(value: Any) -> bool:
 
 def inherit_options(checkpoint: Checkpoint, path: Path, given: dict[str, Any], source: dict[str, Any]) -> None:
     """Give the options that a model decides its values. Raises UsageError where they were given otherwise."""
-    config, vocabulary = checkpoint.config.to_dict(), checkpoint.vocabulary
+    config, vocabulary = checkpoint.config.to_dict(), checkpoint.codec
     decided = (
         (given, {name: config[name] for name in ("cell", "activation", "hidden_size", "num_layers")}),
         (source, {"lines": vocabulary.lines, "as_bytes": vocabulary.symbols is None}),
@@ -90,12 +90,13 @@ def start_run(
 ) -> Trainer:
     """Begin a new run, saying what was chosen; with a `base` model, from its weights."""
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
+    from rnn_cli.language.autoconfig import LENGTHS, choose
+    from rnn_cli.language.fine_tuning import reencode
+    from rnn_cli.language.task import LanguageTask
     from rnn_cli.network.parameters import parameter_count
     from rnn_cli.text.holdout import DEFAULT_FRACTION
-    from rnn_cli.training.autoconfig import LENGTHS, choose
-    from rnn_cli.training.fine_tuning import reencode
     from rnn_cli.training.memory_estimate import peak_memory
-    from rnn_cli.training.throughput import characters_per_second
+    from rnn_cli.training.throughput import units_per_second
     from rnn_cli.training.trainer import Trainer
 
     checkpoint = None
@@ -107,27 +108,29 @@ def start_run(
         source["validation_fraction"] = DEFAULT_FRACTION  # validation tells when a length of the user's own is too much
     corpus = read_corpus(source)
     if checkpoint:
-        corpus = reencode(corpus, checkpoint.vocabulary.extended_with(corpus.vocabulary))
+        corpus = reencode(corpus, checkpoint.codec.extended_with(corpus.vocabulary))
         corpus.mode_reason = "as the model it starts from does"
-        new = len(corpus.vocabulary) - len(checkpoint.vocabulary)
-        display.note(f"starting from {base}, which knows {len(checkpoint.vocabulary) - 1:,} symbols; {new:,} are new")
+        new = len(corpus.vocabulary) - len(checkpoint.codec)
+        display.note(f"starting from {base}, which knows {len(checkpoint.codec) - 1:,} symbols; {new:,} are new")
     for line in describe(corpus).split("\n"):
         display.note(line)
-    if given["patience"] is not None and corpus.validation is None:
-        raise UsageError(f"--patience needs a part that is held out, and there is {corpus.split_reason}")
-    speed = partial(characters_per_second, threads=threads)
+    watching = "--patience" if given["patience"] is not None else "--schedule plateau"
+    if corpus.validation is None and (given["patience"] is not None or given["schedule"] == "plateau"):
+        raise UsageError(f"{watching} needs a part that is held out, and there is {corpus.split_reason}")
+    speed = partial(units_per_second, threads=threads)
     choice = choose(corpus, given | {"random_seed": source["random_seed"]}, speed, fine_tuning=checkpoint is not None)
     for reason in choice.reasons:
         display.note(reason)
     if choice.training.minutes is not None:
-        speed(choice.model, choice.training.precision)  # what has to be compiled is, before the minutes begin
-    config = choice.model
+        speed(choice.model, choice.training.precision)  # compiles the kernels before the minutes begin
+    config, task = choice.model, LanguageTask(corpus, choice.model)
+    memory = peak_memory(config, choice.training, task.data_bytes(choice.training))
     display.note(
         f"{config.cell} with {config.num_layers} x {config.hidden_size} units: {parameter_count(config):,} parameters, "
-        f"{threads} thread{'s' * (threads > 1)}, about {peak_memory(config, choice.training, corpus) / 1e6:,.0f} MB"
+        f"{threads} thread{'s' * (threads > 1)}, about {memory / 1e6:,.0f} MB"
     )
-    trainer = Trainer(corpus, config, choice.training, threads, start=checkpoint.parameters if checkpoint else None)
-    if choice.training.fingerprint and trainer.fingerprint is None:
+    trainer = Trainer(task, choice.training, threads, start=checkpoint.parameters if checkpoint else None)
+    if choice.training.fingerprint and task.fingerprint is None:
         display.note("the text is too long for a fingerprint: --novel and --max-copy of rnn sample will not work")
     return trainer
 
@@ -141,6 +144,7 @@ def resume_run(
 ) -> tuple[Trainer, dict[str, Any]]:
     """Go on with the run in the model file."""
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
+    from rnn_cli.language.task import LanguageTask
     from rnn_cli.training.trainer import Trainer
 
     odd = [option_of(name) for name, value in given.items() if value is not None]
@@ -152,11 +156,12 @@ def resume_run(
         after = f" after {steps:,} steps" if isinstance(steps, int) else ""
         display.note(f"{model} is complete{after}; train on from it with --from {model} -m FILE")
         raise typer.Exit(0)
-    source = checkpoint.progress.pop("source", None)
+    checkpoint.expect(LanguageTask.name)
+    source = checkpoint.source
     if not is_source(source):
-        raise CheckpointError(f"{model} does not say what it was trained on, so it cannot be gone on with")
-    source["paths"] = corpus or source["paths"]
-    trainer = Trainer.resume(checkpoint, read_corpus(source), threads)
+        raise CheckpointError(f"{model} does not say what it was trained on, so it cannot be resumed")
+    source = source | {"paths": corpus or source["paths"]}
+    trainer = Trainer.resume(checkpoint, LanguageTask(read_corpus(source)), threads)
     display.note(f"resuming {model} at step {trainer.progress.step:,}")
     return trainer, source
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnn_cli.errors import UsageError
+from rnn_cli.language.autoconfig import HIDDEN_SIZES, LONG_STREAM_LENGTH, MINUTES, SIZES, choose
 from rnn_cli.text.corpus import Corpus
 from rnn_cli.text.vocabulary import Vocabulary
-from rnn_cli.training.autoconfig import HIDDEN_SIZES, LONG_STREAM_LENGTH, MINUTES, SIZES, choose
 from rnn_cli.training.config import TrainingConfig
 
 LENGTHS = ("steps", "epochs", "minutes")
