@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from commands import SMALL, STREAM_TEXT, run
+from fault_injection import train_until as stop_after
 
 from rnn_cli.cells import CELLS
 from rnn_cli.checkpoint.checkpoint import load_checkpoint, save_checkpoint
@@ -675,6 +677,24 @@ def test_a_run_that_does_not_say_its_corpus_is_refused(corpora, record):
     checkpoint.record = {"training": checkpoint.record["training"], "history": [], **record}
     with pytest.raises(UsageError, match="not the text"):
         Trainer.resume(checkpoint, LanguageTask(corpora[True]), 1)
+
+
+def test_the_library_resumes_what_the_command_wrote(tmp_path):
+    (tmp_path / "stream.txt").write_text(STREAM_TEXT)
+    command = ["stream.txt", *SMALL, "--steps", 20, "--random-seed", 4]
+    assert stop_after(10, *command, cwd=tmp_path).code == 143
+    checkpoint = load_checkpoint(tmp_path / "model.safetensors")
+    assert checkpoint.source["paths"] == [str((tmp_path / "stream.txt").resolve())]
+    fraction = checkpoint.source["validation_fraction"]
+    corpus = load_corpus(
+        checkpoint.source["paths"], as_bytes=False, lines=None, validation_fraction=fraction, random_seed=4
+    )
+    trainer = Trainer.resume(checkpoint, LanguageTask(corpus), 2)
+    assert trainer.progress.step == 10
+    train_until(trainer)
+    assert run("train", *command, "-m", "whole", cwd=tmp_path).code == 0
+    whole = load_checkpoint(tmp_path / "whole")
+    assert all(np.array_equal(whole.parameters[name], tensor) for name, tensor in trainer.best_tensors().items())
 
 
 def test_a_complete_run_is_not_resumed(corpora):
