@@ -178,7 +178,7 @@ def test_a_full_disk_is_said_and_tried_again(stages: Path, place: Path) -> None:
     assert len(said) == 2
     for line in said:
         assert line.startswith("the model could not be saved to kept (No space left on device), where it needs ")
-        assert line.endswith(" bytes; the training goes on and will try again")
+        assert line.endswith(" bytes; the training continues and will try again")
     assert load_checkpoint(place / "kept").record["steps"] == 200
 
 
