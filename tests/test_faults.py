@@ -229,7 +229,7 @@ def test_a_training_that_is_stopped_while(
     assert capfd.readouterr().err.endswith("; once more to stop at once\n")
     assert ((place / MODEL).read_bytes() != before) == saved
     complete = load_checkpoint(place / MODEL).progress is None  # the last save was the one
-    assert ("go on with: rnn train --resume -m model.safetensors" in done.stderr) == (saved and not complete)
+    assert ("continue with: rnn train --resume -m model.safetensors" in done.stderr) == (saved and not complete)
     assert run("train", "--resume", cwd=place).code == 0
     assert content(place / MODEL) == content(stages / "whole")
 

@@ -1,4 +1,4 @@
-"""Where a run of training stands: its reports, its counts, and all that its next step depends on."""
+"""The state of a run of training: its reports, its counts, and all that its next step depends on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rnn_cli.config import Config, check_range, limited
 from rnn_cli.network.model import TrainingWindow
 
 MOST_STEPS = 10**9
-LARGEST = 1e300  # of a loss, which is finite but may be as large as a network of relu makes it
+LARGEST = 1e300  # of a loss: finite, but a relu network may make it large
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Report:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Report:
-        """Build a report from what `to_dict` returned. Raises TypeError or UsageError for anything else."""
+        """Build a report from what `to_dict` returned. Raises TypeError or UsageError if it is damaged."""
         report = cls(**values)
         for name, value in asdict(report).items():
             if value is not None or not name.startswith("validation"):
@@ -52,7 +52,7 @@ class Progress(Config):
     """The counts of a run.
 
     overhead               the part of `seconds` that was spent on compiling and setting up, and on steps undone
-    best_loss, best_score  of the best model so far, None before there is one or where there is no such figure
+    best_loss, best_score  of the best model so far; None before there is one, or if the task has no such figure
     rate_factor            multiplies the rate of the schedule
     averaged               the steps whose parameters are in the average
     loss_sum, loss_count   nats and units since the last report
@@ -93,7 +93,7 @@ class RunState(NamedTuple):
         return cls(tensors | {"state": window.state.copy()}, replace(progress))
 
     def restore(self, window: TrainingWindow) -> Progress:
-        """Put the tensors back and return the counts. Raises KeyError or ValueError for tensors that do not fit."""
+        """Put the tensors back and return the counts. Raises KeyError or ValueError if the tensors do not fit."""
         layout, states = window.model.layout, window.state
         size = layout.compact(window.model.parameters).size
         for name, vector in vectors(window, self.progress).items():

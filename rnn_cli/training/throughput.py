@@ -18,13 +18,17 @@ HIDDEN, BATCH, LENGTH, SYMBOLS = 512, 64, 32, 64
 
 
 def operations(config: NetworkConfig) -> int:
-    """Return the operations of the matrix products in training, for each unit: 6 for each weight.
+    """Return the operations of the matrix products in training, for each position: 6 for each weight.
 
-    The input of the first layer is one-hot: it takes no product.
+    Symbols, the usual input of the first layer, take no product.
     """
     cell = find_cell(config.cell, config.activation)
-    blocks = config.num_layers * len(cell.recurrent_gates) + (config.num_layers - 1) * len(cell.input_gates)
-    return 6 * config.hidden_size * (blocks * config.hidden_size + config.output_size)
+    inputs = (config.num_layers - 1) * config.directions * config.hidden_size
+    if config.inputs == "numbers":
+        inputs += config.input_size
+    recurrent = config.num_layers * config.hidden_size
+    columns = len(cell.input_gates) * inputs + len(cell.recurrent_gates) * recurrent + config.output_size
+    return 6 * config.directions * config.hidden_size * columns
 
 
 @cache
@@ -44,5 +48,5 @@ def measured_speed(cell: str, activation: str, precision: str, threads: int) -> 
 
 
 def units_per_second(config: NetworkConfig, precision: str, threads: int) -> float:
-    """Return about how many units per second a network trains on."""
+    """Return about how many units per second a network trains on, if each position of a batch is scored."""
     return measured_speed(config.cell, config.activation, precision, threads) / operations(config)

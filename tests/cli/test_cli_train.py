@@ -170,7 +170,7 @@ def test_small_and_odd_texts_train(place: Path, data: bytes, mode: list[str]) ->
 
 def test_carriage_returns_are_pointed_out(place: Path) -> None:
     (place / "odd.txt").write_bytes(SHRUNK["CRLF"])
-    advice = "tr -d '\\r' takes them out"
+    advice = "tr -d '\\r' removes them"
     assert advice in run("train", "odd.txt", *SMALL, "--steps", 2, cwd=place).stderr
     assert advice not in run("train", "lines.txt", *SMALL, "--steps", 2, "-m", "other", cwd=place).stderr
 
@@ -417,7 +417,7 @@ def test_stopped_and_resumed_is_never_stopped(place: Path, number: signal.Signal
     stopped, log = stop_training(number, *command, "-m", "half model", "--threads", 1, cwd=place)
     assert (stopped.code, stopped.stdout) == (128 + number, b"")
     assert "Traceback" not in stopped.stderr
-    assert "go on with: rnn train --resume -m 'half model' --log " in stopped.stderr.splitlines()[-1]
+    assert "continue with: rnn train --resume -m 'half model' --log " in stopped.stderr.splitlines()[-1]
     assert not [path for path in place.iterdir() if path.name.startswith(".")]
     unfinished = facts(place, "half model")
     assert not unfinished["complete"]

@@ -38,7 +38,7 @@ def test_every_corpus_gets_a_whole_configuration_that_fits_it(characters, lines)
     assert corpus.characters == characters
     choice = choose(corpus, {})
     training = choice.training
-    assert choice.model.vocab_size == len(corpus.vocabulary)
+    assert choice.model.output_size == len(corpus.vocabulary)
     assert training.sequence_length <= characters
     assert training.batch_size * training.sequence_length <= characters
     name, value = length_of(training)

@@ -69,7 +69,7 @@ def run(
             for part in limit.splitlines() if limit else ():
                 display.note(part)
         else:
-            display.note(f"stopped at step {trainer.progress.step:,}; go on with: {resuming(source, path, log)}")
+            display.note(f"stopped at step {trainer.progress.step:,}; continue with: {resuming(source, path, log)}")
     if request.requested is not None:
         raise typer.Exit(128 + request.requested)
     if writer and writer.failed:

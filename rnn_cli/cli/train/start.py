@@ -1,4 +1,4 @@
-"""How a run of `rnn train` begins: anew, from another model, or where a file stopped."""
+"""Start a run of `rnn train`: new, from another model, or resumed from a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rnn_cli.text.corpus import Corpus
     from rnn_cli.training.trainer import Trainer
 
-OPTIONS = {  # whose names differ from those of what they set
+OPTIONS = {  # the options whose names differ from the parameter that they set
     "num_layers": "--layers",
     "as_bytes": "--bytes",
     "lines": "--lines or --stream",
@@ -69,26 +69,26 @@ def is_path(value: Any) -> bool:
 
 
 def inherit_options(checkpoint: Checkpoint, path: Path, given: dict[str, Any], source: dict[str, Any]) -> None:
-    """Give the options that a model decides its values. Raises UsageError where they were given otherwise."""
+    """Take the options that the model fixes from it. Raises UsageError if they were given other values."""
     config, vocabulary = checkpoint.config.to_dict(), checkpoint.codec
-    decided = (
+    fixed = (
         (given, {name: config[name] for name in ("cell", "activation", "hidden_size", "num_layers")}),
         (source, {"lines": vocabulary.lines, "as_bytes": vocabulary.symbols is None}),
     )
-    for options, values in decided:
+    for options, values in fixed:
         for name, value in values.items():
             if options[name] not in (None, value):
                 option = option_of(name)
                 if name == "lines":
                     option = "--lines" if options[name] else "--stream"
-                raise UsageError(f"{option} contradicts the model {path}, which decides it; leave it out")
+                raise UsageError(f"{option} contradicts the model {path}, which fixes it; leave it out")
         options.update(values)
 
 
 def start_run(
     given: dict[str, Any], source: dict[str, Any], base: Path | None, threads: int, display: TrainingDisplay
 ) -> Trainer:
-    """Begin a new run, saying what was chosen; with a `base` model, from its weights."""
+    """Start a new run, from the weights of `base` if it is given, and report what was chosen."""
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.language.autoconfig import LENGTHS, choose
     from rnn_cli.language.fine_tuning import reencode
@@ -105,7 +105,7 @@ def start_run(
         inherit_options(checkpoint, base, given, source)
     watched = given["schedule"] == "plateau" or any(given[name] is not None for name in (*LENGTHS, "patience"))
     if watched and source["validation_fraction"] is None:
-        source["validation_fraction"] = DEFAULT_FRACTION  # validation tells when a length of the user's own is too much
+        source["validation_fraction"] = DEFAULT_FRACTION  # shows whether the user's own length overfits
     corpus = read_corpus(source)
     if checkpoint:
         corpus = reencode(corpus, checkpoint.codec.extended_with(corpus.vocabulary))
@@ -142,19 +142,19 @@ def resume_run(
     threads: int,
     display: TrainingDisplay,
 ) -> tuple[Trainer, dict[str, Any]]:
-    """Go on with the run in the model file."""
+    """Resume the run in the model file."""
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.language.task import LanguageTask
     from rnn_cli.training.trainer import Trainer
 
     odd = [option_of(name) for name, value in given.items() if value is not None]
     if odd:
-        raise UsageError(f"--resume goes on exactly as before; leave out {', '.join(odd)}")
+        raise UsageError(f"--resume continues exactly as before; leave out {', '.join(odd)}")
     checkpoint = load_checkpoint(model)
     if checkpoint.progress is None:
         steps = checkpoint.record.get("steps")
         after = f" after {steps:,} steps" if isinstance(steps, int) else ""
-        display.note(f"{model} is complete{after}; train on from it with --from {model} -m FILE")
+        display.note(f"{model} is complete{after}; train it further with --from {model} -m FILE")
         raise typer.Exit(0)
     checkpoint.expect(LanguageTask.name)
     source = checkpoint.source
@@ -167,14 +167,14 @@ def resume_run(
 
 
 def describe(corpus: Corpus) -> str:
-    """Return lines that say what the corpus is and how it is read."""
+    """Return lines on what the corpus is and how it is read."""
     vocabulary = corpus.vocabulary
     mode = "lines" if vocabulary.lines else "one stream"
     dropped = f"; {corpus.dropped_lines:,} empty lines left out" if corpus.dropped_lines else ""
     unknown = f", {corpus.validation_unknown:,} unknown characters left out" if corpus.validation_unknown else ""
     returns = ""
     if "\r" in (vocabulary.symbols or ""):
-        returns = "\nit has carriage returns (\\r), which are learned as a character; tr -d '\\r' takes them out"
+        returns = "\nit has carriage returns (\\r), which count as a character; tr -d '\\r' removes them"
     return (
         f"{corpus.name}: {corpus.characters:,} characters to train on, "
         f"{len(vocabulary) - 1:,} different {vocabulary.kind}\n"
