@@ -15,11 +15,11 @@ def initialise_from(model: Model, known: Mapping[str, np.ndarray]) -> None:
     The symbols of the other model come first. The input and output weights of those that only this model has stay as
     they were drawn; their output bias is the lowest of the other model's, that of its least likely symbol.
     """
-    tensors = model.to_torch()
-    grown = {name: tensors[name] for name in ("rnn.weight_ih_l0", "decoder.weight", "decoder.bias")}
-    inputs, outputs = known["rnn.weight_ih_l0"].shape[1], len(known["decoder.bias"])
-    grown["rnn.weight_ih_l0"][:, :inputs] = known["rnn.weight_ih_l0"]
-    grown["decoder.weight"][:outputs] = known["decoder.weight"]
-    grown["decoder.bias"][:outputs] = known["decoder.bias"]
-    grown["decoder.bias"][outputs:] = known["decoder.bias"].min()
-    model.layout.from_torch(model.parameters, {**known, **grown})
+    tensors, outputs = model.to_torch(), len(known["decoder.bias"])
+    for name, tensor in known.items():
+        if name.startswith("rnn.weight_ih_l0"):  # of both directions
+            tensors[name][:, : tensor.shape[1]] = tensor
+        else:
+            tensors[name][: len(tensor)] = tensor
+    tensors["decoder.bias"][outputs:] = known["decoder.bias"].min()
+    model.layout.from_torch(model.parameters, tensors)
