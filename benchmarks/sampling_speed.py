@@ -47,7 +47,7 @@ def build_checkpoint(hidden: int) -> Checkpoint:
     """Return a random model of VOCAB_SIZE symbols."""
     config = NetworkConfig.for_symbols(VOCAB_SIZE, hidden_size=hidden, num_layers=2)
     vocabulary = Vocabulary("".join(chr(ord("0") + number) for number in range(VOCAB_SIZE - 1)), lines=False)
-    return Checkpoint(config, vocabulary, Model.initialised(config, np.random.default_rng(0)).to_torch())
+    return Checkpoint.of_language(config, vocabulary, Model.initialised(config, np.random.default_rng(0)).to_torch())
 
 
 def weight_bytes(config: NetworkConfig) -> int:

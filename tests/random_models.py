@@ -23,7 +23,7 @@ def make_checkpoint(lines, cell=CELLS[0], boundary_bias=None, vocabulary=None):
     parameters = model.to_torch()
     if boundary_bias is not None:
         parameters["decoder.bias"][BOUNDARY] = boundary_bias
-    return Checkpoint(config, vocabulary, parameters, {"corpus": {"characters": CHARACTERS}})
+    return Checkpoint.of_language(config, vocabulary, parameters, {"corpus": {"characters": CHARACTERS}})
 
 
 def random_text(size, lines, seed=1):

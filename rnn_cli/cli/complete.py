@@ -40,7 +40,7 @@ def complete(
     from rnn_cli.text.documents import Document, text_for
 
     checkpoint = load_checkpoint(model)
-    vocabulary = checkpoint.vocabulary
+    vocabulary = checkpoint.codec
     announce_compiling(quiet)
     start = text_for(vocabulary, Document("the prefix", os.fsencode(prefix)))
     found = completions_of(checkpoint, start, count, length, threads=cores)

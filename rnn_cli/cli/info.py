@@ -50,7 +50,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     from rnn_cli.network.parameters import parameter_count
     from rnn_cli.text.fingerprint import Fingerprint
 
-    config, vocabulary, record = checkpoint.config, checkpoint.vocabulary, checkpoint.record
+    config, vocabulary, record = checkpoint.config, checkpoint.codec, checkpoint.record
     facts = {
         "cell": config.cell if config.cell != "rnn" else f"{config.cell} ({config.activation})",
         "layers": config.num_layers,

@@ -38,7 +38,7 @@ def predict(
     from rnn_cli.text.documents import Document, text_for
 
     checkpoint = load_checkpoint(model)
-    vocabulary = checkpoint.vocabulary
+    vocabulary = checkpoint.codec
     announce_compiling(quiet)
     steps = predictions(checkpoint, text_for(vocabulary, Document("the text", os.fsencode(text))), top)
     writer = TextWriter()

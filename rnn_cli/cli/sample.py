@@ -132,7 +132,7 @@ def sample(
     from rnn_cli.text.documents import Document, text_for
 
     checkpoint = load_checkpoint(model)
-    vocabulary = checkpoint.vocabulary
+    vocabulary = checkpoint.codec
     announce_compiling(quiet)
     sampler = Sampler(
         checkpoint,

@@ -45,7 +45,7 @@ def complete(
     that it is exact, and else it may miss a completion whose beginning is improbable. Raises UsageError for a character
     of the prefix that the model does not know.
     """
-    vocabulary, width = checkpoint.vocabulary, max(width, count)
+    vocabulary, width = checkpoint.codec, max(width, count)
     follow = follow_table(vocabulary)
     end = int(vocabulary.encode("\n")[0])  # less than 0 where no line ends
     ids = encode_seed(vocabulary, prefix, what="the prefix")

@@ -53,7 +53,7 @@ def make_scorer(
     """
     if reset_every is not None:
         check_range("reset-every", reset_every, 1, 10**9)
-        if checkpoint.vocabulary.lines:
+        if checkpoint.codec.lines:
             raise UsageError(
                 "--reset-every is for models of a stream, and this one starts afresh at each line; leave it out"
             )

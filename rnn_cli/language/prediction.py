@@ -28,7 +28,7 @@ class Prediction:
 
 def predictions(checkpoint: Checkpoint, text: str | bytes, top: int) -> list[Prediction]:
     """Return what a model expects at the start of a text and after each of its symbols."""
-    vocabulary = checkpoint.vocabulary
+    vocabulary = checkpoint.codec
     ids = encode_seed(vocabulary, text, what="the text").tolist()
     reader = Stepper(Model.from_torch(checkpoint.config, checkpoint.parameters), 1, Team(1))
     steps = []

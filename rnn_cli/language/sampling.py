@@ -37,7 +37,7 @@ class Sampler:
         threads: int = 1,
     ) -> None:
         self.config = config or SamplingConfig()
-        self.vocabulary, self.threads = checkpoint.vocabulary, threads
+        self.vocabulary, self.threads = checkpoint.codec, threads
         self.follow = follow_table(self.vocabulary, self.config.forbid, self.config.valid_utf8)
         self.fingerprint = fingerprint_for(checkpoint, self.config)
         self.model = Model.from_torch(checkpoint.config, checkpoint.parameters)
@@ -207,7 +207,7 @@ def fingerprint_for(checkpoint: Checkpoint, config: SamplingConfig) -> Fingerpri
     if not config.novel and config.max_copy is None:
         return None
     option = "--novel" if config.novel else "--max-copy"
-    if config.novel and not checkpoint.vocabulary.lines:
+    if config.novel and not checkpoint.codec.lines:
         raise UsageError("--novel is for a model of lines; keep this one from copying with --max-copy N")
     if "fingerprint" not in checkpoint.record:
         raise UsageError(

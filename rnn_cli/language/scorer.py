@@ -43,7 +43,7 @@ class Scorer:
         rows: int | None = None,
         precision: str = "float32",
     ) -> None:
-        self.vocabulary = checkpoint.vocabulary
+        self.vocabulary = checkpoint.codec
         self.reset_every = reset_every
         self.unknown_nats = unknown_nats(checkpoint)
         self.team = Team(threads)
@@ -137,4 +137,4 @@ def unknown_nats(checkpoint: Checkpoint) -> float:
     """
     seen = checkpoint.record.get("corpus", {}).get("characters")
     escape = max(seen, 0) + 1 if isinstance(seen, int) else 1
-    return math.log(escape) + math.log(max(1, SCALAR_VALUES - len(checkpoint.vocabulary)))
+    return math.log(escape) + math.log(max(1, SCALAR_VALUES - len(checkpoint.codec)))

@@ -24,7 +24,7 @@ def small(lines, boundary_bias=None):
 
 def all_completions(checkpoint, prefix, length):
     """Return (text, probability, ended) of every completion, likeliest first, by scoring each one."""
-    scorer, vocabulary = Scorer(checkpoint, 1), checkpoint.vocabulary
+    scorer, vocabulary = Scorer(checkpoint, 1), checkpoint.codec
     letters = [letter for letter in vocabulary.symbols if letter != "\n"]
     found = []
     for size in range(length + 1):
@@ -39,7 +39,7 @@ def all_completions(checkpoint, prefix, length):
 
 def texts_of(checkpoint, completions):
     """Return (text, ended) of each completion."""
-    return [(checkpoint.vocabulary.decode(each.symbols).decode(), each.ended) for each in completions]
+    return [(checkpoint.codec.decode(each.symbols).decode(), each.ended) for each in completions]
 
 
 @pytest.mark.parametrize("prefix", ["", "bcb"])
@@ -80,9 +80,9 @@ def test_a_model_of_bytes_is_completed_with_whole_characters():
         found = complete(checkpoint, seed, 20, length)
         assert len(found) == 20
         for each in found:
-            (seed + checkpoint.vocabulary.decode(each.symbols)).decode()
+            (seed + checkpoint.codec.decode(each.symbols)).decode()
             assert each.ended or length <= len(each.symbols) <= length + 3
-            assert b"\n" not in checkpoint.vocabulary.decode(each.symbols)
+            assert b"\n" not in checkpoint.codec.decode(each.symbols)
 
 
 def test_an_unknown_character_is_named():

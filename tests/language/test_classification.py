@@ -29,7 +29,7 @@ def test_bits_of_a_line_do_not_depend_on_the_others(vocabulary):
     lines = [line.encode() for line in random_text(400, True).split("\n")] + [b"X\xff", b"", b"abc"]
     together = Classifier([checkpoint], 2).bits(lines)[0]
     assert np.array_equal(together, [Classifier([checkpoint]).bits([line])[0, 0] for line in lines])
-    if checkpoint.vocabulary.lines and checkpoint.vocabulary.symbols:
+    if checkpoint.codec.lines and checkpoint.codec.symbols:
         assert together[0] == pytest.approx(bits_of(checkpoint, lines[0].decode() + "\n"))
 
 
