@@ -208,8 +208,7 @@ class Trainer:
             averaged=progress.averaged + 1 if self._averages() else 0,
         )
         key = int(self._generator(DROPCONNECT).integers(2**63)) if config.recurrent_dropout else 0
-        loss = window.gradient(DropConnect(config.recurrent_dropout, key))
-        norm = window.update(step)
+        loss, norm = window.train(step, DropConnect(config.recurrent_dropout, key))
         return StepResult(loss, norm, rate, count_scored(window.targets))
 
     def _count(self, result: StepResult, meter: Meter) -> None:

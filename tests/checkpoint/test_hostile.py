@@ -163,7 +163,7 @@ def test_finite_weights_of_which_no_number_comes_are_refused_when_they_are_used(
     done = run_process(*command, "-m", "model", cwd=tmp_path)
     assert done.code == 3
     assert "NaN" not in done.text
-    assert re.fullmatch("(random seed [0-9]+\n)?rnn: error: what the model predicts is no number: .*\n", done.stderr)
+    assert re.fullmatch("(random seed [0-9]+\n)?rnn: error: the model's outputs are not finite: .*\n", done.stderr)
 
 
 MUTATIONS = st.lists(

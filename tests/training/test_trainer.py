@@ -199,7 +199,8 @@ def test_streams_are_reset_at_random(corpora):
     def run(chance):
         trainer = make_trainer(corpora[False], replace(CONFIG, reset_chance=chance, evaluate_every=1, dropout=0.0))
         train, starts = trainer.window.train, []
-        trainer.window.train = lambda step: starts.append(trainer.window.state.any(axis=(0, 1, 3))) or train(step)
+        state = trainer.window.state
+        trainer.window.train = lambda *step: starts.append(state.any(axis=(0, 1, 3))) or train(*step)
         train_until(trainer)
         return np.array(starts[1:])
 
@@ -442,12 +443,12 @@ def inject_nan(trainer, at, times=1):
     window, (_, bias) = trainer.window, trainer.model.layout.decoder(trainer.model.parameters)
     train, left = window.train, [times]
 
-    def broken(step):
+    def broken(step, dropconnect):
         if step.number != at or not left[0]:
-            return train(step)
+            return train(step, dropconnect)
         left[0] -= 1
         kept, bias[1] = float(bias[1]), np.nan
-        result = train(step)
+        result = train(step, dropconnect)
         bias[1] = kept
         return result
 
