@@ -1,7 +1,7 @@
 """Fuzz the reader of model files, guided by coverage, until a file is neither read nor refused.
 
-Needs atheris (pip install atheris). The arguments are those of libFuzzer. A directory keeps the inputs that it found, for
-example `python benchmarks/fuzz_checkpoint.py -max_total_time=3600 -rss_limit_mb=1000 -timeout=2 corpus/`.
+Needs atheris (pip install atheris). The arguments are those of libFuzzer. A directory keeps the inputs that it found:
+`python benchmarks/fuzz_checkpoint.py -max_total_time=3600 -rss_limit_mb=1000 -timeout=2 corpus/`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ with atheris.instrument_imports(include=["rnn_cli"]):
     from rnn_cli.checkpoint.checkpoint import load_checkpoint, to_bytes
     from rnn_cli.errors import CheckpointError
 
-TESTS = Path(__file__).parent.parent / "tests"
-sys.path[:0] = [str(TESTS), str(TESTS / "checkpoint")]
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "checkpoint"))
 from test_checkpoint import make_checkpoint
 
 PATH = Path(tempfile.mkdtemp()) / "model"
