@@ -138,6 +138,10 @@ def test_links_lead_somewhere(path):
             assert not anchor or anchor in anchors_of(target.read_text("utf-8")), link
 
 
+def test_the_readme_takes_five_minutes():
+    assert len(DOCUMENTS["README"].split()) < 1300
+
+
 def test_each_page_is_in_the_index():
     links = set(re.findall(r"\]\(([a-z]+\.md)\)", DOCUMENTS["index"]))
     assert links == {path.name for path in PATHS.values() if path.name != "README.md"}
