@@ -28,26 +28,19 @@ from common import alternate, options, report, table
 from rnn_cli.cells import find_cell
 from rnn_cli.cli.options import usable_cores
 from rnn_cli.kernels.compiler.jit import kernel
-from rnn_cli.kernels.matmul.packing import steps_of
+from rnn_cli.kernels.matmul.matrix import Matrix, Packed, Scratch
 from rnn_cli.kernels.matmul.product import multiply_panels
 from rnn_cli.kernels.matmul.tile import install_tile
-from rnn_cli.kernels.network.optimizer import clip_scale, norm_of_sums, square_sums, update
-from rnn_cli.kernels.network.step import (
-    Step,
-    carry_states,
-    layers_backward,
-    layers_forward,
-    pack_weights,
-    pack_weights_transposed,
-    parameters_backward,
-    readout,
-    train_step,
-)
+from rnn_cli.kernels.network.dropconnect import DropConnect
+from rnn_cli.kernels.network.memory import addresses, backward_addresses
+from rnn_cli.kernels.network.optimizer import Step, update_step
+from rnn_cli.kernels.network.step import PHASES, Objective, gradient_step, network_addresses
 from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.simd.cpu import HAS_AMX, HAS_BFLOAT16, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
-from rnn_cli.kernels.threads import Team, share_start, wait_for_all
+from rnn_cli.kernels.threads import Share, Team
 from rnn_cli.network.config import NetworkConfig
-from rnn_cli.network.model import Model, TrainingWindow, operand_type
+from rnn_cli.network.model import Model
+from rnn_cli.network.workspace import TrainingWindow, operand_type
 
 VOCAB_SIZE = 65
 LEARNING_RATE = 1e-6  # so low that nothing is learned and the size of the gradients stays
@@ -162,12 +155,11 @@ def build_contenders(
 
 
 @kernel
-def repeat_product(part, parts, sums, left, panels, strides, rows, depth, columns, repeats):  # type: ignore[no-untyped-def]
+def repeat_product(part, parts, sums, left, rows, right, repeats):  # type: ignore[no-untyped-def]
     """Add A (rows, depth) @ packed B (depth, columns) to this thread's sums, `repeats` times."""
+    target = Matrix(sums, part * rows * right.columns, right.columns, left.step // left.step)
     for _ in range(repeats):
-        start = part * rows * columns
-        multiply_panels(sums, start, columns, sums, start, columns, left, 0, strides[0], strides[1], rows, panels, 0,
-                        steps_of(panels, depth), columns)  # fmt: skip
+        multiply_panels(target, target, left, rows, right)
 
 
 def peak_of(team: Team, precision: str) -> tuple[float, Callable[[], None]]:
@@ -184,75 +176,38 @@ def peak_of(team: Team, precision: str) -> tuple[float, Callable[[], None]]:
         strides = (depth // 2 + 16, 1)
     operand = operand_type(precision, np.float32)
     install_tile(operand)
-    left, panels = aligned_zeros(rows * (depth + 16), operand), aligned_zeros(depth * columns, operand)
+    left = Matrix(aligned_zeros(rows * (depth + 16), operand), 0, *strides)
+    panels = aligned_zeros(depth * columns, operand)
+    right = Packed(panels, 0, depth, columns, Scratch(panels, 0))
     sums = aligned_zeros(team.threads * rows * columns, np.float32)
-    call = partial(team.run, repeat_product, sums, left, panels, strides, rows, depth, columns, repeats)
+    call = partial(team.run, repeat_product, sums, left, rows, right, repeats)
     return 2 * rows * depth * columns * repeats * team.threads, call
 
 
-# The phases of train_step, each as a call of its own. In this order they make a whole step.
+def phase_calls(window: TrainingWindow) -> dict[str, Callable[[], Any]]:
+    """Return each phase of a training step as a call of its own; in this order they make a whole step."""
+    objective = Objective(1 / window.targets.size, DropConnect())
+    arguments = (window.network, window.arrays, window.back, objective)
 
+    def call(phase: Callable[..., None] | None) -> Callable[[], None]:
+        @kernel
+        def run(part, parts, network, memory, backward, objective):  # type: ignore[no-untyped-def]
+            arrays, back = addresses(memory), backward_addresses(backward, part)
+            phase(network_addresses(network), arrays, back, objective, Share(part, parts))
 
-@kernel
-def pack_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
-    """Pack the weights for both directions."""
-    pack_weights(part, parts, net, memory, memory.parameters)
-    pack_weights_transposed(part, parts, net, memory, memory.parameters, learning)
+        @kernel
+        def nothing(part, parts, network, memory, backward, objective):  # type: ignore[no-untyped-def]
+            pass
 
+        return partial(window.team.run, run if phase else nothing, *arguments)
 
-@kernel
-def forward_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
-    """Run the layers forward."""
-    layers_forward(cell, net, memory, share_start(part, parts, net.batch), share_start(part + 1, parts, net.batch))
-
-
-@kernel
-def readout_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
-    """Compute logits, losses and the gradient of the output of the last layer."""
-    first, last = share_start(part, parts, net.batch), share_start(part + 1, parts, net.batch)
-    readout(net, memory, learning, weight, first, last)
-
-
-@kernel
-def backward_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
-    """Run the layers back in time."""
-    first, last = share_start(part, parts, net.batch), share_start(part + 1, parts, net.batch)
-    layers_backward(cell, net, memory, learning, first, last)
-
-
-@kernel
-def gradient_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
-    """Compute the gradient of the weights."""
-    parameters_backward(net, memory, learning, part, parts)
-
-
-@kernel
-def update_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
-    """Carry the states, clip and update."""
-    first, last = share_start(part, parts, net.batch), share_start(part + 1, parts, net.batch)
-    carry_states(net, memory.states, first, last)
-    square_sums(learning.grad, learning.sums, part, parts)
-    wait_for_all(memory.barrier, parts)
-    scale = clip_scale(norm_of_sums(learning.sums), step.clip_norm)
-    update(memory.parameters, learning.grad, learning.moment1, learning.moment2, scale, step.learning_rate,
-           step.weight_decay, step.rule, step.number, part, parts)  # fmt: skip
-
-
-@kernel
-def empty_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
-    """Do nothing; its time is the cost of a call."""
-
-
-PHASES: dict[str, Callable[..., None]] = {
-    "pack": pack_phase,
-    "forward": forward_phase,
-    "readout": readout_phase,
-    "backward in time": backward_phase,
-    "weight gradient": gradient_phase,
-    "update": update_phase,
-    "(an empty call)": empty_phase,
-    "(all in one call)": train_step,
-}
+    step = Step(1, LEARNING_RATE, CLIP_NORM)
+    calls: dict[str, Callable[[], Any]] = {name: call(phase) for name, phase in PHASES.items()}
+    calls["update"] = partial(window.team.run, update_step, window.vectors, step)
+    calls["(an empty call)"] = call(None)
+    gradient = partial(window.team.run, gradient_step, *arguments)
+    calls["(the two calls of a step)"] = lambda: (gradient(), calls["update"]())
+    return calls
 
 
 WHY = """What keeps each phase below the peak:
@@ -274,17 +229,15 @@ def measure_phases(cell: str, size: Size, threads: int, precision: str, peak: fl
     """Return a row for each phase: time, share of the step, useful operations a second, share of the peak."""
     window = build_window(cell, size, threads, precision)
     symbols = size.batch * size.window
-    step = Step(1, LEARNING_RATE, CLIP_NORM)
-    arguments = (window.model.equations, window.net, window.memory, window.learning, step, 1 / symbols)
-    calls = {name: partial(window.team.run, phase, *arguments) for name, phase in PHASES.items()}
+    calls = phase_calls(window)
     times = alternate(calls, seconds / len(calls), single=True)
     useful = operations(window.model.config)
-    useful["(all in one call)"] = sum(useful.values())
+    useful["(the two calls of a step)"] = sum(useful.values())
     rows = []
     for name, time in times.items():
         speed = symbols * useful.get(name, 0) / time
         rates = [f"{speed / 1e9:.1f}", f"{speed / peak:.0%}"] if speed else ["", ""]
-        share = f"{time / times['(all in one call)']:.0%}"
+        share = f"{time / times['(the two calls of a step)']:.0%}"
         rows.append([f"{cell} {size}", precision, str(threads), name, f"{time * 1e3:.3f}", share, *rates])
     return rows
 

@@ -75,7 +75,7 @@ def insert_grams(bits, hashes, symbols, length):
 
 @entry_kernel
 def insert_lines(bits, hashes, symbols, digest):
-    """Insert every line that ends with a boundary; return the hash of the unfinished one. `digest` is the hash before."""
+    """Insert every line that ends with a boundary; return the hash of the unfinished one; `digest` is that before."""
     for j in range(symbols.size):
         if symbols[j]:
             digest = extended(digest, symbols[j])

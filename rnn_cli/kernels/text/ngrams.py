@@ -8,7 +8,7 @@ from rnn_cli.kernels.compiler.jit import entry_kernel, kernel
 
 
 class Grams(NamedTuple):
-    """What follows each context. The contexts of k symbols have the ids first[k] to first[k + 1] - 1; id 0 is the empty one.
+    """What follows each context. Those of k symbols have the ids first[k] to first[k + 1] - 1; id 0 is the empty one.
 
     first (order + 1), int64      see above
     contexts, int64               each as the id of the context without its last symbol, times V, plus that symbol;
@@ -27,7 +27,7 @@ class Grams(NamedTuple):
 
 @kernel
 def longer_context(grams, k, context, symbol, vocab_size):
-    """Return the id of a context of k symbols, from that of its first k - 1 and its last one; -1 if it does not occur."""
+    """Return the id of a context of k symbols, from that of its first k - 1 and its last; -1 if it does not occur."""
     wanted = context * vocab_size + symbol
     low, high = grams.first[k], grams.first[k + 1]
     while low < high:
