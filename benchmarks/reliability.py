@@ -63,7 +63,7 @@ def content(path: Path) -> Any:
     """Return all of a model that must be the same from run to run."""
     model = load_checkpoint(path)
     tensors = {name: tensor.tobytes() for name, tensor in model.tensors().items()}
-    return model.config, model.vocabulary, model.record["steps"], model.progress is None, tensors
+    return model.config, model.codec, model.record["steps"], model.progress is None, tensors
 
 
 def steps_in(log: Path) -> list[int]:

@@ -28,7 +28,7 @@ from rnn_cli.language.line_scores import scored_lines
 from rnn_cli.language.scorer import Scorer
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
-from rnn_cli.text.vocabulary import Vocabulary
+from rnn_cli.text.codecs import CharacterCodec
 
 PRECISIONS = ["float32", "bfloat16"] if HAS_BFLOAT16 else ["float32"]
 LETTERS = "".join(map(chr, range(ord("!"), ord("!") + 63)))
@@ -36,9 +36,9 @@ LETTERS = "".join(map(chr, range(ord("!"), ord("!") + 63)))
 
 def build_checkpoint(hidden: int, layers: int) -> Checkpoint:
     """Return a random model of lines."""
-    vocabulary = Vocabulary(LETTERS, lines=True)
-    config = NetworkConfig.for_symbols(len(vocabulary), hidden_size=hidden, num_layers=layers)
-    return Checkpoint(config, vocabulary, Model.initialised(config, np.random.default_rng(1)).to_torch())
+    codec = CharacterCodec(LETTERS, line_mode=True)
+    config = NetworkConfig.for_symbols(len(codec), hidden_size=hidden, num_layers=layers)
+    return Checkpoint(config, codec, Model.initialised(config, np.random.default_rng(1)).to_torch())
 
 
 def random_lines(size: int, longest: int) -> list[str]:
@@ -64,7 +64,7 @@ def torch_scorer(checkpoint: Checkpoint, lines: list[str], threads: int) -> Call
     import torch
 
     layers, decoder = torch_network(checkpoint, "float32")
-    ids = sorted((torch.from_numpy(checkpoint.vocabulary.encode(line)).long() for line in lines), key=len)
+    ids = sorted((torch.from_numpy(checkpoint.codec.encode(line)).long() for line in lines), key=len)
     batches = []
     for first in range(0, len(ids), STREAMS):
         some = ids[first : first + STREAMS]

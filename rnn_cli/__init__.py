@@ -5,8 +5,8 @@ module of its name:
 
     from rnn_cli import NetworkConfig, Trainer, TrainingConfig, load_corpus, sample_texts, save_checkpoint
 
-    corpus = load_corpus(["names.txt"], as_bytes=False, lines=None, validation_fraction=0.1, random_seed=1)
-    model = NetworkConfig(cell="gru", vocab_size=len(corpus.vocabulary), hidden_size=128)
+    corpus = load_corpus(["names.txt"], as_bytes=False, line_mode=None, validation_fraction=0.1, random_seed=1)
+    model = NetworkConfig(cell="gru", vocab_size=len(corpus.codec), hidden_size=128)
     trainer = Trainer(corpus, model, TrainingConfig(epochs=40, batch_size=8, sequence_length=32), threads=2)
     for report in trainer:
         print(report.step, report.bits_per_char)
@@ -23,15 +23,17 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ByteCodec": "text.codecs",
+    "CharacterCodec": "text.codecs",
     "Checkpoint": "checkpoint.checkpoint",
     "Classifier": "language.classification",
+    "Codec": "text.codecs",
     "Corpus": "text.corpus",
     "Model": "network.model",
     "NetworkConfig": "network.config",
     "Report": "training.run_state",
     "Trainer": "training.trainer",
     "TrainingConfig": "training.config",
-    "Vocabulary": "text.vocabulary",
     "complete": "language.beam_search",
     "evaluate_texts": "language.evaluation",
     "load_checkpoint": "checkpoint.checkpoint",

@@ -6,24 +6,24 @@ from rnn_cli.cells import CELLS
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
-from rnn_cli.text.vocabulary import BOUNDARY, Vocabulary
+from rnn_cli.text.codecs import BOUNDARY, CharacterCodec
 
 SYMBOLS = "abcdefgh\u00e9\u20ac\U0001f600"  # of 1, 2, 3 and 4 bytes
 CHARACTERS = 777  # that the model was trained on
 
 
-def make_checkpoint(lines, cell=CELLS[0], boundary_bias=None, vocabulary=None):
+def make_checkpoint(lines, cell=CELLS[0], boundary_bias=None, codec=None):
     """Return a random network with clear preferences; `boundary_bias` says how readily a text ends."""
-    vocabulary = vocabulary or Vocabulary(SYMBOLS, lines)
+    codec = codec or CharacterCodec(SYMBOLS, lines)
     config = NetworkConfig.for_symbols(
-        len(vocabulary), cell=cell.name, activation=cell.activation, hidden_size=16, num_layers=2
+        len(codec), cell=cell.name, activation=cell.activation, hidden_size=16, num_layers=2
     )
     model = Model.initialised(config, np.random.default_rng(11))
     model.parameters *= 3
     parameters = model.to_torch()
     if boundary_bias is not None:
         parameters["decoder.bias"][BOUNDARY] = boundary_bias
-    return Checkpoint(config, vocabulary, parameters, {"corpus": {"characters": CHARACTERS}})
+    return Checkpoint(config, codec, parameters, {"corpus": {"characters": CHARACTERS}})
 
 
 def random_text(size, lines, seed=1):

@@ -54,7 +54,7 @@ def content(path: Path) -> Any:
     """Return all of a model that must be the same from run to run."""
     model = load_checkpoint(path)
     tensors = {name: tensor.tobytes() for name, tensor in model.tensors().items()}
-    return model.config, model.vocabulary, model.record["training"], model.record["steps"], tensors
+    return model.config, model.codec, model.record["training"], model.record["steps"], tensors
 
 
 def check_whole(stages: Path, place: Path) -> None:

@@ -25,7 +25,7 @@ from rnn_cli.cells import find_cell
 from rnn_cli.errors import CheckpointError, RnnError, UsageError
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.parameters import torch_shapes
-from rnn_cli.text.vocabulary import Vocabulary
+from rnn_cli.text.codecs import Codec, codec_from_dict
 
 FORMAT = 2
 METADATA_KEY = "rnn"
@@ -62,7 +62,7 @@ class Checkpoint:
     """
 
     config: NetworkConfig
-    vocabulary: Vocabulary
+    codec: Codec
     parameters: dict[str, np.ndarray]
     record: dict[str, Any] = field(default_factory=dict)
     training: dict[str, np.ndarray] = field(default_factory=dict)
@@ -100,7 +100,7 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
     description = {
         "format": FORMAT,
         "model": checkpoint.config.to_dict(),
-        "vocabulary": checkpoint.vocabulary.to_dict(),
+        "vocabulary": checkpoint.codec.to_dict(),
         "record": checkpoint.record,
         "progress": checkpoint.progress,
     }
@@ -162,7 +162,7 @@ def read_checkpoint(file: io.BufferedReader) -> Checkpoint:
     text = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
         raise CheckpointError("another program wrote it; give the file that rnn train has written")
-    config, vocabulary, record, progress = read_description(text)
+    config, codec, record, progress = read_description(text)
     places = find_places(entries, data_size)
     data = np.empty(data_size, np.uint8)
     if file.readinto(data.data) != data_size:
@@ -174,7 +174,7 @@ def read_checkpoint(file: io.BufferedReader) -> Checkpoint:
             training[name.removeprefix(TRAINING_PREFIX)] = tensor
         else:
             parameters[name] = tensor
-    checkpoint = Checkpoint(config, vocabulary, parameters, record, training, progress)
+    checkpoint = Checkpoint(config, codec, parameters, record, training, progress)
     check(checkpoint)
     return checkpoint
 
@@ -233,7 +233,7 @@ def finite(digits: str) -> float:
     return value
 
 
-def read_description(text: str) -> tuple[NetworkConfig, Vocabulary, dict[str, Any], dict[str, Any] | None]:
+def read_description(text: str) -> tuple[NetworkConfig, Codec, dict[str, Any], dict[str, Any] | None]:
     """Return the configuration, vocabulary, record and progress that the metadata describe."""
     description = parse_json(text)
     version = description.get("format")
@@ -260,7 +260,7 @@ def read_description(text: str) -> tuple[NetworkConfig, Vocabulary, dict[str, An
         find_cell(config.cell, config.activation)
     except UsageError as problem:
         raise CheckpointError(f"it describes an impossible model ({problem})") from problem
-    return config, Vocabulary.from_dict(symbols), record, progress
+    return config, codec_from_dict(symbols), record, progress
 
 
 def upgraded(model: dict[str, Any]) -> dict[str, Any]:
@@ -302,7 +302,7 @@ def find_places(entries: dict[str, Any], data_size: int) -> list[Place]:
 
 def check(checkpoint: Checkpoint) -> None:
     """Raise CheckpointError where parts do not fit together, or a tensor holds a value that is not finite."""
-    symbols, config = len(checkpoint.vocabulary), checkpoint.config
+    symbols, config = len(checkpoint.codec), checkpoint.config
     if symbols != config.output_size:
         raise CheckpointError(f"its vocabulary has {symbols:,} symbols and its model {config.output_size:,}")
     shapes = torch_shapes(config)

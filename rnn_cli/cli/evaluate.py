@@ -158,13 +158,13 @@ def score_whole(
     from rnn_cli.language.evaluation import score_texts
     from rnn_cli.text.documents import read_documents, text_for
 
-    vocabulary = scorer.vocabulary
+    codec = scorer.codec
     documents = read_documents([*paths, *(corpus or [])])
-    given = [text_for(vocabulary, document) for document in documents]
+    given = [text_for(codec, document) for document in documents]
     texts, learned = given[: len(paths)], given[len(paths) :]
     with ScoringDisplay(quiet, sum(map(len, texts))) as display:
         scores = score_texts(scorer, texts, display.advance)
-    others = baseline_bits(vocabulary, texts, scorer.unknown_bits, learned or None) if baselines else {}
+    others = baseline_bits(codec, texts, scorer.unknown_bits, learned or None) if baselines else {}
     writer = TextWriter()
     if as_json:
         compared = {"baselines": others} if baselines else {}

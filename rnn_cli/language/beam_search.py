@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
-from rnn_cli.kernels.text.generate import FORBIDDEN
 from rnn_cli.kernels.threads import Team
-from rnn_cli.language.constraints import follow_table, state_after
+from rnn_cli.language.constraints import state_after
 from rnn_cli.language.stepper import Stepper
 from rnn_cli.network.model import Model
-from rnn_cli.text.vocabulary import encode_seed
+from rnn_cli.text.codecs import FORBIDDEN, UNKNOWN
 
 WIDTH = 64  # beginnings that are looked at side by side, at least
 
@@ -45,10 +44,10 @@ def complete(
     that it is exact, and else it may miss a completion whose beginning is improbable. Raises UsageError for a character
     of the prefix that the model does not know.
     """
-    vocabulary, width = checkpoint.vocabulary, max(width, count)
-    follow = follow_table(vocabulary)
-    end = int(vocabulary.encode("\n")[0])  # less than 0 where no line ends
-    ids = encode_seed(vocabulary, prefix, what="the prefix")
+    codec, width = checkpoint.codec, max(width, count)
+    follow = codec.follow_table()
+    end = codec.newline
+    ids = codec.encode_prompt(prefix, what="the prefix")
     reader = Stepper(Model.from_torch(checkpoint.config, checkpoint.parameters), width, Team(min(threads, width)))
     reader.read(ids)
     done: list[Completion] = []
@@ -60,7 +59,7 @@ def complete(
         log_probabilities = reader.step()[: len(texts)]
         possible = (follow[modes] != FORBIDDEN) & ~whole[:, None]
         totals = np.where(possible, scores[:, None] + log_probabilities, -np.inf)
-        if end >= 0:
+        if end != UNKNOWN:
             ended = np.flatnonzero(totals[:, end] > -np.inf)
             done += [Completion(texts[k], float(totals[k, end]), True) for k in ended]
             totals[:, end] = -np.inf

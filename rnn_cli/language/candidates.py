@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnn_cli.language.stepper import Start
-from rnn_cli.text.vocabulary import BOUNDARY
+from rnn_cli.text.codecs import BOUNDARY
 
 AHEAD = 1024  # texts that are begun before the first of them is taken
 TRIES = 1000  # texts in a row that are not taken, after which no further one is looked for

@@ -10,8 +10,8 @@ import numpy as np
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import UsageError
 from rnn_cli.language.scorer import STREAMS, Scorer
-from rnn_cli.text.documents import as_read, lines_of, read_pieces
-from rnn_cli.text.vocabulary import BOUNDARY
+from rnn_cli.text.codecs import BOUNDARY, UNKNOWN
+from rnn_cli.text.documents import lines_of, read_pieces
 
 PIECE = 1 << 20  # bytes of lines that are held at a time; a longer line comes in parts, each as a line of its own
 
@@ -63,18 +63,17 @@ def line_bits(scorer: Scorer, lines: list[bytes]) -> np.ndarray:
     A model of a stream reads each after a boundary and a newline, if it knows one, as if a text had just begun with an
     empty line: it has learned what follows a newline, but has seen few beginnings.
     """
-    vocabulary = scorer.vocabulary
+    codec = scorer.codec
     data = b"\n".join(lines) + b"\n"
-    text = as_read(vocabulary, data)
-    symbols = vocabulary.encode(text)
+    text = codec.as_read(data)
+    symbols = codec.encode(text)
     sizes = np.fromiter(map(len, lines_of(text)), np.int64, len(lines)) + 1
     starts = np.cumsum(sizes) - sizes
     scorer.start()
-    if vocabulary.lines:
+    if codec.line_mode:
         losses = scorer.read(symbols)[0]
     else:
-        newline = vocabulary.encode("\n")
-        prefix = np.append(np.int32(BOUNDARY), newline[newline >= 0])
+        prefix = [BOUNDARY] if codec.newline == UNKNOWN else [BOUNDARY, codec.newline]
         framed = np.insert(symbols, np.repeat(starts, len(prefix)), np.tile(prefix, len(lines)))
         places = np.arange(len(symbols)) + len(prefix) * np.repeat(np.arange(1, len(lines) + 1), sizes)
         losses = scorer.read(framed)[0][places]

@@ -13,7 +13,7 @@ from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.kernels.network.step import Step
 from rnn_cli.language.scorer import Scorer
 from rnn_cli.network.model import TrainingWindow
-from rnn_cli.text.vocabulary import BOUNDARY
+from rnn_cli.text.codecs import BOUNDARY
 
 # Chosen on the ninth tenth of tinyshakespeare, with a model of the first eight. There the rate may be twice or half as
 # much for the same gain; plain gradient descent gains a fifth less.

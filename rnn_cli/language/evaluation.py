@@ -14,7 +14,6 @@ from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
 from rnn_cli.language.dynamic_evaluation import DynamicScorer
 from rnn_cli.language.scorer import Scorer
-from rnn_cli.text.vocabulary import BOUNDARY
 
 PIECE = 1 << 20  # characters that are scored at a time, so that memory does not grow with the text
 
@@ -53,7 +52,7 @@ def make_scorer(
     """
     if reset_every is not None:
         check_range("reset-every", reset_every, 1, 10**9)
-        if checkpoint.vocabulary.lines:
+        if checkpoint.codec.line_mode:
             raise UsageError(
                 "--reset-every is for models of a stream, and this one starts afresh at each line; leave it out"
             )
@@ -66,7 +65,7 @@ def make_scorer(
 
 def state_of(scorer: Scorer) -> str:
     """Say what a scorer knows of the past at each character."""
-    past = "reset at each line" if scorer.vocabulary.lines else "carried"
+    past = "reset at each line" if scorer.codec.line_mode else "carried"
     if scorer.reset_every:
         past = f"reset every {scorer.reset_every:,} characters"
     return f"{past}, adapting" if isinstance(scorer, DynamicScorer) else past
@@ -95,18 +94,17 @@ def score_texts(
     total, count, unknown, size, first, fifth = [0.0], 0, 0, 0, 0, 0
     for text in texts:
         scorer.start()
-        for start in range(0, len(text), PIECE):
-            piece = text[start : start + PIECE]
-            symbols = scorer.vocabulary.encode(piece)
-            if scorer.vocabulary.lines and start + PIECE >= len(text) and symbols[-1] != BOUNDARY:
-                symbols = np.append(symbols, np.int32(BOUNDARY))
+        pieces = [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
+        size += sum(len(piece if isinstance(piece, bytes) else piece.encode("utf-8")) for piece in pieces)
+        framed = scorer.codec.frame_pieces([scorer.codec.encode_pieces(pieces)])
+        next(framed)  # the boundary before the text, which the scorer has read
+        for symbols in framed:
             losses, ranks = scorer.read(symbols, with_ranks=True, progress=progress)
             total.append(math.fsum(losses))
             count += len(losses)
             unknown += int(np.count_nonzero(symbols < 0))
-            size += len(piece if isinstance(piece, bytes) else piece.encode("utf-8"))
             first += int(np.count_nonzero(ranks == 0))
-            fifth += int(np.count_nonzero(ranks < min(5, len(scorer.vocabulary))))
+            fifth += int(np.count_nonzero(ranks < min(5, len(scorer.codec))))
     if count == 0:
         raise UsageError("there is no text to score: it is empty")
     nats = math.fsum(total) / count

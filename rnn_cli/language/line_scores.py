@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnn_cli.language.scorer import Scorer
-from rnn_cli.text.documents import as_read, lines_of, read_pieces
-from rnn_cli.text.vocabulary import BOUNDARY
+from rnn_cli.text.documents import lines_of, read_pieces
 
 PIECE = 1 << 20  # bytes that are scored at a time; a longer line comes in parts
 
@@ -56,13 +55,13 @@ def scored_lines(scorer: Scorer, path: str, piece: int = PIECE) -> Iterator[Scor
 
     A byte that is not UTF-8 is an unknown character to a model of characters. What is held is a piece at a time.
     """
-    vocabulary, number = scorer.vocabulary, 1
+    codec, number = scorer.codec, 1
     scorer.start()
     for data, ended in read_pieces(path, piece):
-        text = as_read(vocabulary, data)
-        symbols = vocabulary.encode(text)
-        if ended and vocabulary.lines:
-            symbols = np.append(symbols, np.int32(BOUNDARY))
+        text = codec.as_read(data)
+        symbols = codec.encode(text)
+        if ended:
+            symbols = codec.closed(symbols)
         yield group_by_line(number, text, symbols < 0, scorer.read(symbols)[0] / math.log(2))
         number += data.count(b"\n")
 

@@ -10,7 +10,7 @@ from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.stepper import Stepper
 from rnn_cli.network.model import Model
-from rnn_cli.text.vocabulary import BOUNDARY, encode_seed
+from rnn_cli.text.codecs import BOUNDARY
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,14 @@ class Prediction:
 
 def predictions(checkpoint: Checkpoint, text: str | bytes, top: int) -> list[Prediction]:
     """Return what a model expects at the start of a text and after each of its symbols."""
-    vocabulary = checkpoint.vocabulary
-    ids = encode_seed(vocabulary, text, what="the text").tolist()
+    codec = checkpoint.codec
+    ids = codec.encode_prompt(text, what="the text").tolist()
     reader = Stepper(Model.from_torch(checkpoint.config, checkpoint.parameters), 1, Team(1))
     steps = []
     for read, came in zip([None, *ids], [*ids, None]):
         probabilities = np.exp(reader.step()[0])
         order = np.argsort(-probabilities, kind="stable")
-        if not vocabulary.lines:
+        if not codec.line_mode:
             order = order[order != BOUNDARY]
         expected = [(int(symbol), float(probabilities[symbol])) for symbol in order[:top]]
         steps.append(Prediction(read, expected, came, None if came is None else float(probabilities[came])))

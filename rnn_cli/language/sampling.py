@@ -14,11 +14,11 @@ from rnn_cli.errors import RnnError, UsageError
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.candidates import TRIES, GeneratedText, PromptQueue, StopText, next_prompt_queue
 from rnn_cli.language.config import SamplingConfig
-from rnn_cli.language.constraints import LONGEST, follow_table, state_after, unfinished
+from rnn_cli.language.constraints import LONGEST, state_after, unfinished
 from rnn_cli.language.stepper import DRAWN, Start, Stepper
 from rnn_cli.network.model import Model
+from rnn_cli.text.codecs import BOUNDARY, UNKNOWN
 from rnn_cli.text.fingerprint import Fingerprint
-from rnn_cli.text.vocabulary import BOUNDARY, encode_seed
 
 ROWS = 64  # texts that are drawn side by side
 CHUNK, LINE_CHUNK = 256, 8  # symbols between two looks at what was drawn
@@ -37,11 +37,11 @@ class Sampler:
         threads: int = 1,
     ) -> None:
         self.config = config or SamplingConfig()
-        self.vocabulary, self.threads = checkpoint.vocabulary, threads
-        self.follow = follow_table(self.vocabulary, self.config.forbid, self.config.valid_utf8)
+        self.codec, self.threads = checkpoint.codec, threads
+        self.follow = self.codec.follow_table(self.config.forbid, self.config.valid_utf8)
         self.fingerprint = fingerprint_for(checkpoint, self.config)
         self.model = Model.from_torch(checkpoint.config, checkpoint.parameters)
-        self.stop = StopText(encode_seed(self.vocabulary, stop, what="the stop text").tolist())
+        self.stop = StopText(self.codec.encode_prompt(stop, what="the stop text").tolist())
         if isinstance(seeds, str | bytes):
             self.starts = [self._start(seeds, unknown, "the seed")]
         else:
@@ -54,7 +54,7 @@ class Sampler:
 
         In a stream few texts begin, but many lines: without a seed, a text goes on from a newline, if there is one.
         """
-        config, ids = self.config, encode_seed(self.vocabulary, seed, unknown, what)
+        config, ids = self.config, self.codec.encode_prompt(seed, unknown, what)
         size = len(self._whole(ids))
         longest = config.length
         if config.max_length is not None:
@@ -69,8 +69,8 @@ class Sampler:
         run = 0
         if self.fingerprint and config.max_copy is not None:
             _, run = self.fingerprint.copied(ids, config.max_copy)
-        lead = [] if self.vocabulary.lines or len(ids) else encode_seed(self.vocabulary, "\n", "skip").tolist()
-        return Start(ids, shortest, longest, state_after(self.follow, ids), run, ends=self.vocabulary.lines, lead=lead)
+        lead = [] if self.codec.line_mode or len(ids) or self.codec.newline == UNKNOWN else [self.codec.newline]
+        return Start(ids, shortest, longest, state_after(self.follow, ids), run, ends=self.codec.line_mode, lead=lead)
 
     def _whole(self, ids: np.ndarray) -> np.ndarray:
         """Return the text that symbols are: in line mode, what stands after the last boundary."""
@@ -125,7 +125,7 @@ class Sampler:
         each = count * config.best_of
         choosy = config.unique or config.novel
         rows = ROWS if choosy else max(1, min(each * len(self.starts), ROWS))
-        reader, chunk = self._reader(rows), LINE_CHUNK if self.vocabulary.lines else CHUNK
+        reader, chunk = self._reader(rows), LINE_CHUNK if self.codec.line_mode else CHUNK
         starts = [self._read(self.starts[0])] if len(self.starts) == 1 and rows > 1 else self.starts
         coming = (PromptQueue(start, index << 32, each) for index, start in enumerate(starts) if each)
         queues: deque[PromptQueue] = deque()
@@ -196,7 +196,7 @@ class Sampler:
             self._advance(reader, [text], chunk)
             uncertain = 0 if text.stopped else max(text.stopping, self._unfinished(text))
             certain = max(shown, len(text.symbols) - uncertain)
-            yield self.vocabulary.decode(text.symbols[shown:certain])
+            yield self.codec.decode(text.symbols[shown:certain])
             shown = certain
             if text.stopped:
                 return
@@ -207,7 +207,7 @@ def fingerprint_for(checkpoint: Checkpoint, config: SamplingConfig) -> Fingerpri
     if not config.novel and config.max_copy is None:
         return None
     option = "--novel" if config.novel else "--max-copy"
-    if config.novel and not checkpoint.vocabulary.lines:
+    if config.novel and not checkpoint.codec.line_mode:
         raise UsageError("--novel is for a model of lines; keep this one from copying with --max-copy N")
     if "fingerprint" not in checkpoint.record:
         raise UsageError(
@@ -219,4 +219,4 @@ def fingerprint_for(checkpoint: Checkpoint, config: SamplingConfig) -> Fingerpri
 def sample_texts(checkpoint: Checkpoint, seed: str | bytes = "", count: int = 1, **options: Any) -> Iterator[bytes]:
     """Yield `count` texts that go on from the seed, as bytes without it; the options are those of Sampler."""
     sampler = Sampler(checkpoint, seed, **options)
-    return (sampler.vocabulary.decode(text.symbols) for text in sampler.texts(count))
+    return (sampler.codec.decode(text.symbols) for text in sampler.texts(count))

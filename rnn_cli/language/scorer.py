@@ -14,7 +14,7 @@ from rnn_cli.kernels.threads import Team
 from rnn_cli.network.model import Model, Window, check_finite
 from rnn_cli.network.parameters import round_up
 from rnn_cli.text.batches import row_starts
-from rnn_cli.text.vocabulary import BOUNDARY
+from rnn_cli.text.codecs import BOUNDARY
 
 STREAMS = 64  # rows that are scored side by side
 WINDOW = 8  # steps whose values are in the processor's cache together
@@ -42,12 +42,12 @@ class Scorer:
         rows: int | None = None,
         precision: str = "float32",
     ) -> None:
-        self.vocabulary = checkpoint.vocabulary
+        self.codec = checkpoint.codec
         self.reset_every = reset_every
         self.unknown_nats = unknown_nats(checkpoint)
         self.team = Team(threads)
         self.model = Model.from_torch(checkpoint.config, checkpoint.parameters)
-        rows = rows or (STREAMS if self.vocabulary.lines or reset_every else 1)
+        rows = rows or (STREAMS if self.codec.line_mode or reset_every else 1)
         self._window = Window(self.model, WINDOW, rows, self.team, precision)
         self._window.pack()
         self.start()
@@ -73,8 +73,8 @@ class Scorer:
 
         Raises UsageError for a symbol that is none of the vocabulary.
         """
-        if len(symbols) and symbols.max() >= len(self.vocabulary):
-            raise UsageError(f"there is no symbol {symbols.max()} in a vocabulary of {len(self.vocabulary):,}")
+        if len(symbols) and symbols.max() >= len(self.codec):
+            raise UsageError(f"there is no symbol {symbols.max()} in a vocabulary of {len(self.codec):,}")
         known = symbols >= 0
         ids = np.concatenate([self._last, symbols[known]])
         losses = np.zeros(len(ids) - 1, np.float32)
@@ -84,7 +84,7 @@ class Scorer:
             self._window.state[:] = 0
             if starts[0] == 0:
                 self._window.state[:, :, 0] = self._state
-            rows = Rows(ids, starts, ends, losses, ranks, self.vocabulary.lines)
+            rows = Rows(ids, starts, ends, losses, ranks, self.codec.line_mode)
             step = 0
             while (left := ends - starts - step).max() > 0:
                 steps = min(WINDOW * WINDOWS, round_up(int(left.max()), WINDOW))
@@ -98,7 +98,7 @@ class Scorer:
         progress(len(symbols) - len(losses))
         all_losses = np.full(len(symbols), self.unknown_nats)
         all_losses[known] = losses
-        all_ranks = np.full(len(symbols) if with_ranks else 0, len(self.vocabulary), np.int32)
+        all_ranks = np.full(len(symbols) if with_ranks else 0, len(self.codec), np.int32)
         if with_ranks:
             all_ranks[known] = ranks
         return all_losses, all_ranks
@@ -136,4 +136,4 @@ def unknown_nats(checkpoint: Checkpoint) -> float:
     """
     seen = checkpoint.record.get("corpus", {}).get("characters")
     escape = max(seen, 0) + 1 if isinstance(seen, int) else 1
-    return math.log(escape) + math.log(max(1, SCALAR_VALUES - len(checkpoint.vocabulary)))
+    return math.log(escape) + math.log(max(1, SCALAR_VALUES - len(checkpoint.codec)))

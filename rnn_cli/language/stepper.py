@@ -13,8 +13,8 @@ from rnn_cli.kernels.text.generate import SamplingState, generate
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.network.model import Model, Window, check_finite
+from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.fingerprint import Fingerprint, gram_for
-from rnn_cli.text.vocabulary import BOUNDARY
 
 DRAWN = -1  # in place of a symbol that is given
 

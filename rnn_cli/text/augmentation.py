@@ -19,8 +19,8 @@ import numpy as np
 from rnn_cli.errors import UsageError
 from rnn_cli.kernels.text.ngrams import Grams, draw_symbols
 from rnn_cli.rng import DRAWN_TEXT, generator
+from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.kneser_ney import contexts_reach, counted, final_counts, number_grams
-from rnn_cli.text.vocabulary import BOUNDARY
 
 ORDER = 5
 LONGEST = 1_000_000  # symbols of a text; larger ones are not known by heart so soon
@@ -30,17 +30,17 @@ AT_ONCE = 1 << 16  # symbols for which random numbers are drawn
 class Augmenter:
     """Draws text that is like a text: for each epoch another one, which follows from the seed and the epoch."""
 
-    def __init__(self, ids: np.ndarray, vocab_size: int, lines: bool, size: int, random_seed: int) -> None:
-        """Take a text as Vocabulary.frame returns it, and how many symbols to draw for an epoch.
+    def __init__(self, ids: np.ndarray, vocab_size: int, line_mode: bool, size: int, random_seed: int) -> None:
+        """Take a text as Codec.frame returns it, and how many symbols to draw for an epoch.
 
         Raises UsageError for a text of more than LONGEST symbols.
         """
         if len(ids) > LONGEST:
             raise UsageError(f"--augment is for texts of up to {LONGEST:,} characters; leave it out")
-        self.ids, self.vocab_size, self.lines = ids, vocab_size, lines
+        self.ids, self.vocab_size, self.line_mode = ids, vocab_size, line_mode
         self.size, self.random_seed = size, random_seed
-        self.longest = int(np.diff(np.flatnonzero(ids == BOUNDARY)).max()) if lines else 0  # line, with its end
-        self.grams = count_grams(ids, vocab_size, lines)
+        self.longest = int(np.diff(np.flatnonzero(ids == BOUNDARY)).max()) if line_mode else 0  # line, with its end
+        self.grams = count_grams(ids, vocab_size, line_mode)
 
     def text(self, epoch: int) -> np.ndarray:
         """Return the text with what is drawn for an epoch behind it: `size` symbols or, of lines, the whole ones.
@@ -48,7 +48,7 @@ class Augmenter:
         Of lines, those are left out that no text has, or not this one: empty ones, and longer ones than its longest.
         """
         symbols = self.draw(epoch)
-        if self.lines:
+        if self.line_mode:
             ends = np.flatnonzero(symbols == BOUNDARY)
             sizes = np.diff(ends, prepend=-1)
             symbols = symbols[: sizes.sum()][np.repeat((sizes > 1) & (sizes <= self.longest), sizes)]
@@ -57,25 +57,25 @@ class Augmenter:
     def draw(self, epoch: int) -> np.ndarray:
         """Return the `size` symbols (int32) that are drawn for an epoch."""
         draws = generator([self.random_seed, DRAWN_TEXT, epoch])
-        symbols = draws.integers(0 if self.lines else 1, self.vocab_size, self.size, np.int32)
+        symbols = draws.integers(0 if self.line_mode else 1, self.vocab_size, self.size, np.int32)
         recent = np.full(ORDER, -1)
         recent[0] = 0
-        if self.lines:
+        if self.line_mode:
             recent[1] = self.grams.first[1]  # the boundary, which is the first symbol
         else:
             symbols[0] = BOUNDARY
-        for start in range(0 if self.lines else 1, self.size, AT_ONCE):
+        for start in range(0 if self.line_mode else 1, self.size, AT_ONCE):
             part = symbols[start : start + AT_ONCE]
             chances = draws.random((len(part), ORDER, 2), np.float32)
             draw_symbols(part, chances, recent, self.grams, self.vocab_size)
         return symbols
 
 
-def count_grams(ids: np.ndarray, vocab_size: int, lines: bool) -> Grams:
+def count_grams(ids: np.ndarray, vocab_size: int, line_mode: bool) -> Grams:
     """Return what follows each context of up to ORDER - 1 symbols in a text."""
     x = ids.astype(np.int64)
     reach = contexts_reach(x)
-    predicted = (x != BOUNDARY) | lines
+    predicted = (x != BOUNDARY) | line_mode
     predicted[0] = False
     numbers = number_grams(x, reach, vocab_size, ORDER)
     first, found = [0, 1], 0

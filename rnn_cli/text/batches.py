@@ -1,6 +1,6 @@
 """A text cut into streams that are read side by side, in random order.
 
-A text is an array of symbols with its boundaries (see Vocabulary.frame). Each symbol and the one after it are
+A text is an array of symbols with its boundaries (see Codec.frame). Each symbol and the one after it are
 a pair of an input and a target. The boundary as an input makes the network start from the zero state; as a
 target it is the end of a line. The end of a stream text is not learned, so the boundary is no target there.
 """
@@ -14,9 +14,9 @@ import numpy as np
 
 from rnn_cli.rng import ORDER, generator
 from rnn_cli.text.augmentation import Augmenter
+from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.epoch_order import EpochOrder, line_blocks, rotated, shuffled
 from rnn_cli.text.spool import IN_MEMORY, release
-from rnn_cli.text.vocabulary import BOUNDARY
 
 IGNORED = -1
 LONG_LINE = 4096  # in pairs; only lines longer than this may be cut in two for training
@@ -42,7 +42,7 @@ class StreamBatches:
     def __init__(
         self,
         ids: np.ndarray,
-        lines: bool,
+        line_mode: bool,
         batch_size: int,
         sequence_length: int,
         random_seed: int,
@@ -50,18 +50,18 @@ class StreamBatches:
         breaks: Sequence[int] = (),
     ) -> None:
         """Take a text with something to score, in line mode one without empty lines."""
-        self.ids, self.lines, self.batch_size = ids, lines, batch_size
+        self.ids, self.line_mode, self.batch_size = ids, line_mode, batch_size
         self.sequence_length, self.random_seed = sequence_length, random_seed
         self.augmenter = augmenter
         # In a stream text the pair of the last symbol and the first boundary closes the circle.
-        self.pairs = len(ids) - lines + (augmenter.size if augmenter else 0)
+        self.pairs = len(ids) - line_mode + (augmenter.size if augmenter else 0)
         self._blocks, longest = None, 1
-        if lines:
+        if line_mode:
             size = IN_MEMORY if self.pairs <= IN_MEMORY else max(1, IN_MEMORY // batch_size)
             self._blocks, longest = line_blocks(ids, size)
         length = -(-self.pairs // batch_size)
         self._marks, self._reach = breaks, 0
-        if lines:
+        if line_mode:
             self._marks, self._reach = [BOUNDARY], min(longest - 1, max(length, LONG_LINE))
         elif breaks:  # to the end of a window, at least half of one
             self._reach = -(length + sequence_length // 2) % sequence_length + sequence_length // 2
@@ -89,7 +89,7 @@ class StreamBatches:
         after_end = self._times >= np.diff(self._cuts) - first
         inputs[after_end] = BOUNDARY
         targets[after_end] = IGNORED
-        if not self.lines:
+        if not self.line_mode:
             targets[targets == BOUNDARY] = IGNORED
         return inputs, targets
 
@@ -100,7 +100,7 @@ class StreamBatches:
         if self.augmenter:
             ids = self.augmenter.text(epoch)
             blocks = None if blocks is None else np.array([0, len(ids) - 1])
-        pairs = len(ids) - self.lines
+        pairs = len(ids) - self.line_mode
         even = row_starts(pairs, self.batch_size).tolist()
         if blocks is None:
             self._order = rotated(ids, 0)

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from rnn_cli.errors import UsageError
-from rnn_cli.text.vocabulary import Vocabulary
+from rnn_cli.text.codecs import Codec
 
 OTHER_ENCODINGS = {
     codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark it begins with
@@ -153,17 +153,12 @@ def decode_text(document: Document, advice: str = TO_TRAIN) -> str:
     return "".join(decode_chunks(document.name, [document.data], document.skipped, advice))
 
 
-def as_read(vocabulary: Vocabulary, data: bytes) -> str | bytes:
-    """Return bytes as a model with this vocabulary scores them: what is not UTF-8 becomes lone surrogates, unknown."""
-    return data if vocabulary.symbols is None else data.decode("utf-8", "surrogateescape")
-
-
 def lines_of(text: str | bytes) -> list[str] | list[bytes]:
     """Return the lines of a text without their newlines; the last one may have none."""
     lines: list[Any] = text.split("\n") if isinstance(text, str) else text.split(b"\n")
     return lines if lines[-1] else lines[:-1]
 
 
-def text_for(vocabulary: Vocabulary, document: Document) -> str | bytes:
-    """Return a document as a model with this vocabulary reads it. Raises UsageError as `decode_text` does."""
-    return document.data if vocabulary.symbols is None else decode_text(document, "convert it to UTF-8")
+def text_for(codec: Codec, document: Document) -> str | bytes:
+    """Return a document as a codec encodes it. Raises UsageError as `decode_text` does."""
+    return document.data if codec.reads_bytes else decode_text(document, "convert it to UTF-8")

@@ -10,8 +10,8 @@ from itertools import pairwise
 import numpy as np
 
 from rnn_cli.rng import generator
+from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.spool import PIECE, release
-from rnn_cli.text.vocabulary import BOUNDARY
 
 GATHER = 1 << 20  # pairs that are put in order at a time
 

@@ -38,18 +38,18 @@ class Fingerprint:
     hashes: int
 
     @classmethod
-    def of(cls, ids: np.ndarray, lines: bool) -> Fingerprint | None:
+    def of(cls, ids: np.ndarray, line_mode: bool) -> Fingerprint | None:
         """Return the fingerprint of a text (symbols with boundaries), or None where it is too long for a useful one."""
         from rnn_cli.kernels.text.bloom import START, insert_grams, insert_lines
 
-        entries, size = most_entries(len(ids), lines), first_size(len(ids), lines)
+        entries, size = most_entries(len(ids), line_mode), first_size(len(ids), line_mode)
         hashes = min(HASHES, max(1, round(8 * size / entries * math.log(2))))
         bits = np.zeros(size, np.uint8)
         digest = START
         for part in parts(ids):
             for length in GRAMS:
                 insert_grams(bits, hashes, part, length)
-            if lines:
+            if line_mode:
                 digest = np.uint64(insert_lines(bits, hashes, part[max(GRAMS) - 1 :], digest))
             if cls(bits, hashes).rate > USELESS:
                 return None
@@ -109,14 +109,14 @@ class Fingerprint:
         return cls(bits, hashes)
 
 
-def most_entries(symbols: int, lines: bool) -> int:
+def most_entries(symbols: int, line_mode: bool) -> int:
     """Return how many entries so many symbols are, at most."""
-    return symbols * (len(GRAMS) + lines)
+    return symbols * (len(GRAMS) + line_mode)
 
 
-def first_size(symbols: int, lines: bool) -> int:
+def first_size(symbols: int, line_mode: bool) -> int:
     """Return how many bytes are filled with so many symbols, before they are folded where there is room left."""
-    bits = most_entries(symbols, lines) * HASHES / math.log(2)
+    bits = most_entries(symbols, line_mode) * HASHES / math.log(2)
     return min(max(SMALLEST, 1 << math.ceil(math.log2(bits / 8))), LARGEST)
 
 

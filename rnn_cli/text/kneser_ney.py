@@ -14,28 +14,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnn_cli.text.vocabulary import BOUNDARY
+from rnn_cli.text.codecs import BOUNDARY
 
 LEAST_DISCOUNT, GREATEST_DISCOUNT = 0.1, 0.95  # lest a gram of an odd text become impossible, or worthless
 
 
 def ngram_bits(
-    ids: np.ndarray, vocab_size: int, lines: bool, order: int = 5, corpus: np.ndarray | None = None
+    ids: np.ndarray, vocab_size: int, line_mode: bool, order: int = 5, corpus: np.ndarray | None = None
 ) -> np.ndarray:
     """Return the price in bits of each symbol of a text under an n-gram model of that order.
 
-    `ids` and `corpus` are symbols that begin with a boundary, as from Vocabulary.frame. With a corpus, the counts are
+    `ids` and `corpus` are symbols that begin with a boundary, as from Codec.frame. With a corpus, the counts are
     those of the corpus, and stay. Without one, they are those of the text before each symbol. In line mode the
     boundaries are scored, except the first.
     """
     learned = 0 if corpus is None else len(corpus)
     x = np.concatenate([ids[:0] if corpus is None else corpus, ids]).astype(np.int64)
     reach = contexts_reach(x)
-    scored = (x != BOUNDARY) | lines
+    scored = (x != BOUNDARY) | line_mode
     scored[[0, learned]] = False
     grams = number_grams(x, reach, vocab_size, order)
 
-    p = np.full(len(x), 1 / (vocab_size if lines else vocab_size - 1))
+    p = np.full(len(x), 1 / (vocab_size if line_mode else vocab_size - 1))
     for k in range(order):
         at = np.flatnonzero(scored & (reach >= k))
         gram = grams[k][at]

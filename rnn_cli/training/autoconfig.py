@@ -104,10 +104,10 @@ class AutoConfig:
         self.values = {name: value for name, value in given.items() if value is not None}
         self.reasons: list[str] = []
         self.speed = speed
-        self.vocab_size, self.lines = len(corpus.vocabulary), corpus.vocabulary.lines
+        self.vocab_size, self.line_mode = len(corpus.codec), corpus.codec.line_mode
         self.characters = corpus.characters
         self.row = next(row for row in SIZES if self.characters <= row.characters)
-        self.plan = self.row.lines if self.lines else self.row.stream
+        self.plan = self.row.lines if self.line_mode else self.row.stream
         self.most_epochs = self.plan.epochs
 
     def pick(self, name: str, value: Any, reason: str) -> None:
@@ -166,9 +166,9 @@ class AutoConfig:
 
     def choose_streams(self) -> None:
         """Pick how far the gradient goes back, and as many streams as leave an epoch enough windows."""
-        usual = LINE_LENGTH if self.lines else LONG_STREAM_LENGTH if self.most_epochs is None else STREAM_LENGTH
+        usual = LINE_LENGTH if self.line_mode else LONG_STREAM_LENGTH if self.most_epochs is None else STREAM_LENGTH
         self.pick("sequence_length", min(usual, self.characters), "characters back that the gradient goes")
-        windows = LINE_WINDOWS if self.lines else STREAM_WINDOWS
+        windows = LINE_WINDOWS if self.line_mode else STREAM_WINDOWS
         fitting = max(1, self.characters // (self.values["sequence_length"] * windows))
         self.pick("batch_size", min(MOST_STREAMS, fitting), "streams are read side by side")
         self.values.setdefault("evaluate_every", min(max(self.steps_per_epoch, FEWEST_EVALUATED), MOST_EVALUATED))

@@ -9,24 +9,27 @@ import numpy as np
 
 from rnn_cli.errors import UsageError
 from rnn_cli.network.model import Model
+from rnn_cli.text.codecs import Codec
 from rnn_cli.text.corpus import Corpus
 from rnn_cli.text.spool import Spool, pieces
-from rnn_cli.text.vocabulary import BOUNDARY, Vocabulary
 
 
-def reencode(corpus: Corpus, vocabulary: Vocabulary) -> Corpus:
-    """Return a corpus in the numbers of a vocabulary. Raises UsageError where that lacks one of its symbols."""
-    own = corpus.vocabulary
-    if own == vocabulary:
+def reencode(corpus: Corpus, codec: Codec) -> Corpus:
+    """Return a corpus in the symbols of another codec. Raises UsageError if that lacks one of its symbols."""
+    own = corpus.codec
+    if own == codec:
         return corpus
-    if own.symbols is None or vocabulary.symbols is None or own.lines != vocabulary.lines:
-        raise UsageError(f"{corpus.name} is read in another way than by the model; give the options of the model")
-    numbers = vocabulary.encode(own.symbols)
-    if numbers.size and numbers.min() < 0:
+    try:
+        table = own.ids_in(codec)
+    except ValueError as problem:
+        raise UsageError(
+            f"{corpus.name} is read in another way than by the model; give the options of the model"
+        ) from problem
+    if table.min() < 0:
         raise UsageError(f"{corpus.name} has characters that the model does not know")
-    table = np.append(np.int32(BOUNDARY), numbers).astype(np.min_scalar_type(len(vocabulary) - 1))
+    table = table.astype(codec.dtype)
     validation = None if corpus.validation is None else translated(corpus.validation, table)
-    return replace(corpus, vocabulary=vocabulary, training=translated(corpus.training, table), validation=validation)
+    return replace(corpus, codec=codec, training=translated(corpus.training, table), validation=validation)
 
 
 def translated(ids: np.ndarray, table: np.ndarray) -> np.ndarray:

@@ -32,5 +32,5 @@ def peak_memory(model: NetworkConfig, training: TrainingConfig, corpus: Corpus) 
     if training.augment:
         symbols += round((AUGMENTED + DRAWN * training.augment) * len(corpus.training))
     numbers = vectors * layout.size + window * symbol
-    fingerprint = first_size(len(corpus.training), corpus.vocabulary.lines) if training.fingerprint else 0
+    fingerprint = first_size(len(corpus.training), corpus.codec.line_mode) if training.fingerprint else 0
     return round(BASE + FLOAT32 * numbers + symbols + FINGERPRINTS * fingerprint)

@@ -25,9 +25,9 @@ from rnn_cli.network.model import Model, TrainingWindow
 from rnn_cli.rng import DROPCONNECT, DROPOUT, RESETS, WEIGHTS, generator
 from rnn_cli.text.augmentation import Augmenter
 from rnn_cli.text.batches import IGNORED, StreamBatches
+from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.corpus import Corpus
 from rnn_cli.text.fingerprint import Fingerprint
-from rnn_cli.text.vocabulary import BOUNDARY
 from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.fine_tuning import initialise_from, reencode
 from rnn_cli.training.run_state import MOST_STEPS, Progress, Report, RunState
@@ -69,9 +69,9 @@ class Trainer:
         """Start a run with new weights, or with those of another model (`start`). The minutes of `config` begin now."""
         if sum(value is not None for value in (config.steps, config.epochs, config.minutes)) != 1:
             raise UsageError("a run is as long as one of steps, epochs and minutes says")
-        if model_config.input_size != len(corpus.vocabulary):
-            sizes = f"{corpus.name} has {len(corpus.vocabulary):,} symbols, the network {model_config.input_size:,}"
-            raise UsageError(f"{sizes}; use NetworkConfig.for_symbols(len(corpus.vocabulary))")
+        if model_config.input_size != len(corpus.codec):
+            sizes = f"{corpus.name} has {len(corpus.codec):,} symbols, the network {model_config.input_size:,}"
+            raise UsageError(f"{sizes}; use NetworkConfig.for_symbols(len(corpus.codec))")
         if config.schedule == "plateau" and corpus.validation is None:
             raise UsageError(f"the schedule plateau needs a part that is held out, and there is {corpus.split_reason}")
         self.corpus, self.config, self.stop, self.say = corpus, config, stop, say
@@ -84,7 +84,7 @@ class Trainer:
         self.streams = self._streams(corpus.training, config.batch_size, config.augment)
         self.validation = None
         if corpus.validation is not None:
-            rows = config.batch_size if corpus.vocabulary.lines else max(1, len(corpus.validation) // VALIDATED_ALONE)
+            rows = config.batch_size if corpus.codec.line_mode else max(1, len(corpus.validation) // VALIDATED_ALONE)
             self.validation = self._streams(corpus.validation, min(rows, config.batch_size))
         self.best_parameters = self.model.parameters.copy()
         self.rule = RULES[config.optimizer]
@@ -100,12 +100,12 @@ class Trainer:
         self.good = RunState.of(self.window, self.progress)
 
     def _streams(self, ids: np.ndarray, rows: int, augment: float = 0.0) -> StreamBatches:
-        config, vocabulary = self.config, self.corpus.vocabulary
+        config, codec = self.config, self.corpus.codec
         augmenter = None
         if size := round(augment * len(ids)):
-            augmenter = Augmenter(ids, len(vocabulary), vocabulary.lines, size, config.random_seed)
-        breaks = [] if vocabulary.lines else [symbol for symbol in vocabulary.encode("\n ").tolist() if symbol >= 0]
-        return StreamBatches(ids, vocabulary.lines, rows, config.sequence_length, config.random_seed, augmenter, breaks)
+            augmenter = Augmenter(ids, len(codec), codec.line_mode, size, config.random_seed)
+        breaks = [] if codec.line_mode else [symbol for symbol in codec.encode("\n ").tolist() if symbol >= 0]
+        return StreamBatches(ids, codec.line_mode, rows, config.sequence_length, config.random_seed, augmenter, breaks)
 
     @property
     def finished(self) -> bool:
@@ -368,7 +368,7 @@ class Trainer:
             "history": [report.to_dict() for report in self.history],
             "versions": versions(),
         }
-        checkpoint = Checkpoint(self.model.config, corpus.vocabulary, self.best_tensors(), record)
+        checkpoint = Checkpoint(self.model.config, corpus.codec, self.best_tensors(), record)
         if not (self.finished or self.diverged):
             checkpoint.progress = progress.to_dict()
             checkpoint.training = dict(RunState.of(self.window, progress).tensors)
@@ -383,7 +383,7 @@ class Trainer:
     def fingerprint(self) -> Fingerprint | None:
         """The fingerprint of what is trained on, or None where it is not wanted or the text is too long for one."""
         corpus = self.corpus
-        return Fingerprint.of(corpus.training, corpus.vocabulary.lines) if self.config.fingerprint else None
+        return Fingerprint.of(corpus.training, corpus.codec.line_mode) if self.config.fingerprint else None
 
     @classmethod
     def resume(cls, checkpoint: Checkpoint, corpus: Corpus, threads: int, **others: Any) -> Trainer:
@@ -401,7 +401,7 @@ class Trainer:
         good = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         try:
             config = TrainingConfig.from_dict(checkpoint.record["training"])
-            corpus = reencode(corpus, checkpoint.vocabulary)
+            corpus = reencode(corpus, checkpoint.codec)
             network = checkpoint.config
             states = len(find_cell(network.cell, network.activation).states)
             # Before anything of the sizes that the file claims is allocated.

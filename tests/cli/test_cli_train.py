@@ -67,7 +67,7 @@ def same_model(first: Path, second: Path) -> bool:
     def content(path: Path) -> Any:
         model = load_checkpoint(path)
         weights = {name: tensor.tobytes() for name, tensor in model.parameters.items()}
-        return model.config, model.vocabulary, model.record["training"], weights
+        return model.config, model.codec, model.record["training"], weights
 
     return bool(content(first) == content(second))
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rnn_cli.language.baselines import baseline_bits
+from rnn_cli.text.codecs import ByteCodec, CharacterCodec
 from rnn_cli.text.kneser_ney import ngram_bits
-from rnn_cli.text.vocabulary import Vocabulary
 
 MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
 TEXT = "the cat sat on the mat\nand the dog on the log\n" * 30
@@ -19,13 +19,13 @@ NAMES = ["uniform", "unigram", "5-gram", "gzip", "xz"]
 
 @MODES
 def test_baselines_are_bits_per_scored_character(lines):
-    vocabulary = Vocabulary.of_characters(TEXT, lines)
-    bits = baseline_bits(vocabulary, [TEXT], 30.0)
+    codec = CharacterCodec.of_texts(TEXT, lines)
+    bits = baseline_bits(codec, [TEXT], 30.0)
     assert list(bits) == NAMES
     assert bits["uniform"] == pytest.approx(math.log2(len(set(TEXT))))
-    ids = vocabulary.frame(vocabulary.encode(TEXT))
-    assert bits["unigram"] == pytest.approx(ngram_bits(ids, len(vocabulary), lines, 1).mean())
-    assert bits["5-gram"] == pytest.approx(ngram_bits(ids, len(vocabulary), lines, 5).mean())
+    ids = codec.frame(codec.encode(TEXT))
+    assert bits["unigram"] == pytest.approx(ngram_bits(ids, len(codec), lines, 1).mean())
+    assert bits["5-gram"] == pytest.approx(ngram_bits(ids, len(codec), lines, 5).mean())
     assert bits["gzip"] == 8 * len(gzip.compress(TEXT.encode(), 9)) / len(TEXT)
     assert len(lzma.decompress(bytes(lzma.compress(TEXT.encode())))) == len(TEXT)
     assert bits["5-gram"] < bits["unigram"] < bits["uniform"]
@@ -33,8 +33,8 @@ def test_baselines_are_bits_per_scored_character(lines):
 
 @MODES
 def test_a_corpus_is_learned_before(lines):
-    vocabulary = Vocabulary.of_characters(TEXT, lines)
-    alone, primed = (baseline_bits(vocabulary, [OTHER], 30.0, corpus) for corpus in (None, [TEXT]))
+    codec = CharacterCodec.of_texts(TEXT, lines)
+    alone, primed = (baseline_bits(codec, [OTHER], 30.0, corpus) for corpus in (None, [TEXT]))
     assert primed["uniform"] == alone["uniform"]
     assert all(primed[name] < alone[name] for name in NAMES[2:])
     both, first = (len(gzip.compress(data.encode(), 9)) for data in (TEXT + OTHER, TEXT))
@@ -43,10 +43,10 @@ def test_a_corpus_is_learned_before(lines):
 
 @MODES
 def test_unknown_characters_cost_the_stated_price(lines):
-    vocabulary = Vocabulary.of_characters(TEXT, lines)
+    codec = CharacterCodec.of_texts(TEXT, lines)
     known, mixed = (
-        baseline_bits(vocabulary, [TEXT], 30.0),
-        baseline_bits(vocabulary, [TEXT.replace("sat", "sXt")], 30.0),
+        baseline_bits(codec, [TEXT], 30.0),
+        baseline_bits(codec, [TEXT.replace("sat", "sXt")], 30.0),
     )
     unknown, count = TEXT.count("sat"), len(TEXT)
     uniform = known["uniform"]
@@ -56,9 +56,9 @@ def test_unknown_characters_cost_the_stated_price(lines):
 
 @MODES
 def test_texts_start_afresh_and_bytes_are_symbols(lines):
-    vocabulary = Vocabulary.of_bytes(lines)
+    codec = ByteCodec(lines)
     parts = [TEXT[:50].encode(), b"", TEXT[50:].encode()]
-    bits = baseline_bits(vocabulary, parts, 30.0)
+    bits = baseline_bits(codec, parts, 30.0)
     ends = int(lines)  # of the line that the first part does not end
     assert bits["gzip"] == 8 * len(gzip.compress(TEXT.encode(), 9)) / (len(TEXT) + ends)
     assert bits["uniform"] == pytest.approx(8 if not lines else math.log2(257))
@@ -67,4 +67,4 @@ def test_texts_start_afresh_and_bytes_are_symbols(lines):
 
 def test_nothing_costs_nothing_and_is_refused():
     with pytest.raises(ValueError, match="no text"):
-        baseline_bits(Vocabulary("ab", True), [""], 30.0)
+        baseline_bits(CharacterCodec("ab", True), [""], 30.0)

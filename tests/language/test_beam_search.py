@@ -12,26 +12,26 @@ from rnn_cli.checkpoint.checkpoint import save_checkpoint
 from rnn_cli.errors import UsageError
 from rnn_cli.language.beam_search import complete
 from rnn_cli.language.scorer import Scorer
-from rnn_cli.text.vocabulary import Vocabulary
+from rnn_cli.text.codecs import ByteCodec, CharacterCodec
 
 MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
 
 
 def small(lines, boundary_bias=None):
     """Return a model of three characters, of which in a stream one is the newline."""
-    return make_checkpoint(lines, boundary_bias=boundary_bias, vocabulary=Vocabulary("abc" if lines else "\nbc", lines))
+    return make_checkpoint(lines, boundary_bias=boundary_bias, codec=CharacterCodec("abc" if lines else "\nbc", lines))
 
 
 def all_completions(checkpoint, prefix, length):
     """Return (text, probability, ended) of every completion, likeliest first, by scoring each one."""
-    scorer, vocabulary = Scorer(checkpoint, 1), checkpoint.vocabulary
-    letters = [letter for letter in vocabulary.symbols if letter != "\n"]
+    scorer, codec = Scorer(checkpoint, 1), checkpoint.codec
+    letters = [letter for letter in codec.symbols if letter != "\n"]
     found = []
     for size in range(length + 1):
         for text in map("".join, itertools.product(letters, repeat=size)):
             whole = prefix + text + ("\n" if size < length else "")
             scorer.start()
-            losses, _ = scorer.read(vocabulary.frame(vocabulary.encode(whole))[1:])
+            losses, _ = scorer.read(codec.frame(codec.encode(whole))[1:])
             losses = losses[len(prefix) : len(whole)]
             found.append((text, np.exp(-losses.sum()), size < length))
     return sorted(found, key=lambda completion: -completion[1])
@@ -39,7 +39,7 @@ def all_completions(checkpoint, prefix, length):
 
 def texts_of(checkpoint, completions):
     """Return (text, ended) of each completion."""
-    return [(checkpoint.vocabulary.decode(each.symbols).decode(), each.ended) for each in completions]
+    return [(checkpoint.codec.decode(each.symbols).decode(), each.ended) for each in completions]
 
 
 @pytest.mark.parametrize("prefix", ["", "bcb"])
@@ -74,15 +74,15 @@ def test_a_narrow_beam_finds_probable_ones():
 
 
 def test_a_model_of_bytes_is_completed_with_whole_characters():
-    checkpoint = make_checkpoint(False, vocabulary=Vocabulary.of_bytes(False))
+    checkpoint = make_checkpoint(False, codec=ByteCodec(False))
     seed = b"a\xe2\x82"
     for length in (1, 2, 5):
         found = complete(checkpoint, seed, 20, length)
         assert len(found) == 20
         for each in found:
-            (seed + checkpoint.vocabulary.decode(each.symbols)).decode()
+            (seed + checkpoint.codec.decode(each.symbols)).decode()
             assert each.ended or length <= len(each.symbols) <= length + 3
-            assert b"\n" not in checkpoint.vocabulary.decode(each.symbols)
+            assert b"\n" not in checkpoint.codec.decode(each.symbols)
 
 
 def test_an_unknown_character_is_named():

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnn_cli.errors import UsageError
-from rnn_cli.kernels.text.generate import FORBIDDEN
-from rnn_cli.language.constraints import follow_table, state_after, unfinished
-from rnn_cli.text.vocabulary import BOUNDARY, Vocabulary
+from rnn_cli.kernels.text import generate
+from rnn_cli.language.constraints import state_after, unfinished
+from rnn_cli.text.codecs import BOUNDARY, FORBIDDEN, ByteCodec, CharacterCodec
 
-BYTES = Vocabulary.of_bytes(lines=False)
-TABLE = follow_table(BYTES)
+BYTES = ByteCodec(False)
+TABLE = BYTES.follow_table()
 # All edges of the ranges of UTF-8, and neighbours of them.
 EDGES = [
     0x00,
@@ -56,6 +56,10 @@ def decodes(data):
     return True
 
 
+def test_forbidden_is_that_of_the_kernel():
+    assert FORBIDDEN == generate.FORBIDDEN
+
+
 @given(st.lists(st.sampled_from(EDGES), max_size=6).map(bytes))
 def test_the_table_is_utf8(data):
     assert (path(data) == 0) == decodes(data)
@@ -86,7 +90,7 @@ def test_a_state_is_found_after_what_is_no_utf8(data, state):
 
 def test_the_end_comes_between_characters_in_line_mode_only():
     assert (TABLE[:, BOUNDARY] == FORBIDDEN).all()
-    lines = follow_table(Vocabulary.of_bytes(lines=True))
+    lines = ByteCodec(True).follow_table()
     assert (lines[:, BOUNDARY] == FORBIDDEN).tolist() == [False] + [True] * 7
 
 
@@ -94,22 +98,22 @@ def test_the_end_comes_between_characters_in_line_mode_only():
 def test_no_newline_stands_in_a_line_of_bytes(valid_utf8):
     newline = 1 + ord("\n")
     for lines in (False, True):
-        table = follow_table(Vocabulary.of_bytes(lines), valid_utf8=valid_utf8)
+        table = ByteCodec(lines).follow_table(valid_utf8=valid_utf8)
         assert (table[0, newline] == FORBIDDEN) == lines
         assert (table[0, newline + 1] == FORBIDDEN) is np.False_
 
 
 def test_forbidden_characters():
-    table = follow_table(Vocabulary("abc", lines=True), "b?\n")
+    table = CharacterCodec("abc", line_mode=True).follow_table("b?\n")
     assert (table[0] == FORBIDDEN).tolist() == [False, False, True, False]
-    table = follow_table(BYTES, "b\n")
+    table = BYTES.follow_table("b\n")
     assert np.flatnonzero((table != TABLE).any(axis=0)).tolist() == sorted(BYTES.encode("b\n").tolist())
 
 
 @pytest.mark.parametrize(
-    "vocabulary, forbidden",
-    [(Vocabulary("ab", lines=True), "ba"), (Vocabulary("a", lines=False), "a"), (BYTES, "\u00e9")],
+    "codec, forbidden",
+    [(CharacterCodec("ab", line_mode=True), "ba"), (CharacterCodec("a", line_mode=False), "a"), (BYTES, "\u00e9")],
 )
-def test_what_cannot_be_forbidden_is_refused(vocabulary, forbidden):
+def test_what_cannot_be_forbidden_is_refused(codec, forbidden):
     with pytest.raises(UsageError, match="--forbid"):
-        follow_table(vocabulary, forbidden)
+        codec.follow_table(forbidden)

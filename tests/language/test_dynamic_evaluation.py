@@ -19,13 +19,13 @@ from rnn_cli.language.dynamic_evaluation import (
 from rnn_cli.language.evaluation import make_scorer, score_texts
 from rnn_cli.language.scorer import Scorer
 from rnn_cli.network.model import Model, TrainingWindow
-from rnn_cli.text.vocabulary import BOUNDARY
+from rnn_cli.text.codecs import BOUNDARY
 
 MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
 
 
 def symbols_of(checkpoint, text):
-    return checkpoint.vocabulary.frame(checkpoint.vocabulary.encode(text))[1:]
+    return checkpoint.codec.frame(checkpoint.codec.encode(text))[1:]
 
 
 @MODES
@@ -126,7 +126,7 @@ def test_a_second_text_starts_afresh_with_what_was_learned():
     checkpoint = make_checkpoint(False)
     text = random_text(200, False)
     scorer = DynamicScorer(checkpoint, 1, 0.01)
-    symbols = checkpoint.vocabulary.encode(text)
+    symbols = checkpoint.codec.encode(text)
     first = scorer.read(symbols)[0]
     scorer.start()
     assert scorer.read(symbols)[0].mean() < first.mean()
@@ -135,7 +135,7 @@ def test_a_second_text_starts_afresh_with_what_was_learned():
 def test_a_rate_of_0_learns_nothing_and_the_model_stays():
     checkpoint = make_checkpoint(False)
     before = {name: tensor.copy() for name, tensor in checkpoint.parameters.items()}
-    symbols = checkpoint.vocabulary.encode(random_text(200, False))
+    symbols = checkpoint.codec.encode(random_text(200, False))
     plain = Scorer(checkpoint, 1).read(symbols)[0]
     assert np.array_equal(plain, DynamicScorer(checkpoint, 1, 0.0).read(symbols)[0])
     DynamicScorer(checkpoint, 1, 0.1).read(symbols)

@@ -19,23 +19,23 @@ from rnn_cli.language.prediction import predictions
 from rnn_cli.language.scorer import SCALAR_VALUES, Scorer, unknown_nats
 from rnn_cli.language.stepper import Stepper
 from rnn_cli.network.model import Model
-from rnn_cli.text.vocabulary import UNKNOWN, Vocabulary
+from rnn_cli.text.codecs import UNKNOWN, ByteCodec, CharacterCodec
 
 MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
 
 
 def read_losses(checkpoint, text):
     """Return the losses of a text, read symbol by symbol."""
-    vocabulary = checkpoint.vocabulary
+    codec = checkpoint.codec
     reader = Stepper(Model.from_torch(checkpoint.config, checkpoint.parameters), 1, Team(1))
-    ids = vocabulary.frame(vocabulary.encode(text))[1:]
+    ids = codec.frame(codec.encode(text))[1:]
     return np.concatenate([reader.read([symbol]) for symbol in ids])
 
 
 def score(checkpoint, text, threads=1):
     """Return the losses and ranks of all symbols of a text."""
-    vocabulary = checkpoint.vocabulary
-    symbols = vocabulary.frame(vocabulary.encode(text))[1:]
+    codec = checkpoint.codec
+    symbols = codec.frame(codec.encode(text))[1:]
     return Scorer(checkpoint, threads).read(symbols, with_ranks=True)
 
 
@@ -53,7 +53,7 @@ def test_losses_and_ranks_are_those_of_the_reference(cell, lines):
     checkpoint = make_checkpoint(lines, cell)
     text = random_text(200, lines)
     losses, ranks = score(checkpoint, text)
-    framed = checkpoint.vocabulary.frame(checkpoint.vocabulary.encode(text))
+    framed = checkpoint.codec.frame(checkpoint.codec.encode(text))
     inputs, targets = framed[:-1, None], framed[1:, None]
     weights = {name: tensor.astype(np.float64) for name, tensor in checkpoint.parameters.items()}
     states = np.zeros((2, len(cell.states), 1, 16))
@@ -99,7 +99,7 @@ PRECISIONS = pytest.mark.parametrize(
 def test_pieces_and_threads_change_no_bit(monkeypatch, lines, precision):
     checkpoint = make_checkpoint(lines)
     text = random_text(700, lines) + "XaY"
-    symbols = checkpoint.vocabulary.frame(checkpoint.vocabulary.encode(text))[1:]
+    symbols = checkpoint.codec.frame(checkpoint.codec.encode(text))[1:]
     whole, ranks = Scorer(checkpoint, 2, precision=precision).read(symbols, with_ranks=True)
     for size in (1, 7, 256):
         scorer = Scorer(checkpoint, 1, precision=precision)
@@ -129,7 +129,7 @@ def test_adapting_in_bfloat16_is_near_that_in_float32():
 def test_resets_leave_one_character_of_the_past(every):
     checkpoint = make_checkpoint(False)
     text = random_text(300, False)
-    symbols = checkpoint.vocabulary.encode(text)
+    symbols = checkpoint.codec.encode(text)
     expected = []
     for start in range(0, len(text), every):
         scorer = Scorer(checkpoint, 1)
@@ -203,7 +203,7 @@ def test_several_texts_start_afresh_and_count_together(lines):
 @MODES
 def test_unknown_characters_are_counted_and_priced(lines):
     checkpoint = make_checkpoint(lines)
-    price = math.log(CHARACTERS + 1) + math.log(SCALAR_VALUES - len(checkpoint.vocabulary))
+    price = math.log(CHARACTERS + 1) + math.log(SCALAR_VALUES - len(checkpoint.codec))
     assert unknown_nats(checkpoint) == pytest.approx(price)
     known, mixed = evaluate_texts(checkpoint, ["abcabc"]), evaluate_texts(checkpoint, ["XabcYabX\u0928c"])
     assert (mixed.unknown, mixed.characters) == (4, known.characters + 4)
@@ -223,14 +223,14 @@ def test_unknown_characters_are_counted_and_priced(lines):
 def test_the_price_of_the_unknown_needs_no_record(record):
     checkpoint = make_checkpoint(False)
     checkpoint.record = record
-    assert unknown_nats(checkpoint) == pytest.approx(math.log(SCALAR_VALUES - len(checkpoint.vocabulary)))
-    everything = Vocabulary("".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)])), lines=False)
+    assert unknown_nats(checkpoint) == pytest.approx(math.log(SCALAR_VALUES - len(checkpoint.codec)))
+    everything = CharacterCodec("".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)])), line_mode=False)
     assert unknown_nats(Checkpoint(checkpoint.config, everything, {})) == 0
 
 
 @MODES
 def test_a_model_of_bytes_scores_bytes(lines):
-    checkpoint = make_checkpoint(lines, vocabulary=Vocabulary.of_bytes(lines))
+    checkpoint = make_checkpoint(lines, codec=ByteCodec(lines))
     data = np.random.default_rng(2).integers(0, 256, 500, np.uint8).tobytes() + b"a"
     scores = evaluate_texts(checkpoint, [data])
     assert (scores.characters, scores.bytes, scores.unknown) == (501 + lines, 501, 0)
@@ -273,7 +273,7 @@ def test_progress_tells_of_every_scored_character(monkeypatch, lines):
 
 def test_the_state_is_reset_by_characters_that_are_read_not_by_unknown_ones():
     checkpoint = make_checkpoint(False)
-    symbols = checkpoint.vocabulary.encode(random_text(60, False))
+    symbols = checkpoint.codec.encode(random_text(60, False))
     plain = make_scorer(checkpoint, reset_every=7).read(symbols)[0]
     mixed, known = np.insert(symbols, [3, 11, 12, 40], UNKNOWN), np.insert(np.ones(60, bool), [3, 11, 12, 40], False)
     scorer = make_scorer(checkpoint, reset_every=7)
@@ -285,13 +285,13 @@ def test_of_equally_probable_symbols_the_first_is_the_guess():
     checkpoint = make_checkpoint(False)
     for name in ("decoder.weight", "decoder.bias"):
         checkpoint.parameters[name][:] = 0
-    symbols = np.arange(1, len(checkpoint.vocabulary), dtype=np.int32)
+    symbols = np.arange(1, len(checkpoint.codec), dtype=np.int32)
     assert Scorer(checkpoint, 1).read(symbols, with_ranks=True)[1].tolist() == symbols.tolist()
 
 
 def test_what_is_no_symbol_or_no_list_is_refused():
     checkpoint = make_checkpoint(False)
     with pytest.raises(UsageError, match="no symbol 12"):
-        Scorer(checkpoint, 1).read(np.array([1, len(checkpoint.vocabulary)], np.int32))
+        Scorer(checkpoint, 1).read(np.array([1, len(checkpoint.codec)], np.int32))
     with pytest.raises(UsageError, match="list of texts"):
         evaluate_texts(checkpoint, "abc")

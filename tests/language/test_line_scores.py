@@ -16,8 +16,8 @@ from random_models import make_checkpoint, random_text
 from rnn_cli.language.evaluation import evaluate_texts
 from rnn_cli.language.line_scores import Selection, scored_lines
 from rnn_cli.language.scorer import Scorer, unknown_nats
+from rnn_cli.text.codecs import ByteCodec, CharacterCodec
 from rnn_cli.text.documents import read_pieces
-from rnn_cli.text.vocabulary import Vocabulary
 
 MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
 BOM = b"\xef\xbb\xbf"
@@ -82,7 +82,7 @@ def test_lines_are_there_before_more_is_asked_for(stdin):
 def test_lines_cost_together_what_the_text_costs(tmp_path, lines, size):
     checkpoint = make_checkpoint(lines)
     if not lines:
-        checkpoint = make_checkpoint(lines, vocabulary=Vocabulary("\nabcdefgh\u00e9\u20ac\U0001f600", False))
+        checkpoint = make_checkpoint(lines, codec=CharacterCodec("\nabcdefgh\u00e9\u20ac\U0001f600", False))
     text = random_text(900, True) + "Xa\n\nYZ"
     (tmp_path / "text").write_text(text, encoding="utf-8")
     found = list(scored_lines(Scorer(checkpoint, 2), str(tmp_path / "text"), size))
@@ -107,7 +107,7 @@ def test_a_byte_that_is_not_utf8_is_unknown(stdin):
     (part,) = scored_lines(Scorer(checkpoint, 1), "-")
     assert (part.unknown.tolist(), part.characters.tolist()) == ([1], [5])
     assert part.symbol_bits[2] == pytest.approx(unknown_nats(checkpoint) / math.log(2))
-    of_bytes = make_checkpoint(True, vocabulary=Vocabulary.of_bytes(True))
+    of_bytes = make_checkpoint(True, codec=ByteCodec(True))
     stdin([b"ab\xffc\n"])
     (part,) = scored_lines(Scorer(of_bytes, 1), "-")
     assert (part.unknown.tolist(), part.lines) == ([0], [b"ab\xffc"])

@@ -22,8 +22,8 @@ from rnn_cli.language.scorer import Scorer
 from rnn_cli.language.stepper import Stepper
 from rnn_cli.network import model as model_module
 from rnn_cli.network.model import Model
+from rnn_cli.text.codecs import BOUNDARY, ByteCodec, CharacterCodec
 from rnn_cli.text.fingerprint import Fingerprint
-from rnn_cli.text.vocabulary import BOUNDARY, Vocabulary
 
 needs_bfloat16 = pytest.mark.skipif(not HAS_BFLOAT16, reason="the processor has no bfloat16")
 PRECISIONS = pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=needs_bfloat16)])
@@ -38,8 +38,8 @@ def draw(checkpoint, count, seed="ab", threads=1, stop="", **config):
 
 def expected_after(checkpoint, text):
     """Return the probabilities of all symbols that may follow a text, normalised, by symbol."""
-    expected = predictions(checkpoint, text, len(checkpoint.vocabulary))[-1].expected
-    probabilities = np.zeros(len(checkpoint.vocabulary))
+    expected = predictions(checkpoint, text, len(checkpoint.codec))[-1].expected
+    probabilities = np.zeros(len(checkpoint.codec))
     for symbol, probability in expected:
         probabilities[symbol] = probability
     return probabilities / probabilities.sum()
@@ -105,7 +105,7 @@ def test_a_random_seed_repeats_and_another_one_does_not():
 def test_greedy_takes_the_likeliest_symbol_at_each_step(lines, seed):
     checkpoint = make_checkpoint(lines)
     (text,) = Sampler(checkpoint, seed, SamplingConfig(temperature=0.0, length=30)).texts(1)
-    written = seed + checkpoint.vocabulary.decode(text.symbols).decode()
+    written = seed + checkpoint.codec.decode(text.symbols).decode()
     steps = predictions(checkpoint, written, 1)[len(seed) :]
     likeliest = [step.expected[0][0] for step in steps]
     assert likeliest[: len(text.symbols)] == text.symbols.tolist()
@@ -142,9 +142,9 @@ def test_later_symbols_have_the_probabilities_of_the_model_too():
     checkpoint = make_checkpoint(False)
     texts = draw(checkpoint, 20_000, length=2, random_seed=8)
     for first in ("a", "c"):
-        (symbol,) = checkpoint.vocabulary.encode(first)
+        (symbol,) = checkpoint.codec.encode(first)
         seconds = [text[1] for text in texts if text[0] == symbol]
-        counts = np.bincount(seconds, minlength=len(checkpoint.vocabulary))
+        counts = np.bincount(seconds, minlength=len(checkpoint.codec))
         assert len(seconds) > 500
         assert chi_square(counts, expected_after(checkpoint, "ab" + first)) < 4
 
@@ -162,7 +162,7 @@ def test_top_k_draws_from_the_most_probable_only(lines, top_k):
 def test_a_top_k_of_all_symbols_cuts_nothing(lines):
     checkpoint = make_checkpoint(lines)
     plain = draw(checkpoint, 20)
-    for top_k in (len(checkpoint.vocabulary), 1_000_000):
+    for top_k in (len(checkpoint.codec), 1_000_000):
         assert draw(checkpoint, 20, top_k=top_k) == plain
 
 
@@ -189,7 +189,7 @@ def test_losses_are_those_of_the_evaluation(lines):
 def test_bits_per_char_is_that_of_the_evaluated_text():
     checkpoint = make_checkpoint(False)
     (text,) = Sampler(checkpoint, "", SamplingConfig(length=500)).texts(1)
-    written = checkpoint.vocabulary.decode(text.symbols).decode()
+    written = checkpoint.codec.decode(text.symbols).decode()
     assert text.bits_per_char == pytest.approx(evaluate_texts(checkpoint, [written]).bits_per_char, rel=1e-6)
 
 
@@ -206,9 +206,9 @@ def test_pieces_are_the_first_text(lines, chunk):
     (expected,) = Sampler(checkpoint, "ab", SamplingConfig(length=150, random_seed=3)).texts(1)
     text, parts = pieces(checkpoint, chunk)
     assert text == expected
-    assert b"".join(parts) == checkpoint.vocabulary.decode(expected.symbols)
+    assert b"".join(parts) == checkpoint.codec.decode(expected.symbols)
     if chunk == 1:
-        shown = [checkpoint.vocabulary.decode([symbol]) for symbol in text.symbols]
+        shown = [checkpoint.codec.decode([symbol]) for symbol in text.symbols]
         assert [part for part in parts if part] == shown
 
 
@@ -219,7 +219,7 @@ def test_pieces_are_the_first_text(lines, chunk):
 def test_a_stop_text_ends_a_text_wherever_it_lies(chunk, start, end):
     checkpoint = make_checkpoint(False)
     (free,) = draw(checkpoint, 1, random_seed=3, length=150)
-    whole = checkpoint.vocabulary.decode(free).decode()
+    whole = checkpoint.codec.decode(free).decode()
     stop = whole[start:end]
     text, parts = pieces(checkpoint, chunk, stop)
     assert b"".join(parts).decode() == whole[: whole.index(stop)]
@@ -232,7 +232,7 @@ def test_a_stop_text_ends_a_text_wherever_it_lies(chunk, start, end):
 def test_the_beginning_of_a_stop_text_stays(chunk):
     checkpoint = make_checkpoint(False)
     (free,) = draw(checkpoint, 1, random_seed=3, length=150)
-    whole = checkpoint.vocabulary.decode(free).decode()
+    whole = checkpoint.codec.decode(free).decode()
     stop = whole[-3:] + "abcdefgh"
     text, parts = pieces(checkpoint, chunk, stop)
     assert b"".join(parts).decode() == whole
@@ -280,7 +280,7 @@ def test_a_seed_is_what_the_text_goes_on_from():
     checkpoint = make_checkpoint(False)
     (whole,) = draw(checkpoint, 1, "", temperature=0.0, length=40)
     for cut in (1, 17):
-        seed = checkpoint.vocabulary.decode(whole[:cut]).decode()
+        seed = checkpoint.codec.decode(whole[:cut]).decode()
         assert draw(checkpoint, 1, seed, temperature=0.0, length=40 - cut) == [whole[cut:]]
 
 
@@ -289,7 +289,7 @@ def test_an_unknown_character_is_named_with_its_place():
     with pytest.raises(UsageError, match=r"'X' \(U\+0058\), character 3 of the seed"):
         Sampler(checkpoint, "abXcY")
     skipping = Sampler(checkpoint, "abXcY", unknown="skip")
-    assert skipping.starts[0].ids.tolist() == checkpoint.vocabulary.encode("abc").tolist()
+    assert skipping.starts[0].ids.tolist() == checkpoint.codec.encode("abc").tolist()
     assert list(skipping.texts(2)) == list(Sampler(checkpoint, "abc").texts(2))
 
 
@@ -308,12 +308,12 @@ def test_sample_texts_gives_bytes():
     checkpoint = make_checkpoint(False)
     config = SamplingConfig(length=30)
     texts = list(sample_texts(checkpoint, "ab", 3, config=config))
-    assert texts == [checkpoint.vocabulary.decode(symbols) for symbols in draw(checkpoint, 3, length=30)]
+    assert texts == [checkpoint.codec.decode(symbols) for symbols in draw(checkpoint, 3, length=30)]
     assert all(len(text.decode()) == 30 for text in texts)
 
 
-def make_byte_checkpoint(lines=False):
-    return make_checkpoint(lines, vocabulary=Vocabulary.of_bytes(lines), boundary_bias=3)
+def make_byte_checkpoint(line_mode=False):
+    return make_checkpoint(line_mode, codec=ByteCodec(line_mode), boundary_bias=3)
 
 
 def test_a_model_of_bytes_writes_any_byte_where_it_may():
@@ -331,7 +331,7 @@ def test_a_model_of_bytes_writes_valid_utf8(lines, seed):
         config = SamplingConfig(length=length, temperature=100.0)
         texts = list(Sampler(make_byte_checkpoint(lines), seed, config).texts(100))
         for text in texts:
-            written = make_byte_checkpoint(lines).vocabulary.decode(text.symbols)
+            written = make_byte_checkpoint(lines).codec.decode(text.symbols)
             assert len(text.losses) == len(written) <= length
             if written or not beginning or beginning.endswith(b"\xac"):
                 (beginning + written).decode()
@@ -345,7 +345,7 @@ def test_pieces_of_bytes_end_between_characters():
         config = SamplingConfig(length=20, temperature=100.0, random_seed=number)
         sampler, text = Sampler(checkpoint, "", config), GeneratedText()
         parts = [part.decode() for part in sampler.pieces(text, 1)]
-        assert "".join(parts).encode() == checkpoint.vocabulary.decode(text.symbols)
+        assert "".join(parts).encode() == checkpoint.codec.decode(text.symbols)
         assert text == next(sampler.texts(1))
 
 
@@ -356,7 +356,7 @@ def test_pieces_of_bytes_end_between_characters():
 @MODES
 def test_forbidden_characters_never_come(lines, config):
     checkpoint = make_checkpoint(lines)
-    forbidden = set(checkpoint.vocabulary.encode("bcd\u20ac").tolist())
+    forbidden = set(checkpoint.codec.encode("bcd\u20ac").tolist())
     texts = draw(checkpoint, 100, "bc", forbid="bcd\u20ac?", **config)
     assert max(map(len, texts)) > 0
     assert not forbidden & {symbol for text in texts for symbol in text}
@@ -365,7 +365,7 @@ def test_forbidden_characters_never_come(lines, config):
 def test_the_rest_keeps_its_probabilities_where_something_is_forbidden():
     checkpoint = make_checkpoint(True)
     expected = expected_after(checkpoint, "ab")
-    expected[checkpoint.vocabulary.encode("bce")] = 0
+    expected[checkpoint.codec.encode("bce")] = 0
     counts = np.bincount(
         [text[0] if text else BOUNDARY for text in draw(checkpoint, 20_000, length=1, forbid="bce")],
         minlength=len(expected),
@@ -393,7 +393,7 @@ def test_only_the_last_line_of_a_seed_counts():
 def test_no_stop_text_ends_a_text_that_is_too_short():
     checkpoint = make_checkpoint(False)
     texts = list(Sampler(checkpoint, "ab", SamplingConfig(length=100, min_length=10), stop="a").texts(100))
-    (symbol,) = checkpoint.vocabulary.encode("a")
+    (symbol,) = checkpoint.codec.encode("a")
     assert {text.stopped for text in texts} >= {"stop"}
     assert all(len(text.symbols) >= 8 and symbol not in text.symbols[8:] for text in texts)
     assert any(symbol in text.symbols[:8] for text in texts)
@@ -422,7 +422,7 @@ def test_several_seeds_are_gone_on_from_as_one_alone():
     sampler = Sampler(checkpoint, seeds, SamplingConfig(length=40, random_seed=3), threads=2)
     texts = list(sampler.texts(2))
     assert [text.start.ids.tolist() for text in texts] == [
-        checkpoint.vocabulary.encode(seed).tolist() for seed in seeds for _ in range(2)
+        checkpoint.codec.encode(seed).tolist() for seed in seeds for _ in range(2)
     ]
     assert texts[:2] == list(Sampler(checkpoint, "ab", SamplingConfig(length=40, random_seed=3)).texts(2))
     assert texts[8:10] != texts[:2]  # the same seed in another line
@@ -442,9 +442,9 @@ def test_a_character_of_a_seed_that_is_unknown_is_named_with_its_line():
 
 def with_fingerprint(checkpoint, lines):
     """Give a checkpoint the fingerprint of these lines."""
-    ids = checkpoint.vocabulary.frame(checkpoint.vocabulary.encode("\n".join(lines)))
+    ids = checkpoint.codec.frame(checkpoint.codec.encode("\n".join(lines)))
     ids = ids[ids >= 0]
-    checkpoint.record["fingerprint"] = Fingerprint.of(ids, checkpoint.vocabulary.lines).to_dict()
+    checkpoint.record["fingerprint"] = Fingerprint.of(ids, checkpoint.codec.line_mode).to_dict()
     return checkpoint
 
 
@@ -468,7 +468,7 @@ def test_novel_leaves_out_the_lines_of_the_corpus():
     config = {"max_length": 4, "random_seed": 2}
     plain = draw(checkpoint, 400, **config)
     known = [tuple(text) for text in plain[::2]]
-    decode = checkpoint.vocabulary.decode
+    decode = checkpoint.codec.decode
     with_fingerprint(checkpoint, [("ab" + decode(text).decode()) for text in known])
     expected = [tuple(text) for text in plain if tuple(text) not in known]
     assert len(expected) > 20
@@ -492,7 +492,7 @@ def test_which_texts_are_taken_does_not_depend_on_how_many_are_drawn_side_by_sid
 def test_what_cannot_be_found_ends_with_what_was_found(monkeypatch):
     for module in (sampling, texts_module):
         monkeypatch.setattr(module, "TRIES", 200)
-    checkpoint = make_checkpoint(True, boundary_bias=1, vocabulary=Vocabulary("abc", lines=True))
+    checkpoint = make_checkpoint(True, boundary_bias=1, codec=CharacterCodec("abc", line_mode=True))
     found = []
     texts = Sampler(checkpoint, ["", "a"], SamplingConfig(max_length=4, unique=True)).texts(1000)
     with pytest.raises(RnnError, match="of 2,000 texts were found, and then 200 in a row") as caught:
@@ -531,7 +531,7 @@ def test_no_more_characters_than_allowed_are_copied(lines, max_copy):
 
 
 def decode_all(checkpoint, texts):
-    return [checkpoint.vocabulary.decode(text).decode() for text in texts]
+    return [checkpoint.codec.decode(text).decode() for text in texts]
 
 
 def copied(text, corpus):
@@ -541,7 +541,7 @@ def copied(text, corpus):
 
 
 def test_a_text_that_could_only_copy_ends():
-    checkpoint = make_checkpoint(False, vocabulary=Vocabulary("a", lines=False))
+    checkpoint = make_checkpoint(False, codec=CharacterCodec("a", line_mode=False))
     with_fingerprint(checkpoint, ["a" * 50])
     (text,) = Sampler(checkpoint, "", SamplingConfig(max_copy=7)).texts(1)
     assert (len(text.symbols), text.stopped) == (7, "copy")
@@ -560,13 +560,13 @@ def test_without_a_fingerprint_nothing_can_be_new():
 def test_predictions_are_a_distribution_at_each_step(lines):
     checkpoint = make_checkpoint(lines)
     steps = predictions(checkpoint, "abca", 100)
-    ids = checkpoint.vocabulary.encode("abca").tolist()
+    ids = checkpoint.codec.encode("abca").tolist()
     assert [step.read for step in steps] == [None, *ids]
     assert [step.came for step in steps] == [*ids, None]
     for step in steps:
         values = [probability for _, probability in step.expected]
         assert values == sorted(values, reverse=True)
-        assert len(step.expected) == len(checkpoint.vocabulary) - (not lines)
+        assert len(step.expected) == len(checkpoint.codec) - (not lines)
         assert sum(values) == pytest.approx(1) if lines else sum(values) < 1
         assert step.probability == (None if step.came is None else dict(step.expected)[step.came])
     assert steps[1].expected != steps[4].expected  # after the same letter
@@ -608,13 +608,13 @@ def test_pieces_come_while_the_text_is_drawn():
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_without_a_seed_a_stream_goes_on_from_a_newline_that_is_not_shown(count):
-    checkpoint = make_checkpoint(False, vocabulary=Vocabulary("\nabcdefgh", False))
+    checkpoint = make_checkpoint(False, codec=CharacterCodec("\nabcdefgh", False))
     config = SamplingConfig(length=40, random_seed=2)
     texts, behind = (list(Sampler(checkpoint, seed, config).texts(count)) for seed in ("", "\n"))
     assert [text.symbols for text in texts] == [text.symbols for text in behind]
     assert all(len(text.start.ids) == 0 for text in texts)
     assert all(len(text.start.ids) == 1 for text in behind)
     pieces = b"".join(Sampler(checkpoint, "", config).pieces(GeneratedText(), 7))
-    assert pieces == checkpoint.vocabulary.decode(texts[0].symbols)
-    for model in (make_checkpoint(True, vocabulary=Vocabulary("abcdefgh", True)), make_checkpoint(False)):
+    assert pieces == checkpoint.codec.decode(texts[0].symbols)
+    for model in (make_checkpoint(True, codec=CharacterCodec("abcdefgh", True)), make_checkpoint(False)):
         assert not Sampler(model, "").starts[0].lead

@@ -9,7 +9,7 @@ from reference_ngrams import SlowGrams, V, with_past
 from rnn_cli.errors import UsageError
 from rnn_cli.text.augmentation import LONGEST, ORDER, Augmenter
 from rnn_cli.text.batches import IGNORED, StreamBatches
-from rnn_cli.text.vocabulary import BOUNDARY
+from rnn_cli.text.codecs import BOUNDARY
 
 MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from rnn_cli.text import batches as streams_module
 from rnn_cli.text import epoch_order as order_module
 from rnn_cli.text.batches import IGNORED, LONG_LINE, StreamBatches, row_starts
+from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.epoch_order import GATHER, line_blocks, reordered, shuffled
-from rnn_cli.text.vocabulary import BOUNDARY
 
 SIZES = {"batch_size": st.integers(1, 40), "sequence_length": st.integers(1, 20)}
 SEEDS = st.integers(0, 2**63 - 1)
@@ -112,34 +112,34 @@ def test_a_stream_begins_behind_the_first_break_that_is_near(breaks, found):
 @settings(deadline=None)
 @given(*LIMITS.values(), LINES, st.booleans(), *SIZES.values(), SEEDS, st.lists(st.integers(0, 200), max_size=10))
 def test_any_step_can_be_had_at_any_time(
-    in_memory, read_ahead, lines, as_lines, batch_size, sequence_length, seed, steps
+    in_memory, read_ahead, lines, line_mode, batch_size, sequence_length, seed, steps
 ):
-    ids = text_of_lines(lines) if as_lines else text_of_lines(lines)[:-1]
-    streams = streams_of(in_memory, read_ahead, ids, as_lines, batch_size, sequence_length, seed)
+    ids = text_of_lines(lines) if line_mode else text_of_lines(lines)[:-1]
+    streams = streams_of(in_memory, read_ahead, ids, line_mode, batch_size, sequence_length, seed)
     for step in steps:
-        fresh = streams_of(in_memory, 0, ids, as_lines, batch_size, sequence_length, seed)
+        fresh = streams_of(in_memory, 0, ids, line_mode, batch_size, sequence_length, seed)
         for ours, others in zip(streams.window(step), fresh.window(step)):
             np.testing.assert_array_equal(ours, others)
 
 
-@pytest.mark.parametrize("as_lines", [True, False])
-def test_windows_have_their_shape_and_are_their_owners(as_lines):
+@pytest.mark.parametrize("line_mode", [True, False])
+def test_windows_have_their_shape_and_are_their_owners(line_mode):
     ids = text_of_lines([(1, 2, 3), (4,)])
-    streams = StreamBatches(ids, as_lines, 5, 7, 1)
+    streams = StreamBatches(ids, line_mode, 5, 7, 1)
     for array in streams.window(0):
         assert (array.shape, array.dtype, array.flags.c_contiguous) == ((7, 5), np.int32, True)
         array[:] = 99
     assert all((array != 99).all() for array in streams.window(0))
 
 
-@pytest.mark.parametrize("as_lines", [True, False])
-def test_the_order_depends_on_seed_and_epoch(as_lines):
+@pytest.mark.parametrize("line_mode", [True, False])
+def test_the_order_depends_on_seed_and_epoch(line_mode):
     ids = text_of_lines([(symbol,) for symbol in range(1, 100)])
     orders = [
-        epoch_of(StreamBatches(ids, as_lines, 3, 8, seed), epoch)[1].tolist() for seed in (1, 2) for epoch in (0, 1, 2)
+        epoch_of(StreamBatches(ids, line_mode, 3, 8, seed), epoch)[1].tolist() for seed in (1, 2) for epoch in (0, 1, 2)
     ]
     same = [left == right for left, right in zip(orders[:3], orders[3:])]
-    assert same == ([False] * 3 if as_lines else [True, False, False])  # a stream's epoch 0 is not rotated
+    assert same == ([False] * 3 if line_mode else [True, False, False])  # a stream's epoch 0 is not rotated
     assert orders[0] != orders[1] != orders[2]
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from rnn_cli.errors import UsageError
+from rnn_cli.text.codecs import ByteCodec, CharacterCodec
 from rnn_cli.text.corpus import load_corpus
 from rnn_cli.text.documents import Document, decode_text, read_documents, text_for
 from rnn_cli.text.line_detection import looks_like_lines
-from rnn_cli.text.vocabulary import Vocabulary
 
 NAMES = "".join(f"name{number}\n" for number in range(200))
 VERSE = "One short line,\nand another one;\n\nthen a third.\n" * 40
@@ -33,7 +33,7 @@ def load(tmp_path):
                 paths.append(str(path))
             return paths
 
-        given = {"as_bytes": False, "lines": None, "validation_fraction": 0.1, "random_seed": 1, **options}
+        given = {"as_bytes": False, "line_mode": None, "validation_fraction": 0.1, "random_seed": 1, **options}
         return load_corpus(write("text", texts), validation_files=write("held", validation), **given)
 
     return load_texts
@@ -41,11 +41,11 @@ def load(tmp_path):
 
 def decoded(corpus, ids):
     """Return symbols as text, the boundaries of a stream shown as a bar."""
-    vocabulary = corpus.vocabulary
-    if vocabulary.lines:
+    codec = corpus.codec
+    if codec.line_mode:
         assert ids[0] == 0
-        return vocabulary.decode(ids[1:]).decode()
-    return b"".join(vocabulary.decode([symbol]) or b"|" for symbol in ids).decode()
+        return codec.decode(ids[1:]).decode()
+    return b"".join(codec.decode([symbol]) or b"|" for symbol in ids).decode()
 
 
 # Reading
@@ -65,7 +65,7 @@ def test_a_dash_is_stdin_once(monkeypatch):
 
 
 def test_stdin_for_training_and_for_validation_is_refused():
-    options = {"as_bytes": False, "lines": None, "validation_fraction": 0.1, "random_seed": 1}
+    options = {"as_bytes": False, "line_mode": None, "validation_fraction": 0.1, "random_seed": 1}
     with pytest.raises(UsageError, match="only once"):
         load_corpus(["-"], validation_files=["-"], **options)
 
@@ -117,10 +117,10 @@ def test_surrogates_are_no_utf8():
 
 
 def test_text_for_is_what_the_vocabulary_reads():
-    assert text_for(Vocabulary.of_bytes(False), Document("seed", b"\xff")) == b"\xff"
-    assert text_for(Vocabulary.of_characters("a", False), Document("seed", b"\xc3\xa9")) == "\u00e9"
+    assert text_for(ByteCodec(False), Document("seed", b"\xff")) == b"\xff"
+    assert text_for(CharacterCodec.of_texts("a", False), Document("seed", b"\xc3\xa9")) == "\u00e9"
     with pytest.raises(UsageError, match=r"convert it to UTF-8$"):
-        text_for(Vocabulary.of_characters("a", False), Document("seed", b"\xff"))
+        text_for(CharacterCodec.of_texts("a", False), Document("seed", b"\xff"))
 
 
 # Detection
@@ -166,7 +166,7 @@ def test_only_the_first_part_of_a_long_text_is_looked_at():
 
 def test_one_document_that_is_no_list_makes_all_a_stream(load):
     corpus = load(NAMES, "", VERSE)
-    assert not corpus.vocabulary.lines
+    assert not corpus.codec.line_mode
     assert "empty" in corpus.mode_reason
 
 
@@ -174,7 +174,7 @@ def test_one_document_that_is_no_list_makes_all_a_stream(load):
 
 
 def test_a_stream_has_a_boundary_before_each_document(load):
-    corpus = load("ab\ncd\n", "ef", lines=False, validation_fraction=0.0)
+    corpus = load("ab\ncd\n", "ef", line_mode=False, validation_fraction=0.0)
     assert decoded(corpus, corpus.training) == "|ab\ncd\n|ef"
     assert corpus.characters == 8
     assert corpus.name == "text0.txt, text1.txt"
@@ -184,8 +184,8 @@ def test_a_stream_has_a_boundary_before_each_document(load):
 
 
 def test_lines_have_a_boundary_before_between_and_after(load):
-    corpus = load("ab\n\n\nc", "\nd\n", lines=True)
-    assert corpus.vocabulary.symbols == "abcd"
+    corpus = load("ab\n\n\nc", "\nd\n", line_mode=True)
+    assert corpus.codec.symbols == "abcd"
     assert corpus.training.tolist() == [0, 1, 2, 0, 3, 0, 4, 0]
     assert corpus.dropped_lines == 3
     assert corpus.characters == 7
@@ -194,8 +194,8 @@ def test_lines_have_a_boundary_before_between_and_after(load):
 
 def test_ids_take_the_smallest_type(load):
     assert load("ab").training.dtype == np.uint8
-    assert load("".join(map(chr, range(0x100, 0x1FF))), lines=False).training.dtype == np.uint8
-    assert load("".join(map(chr, range(0x100, 0x200))), lines=False).training.dtype == np.uint16
+    assert load("".join(map(chr, range(0x100, 0x1FF))), line_mode=False).training.dtype == np.uint8
+    assert load("".join(map(chr, range(0x100, 0x200))), line_mode=False).training.dtype == np.uint16
     assert load(b"\xff\xfe", as_bytes=True).training.tolist() == [0, 256, 255, 0]
 
 
@@ -208,7 +208,7 @@ def test_many_names_are_cut_short(load):
 
 def test_the_last_part_of_a_stream_is_held_out(load):
     text = "".join(chr(97 + number % 26) for number in range(2000))
-    corpus = load(text, lines=False, validation_fraction=0.25)
+    corpus = load(text, line_mode=False, validation_fraction=0.25)
     assert decoded(corpus, corpus.training) == "|" + text[:1500]
     assert decoded(corpus, corpus.validation) == "|" + text[1500:]
     assert (corpus.characters, corpus.validation_characters) == (1500, 500)
@@ -217,21 +217,21 @@ def test_the_last_part_of_a_stream_is_held_out(load):
 
 @pytest.mark.parametrize("size, fraction, held_out", [(49_000, None, 0), (51_000, None, 5100), (49_000, 0.1, 4900)])
 def test_a_short_stream_is_needed_whole_if_nothing_else_is_said(load, size, fraction, held_out):
-    corpus = load("ab" * (size // 2), lines=False, validation_fraction=fraction)
+    corpus = load("ab" * (size // 2), line_mode=False, validation_fraction=fraction)
     assert (corpus.characters, corpus.validation_characters) == (size - held_out, held_out)
     assert ("needed whole" in corpus.split_reason) == (held_out == 0)
-    assert load("ab\n" * 1000, lines=True, validation_fraction=fraction).validation_characters == 300
+    assert load("ab\n" * 1000, line_mode=True, validation_fraction=fraction).validation_characters == 300
 
 
 def test_a_held_out_document_has_one_boundary(load):
-    corpus = load("a" * 898, "b" * 100, lines=False, validation_fraction=0.101)
+    corpus = load("a" * 898, "b" * 100, line_mode=False, validation_fraction=0.101)
     assert decoded(corpus, corpus.training) == "|" + "a" * 898
     assert decoded(corpus, corpus.validation) == "|" + "b" * 100
 
 
 def test_a_small_stream_is_not_split(load):
-    assert load("ab" * 495, lines=False).validation is None
-    assert load("ab" * 505, lines=False).validation_characters == 101
+    assert load("ab" * 495, line_mode=False).validation is None
+    assert load("ab" * 505, line_mode=False).validation_characters == 101
 
 
 def test_a_random_tenth_of_the_lines_is_held_out_in_order(load):
@@ -260,7 +260,7 @@ def test_19_lines_are_not_split_and_20_are(load):
 
 def test_validation_files_leave_the_whole_corpus_to_train_on(load):
     corpus = load("abc\n" * 30, validation=["ab\u00e9\nzz\nc\n"], random_seed=3)
-    assert corpus.vocabulary.symbols == "abc"
+    assert corpus.codec.symbols == "abc"
     assert corpus.characters == 120
     assert decoded(corpus, corpus.validation) == "ab\nc\n"
     assert corpus.validation_unknown == 3
@@ -298,10 +298,10 @@ def test_the_digest_sees_where_documents_end_and_what_they_are_for(load):
 )
 def test_nothing_to_predict_is_refused(load, texts, lines, message):
     with pytest.raises(UsageError, match=message):
-        load(*texts, lines=lines)
+        load(*texts, line_mode=lines)
 
 
 def test_the_smallest_texts_are_taken(load):
-    assert load("a", lines=True).training.tolist() == [0, 1, 0]
-    assert load("aa", lines=False).training.tolist() == [0, 1, 1]
-    assert load("a").vocabulary.lines
+    assert load("a", line_mode=True).training.tolist() == [0, 1, 0]
+    assert load("aa", line_mode=False).training.tolist() == [0, 1, 1]
+    assert load("a").codec.line_mode

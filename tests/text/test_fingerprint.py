@@ -14,7 +14,7 @@ from rnn_cli.text.fingerprint import GRAMS, LARGEST, RATE, Fingerprint
 GENERATOR = np.random.default_rng(5)
 LINES = [GENERATOR.integers(1, 30, GENERATOR.integers(1, 30)) for _ in range(2000)]
 TEXT = np.concatenate([[0], *([*line, 0] for line in LINES)]).astype(np.uint8)
-FOUND = Fingerprint.of(TEXT, lines=True)
+FOUND = Fingerprint.of(TEXT, line_mode=True)
 
 
 def longest_copy(ids, text, least):
@@ -75,29 +75,29 @@ def test_no_copy_goes_over_a_boundary():
 def test_it_does_not_depend_on_the_parts_in_which_the_text_is_read(monkeypatch, chunk):
     monkeypatch.setattr(fingerprint, "CHUNK", chunk)
     text = TEXT[: 20 * chunk + 300]
-    parts = Fingerprint.of(text, lines=True)
+    parts = Fingerprint.of(text, line_mode=True)
     monkeypatch.setattr(fingerprint, "CHUNK", 1 << 20)
-    assert parts.to_dict() == Fingerprint.of(text.astype(np.uint32), lines=True).to_dict()
+    assert parts.to_dict() == Fingerprint.of(text.astype(np.uint32), line_mode=True).to_dict()
 
 
 def test_a_stream_has_no_lines():
-    stream = Fingerprint.of(TEXT, lines=False)
+    stream = Fingerprint.of(TEXT, line_mode=False)
     assert not any(stream.has_line(line) for line in LINES[:50] if len(line) not in GRAMS)
     assert stream.copied(LINES[0], 5) == FOUND.copied(LINES[0], 5)
 
 
 def test_a_text_that_repeats_itself_takes_little():
-    assert Fingerprint.of(np.tile(np.arange(1, 20, dtype=np.uint8), 50_000), lines=False).bits.size == 128
+    assert Fingerprint.of(np.tile(np.arange(1, 20, dtype=np.uint8), 50_000), line_mode=False).bits.size == 128
 
 
 def test_a_text_that_is_too_long_is_known_less_exactly_and_then_not_at_all(monkeypatch):
     monkeypatch.setattr(fingerprint, "LARGEST", 1 << 15)
-    full = Fingerprint.of(TEXT, lines=True)
+    full = Fingerprint.of(TEXT, line_mode=True)
     assert full.bits.size <= 1 << 15
     assert RATE < full.rate < 0.5
     assert all(full.has_line(line) for line in LINES)
     monkeypatch.setattr(fingerprint, "LARGEST", 1 << 11)
-    assert Fingerprint.of(TEXT, lines=True) is None
+    assert Fingerprint.of(TEXT, line_mode=True) is None
 
 
 def test_it_comes_back():

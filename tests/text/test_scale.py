@@ -26,7 +26,7 @@ from rnn_cli.text.documents import decode_chunks
 from rnn_cli.text.sources import open_source
 from rnn_cli.text.spool import Spool, pieces, release
 
-OPTIONS = {"as_bytes": False, "lines": None, "validation_fraction": 0.1, "random_seed": 1}
+OPTIONS = {"as_bytes": False, "line_mode": None, "validation_fraction": 0.1, "random_seed": 1}
 
 
 def text_of(alphabet, size):
@@ -70,16 +70,16 @@ def files(tmp_path):
 
 
 CASES = {
-    "lines": (["lines"], [], {"lines": True}),
-    "lines of several files": (["lines", "empty", "empty lines"], [], {"lines": True}),
-    "lines of bytes": (["lines", "wide"], [], {"lines": True, "as_bytes": True}),
+    "lines": (["lines"], [], {"line_mode": True}),
+    "lines of several files": (["lines", "empty", "empty lines"], [], {"line_mode": True}),
+    "lines of bytes": (["lines", "wide"], [], {"line_mode": True, "as_bytes": True}),
     "a stream": (["stream"], [], {"validation_fraction": 0.3}),
-    "streams": (["stream", "wide", "empty", "byte order mark"], [], {"lines": False}),
-    "bytes": (["byte order mark", "many symbols"], [], {"as_bytes": True, "lines": False}),
-    "many symbols": (["many symbols"], [], {"lines": True, "validation_fraction": 0.5}),
-    "nothing held out": (["lines"], [], {"lines": True, "validation_fraction": 0.0}),
+    "streams": (["stream", "wide", "empty", "byte order mark"], [], {"line_mode": False}),
+    "bytes": (["byte order mark", "many symbols"], [], {"as_bytes": True, "line_mode": False}),
+    "many symbols": (["many symbols"], [], {"line_mode": True, "validation_fraction": 0.5}),
+    "nothing held out": (["lines"], [], {"line_mode": True, "validation_fraction": 0.0}),
     "validation files": (["stream"], ["wide", "lines"], {}),
-    "lines to validate": (["lines"], ["wide", "empty lines"], {"lines": True}),
+    "lines to validate": (["lines"], ["wide", "empty lines"], {"line_mode": True}),
 }
 
 
@@ -108,7 +108,7 @@ def test_a_corpus_in_files_is_the_same_as_in_memory(case, files, tmp_path, monke
 
 @pytest.mark.parametrize("lines", [True, False])
 def test_windows_of_mapped_symbols_are_the_same(lines, files, monkeypatch):
-    options = {**OPTIONS, "lines": lines}
+    options = {**OPTIONS, "line_mode": lines}
     usual = load_corpus([files["lines"]], **options)
     make_small(monkeypatch)
     small = load_corpus([files["lines"]], **options)
@@ -124,8 +124,8 @@ def test_many_lines_are_held_out_block_by_block(tmp_path, monkeypatch):
     path = tmp_path / "names"
     path.write_text("".join(f"{number}\n" for number in range(1000)))
     corpus = load_corpus([str(path)], **OPTIONS)
-    held = [int(line) for line in corpus.vocabulary.decode(corpus.validation[1:]).split()]
-    kept = [int(line) for line in corpus.vocabulary.decode(corpus.training[1:]).split()]
+    held = [int(line) for line in corpus.codec.decode(corpus.validation[1:]).split()]
+    kept = [int(line) for line in corpus.codec.decode(corpus.training[1:]).split()]
     assert corpus.split_reason == "100 of 1,000 lines, at random"
     assert np.bincount(np.array(held) // 50).tolist() == [5] * 20
     assert sorted(held + kept) == list(range(1000))
@@ -141,7 +141,7 @@ from rnn_cli.text import spool
 from rnn_cli.text import batches as streams
 spool.IN_MEMORY = streams.IN_MEMORY = 1 << 20
 from rnn_cli.text.corpus import load_corpus
-from rnn_cli.text.batches import Streams
+from rnn_cli.text.batches import StreamBatches
 
 def highest():
     with open("/proc/self/status") as file:
@@ -149,8 +149,8 @@ def highest():
 
 path, lines = sys.argv[1], sys.argv[2] == "lines"
 before = highest()
-corpus = load_corpus([path], as_bytes=False, lines=lines, validation_fraction=0.5, random_seed=1)
-ids = Streams(corpus.training, lines, 64, 64, 1), Streams(corpus.validation, lines, 64, 64, 1)
+corpus = load_corpus([path], as_bytes=False, line_mode=lines, validation_fraction=0.5, random_seed=1)
+ids = StreamBatches(corpus.training, lines, 64, 64, 1), StreamBatches(corpus.validation, lines, 64, 64, 1)
 for streams in ids:
     for step in range(0, streams.steps_per_epoch, 4):
         streams.window(step)
@@ -258,9 +258,9 @@ def test_a_file_with_other_characters_the_second_time_is_refused(tmp_path, monke
     survey = corpus_module.read_vocabulary
 
     def change(*arguments):
-        vocabulary = survey(*arguments)
+        codec = survey(*arguments)
         path.write_bytes(b"abcxyz")
-        return vocabulary
+        return codec
 
     monkeypatch.setattr(corpus_module, "read_vocabulary", change)
     with pytest.raises(UsageError, match="text was changed while it was read"):

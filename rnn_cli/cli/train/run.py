@@ -102,7 +102,7 @@ def sample_line(trainer: Trainer) -> str:
     from rnn_cli.language.sampling import sample_texts
 
     config = SamplingConfig(temperature=0.8, length=SAMPLE_LENGTH, random_seed=trainer.progress.step)
-    model = Checkpoint(trainer.model.config, trainer.corpus.vocabulary, trainer.best_tensors())
+    model = Checkpoint(trainer.model.config, trainer.corpus.codec, trainer.best_tensors())
     (text,) = sample_texts(model, config=config)
     return " ".join(text.decode("utf-8", errors="replace").split())
 

@@ -38,7 +38,7 @@ def read_corpus(source: dict[str, Any]) -> Corpus:
     return load_corpus(
         source["paths"],
         as_bytes=bool(source["as_bytes"]),
-        lines=source["lines"],
+        line_mode=source["lines"],
         validation_fraction=source["validation_fraction"],
         validation_files=source["validation_files"],
         random_seed=source["random_seed"],
@@ -70,10 +70,10 @@ def is_path(value: Any) -> bool:
 
 def inherit_options(checkpoint: Checkpoint, path: Path, given: dict[str, Any], source: dict[str, Any]) -> None:
     """Give the options that a model decides its values. Raises UsageError where they were given otherwise."""
-    config, vocabulary = checkpoint.config.to_dict(), checkpoint.vocabulary
+    config, codec = checkpoint.config.to_dict(), checkpoint.codec
     decided = (
         (given, {name: config[name] for name in ("cell", "activation", "hidden_size", "num_layers")}),
-        (source, {"lines": vocabulary.lines, "as_bytes": vocabulary.symbols is None}),
+        (source, {"lines": codec.line_mode, "as_bytes": codec.kind == "bytes"}),
     )
     for options, values in decided:
         for name, value in values.items():
@@ -107,10 +107,10 @@ def start_run(
         source["validation_fraction"] = DEFAULT_FRACTION  # validation tells when a length of the user's own is too much
     corpus = read_corpus(source)
     if checkpoint:
-        corpus = reencode(corpus, checkpoint.vocabulary.extended_with(corpus.vocabulary))
+        corpus = reencode(corpus, checkpoint.codec.extended_with(corpus.codec))
         corpus.mode_reason = "as the model it starts from does"
-        new = len(corpus.vocabulary) - len(checkpoint.vocabulary)
-        display.note(f"starting from {base}, which knows {len(checkpoint.vocabulary) - 1:,} symbols; {new:,} are new")
+        new = len(corpus.codec) - len(checkpoint.codec)
+        display.note(f"starting from {base}, which knows {len(checkpoint.codec) - 1:,} symbols; {new:,} are new")
     for line in describe(corpus).split("\n"):
         display.note(line)
     if given["patience"] is not None and corpus.validation is None:
@@ -163,16 +163,16 @@ def resume_run(
 
 def describe(corpus: Corpus) -> str:
     """Return lines that say what the corpus is and how it is read."""
-    vocabulary = corpus.vocabulary
-    mode = "lines" if vocabulary.lines else "one stream"
+    codec = corpus.codec
+    mode = "lines" if codec.line_mode else "one stream"
     dropped = f"; {corpus.dropped_lines:,} empty lines left out" if corpus.dropped_lines else ""
     unknown = f", {corpus.validation_unknown:,} unknown characters left out" if corpus.validation_unknown else ""
     returns = ""
-    if "\r" in (vocabulary.symbols or ""):
+    if "\r" in codec.alphabet:
         returns = "\nit has carriage returns (\\r), which are learned as a character; tr -d '\\r' takes them out"
     return (
         f"{corpus.name}: {corpus.characters:,} characters to train on, "
-        f"{len(vocabulary) - 1:,} different {vocabulary.kind}\n"
+        f"{len(codec) - 1:,} different {codec.kind}\n"
         f"read as {mode}: {corpus.mode_reason}{dropped}\n"
         f"held out to validate: {corpus.split_reason}{unknown}{returns}"
     )
