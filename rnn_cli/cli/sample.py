@@ -127,7 +127,6 @@ def sample(
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.display.stdout import TextWriter
-    from rnn_cli.language.candidates import GeneratedText
     from rnn_cli.language.sampling import CHUNK, Sampler
     from rnn_cli.text.documents import Document, text_for
 
@@ -150,15 +149,10 @@ def sample(
     if jsonl:
         for text in sampler.texts(count):
             writer.write_line(json.dumps(describe(codec, text)))
-    elif count == len(sampler.starts) == best_of == 1 and not (unique or novel):
-        writer.write(b"" if no_echo else codec.decode(sampler.starts[0].ids))
-        for piece in sampler.pieces(GeneratedText(), 1 if writer.terminal else CHUNK):
-            writer.write(piece)
-        writer.write(end)
     else:
-        for text in sampler.texts(count):
-            echo = b"" if no_echo else codec.decode(text.start.ids)
-            writer.write(echo + codec.decode(text.symbols) + end)
+        for piece in sampler.pieces(count, 1 if writer.terminal else CHUNK):
+            echo = codec.decode(piece.text.prompt.ids) if piece.first and not no_echo else b""
+            writer.write(echo + piece.data + (end if piece.last else b""))
     writer.close()
 
 
@@ -193,7 +187,7 @@ def read_seeds(path: str, codec: Codec) -> list[str | bytes]:
 def describe(codec: Codec, text: GeneratedText) -> dict[str, object]:
     """Return what --jsonl prints of a text."""
     return {
-        "seed": codec.decode(text.start.ids).decode("utf-8", errors="replace"),
+        "seed": codec.decode(text.prompt.ids).decode("utf-8", errors="replace"),
         "text": codec.decode(text.symbols).decode("utf-8", errors="replace"),
         "characters": len(text.symbols),
         "bits_per_char": text.bits_per_char,

@@ -11,9 +11,6 @@ from rnn_cli.errors import RnnError, UsageError
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16
 from rnn_cli.kernels.text.generate import uniform
 from rnn_cli.kernels.threads import Team
-from rnn_cli.language import candidates as texts_module
-from rnn_cli.language import sampling
-from rnn_cli.language.candidates import GeneratedText
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.evaluation import evaluate_texts
 from rnn_cli.language.prediction import predictions
@@ -59,21 +56,20 @@ def chi_square(counts, probabilities):
 @pytest.mark.parametrize("name", sorted({cell.name for cell in CELLS}))
 @PRECISIONS
 @MODES
-def test_a_text_does_not_depend_on_the_others_nor_on_the_threads(monkeypatch, name, lines, precision):
+def test_a_text_does_not_depend_on_the_others_nor_on_the_threads(name, lines, precision):
     cell = next(cell for cell in CELLS if cell.name == name)
     checkpoint = make_checkpoint(lines, cell)
     config = SamplingConfig(length=80, random_seed=4, precision=precision)
 
-    def texts(count, threads):
-        return list(Sampler(checkpoint, "ab", config, threads=threads).texts(count))
+    def texts(count, threads, chunk=None):
+        return list(Sampler(checkpoint, "ab", config, threads=threads).texts(count, chunk=chunk))
 
     many = texts(200, 1)
     assert len({tuple(text.symbols) for text in many}) > 150
     for count, threads in ((200, 2), (200, 3), (70, 2), (3, 1), (3, 2), (1, 1)):
         assert texts(count, threads) == many[:count]
     for chunk in (1, 7):
-        monkeypatch.setattr(sampling, "CHUNK", chunk)
-        assert texts(70, 2) == many[:70]
+        assert texts(70, 2, chunk) == many[:70]
 
 
 @needs_bfloat16
@@ -193,10 +189,17 @@ def test_bits_per_char_is_that_of_the_evaluated_text():
     assert text.bits_per_char == pytest.approx(evaluate_texts(checkpoint, [written]).bits_per_char, rel=1e-6)
 
 
-def pieces(checkpoint, chunk, stop="", length=150):
-    text = GeneratedText()
-    sampler = Sampler(checkpoint, "ab", SamplingConfig(length=length, random_seed=3), stop=stop)
-    return text, list(sampler.pieces(text, chunk))
+def joined_pieces(sampler, chunk):
+    """Return a streamed text and the bytes of its pieces."""
+    pieces = list(sampler.pieces(1, chunk))
+    assert [piece.first for piece in pieces] == [True, *[False] * (len(pieces) - 1)]
+    assert [piece.last for piece in pieces] == [*[False] * (len(pieces) - 1), True]
+    return pieces[-1].text, [piece.data for piece in pieces]
+
+
+def stream(checkpoint, chunk, stop="", length=150):
+    """Return a streamed text and the bytes of its pieces."""
+    return joined_pieces(Sampler(checkpoint, "ab", SamplingConfig(length=length, random_seed=3), stop=stop), chunk)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64])
@@ -204,7 +207,7 @@ def pieces(checkpoint, chunk, stop="", length=150):
 def test_pieces_are_the_first_text(lines, chunk):
     checkpoint = make_checkpoint(lines, boundary_bias=-2)
     (expected,) = Sampler(checkpoint, "ab", SamplingConfig(length=150, random_seed=3)).texts(1)
-    text, parts = pieces(checkpoint, chunk)
+    text, parts = stream(checkpoint, chunk)
     assert text == expected
     assert b"".join(parts) == checkpoint.codec.decode(expected.symbols)
     if chunk == 1:
@@ -221,7 +224,7 @@ def test_a_stop_text_ends_a_text_wherever_it_lies(chunk, start, end):
     (free,) = draw(checkpoint, 1, random_seed=3, length=150)
     whole = checkpoint.codec.decode(free).decode()
     stop = whole[start:end]
-    text, parts = pieces(checkpoint, chunk, stop)
+    text, parts = stream(checkpoint, chunk, stop)
     assert b"".join(parts).decode() == whole[: whole.index(stop)]
     assert (text.symbols, text.stopped) == (free[: whole.index(stop)], "stop")
     assert len(text.losses) == len(text.symbols)
@@ -234,7 +237,7 @@ def test_the_beginning_of_a_stop_text_stays(chunk):
     (free,) = draw(checkpoint, 1, random_seed=3, length=150)
     whole = checkpoint.codec.decode(free).decode()
     stop = whole[-3:] + "abcdefgh"
-    text, parts = pieces(checkpoint, chunk, stop)
+    text, parts = stream(checkpoint, chunk, stop)
     assert b"".join(parts).decode() == whole
     assert (text.symbols, text.stopped) == (free, "length")
 
@@ -247,7 +250,7 @@ def test_texts_have_their_length(length):
         assert len(text.symbols) == len(text.losses) == length
         assert text.stopped == "length"
         assert (text.bits_per_char is None) == (length == 0)
-    assert len(b"".join(sampler.pieces(GeneratedText(), 64)).decode()) == length
+    assert len(b"".join(joined_pieces(sampler, 64)[1]).decode()) == length
 
 
 def test_no_texts_are_an_empty_list():
@@ -289,7 +292,7 @@ def test_an_unknown_character_is_named_with_its_place():
     with pytest.raises(UsageError, match=r"'X' \(U\+0058\), character 3 of the seed"):
         Sampler(checkpoint, "abXcY")
     skipping = Sampler(checkpoint, "abXcY", unknown="skip")
-    assert skipping.starts[0].ids.tolist() == checkpoint.codec.encode("abc").tolist()
+    assert skipping.prompts[0].ids.tolist() == checkpoint.codec.encode("abc").tolist()
     assert list(skipping.texts(2)) == list(Sampler(checkpoint, "abc").texts(2))
 
 
@@ -343,9 +346,9 @@ def test_pieces_of_bytes_end_between_characters():
     checkpoint = make_byte_checkpoint()
     for number in range(30):
         config = SamplingConfig(length=20, temperature=100.0, random_seed=number)
-        sampler, text = Sampler(checkpoint, "", config), GeneratedText()
-        parts = [part.decode() for part in sampler.pieces(text, 1)]
-        assert "".join(parts).encode() == checkpoint.codec.decode(text.symbols)
+        sampler = Sampler(checkpoint, "", config)
+        text, parts = joined_pieces(sampler, 1)
+        assert "".join(part.decode() for part in parts).encode() == checkpoint.codec.decode(text.symbols)
         assert text == next(sampler.texts(1))
 
 
@@ -421,7 +424,7 @@ def test_several_seeds_are_gone_on_from_as_one_alone():
     seeds = ["ab", "", "abcdefgh" * 9, "c", "ab"] * 20
     sampler = Sampler(checkpoint, seeds, SamplingConfig(length=40, random_seed=3), threads=2)
     texts = list(sampler.texts(2))
-    assert [text.start.ids.tolist() for text in texts] == [
+    assert [text.prompt.ids.tolist() for text in texts] == [
         checkpoint.codec.encode(seed).tolist() for seed in seeds for _ in range(2)
     ]
     assert texts[:2] == list(Sampler(checkpoint, "ab", SamplingConfig(length=40, random_seed=3)).texts(2))
@@ -459,7 +462,7 @@ def test_unique_leaves_out_what_came_before():
 def test_unique_is_about_the_whole_text():
     checkpoint = make_checkpoint(True, boundary_bias=1)
     sampler = Sampler(checkpoint, ["a", "ab"], SamplingConfig(max_length=4, unique=True))
-    wholes = [(*text.start.ids.tolist(), *text.symbols) for text in sampler.texts(60)]
+    wholes = [(*text.prompt.ids.tolist(), *text.symbols) for text in sampler.texts(60)]
     assert len(set(wholes)) == len(wholes) == 120
 
 
@@ -476,25 +479,22 @@ def test_novel_leaves_out_the_lines_of_the_corpus():
 
 
 @pytest.mark.parametrize("options", [{"unique": True}, {"novel": True}, {"best_of": 3}, {"unique": True, "best_of": 2}])
-def test_which_texts_are_taken_does_not_depend_on_how_many_are_drawn_side_by_side(monkeypatch, options):
+def test_which_texts_are_taken_does_not_depend_on_how_many_are_drawn_side_by_side(options):
     checkpoint = with_fingerprint(make_checkpoint(True, boundary_bias=1), ["abc", "aba", "ab", "a", "abab", "b"])
     config = SamplingConfig(max_length=5, **options)
     seeds = ["a", "ab", "b"]
     expected = list(Sampler(checkpoint, seeds, config).texts(40))
     for rows, ahead, threads in ((1, 1, 1), (7, 10, 2), (64, 1024, 3)):
-        monkeypatch.setattr(sampling, "ROWS", rows)
-        monkeypatch.setattr(texts_module, "AHEAD", ahead)
-        assert list(Sampler(checkpoint, seeds, config, threads=threads).texts(40)) == expected
+        sampler = Sampler(checkpoint, seeds, config, threads=threads)
+        assert list(sampler.texts(40, rows=rows, max_pending=ahead)) == expected
     few = list(Sampler(checkpoint, "a", config).texts(10))
     assert few == expected[:10]
 
 
-def test_what_cannot_be_found_ends_with_what_was_found(monkeypatch):
-    for module in (sampling, texts_module):
-        monkeypatch.setattr(module, "TRIES", 200)
+def test_what_cannot_be_found_ends_with_what_was_found():
     checkpoint = make_checkpoint(True, boundary_bias=1, codec=CharacterCodec("abc", line_mode=True))
     found = []
-    texts = Sampler(checkpoint, ["", "a"], SamplingConfig(max_length=4, unique=True)).texts(1000)
+    texts = Sampler(checkpoint, ["", "a"], SamplingConfig(max_length=4, unique=True)).texts(1000, max_rejected=200)
     with pytest.raises(RnnError, match="of 2,000 texts were found, and then 200 in a row") as caught:
         found.extend(texts)
     assert caught.value.exit_code == 1
@@ -600,10 +600,19 @@ def test_random_numbers_are_uniform_and_independent_of_each_other():
 
 def test_pieces_come_while_the_text_is_drawn():
     checkpoint = make_checkpoint(False)
-    text = GeneratedText()
     sampler = Sampler(checkpoint, "ab", SamplingConfig(length=10**9))
-    first = b"".join(islice(sampler.pieces(text, 8), 3))
-    assert len(first.decode()) == len(text.symbols) == 24
+    pieces = list(islice(sampler.pieces(1, 8), 4))
+    assert [len(piece.data.decode()) for piece in pieces] == [0, 8, 8, 8]
+    assert len(pieces[-1].text.symbols) == 24
+
+
+@pytest.mark.parametrize("count, options", [(2, {}), (1, {"best_of": 2}), (1, {"unique": True})])
+def test_texts_that_may_be_rejected_come_whole(count, options):
+    sampler = Sampler(make_checkpoint(True), "ab", SamplingConfig(length=40, **options))
+    pieces = list(sampler.pieces(count, 1))
+    assert [piece.text for piece in pieces] == list(sampler.texts(count))
+    assert all(piece.first and piece.last for piece in pieces)
+    assert [piece.data for piece in pieces] == [sampler.codec.decode(piece.text.symbols) for piece in pieces]
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -612,9 +621,9 @@ def test_without_a_seed_a_stream_goes_on_from_a_newline_that_is_not_shown(count)
     config = SamplingConfig(length=40, random_seed=2)
     texts, behind = (list(Sampler(checkpoint, seed, config).texts(count)) for seed in ("", "\n"))
     assert [text.symbols for text in texts] == [text.symbols for text in behind]
-    assert all(len(text.start.ids) == 0 for text in texts)
-    assert all(len(text.start.ids) == 1 for text in behind)
-    pieces = b"".join(Sampler(checkpoint, "", config).pieces(GeneratedText(), 7))
-    assert pieces == checkpoint.codec.decode(texts[0].symbols)
+    assert all(len(text.prompt.ids) == 0 for text in texts)
+    assert all(len(text.prompt.ids) == 1 for text in behind)
+    _, parts = joined_pieces(Sampler(checkpoint, "", config), 7)
+    assert b"".join(parts) == checkpoint.codec.decode(texts[0].symbols)
     for model in (make_checkpoint(True, codec=CharacterCodec("abcdefgh", True)), make_checkpoint(False)):
-        assert not Sampler(model, "").starts[0].lead
+        assert not Sampler(model, "").prompts[0].lead
