@@ -1,4 +1,4 @@
-"""What a text costs without a network: as symbols drawn blindly, by their counts, by 5-grams, and compressed."""
+"""Baselines: bits per character of uniform, unigram and 5-gram models, gzip and xz."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 def baseline_bits(codec: Codec, texts: Texts, unknown_bits: float, corpus: Texts | None = None) -> dict[str, float]:
     """Return the bits per character of texts: uniform, unigram, 5-gram, gzip and xz.
 
-    The n-grams count what stands in the corpus or, without one, what stands before each character: nothing has seen
-    what it scores. Their unknown characters cost `unknown_bits` each, as the model's do. The compressors are the
-    programs as they are (gzip -9, xz -6e), headers included; with a corpus, it costs what it adds to the corpus:
-    bits(corpus and text) - bits(corpus). Of that, gzip remembers the last 32 KB, xz the last 8 MB.
+    The n-grams are counted in the corpus or, without one, in the text before each character, so no model has seen what
+    it scores. Unknown characters cost `unknown_bits` each, as for the model. The compressors are the usual programs
+    (gzip -9, xz -6e), headers included. With a corpus, their cost is bits(corpus and text) - bits(corpus); of the
+    corpus, gzip remembers the last 32 KB and xz the last 8 MB.
 
-    Raises ValueError where there is nothing to score.
+    Raises ValueError if there is nothing to score.
     """
     ids, unknown = encode_texts(codec, texts)
     learned = None if corpus is None else encode_texts(codec, corpus)[0]
@@ -56,5 +56,5 @@ def encode_texts(codec: Codec, texts: Texts) -> tuple[np.ndarray, int]:
 
 
 def joined(texts: Texts) -> bytes:
-    """Return texts as bytes, one after the other."""
+    """Return the concatenation of texts as bytes."""
     return b"".join(text if isinstance(text, bytes) else text.encode("utf-8") for text in texts)

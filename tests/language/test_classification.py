@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from random_models import make_checkpoint, random_text
 
-from rnn_cli.language.classification import Classifier, read_lines
+from rnn_cli.language.classification import Classifier
 from rnn_cli.language.evaluation import evaluate_texts
 from rnn_cli.language.scorer import Scorer
 from rnn_cli.text.codecs import ByteCodec, CharacterCodec
+from rnn_cli.text.documents import read_lines
 
 STREAM = CharacterCodec("\nabcdefgh\u00e9\u20ac\U0001f600", False)
 

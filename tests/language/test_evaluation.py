@@ -12,8 +12,6 @@ from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import UsageError
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16
 from rnn_cli.kernels.threads import Team
-from rnn_cli.language import evaluation
-from rnn_cli.language import scorer as scoring
 from rnn_cli.language.evaluation import evaluate_texts, make_scorer, score_texts
 from rnn_cli.language.prediction import predictions
 from rnn_cli.language.scorer import SCALAR_VALUES, Scorer, unknown_nats
@@ -32,11 +30,11 @@ def read_losses(checkpoint, text):
     return np.concatenate([reader.read([symbol]) for symbol in ids])
 
 
-def score(checkpoint, text, threads=1):
+def score(checkpoint, text, threads=1, **sizes):
     """Return the losses and ranks of all symbols of a text."""
     codec = checkpoint.codec
     symbols = codec.frame(codec.encode(text))[1:]
-    return Scorer(checkpoint, threads).read(symbols, with_ranks=True)
+    return Scorer(checkpoint, threads, **sizes).read(symbols, with_ranks=True)
 
 
 @MODES
@@ -67,7 +65,7 @@ def test_losses_and_ranks_are_those_of_the_reference(cell, lines):
 
 @pytest.mark.parametrize("name", sorted({cell.name for cell in CELLS}))
 @MODES
-def test_streams_windows_and_threads_change_no_bit(monkeypatch, name, lines):
+def test_streams_windows_and_threads_change_no_bit(name, lines):
     cell = next(cell for cell in CELLS if cell.name == name)
     checkpoint = make_checkpoint(lines, cell)
     text = random_text(700, lines)
@@ -81,9 +79,7 @@ def test_streams_windows_and_threads_change_no_bit(monkeypatch, name, lines):
         (64, 7, 3),
         (64, 128, 2),
     ]:
-        monkeypatch.setattr(scoring, "STREAMS", streams)
-        monkeypatch.setattr(scoring, "WINDOW", window)
-        others = score(checkpoint, text, threads)
+        others = score(checkpoint, text, threads, rows=streams, window=window)
         assert np.array_equal(losses, others[0])
         assert np.array_equal(ranks, others[1])
 
@@ -96,7 +92,7 @@ PRECISIONS = pytest.mark.parametrize(
 
 @MODES
 @PRECISIONS
-def test_pieces_and_threads_change_no_bit(monkeypatch, lines, precision):
+def test_pieces_and_threads_change_no_bit(lines, precision):
     checkpoint = make_checkpoint(lines)
     text = random_text(700, lines) + "XaY"
     symbols = checkpoint.codec.frame(checkpoint.codec.encode(text))[1:]
@@ -107,8 +103,7 @@ def test_pieces_and_threads_change_no_bit(monkeypatch, lines, precision):
         assert np.array_equal(whole, np.concatenate([losses for losses, _ in parts]))
         assert np.array_equal(ranks, np.concatenate([ranks for _, ranks in parts]))
     scores = score_texts(make_scorer(checkpoint, precision=precision), [text])
-    monkeypatch.setattr(evaluation, "PIECE", 50)
-    in_pieces = score_texts(make_scorer(checkpoint, precision=precision), [text])
+    in_pieces = score_texts(make_scorer(checkpoint, precision=precision), [text], piece_size=50)
     assert in_pieces.nats_per_char == pytest.approx(scores.nats_per_char, rel=1e-12)
     assert in_pieces.top5_accuracy == scores.top5_accuracy
     assert scores.nats_per_char == pytest.approx(evaluate_texts(checkpoint, [text]).nats_per_char, rel=1e-2)
@@ -263,10 +258,9 @@ def test_a_hopeless_model_has_a_finite_perplexity():
 
 
 @MODES
-def test_progress_tells_of_every_scored_character(monkeypatch, lines):
-    monkeypatch.setattr(scoring, "WINDOWS", 2)
-    checkpoint, seen = make_checkpoint(lines), []
-    scores = evaluate_texts(checkpoint, [random_text(900, lines), "abc"], progress=seen.append)
+def test_progress_tells_of_every_scored_character(lines):
+    scorer, seen = Scorer(make_checkpoint(lines), 1, windows=2), []
+    scores = score_texts(scorer, [random_text(900, lines), "abc"], seen.append)
     assert sum(seen) == scores.characters
     assert len(seen) > 2
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from random_models import make_checkpoint, random_text
 
 from rnn_cli.language.evaluation import evaluate_texts
-from rnn_cli.language.line_scores import Selection, scored_lines
+from rnn_cli.language.line_scores import Selection, score_lines
 from rnn_cli.language.scorer import Scorer, unknown_nats
 from rnn_cli.text.codecs import ByteCodec, CharacterCodec
 from rnn_cli.text.documents import read_pieces
@@ -85,14 +85,14 @@ def test_lines_cost_together_what_the_text_costs(tmp_path, lines, size):
         checkpoint = make_checkpoint(lines, codec=CharacterCodec("\nabcdefgh\u00e9\u20ac\U0001f600", False))
     text = random_text(900, True) + "Xa\n\nYZ"
     (tmp_path / "text").write_text(text, encoding="utf-8")
-    found = list(scored_lines(Scorer(checkpoint, 2), str(tmp_path / "text"), size))
+    found = list(score_lines(Scorer(checkpoint, 2), read_pieces(str(tmp_path / "text"), size)))
     scores = evaluate_texts(checkpoint, [text])
     assert sum(int(part.characters.sum()) for part in found) == scores.characters
     assert sum(int(part.unknown.sum()) for part in found) == scores.unknown == 3
     total = math.fsum(bits for part in found for bits in part.bits)
     assert total == pytest.approx(scores.bits_per_char * scores.characters)
     assert total == pytest.approx(math.fsum(bits for part in found for bits in part.symbol_bits))
-    assert found[-1].number == text.count("\n") + 1
+    assert found[-1].line_number == text.count("\n") + 1
     if size > len(text):
         assert [line for part in found for line in part.lines] == text.split("\n")
     if lines and size > len(text):
@@ -104,12 +104,12 @@ def test_lines_cost_together_what_the_text_costs(tmp_path, lines, size):
 def test_a_byte_that_is_not_utf8_is_unknown(stdin):
     checkpoint = make_checkpoint(True)
     stdin([b"ab\xffc\n"])
-    (part,) = scored_lines(Scorer(checkpoint, 1), "-")
+    (part,) = score_lines(Scorer(checkpoint, 1), read_pieces("-"))
     assert (part.unknown.tolist(), part.characters.tolist()) == ([1], [5])
     assert part.symbol_bits[2] == pytest.approx(unknown_nats(checkpoint) / math.log(2))
     of_bytes = make_checkpoint(True, codec=ByteCodec(True))
     stdin([b"ab\xffc\n"])
-    (part,) = scored_lines(Scorer(of_bytes, 1), "-")
+    (part,) = score_lines(Scorer(of_bytes, 1), read_pieces("-"))
     assert (part.unknown.tolist(), part.lines) == ([0], [b"ab\xffc"])
 
 
@@ -118,7 +118,7 @@ def held(stdin, parts, size):
     scorer, count = Scorer(make_checkpoint(True), 1), 0
     stdin(parts)
     tracemalloc.start()
-    for part in scored_lines(scorer, "-", size):
+    for part in score_lines(scorer, read_pieces("-", size)):
         count += len(part.lines)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -142,17 +142,19 @@ def test_a_selection_is_what_sorting_all_of_it_gives(numbers, size, below, thres
         selection = Selection(threshold, below, in_order, top)
         shown = []
         for start in range(0, len(numbers), size):
-            part = np.array(numbers[start : start + size], float)
-            shown += selection.take(part, lambda places, start=start: [b"%d" % (start + p) for p in places.tolist()])
+            taken = selection.take(np.array(numbers[start : start + size], float)).tolist()
+            assert all(start <= position < start + size for position in taken)
+            shown += taken
         if in_order:
-            assert shown == []
-        shown += selection.rest()
+            assert top is None or len(selection.ranked()) <= top
+            assert set(selection.ranked().tolist()) <= set(shown)
+            shown = selection.ranked().tolist()
         expected = list(enumerate(numbers))
         if threshold is not None:
             expected = [(p, n) for p, n in expected if (n <= threshold if below else n >= threshold)]
         if in_order:
             expected.sort(key=lambda item: item[1] if below else -item[1])
-        assert [int(row) for row in shown] == [place for place, _ in expected][:top]
+        assert shown == [position for position, _ in expected][:top]
 
 
 def test_a_pipe_is_read_as_far_as_it_is_filled(monkeypatch):
