@@ -1,4 +1,4 @@
-"""A text to train on: read twice, chunk by chunk, and kept as symbols. A corpus may be larger than the memory."""
+"""A text to train on: read twice, chunk by chunk, and kept as symbols. It may be larger than the memory."""
 
 from __future__ import annotations
 
@@ -21,12 +21,17 @@ from rnn_cli.text.spool import Spool
 
 @dataclass
 class Corpus:
-    """A text to train on and, where there is one, a part that is held out, as symbols with their boundaries.
+    """A text to train on and perhaps a held-out part, as symbols with their boundaries (Codec.frame).
 
-    The arrays are of the smallest unsigned type that holds the vocabulary; Codec.frame says what stands
-    where. In line mode there are no empty lines. Characters are counted as they are scored, with the ends of
-    lines. `digest` (SHA-256) tells texts apart, whatever the random seed. `mode_reason` says why the text is
-    read as lines or not, `split_reason` what is held out, or why nothing is.
+    digest              SHA-256 of the files, whatever the random seed
+    training            of codec.dtype; in line mode without empty lines
+    validation          the same for the held-out part, or None
+    mode_reason         why the text is read as lines or as a stream
+    split_reason        what is held out, or why nothing is
+    dropped_lines       the number of empty lines left out
+    validation_unknown  the number of unknown characters left out of the held-out part
+
+    Characters are counted as they are scored, including the ends of lines.
     """
 
     name: str
@@ -41,12 +46,12 @@ class Corpus:
 
     @cached_property
     def characters(self) -> int:
-        """The number of symbols that an epoch of training scores."""
+        """The number of symbols scored in an epoch of training."""
         return scored_symbols(self.training, self.codec.line_mode)
 
     @cached_property
     def validation_characters(self) -> int:
-        """The number of symbols that are held out."""
+        """The number of scored symbols of the held-out part."""
         return 0 if self.validation is None else scored_symbols(self.validation, self.codec.line_mode)
 
 
@@ -59,11 +64,11 @@ def load_corpus(
     validation_files: Sequence[str] | None = None,
     random_seed: int,
 ) -> Corpus:
-    """Read files ("-" is stdin) as a corpus. If `line_mode` is None, the text decides how it is read.
+    """Read files ("-" is stdin) as a corpus. If `line_mode` is None, it is detected.
 
-    Held out are the `validation_files` or, without them, a fraction: the last part of a stream, a random
-    choice of lines. Without any it is a tenth, but nothing of a short stream, which is needed whole. Raises
-    UsageError for a file that cannot be read or decoded, and for nothing to predict.
+    The `validation_files` are held out or, without them, a fraction: the last part of a stream, or random lines.
+    The default fraction is a tenth, and nothing of a short stream. Raises UsageError for a file that cannot be read or
+    decoded, and if there is nothing to predict.
     """
     if isinstance(paths, str):
         raise UsageError("give a list of files; one file is a list of one")
@@ -99,7 +104,7 @@ def load_corpus(
 
 
 def read_vocabulary(texts: Sequence[Source], held_out: Sequence[Source], line_mode: bool) -> Codec:
-    """Return the characters of texts, having seen that what is held out can be decoded too."""
+    """Return the codec of the characters of texts. Raises UsageError if the held-out files cannot be decoded either."""
     codec = CharacterCodec.of_texts((part for source in texts for part in source.characters()), line_mode)
     for source in held_out:
         for _ in source.characters():
@@ -108,7 +113,7 @@ def read_vocabulary(texts: Sequence[Source], held_out: Sequence[Source], line_mo
 
 
 def encode(codec: Codec, sources: Sequence[Source], digest: hashlib._Hash) -> tuple[np.ndarray, int, int]:
-    """Return texts as symbols with boundaries, and how many empty lines and unknown symbols were left out."""
+    """Return texts as symbols with boundaries, and the numbers of empty lines and of unknown symbols left out."""
     dropped = unknown = 0
 
     def known_pieces(source: Source) -> Iterator[np.ndarray]:

@@ -37,7 +37,7 @@ def test_symbols_follow_the_ngrams(lines):
         grams.learn(past[-ORDER + 1 :], symbol)
     # What is drawn for a stream starts without a past, as if there were no boundary before it.
     found = {}
-    for past, symbol in with_past(np.append(BOUNDARY, Augmenter(ids, V, lines, 400_000, 1).draw(0)), lines):
+    for past, symbol in with_past(np.append(BOUNDARY, Augmenter(ids, V, lines, 400_000, 1).sample(0)), lines):
         if lines or len(past) > ORDER:
             found.setdefault(tuple(past[-ORDER + 1 :]), Counter())[symbol] += 1
     often = {past: counter for past, counter in found.items() if counter.total() > 2000}
@@ -63,7 +63,7 @@ def test_drawn_lines_are_whole_and_of_lengths_that_the_text_has():
     ids = text(200, True)
     augmenter, longest = Augmenter(ids, V, True, 2000, 1), np.diff(np.flatnonzero(ids == BOUNDARY)).max()
     for epoch in range(3):
-        symbols, raw = drawn(augmenter, epoch), augmenter.draw(epoch)
+        symbols, raw = drawn(augmenter, epoch), augmenter.sample(epoch)
         assert symbols[-1] == BOUNDARY
         assert 1000 < len(symbols) <= 2000
         kept = "".join(map(str, raw)).split("0")[:-1]

@@ -8,8 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnn_cli.text import batches as streams_module
-from rnn_cli.text import epoch_order as order_module
 from rnn_cli.text.batches import IGNORED, LONG_LINE, StreamBatches, row_starts
 from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.epoch_order import GATHER, line_blocks, reordered, shuffled
@@ -25,10 +23,7 @@ LIMITS = {"in_memory": st.sampled_from([1, 40, 400, 1 << 24]), "read_ahead": st.
 
 def streams_of(in_memory, read_ahead, *arguments):
     """Return streams with other limits of what is in memory."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streams_module, "IN_MEMORY", in_memory)
-        patch.setattr(streams_module, "READ_AHEAD", read_ahead)
-        return StreamBatches(*arguments)
+    return StreamBatches(*arguments, in_memory=in_memory, read_ahead=read_ahead)
 
 
 def text_of_lines(lines):
@@ -188,9 +183,7 @@ def test_lines_of_a_large_text_move_far():
 @given(LINES, st.integers(1, 50), st.sampled_from([1, 7, 1 << 18]))
 def test_blocks_are_whole_lines(lines, size, piece):
     ids = text_of_lines(lines)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(order_module, "PIECE", piece)
-        blocks, longest = line_blocks(ids, size)
+    blocks, longest = line_blocks(ids, size, piece)
     assert longest == 1 + max(map(len, lines))
     assert (blocks[0], blocks[-1]) == (0, len(ids) - 1)
     assert not ids[blocks].any()

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnn_cli.errors import CheckpointError
-from rnn_cli.text import fingerprint
 from rnn_cli.text.fingerprint import GRAMS, LARGEST, RATE, Fingerprint
 
 GENERATOR = np.random.default_rng(5)
@@ -72,11 +71,9 @@ def test_no_copy_goes_over_a_boundary():
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
-def test_it_does_not_depend_on_the_parts_in_which_the_text_is_read(monkeypatch, chunk):
-    monkeypatch.setattr(fingerprint, "CHUNK", chunk)
+def test_it_does_not_depend_on_the_parts_in_which_the_text_is_read(chunk):
     text = TEXT[: 20 * chunk + 300]
-    parts = Fingerprint.of(text, line_mode=True)
-    monkeypatch.setattr(fingerprint, "CHUNK", 1 << 20)
+    parts = Fingerprint.of(text, line_mode=True, chunk=chunk)
     assert parts.to_dict() == Fingerprint.of(text.astype(np.uint32), line_mode=True).to_dict()
 
 
@@ -90,14 +87,12 @@ def test_a_text_that_repeats_itself_takes_little():
     assert Fingerprint.of(np.tile(np.arange(1, 20, dtype=np.uint8), 50_000), line_mode=False).bits.size == 128
 
 
-def test_a_text_that_is_too_long_is_known_less_exactly_and_then_not_at_all(monkeypatch):
-    monkeypatch.setattr(fingerprint, "LARGEST", 1 << 15)
-    full = Fingerprint.of(TEXT, line_mode=True)
+def test_a_text_that_is_too_long_is_known_less_exactly_and_then_not_at_all():
+    full = Fingerprint.of(TEXT, line_mode=True, largest=1 << 15)
     assert full.bits.size <= 1 << 15
     assert RATE < full.rate < 0.5
     assert all(full.has_line(line) for line in LINES)
-    monkeypatch.setattr(fingerprint, "LARGEST", 1 << 11)
-    assert Fingerprint.of(TEXT, line_mode=True) is None
+    assert Fingerprint.of(TEXT, line_mode=True, largest=1 << 11) is None
 
 
 def test_it_comes_back():

@@ -138,8 +138,7 @@ def test_many_lines_are_held_out_block_by_block(tmp_path, monkeypatch):
 CHILD = """
 import sys
 from rnn_cli.text import spool
-from rnn_cli.text import batches as streams
-spool.IN_MEMORY = streams.IN_MEMORY = 1 << 20
+spool.IN_MEMORY = 1 << 20
 from rnn_cli.text.corpus import load_corpus
 from rnn_cli.text.batches import StreamBatches
 
@@ -150,8 +149,8 @@ def highest():
 path, lines = sys.argv[1], sys.argv[2] == "lines"
 before = highest()
 corpus = load_corpus([path], as_bytes=False, line_mode=lines, validation_fraction=0.5, random_seed=1)
-ids = StreamBatches(corpus.training, lines, 64, 64, 1), StreamBatches(corpus.validation, lines, 64, 64, 1)
-for streams in ids:
+for ids in corpus.training, corpus.validation:
+    streams = StreamBatches(ids, lines, 64, 64, 1, in_memory=1 << 20)
     for step in range(0, streams.steps_per_epoch, 4):
         streams.window(step)
 print(corpus.characters, corpus.validation_characters, highest() - before)
