@@ -11,39 +11,39 @@ from rnn_cli.language.baselines import baseline_bits
 from rnn_cli.text.codecs import ByteCodec, CharacterCodec
 from rnn_cli.text.kneser_ney import ngram_bits
 
-MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+MODES = pytest.mark.parametrize("line_mode", [False, True], ids=["stream", "lines"])
 TEXT = "the cat sat on the mat\nand the dog on the log\n" * 30
 OTHER = TEXT[47:400]
 NAMES = ["uniform", "unigram", "5-gram", "gzip", "xz"]
 
 
 @MODES
-def test_baselines_are_bits_per_scored_character(lines):
-    codec = CharacterCodec.of_texts(TEXT, lines)
+def test_baselines_are_bits_per_scored_character(line_mode):
+    codec = CharacterCodec.of_texts(TEXT, line_mode)
     bits = baseline_bits(codec, [TEXT], 30.0)
     assert list(bits) == NAMES
     assert bits["uniform"] == pytest.approx(math.log2(len(set(TEXT))))
     ids = codec.frame(codec.encode(TEXT))
-    assert bits["unigram"] == pytest.approx(ngram_bits(ids, len(codec), lines, 1).mean())
-    assert bits["5-gram"] == pytest.approx(ngram_bits(ids, len(codec), lines, 5).mean())
+    assert bits["unigram"] == pytest.approx(ngram_bits(ids, len(codec), line_mode, 1).mean())
+    assert bits["5-gram"] == pytest.approx(ngram_bits(ids, len(codec), line_mode, 5).mean())
     assert bits["gzip"] == 8 * len(gzip.compress(TEXT.encode(), 9)) / len(TEXT)
     assert len(lzma.decompress(bytes(lzma.compress(TEXT.encode())))) == len(TEXT)
     assert bits["5-gram"] < bits["unigram"] < bits["uniform"]
 
 
 @MODES
-def test_a_corpus_is_learned_before(lines):
-    codec = CharacterCodec.of_texts(TEXT, lines)
+def test_a_corpus_is_learned_before(line_mode):
+    codec = CharacterCodec.of_texts(TEXT, line_mode)
     alone, primed = (baseline_bits(codec, [OTHER], 30.0, corpus) for corpus in (None, [TEXT]))
     assert primed["uniform"] == alone["uniform"]
     assert all(primed[name] < alone[name] for name in NAMES[2:])
     both, first = (len(gzip.compress(data.encode(), 9)) for data in (TEXT + OTHER, TEXT))
-    assert primed["gzip"] == pytest.approx(8 * (both - first) / (len(OTHER) + lines))  # the last line has an end
+    assert primed["gzip"] == pytest.approx(8 * (both - first) / (len(OTHER) + line_mode))  # the last line has an end
 
 
 @MODES
-def test_unknown_characters_cost_the_stated_price(lines):
-    codec = CharacterCodec.of_texts(TEXT, lines)
+def test_unknown_characters_cost_the_stated_price(line_mode):
+    codec = CharacterCodec.of_texts(TEXT, line_mode)
     known, mixed = (
         baseline_bits(codec, [TEXT], 30.0),
         baseline_bits(codec, [TEXT.replace("sat", "sXt")], 30.0),
@@ -55,13 +55,13 @@ def test_unknown_characters_cost_the_stated_price(lines):
 
 
 @MODES
-def test_texts_start_afresh_and_bytes_are_symbols(lines):
-    codec = ByteCodec(lines)
+def test_texts_start_afresh_and_bytes_are_symbols(line_mode):
+    codec = ByteCodec(line_mode)
     parts = [TEXT[:50].encode(), b"", TEXT[50:].encode()]
     bits = baseline_bits(codec, parts, 30.0)
-    ends = int(lines)  # of the line that the first part does not end
+    ends = int(line_mode)  # of the line that the first part does not end
     assert bits["gzip"] == 8 * len(gzip.compress(TEXT.encode(), 9)) / (len(TEXT) + ends)
-    assert bits["uniform"] == pytest.approx(8 if not lines else math.log2(257))
+    assert bits["uniform"] == pytest.approx(8 if not line_mode else math.log2(257))
     assert np.isfinite(list(bits.values())).all()
 
 

@@ -14,12 +14,14 @@ from rnn_cli.language.beam_search import complete
 from rnn_cli.language.scorer import Scorer
 from rnn_cli.text.codecs import ByteCodec, CharacterCodec
 
-MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+MODES = pytest.mark.parametrize("line_mode", [False, True], ids=["stream", "lines"])
 
 
-def small(lines, boundary_bias=None):
+def small(line_mode, boundary_bias=None):
     """Return a model of three characters, of which in a stream one is the newline."""
-    return make_checkpoint(lines, boundary_bias=boundary_bias, codec=CharacterCodec("abc" if lines else "\nbc", lines))
+    return make_checkpoint(
+        line_mode, boundary_bias=boundary_bias, codec=CharacterCodec("abc" if line_mode else "\nbc", line_mode)
+    )
 
 
 def all_completions(checkpoint, prefix, length):
@@ -45,13 +47,13 @@ def texts_of(checkpoint, completions):
 @pytest.mark.parametrize("prefix", ["", "bcb"])
 @pytest.mark.parametrize("length", [1, 4])
 @MODES
-def test_a_wide_beam_finds_all_in_order(lines, length, prefix):
-    checkpoint = small(lines)
+def test_a_wide_beam_finds_all_in_order(line_mode, length, prefix):
+    checkpoint = small(line_mode)
     expected = all_completions(checkpoint, prefix, length)
     found = complete(checkpoint, prefix, 1000, length)
     assert texts_of(checkpoint, found) == [(text, ended) for text, _, ended in expected]
     np.testing.assert_allclose([each.probability for each in found], [p for _, p, _ in expected], rtol=1e-4)
-    if lines:
+    if line_mode:
         assert sum(each.probability for each in found) == pytest.approx(1)
     for count in (1, 3, 7):
         assert complete(checkpoint, prefix, count, length, threads=2) == found[:count]

@@ -21,7 +21,7 @@ from rnn_cli.language.scorer import Scorer
 from rnn_cli.network.model import Model, TrainingWindow
 from rnn_cli.text.codecs import BOUNDARY
 
-MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+MODES = pytest.mark.parametrize("line_mode", [False, True], ids=["stream", "lines"])
 
 
 def symbols_of(checkpoint, text):
@@ -29,9 +29,9 @@ def symbols_of(checkpoint, text):
 
 
 @MODES
-def test_the_first_window_is_scored_as_it_was_learned(lines):
-    checkpoint = make_checkpoint(lines)
-    symbols = symbols_of(checkpoint, random_text(5 * LEARNED, lines))
+def test_the_first_window_is_scored_as_it_was_learned(line_mode):
+    checkpoint = make_checkpoint(line_mode)
+    symbols = symbols_of(checkpoint, random_text(5 * LEARNED, line_mode))
     plain = Scorer(checkpoint, 2).read(symbols)[0]
     adapted, ranks = DynamicScorer(checkpoint, 2, 0.01).read(symbols, with_ranks=True)
     assert np.array_equal(plain[:LEARNED], adapted[:LEARNED])
@@ -40,10 +40,10 @@ def test_the_first_window_is_scored_as_it_was_learned(lines):
 
 
 @MODES
-def test_the_weights_follow_the_equation(lines):
+def test_the_weights_follow_the_equation(line_mode):
     """w <- w - rate g / (sqrt(s) + epsilon) + DECAY (w_0 - w), in float64, with gradients of a window of its own."""
-    checkpoint, rate, windows = make_checkpoint(lines), 0.01, 4
-    symbols = symbols_of(checkpoint, random_text(3 * windows * LEARNED, lines))[: windows * LEARNED]
+    checkpoint, rate, windows = make_checkpoint(line_mode), 0.01, 4
+    symbols = symbols_of(checkpoint, random_text(3 * windows * LEARNED, line_mode))[: windows * LEARNED]
     scorer = DynamicScorer(checkpoint, 1, rate)
     scorer.read(symbols)
     model = Model.from_torch(checkpoint.config, checkpoint.parameters)
@@ -87,9 +87,9 @@ def test_a_rate_that_is_too_high_is_blamed_and_not_the_model():
 
 
 @MODES
-def test_a_repeated_text_gets_cheaper(lines):
-    checkpoint = make_checkpoint(lines)
-    symbols = symbols_of(checkpoint, random_text(200, lines) * 20)
+def test_a_repeated_text_gets_cheaper(line_mode):
+    checkpoint = make_checkpoint(line_mode)
+    symbols = symbols_of(checkpoint, random_text(200, line_mode) * 20)
     losses = DynamicScorer(checkpoint, 1, 0.005).read(symbols)[0]
     assert losses[-200:].mean() < 0.9 * losses[:200].mean()
     losses = DynamicScorer(checkpoint, 1).read(symbols)[0]
@@ -97,9 +97,9 @@ def test_a_repeated_text_gets_cheaper(lines):
 
 
 @MODES
-def test_what_comes_after_a_place_changes_nothing_before_it(lines):
-    checkpoint = make_checkpoint(lines)
-    symbols = symbols_of(checkpoint, random_text(10 * LEARNED, lines))
+def test_what_comes_after_a_place_changes_nothing_before_it(line_mode):
+    checkpoint = make_checkpoint(line_mode)
+    symbols = symbols_of(checkpoint, random_text(10 * LEARNED, line_mode))
     place = 5 * LEARNED + 3
     shuffled = symbols.copy()
     np.random.default_rng(1).shuffle(shuffled[place:])
@@ -109,9 +109,9 @@ def test_what_comes_after_a_place_changes_nothing_before_it(lines):
 
 
 @MODES
-def test_pieces_threads_and_unknown_characters_change_no_bit(lines):
-    checkpoint = make_checkpoint(lines)
-    text = random_text(4 * LEARNED, lines)
+def test_pieces_threads_and_unknown_characters_change_no_bit(line_mode):
+    checkpoint = make_checkpoint(line_mode)
+    text = random_text(4 * LEARNED, line_mode)
     symbols = symbols_of(checkpoint, text[:50] + "XYZ" + text[50:])
     whole = DynamicScorer(checkpoint, 1, 0.01).read(symbols)[0]
     for size in (1, 13, LEARNED):

@@ -19,7 +19,7 @@ from rnn_cli.language.stepper import Stepper
 from rnn_cli.network.model import Model
 from rnn_cli.text.codecs import UNKNOWN, ByteCodec, CharacterCodec
 
-MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+MODES = pytest.mark.parametrize("line_mode", [False, True], ids=["stream", "lines"])
 
 
 def read_losses(checkpoint, text):
@@ -38,18 +38,18 @@ def score(checkpoint, text, threads=1, **sizes):
 
 
 @MODES
-def test_every_character_is_scored_once_after_what_stands_before_it(cell, lines):
-    checkpoint = make_checkpoint(lines, cell)
-    text = random_text(600, lines)
+def test_every_character_is_scored_once_after_what_stands_before_it(cell, line_mode):
+    checkpoint = make_checkpoint(line_mode, cell)
+    text = random_text(600, line_mode)
     losses, _ = score(checkpoint, text)
-    assert len(losses) == 600 + (lines and not text.endswith("\n"))
+    assert len(losses) == 600 + (line_mode and not text.endswith("\n"))
     assert losses == pytest.approx(read_losses(checkpoint, text), rel=1e-5, abs=1e-5)
 
 
 @MODES
-def test_losses_and_ranks_are_those_of_the_reference(cell, lines):
-    checkpoint = make_checkpoint(lines, cell)
-    text = random_text(200, lines)
+def test_losses_and_ranks_are_those_of_the_reference(cell, line_mode):
+    checkpoint = make_checkpoint(line_mode, cell)
+    text = random_text(200, line_mode)
     losses, ranks = score(checkpoint, text)
     framed = checkpoint.codec.frame(checkpoint.codec.encode(text))
     inputs, targets = framed[:-1, None], framed[1:, None]
@@ -65,10 +65,10 @@ def test_losses_and_ranks_are_those_of_the_reference(cell, lines):
 
 @pytest.mark.parametrize("name", sorted({cell.name for cell in CELLS}))
 @MODES
-def test_streams_windows_and_threads_change_no_bit(name, lines):
+def test_streams_windows_and_threads_change_no_bit(name, line_mode):
     cell = next(cell for cell in CELLS if cell.name == name)
-    checkpoint = make_checkpoint(lines, cell)
-    text = random_text(700, lines)
+    checkpoint = make_checkpoint(line_mode, cell)
+    text = random_text(700, line_mode)
     losses, ranks = score(checkpoint, text)
     for streams, window, threads in [
         (1, 1, 1),
@@ -92,9 +92,9 @@ PRECISIONS = pytest.mark.parametrize(
 
 @MODES
 @PRECISIONS
-def test_pieces_and_threads_change_no_bit(lines, precision):
-    checkpoint = make_checkpoint(lines)
-    text = random_text(700, lines) + "XaY"
+def test_pieces_and_threads_change_no_bit(line_mode, precision):
+    checkpoint = make_checkpoint(line_mode)
+    text = random_text(700, line_mode) + "XaY"
     symbols = checkpoint.codec.frame(checkpoint.codec.encode(text))[1:]
     whole, ranks = Scorer(checkpoint, 2, precision=precision).read(symbols, with_ranks=True)
     for size in (1, 7, 256):
@@ -149,9 +149,9 @@ def test_the_losses_of_a_line_do_not_depend_on_the_other_lines():
 
 
 @MODES
-def test_the_scores_are_those_of_the_single_losses(lines):
-    checkpoint = make_checkpoint(lines)
-    text = random_text(300, lines)
+def test_the_scores_are_those_of_the_single_losses(line_mode):
+    checkpoint = make_checkpoint(line_mode)
+    text = random_text(300, line_mode)
     losses, ranks = score(checkpoint, text)
     scores = evaluate_texts(checkpoint, [text], threads=2)
     assert scores.characters == len(losses)
@@ -164,26 +164,26 @@ def test_the_scores_are_those_of_the_single_losses(lines):
     assert scores.top1_accuracy == np.mean(ranks == 0)
     assert scores.top5_accuracy == np.mean(ranks < 5)
     assert 0 < scores.top1_accuracy < scores.top5_accuracy < 1
-    assert scores.state == ("reset at each line" if lines else "carried")
+    assert scores.state == ("reset at each line" if line_mode else "carried")
     assert scores == evaluate_texts(checkpoint, [text], threads=1)
 
 
 @MODES
-def test_the_scores_agree_with_the_predictions(lines):
-    checkpoint = make_checkpoint(lines)
+def test_the_scores_agree_with_the_predictions(line_mode):
+    checkpoint = make_checkpoint(line_mode)
     text = random_text(40, False)
     steps = predictions(checkpoint, text, 100)[: len(text)]
     losses, ranks = score(checkpoint, text)
     assert losses[:40] == pytest.approx([-math.log(step.probability) for step in steps], rel=1e-5, abs=1e-5)
-    if lines:  # in a stream, the boundary has a rank but is not shown
+    if line_mode:  # in a stream, the boundary has a rank but is not shown
         shown = [[symbol for symbol, _ in step.expected].index(step.came) for step in steps]
         assert ranks[:40].tolist() == shown
 
 
 @MODES
-def test_several_texts_start_afresh_and_count_together(lines):
-    checkpoint = make_checkpoint(lines)
-    texts = [random_text(size, lines, size) for size in (90, 1, 40)]
+def test_several_texts_start_afresh_and_count_together(line_mode):
+    checkpoint = make_checkpoint(line_mode)
+    texts = [random_text(size, line_mode, size) for size in (90, 1, 40)]
     scores = [evaluate_texts(checkpoint, [text]) for text in texts]
     counts = [score.characters for score in scores]
     together = evaluate_texts(checkpoint, [*texts, ""])
@@ -191,13 +191,13 @@ def test_several_texts_start_afresh_and_count_together(lines):
     for name in ("nats_per_char", "bits_per_char", "top1_accuracy", "top5_accuracy"):
         mean = np.average([getattr(score, name) for score in scores], weights=counts)
         assert getattr(together, name) == pytest.approx(mean)
-    if not lines:
+    if not line_mode:
         assert together.nats_per_char != pytest.approx(evaluate_texts(checkpoint, ["".join(texts)]).nats_per_char)
 
 
 @MODES
-def test_unknown_characters_are_counted_and_priced(lines):
-    checkpoint = make_checkpoint(lines)
+def test_unknown_characters_are_counted_and_priced(line_mode):
+    checkpoint = make_checkpoint(line_mode)
     price = math.log(CHARACTERS + 1) + math.log(SCALAR_VALUES - len(checkpoint.codec))
     assert unknown_nats(checkpoint) == pytest.approx(price)
     known, mixed = evaluate_texts(checkpoint, ["abcabc"]), evaluate_texts(checkpoint, ["XabcYabX\u0928c"])
@@ -207,8 +207,8 @@ def test_unknown_characters_are_counted_and_priced(lines):
     assert mixed.nats_per_char * mixed.characters == pytest.approx(nats)
     assert mixed.top5_accuracy * mixed.characters == pytest.approx(known.top5_accuracy * known.characters)
     strange = evaluate_texts(checkpoint, ["XYZ"])
-    assert (strange.unknown, strange.characters) == (3, 3 + lines)  # the end of a line is scored whatever is in it
-    end = evaluate_texts(checkpoint, ["\n"]).nats_per_char if lines else 0
+    assert (strange.unknown, strange.characters) == (3, 3 + line_mode)  # the end of a line is scored whatever is in it
+    end = evaluate_texts(checkpoint, ["\n"]).nats_per_char if line_mode else 0
     assert strange.nats_per_char * strange.characters == pytest.approx(3 * price + end)
 
 
@@ -224,11 +224,11 @@ def test_the_price_of_the_unknown_needs_no_record(record):
 
 
 @MODES
-def test_a_model_of_bytes_scores_bytes(lines):
-    checkpoint = make_checkpoint(lines, codec=ByteCodec(lines))
+def test_a_model_of_bytes_scores_bytes(line_mode):
+    checkpoint = make_checkpoint(line_mode, codec=ByteCodec(line_mode))
     data = np.random.default_rng(2).integers(0, 256, 500, np.uint8).tobytes() + b"a"
     scores = evaluate_texts(checkpoint, [data])
-    assert (scores.characters, scores.bytes, scores.unknown) == (501 + lines, 501, 0)
+    assert (scores.characters, scores.bytes, scores.unknown) == (501 + line_mode, 501, 0)
     assert scores.bits_per_byte == pytest.approx(scores.bits_per_char * scores.characters / 501)
     assert scores.nats_per_char == pytest.approx(read_losses(checkpoint, data).mean(), rel=1e-5)
     accented = "\u00e9\u20ac"
@@ -237,9 +237,9 @@ def test_a_model_of_bytes_scores_bytes(lines):
 
 @pytest.mark.parametrize("texts", [[], [""], ["", ""]], ids=str)
 @MODES
-def test_an_empty_text_is_refused(lines, texts):
+def test_an_empty_text_is_refused(line_mode, texts):
     with pytest.raises(UsageError, match="empty"):
-        evaluate_texts(make_checkpoint(lines), texts)
+        evaluate_texts(make_checkpoint(line_mode), texts)
 
 
 def test_an_empty_line_is_scored_as_its_end():
@@ -258,9 +258,9 @@ def test_a_hopeless_model_has_a_finite_perplexity():
 
 
 @MODES
-def test_progress_tells_of_every_scored_character(lines):
-    scorer, seen = Scorer(make_checkpoint(lines), 1, windows=2), []
-    scores = score_texts(scorer, [random_text(900, lines), "abc"], seen.append)
+def test_progress_tells_of_every_scored_character(line_mode):
+    scorer, seen = Scorer(make_checkpoint(line_mode), 1, windows=2), []
+    scores = score_texts(scorer, [random_text(900, line_mode), "abc"], seen.append)
     assert sum(seen) == scores.characters
     assert len(seen) > 2
 

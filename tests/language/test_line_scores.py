@@ -19,7 +19,7 @@ from rnn_cli.language.scorer import Scorer, unknown_nats
 from rnn_cli.text.codecs import ByteCodec, CharacterCodec
 from rnn_cli.text.documents import read_pieces
 
-MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+MODES = pytest.mark.parametrize("line_mode", [False, True], ids=["stream", "lines"])
 BOM = b"\xef\xbb\xbf"
 
 
@@ -79,10 +79,10 @@ def test_lines_are_there_before_more_is_asked_for(stdin):
 
 @pytest.mark.parametrize("size", [8, 1 << 20])
 @MODES
-def test_lines_cost_together_what_the_text_costs(tmp_path, lines, size):
-    checkpoint = make_checkpoint(lines)
-    if not lines:
-        checkpoint = make_checkpoint(lines, codec=CharacterCodec("\nabcdefgh\u00e9\u20ac\U0001f600", False))
+def test_lines_cost_together_what_the_text_costs(tmp_path, line_mode, size):
+    checkpoint = make_checkpoint(line_mode)
+    if not line_mode:
+        checkpoint = make_checkpoint(line_mode, codec=CharacterCodec("\nabcdefgh\u00e9\u20ac\U0001f600", False))
     text = random_text(900, True) + "Xa\n\nYZ"
     (tmp_path / "text").write_text(text, encoding="utf-8")
     found = list(score_lines(Scorer(checkpoint, 2), read_pieces(str(tmp_path / "text"), size)))
@@ -95,7 +95,7 @@ def test_lines_cost_together_what_the_text_costs(tmp_path, lines, size):
     assert found[-1].line_number == text.count("\n") + 1
     if size > len(text):
         assert [line for part in found for line in part.lines] == text.split("\n")
-    if lines and size > len(text):
+    if line_mode and size > len(text):
         for line, bits in zip(text.split("\n"), np.concatenate([part.bits for part in found])):
             alone = evaluate_texts(checkpoint, [line + "\n"])
             assert bits == pytest.approx(alone.bits_per_char * alone.characters)

@@ -24,7 +24,7 @@ from rnn_cli.text.fingerprint import Fingerprint
 
 needs_bfloat16 = pytest.mark.skipif(not HAS_BFLOAT16, reason="the processor has no bfloat16")
 PRECISIONS = pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=needs_bfloat16)])
-MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+MODES = pytest.mark.parametrize("line_mode", [False, True], ids=["stream", "lines"])
 
 
 def draw(checkpoint, count, seed="ab", threads=1, stop="", **config):
@@ -56,9 +56,9 @@ def chi_square(counts, probabilities):
 @pytest.mark.parametrize("name", sorted({cell.name for cell in CELLS}))
 @PRECISIONS
 @MODES
-def test_a_text_does_not_depend_on_the_others_nor_on_the_threads(name, lines, precision):
+def test_a_text_does_not_depend_on_the_others_nor_on_the_threads(name, line_mode, precision):
     cell = next(cell for cell in CELLS if cell.name == name)
-    checkpoint = make_checkpoint(lines, cell)
+    checkpoint = make_checkpoint(line_mode, cell)
     config = SamplingConfig(length=80, random_seed=4, precision=precision)
 
     def texts(count, threads, chunk=None):
@@ -98,8 +98,8 @@ def test_a_random_seed_repeats_and_another_one_does_not():
 
 @pytest.mark.parametrize("seed", ["", "abc"])
 @MODES
-def test_greedy_takes_the_likeliest_symbol_at_each_step(lines, seed):
-    checkpoint = make_checkpoint(lines)
+def test_greedy_takes_the_likeliest_symbol_at_each_step(line_mode, seed):
+    checkpoint = make_checkpoint(line_mode)
     (text,) = Sampler(checkpoint, seed, SamplingConfig(temperature=0.0, length=30)).texts(1)
     written = seed + checkpoint.codec.decode(text.symbols).decode()
     steps = predictions(checkpoint, written, 1)[len(seed) :]
@@ -112,16 +112,16 @@ def test_greedy_takes_the_likeliest_symbol_at_each_step(lines, seed):
     "config", [{"top_k": 1}, {"temperature": 1e-30}, {"temperature": 1e-39}, {"temperature": 1e-320}]
 )
 @MODES
-def test_the_limits_of_drawing_are_greedy(lines, config):
-    checkpoint = make_checkpoint(lines)
+def test_the_limits_of_drawing_are_greedy(line_mode, config):
+    checkpoint = make_checkpoint(line_mode)
     for seed in ("", "a", "dd", "hgf"):
         assert draw(checkpoint, 3, seed, **config) == draw(checkpoint, 3, seed, temperature=0.0)
 
 
 @pytest.mark.parametrize("config", [{}, {"temperature": 0.5}, {"temperature": 2.0}, {"top_k": 3}], ids=str)
 @MODES
-def test_symbols_have_the_probabilities_of_the_model(lines, config):
-    checkpoint = make_checkpoint(lines)
+def test_symbols_have_the_probabilities_of_the_model(line_mode, config):
+    checkpoint = make_checkpoint(line_mode)
     plain = expected_after(checkpoint, "ab")
     probabilities = plain ** (1 / config.get("temperature", 1))
     if "top_k" in config:
@@ -147,30 +147,30 @@ def test_later_symbols_have_the_probabilities_of_the_model_too():
 
 @pytest.mark.parametrize("top_k", [2, 5])
 @MODES
-def test_top_k_draws_from_the_most_probable_only(lines, top_k):
-    checkpoint = make_checkpoint(lines)
+def test_top_k_draws_from_the_most_probable_only(line_mode, top_k):
+    checkpoint = make_checkpoint(line_mode)
     allowed = set(np.argsort(-expected_after(checkpoint, "ab"))[:top_k].tolist())
     drawn = {text[0] if text else BOUNDARY for text in draw(checkpoint, 2000, length=1, top_k=top_k, temperature=9.0)}
     assert drawn == allowed
 
 
 @MODES
-def test_a_top_k_of_all_symbols_cuts_nothing(lines):
-    checkpoint = make_checkpoint(lines)
+def test_a_top_k_of_all_symbols_cuts_nothing(line_mode):
+    checkpoint = make_checkpoint(line_mode)
     plain = draw(checkpoint, 20)
     for top_k in (len(checkpoint.codec), 1_000_000):
         assert draw(checkpoint, 20, top_k=top_k) == plain
 
 
 @MODES
-def test_a_high_temperature_draws_everything(lines):
-    drawn = draw(make_checkpoint(lines), 300, length=50, temperature=100.0)
+def test_a_high_temperature_draws_everything(line_mode):
+    drawn = draw(make_checkpoint(line_mode), 300, length=50, temperature=100.0)
     assert {symbol for text in drawn for symbol in text} == set(range(1, len(SYMBOLS) + 1))
 
 
 @MODES
-def test_losses_are_those_of_the_evaluation(lines):
-    checkpoint = make_checkpoint(lines)
+def test_losses_are_those_of_the_evaluation(line_mode):
+    checkpoint = make_checkpoint(line_mode)
     config = SamplingConfig(length=60, temperature=1.7, top_k=9)
     scorer = Scorer(checkpoint, 1)
     texts = list(Sampler(checkpoint, "", config).texts(20))
@@ -204,8 +204,8 @@ def stream(checkpoint, chunk, stop="", length=150):
 
 @pytest.mark.parametrize("chunk", [1, 7, 64])
 @MODES
-def test_pieces_are_the_first_text(lines, chunk):
-    checkpoint = make_checkpoint(lines, boundary_bias=-2)
+def test_pieces_are_the_first_text(line_mode, chunk):
+    checkpoint = make_checkpoint(line_mode, boundary_bias=-2)
     (expected,) = Sampler(checkpoint, "ab", SamplingConfig(length=150, random_seed=3)).texts(1)
     text, parts = stream(checkpoint, chunk)
     assert text == expected
@@ -328,13 +328,13 @@ def test_a_model_of_bytes_writes_any_byte_where_it_may():
 
 @pytest.mark.parametrize("seed", [b"", b"a\xe2\x82", b"\xf0\x9f", b"\xff", b"\xe2\x82\xac"])
 @MODES
-def test_a_model_of_bytes_writes_valid_utf8(lines, seed):
+def test_a_model_of_bytes_writes_valid_utf8(line_mode, seed):
     beginning = seed.replace(b"\xff", b"")
     for length in (1, 2, 3, 50):
         config = SamplingConfig(length=length, temperature=100.0)
-        texts = list(Sampler(make_byte_checkpoint(lines), seed, config).texts(100))
+        texts = list(Sampler(make_byte_checkpoint(line_mode), seed, config).texts(100))
         for text in texts:
-            written = make_byte_checkpoint(lines).codec.decode(text.symbols)
+            written = make_byte_checkpoint(line_mode).codec.decode(text.symbols)
             assert len(text.losses) == len(written) <= length
             if written or not beginning or beginning.endswith(b"\xac"):
                 (beginning + written).decode()
@@ -357,8 +357,8 @@ def test_pieces_of_bytes_end_between_characters():
 
 @pytest.mark.parametrize("config", [{}, {"temperature": 0.0}, {"temperature": 100.0}, {"top_k": 2}], ids=str)
 @MODES
-def test_forbidden_characters_never_come(lines, config):
-    checkpoint = make_checkpoint(lines)
+def test_forbidden_characters_never_come(line_mode, config):
+    checkpoint = make_checkpoint(line_mode)
     forbidden = set(checkpoint.codec.encode("bcd\u20ac").tolist())
     texts = draw(checkpoint, 100, "bc", forbid="bcd\u20ac?", **config)
     assert max(map(len, texts)) > 0
@@ -513,10 +513,10 @@ def test_the_best_of_several_is_the_most_probable_per_character():
     assert best == [min(plain[k : k + 6], key=lambda text: text.surprise) for k in range(0, 60, 6)]
 
 
-@pytest.mark.parametrize("lines", [False, True])
+@pytest.mark.parametrize("line_mode", [False, True])
 @pytest.mark.parametrize("max_copy", [5, 8, 11, 12, 20])
-def test_no_more_characters_than_allowed_are_copied(lines, max_copy):
-    checkpoint = make_checkpoint(lines, boundary_bias=-4)
+def test_no_more_characters_than_allowed_are_copied(line_mode, max_copy):
+    checkpoint = make_checkpoint(line_mode, boundary_bias=-4)
     corpus = "\n".join(decode_all(checkpoint, draw(checkpoint, 50, "", length=60, temperature=0.3, random_seed=1)))
     with_fingerprint(checkpoint, corpus.split("\n"))
     config = {"length": 60, "temperature": 0.3, "random_seed": 1}
@@ -557,8 +557,8 @@ def test_without_a_fingerprint_nothing_can_be_new():
 
 
 @MODES
-def test_predictions_are_a_distribution_at_each_step(lines):
-    checkpoint = make_checkpoint(lines)
+def test_predictions_are_a_distribution_at_each_step(line_mode):
+    checkpoint = make_checkpoint(line_mode)
     steps = predictions(checkpoint, "abca", 100)
     ids = checkpoint.codec.encode("abca").tolist()
     assert [step.read for step in steps] == [None, *ids]
@@ -566,8 +566,8 @@ def test_predictions_are_a_distribution_at_each_step(lines):
     for step in steps:
         values = [probability for _, probability in step.expected]
         assert values == sorted(values, reverse=True)
-        assert len(step.expected) == len(checkpoint.codec) - (not lines)
-        assert sum(values) == pytest.approx(1) if lines else sum(values) < 1
+        assert len(step.expected) == len(checkpoint.codec) - (not line_mode)
+        assert sum(values) == pytest.approx(1) if line_mode else sum(values) < 1
         assert step.probability == (None if step.came is None else dict(step.expected)[step.came])
     assert steps[1].expected != steps[4].expected  # after the same letter
     assert [step.expected for step in predictions(checkpoint, "abca", 2)] == [step.expected[:2] for step in steps]

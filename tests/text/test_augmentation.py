@@ -11,15 +11,15 @@ from rnn_cli.text.augmentation import LONGEST, ORDER, Augmenter
 from rnn_cli.text.batches import IGNORED, StreamBatches
 from rnn_cli.text.codecs import BOUNDARY
 
-MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+MODES = pytest.mark.parametrize("line_mode", [False, True], ids=["stream", "lines"])
 
 
-def text(size, lines):
+def text(size, line_mode):
     """Return symbols with regularities, and boundaries."""
     generator = np.random.default_rng(1)
     ids = np.cumsum(generator.choice([1, 1, 2, 3], size)) % (V - 1) + 1
     ids[generator.random(size) < 0.15] = BOUNDARY
-    ids[[0, *([-1] if lines else [])]] = BOUNDARY
+    ids[[0, *([-1] if line_mode else [])]] = BOUNDARY
     ids[1:][(ids[1:] == BOUNDARY) & (ids[:-1] == BOUNDARY)] = 1
     return ids.astype(np.uint8)
 
@@ -30,15 +30,15 @@ def drawn(augmenter, epoch):
 
 
 @MODES
-def test_symbols_follow_the_ngrams(lines):
-    ids = text(300, lines)
-    grams = SlowGrams(ORDER, lines)
-    for past, symbol in with_past(ids, lines):
+def test_symbols_follow_the_ngrams(line_mode):
+    ids = text(300, line_mode)
+    grams = SlowGrams(ORDER, line_mode)
+    for past, symbol in with_past(ids, line_mode):
         grams.learn(past[-ORDER + 1 :], symbol)
     # What is drawn for a stream starts without a past, as if there were no boundary before it.
     found = {}
-    for past, symbol in with_past(np.append(BOUNDARY, Augmenter(ids, V, lines, 400_000, 1).sample(0)), lines):
-        if lines or len(past) > ORDER:
+    for past, symbol in with_past(np.append(BOUNDARY, Augmenter(ids, V, line_mode, 400_000, 1).sample(0)), line_mode):
+        if line_mode or len(past) > ORDER:
             found.setdefault(tuple(past[-ORDER + 1 :]), Counter())[symbol] += 1
     often = {past: counter for past, counter in found.items() if counter.total() > 2000}
     assert len(often) > 20
@@ -49,13 +49,13 @@ def test_symbols_follow_the_ngrams(lines):
 
 
 @MODES
-def test_every_epoch_has_its_own_text_again_and_again(lines):
-    ids = text(200, lines)
-    augmenter, again = (Augmenter(ids, V, lines, 3000, 7) for _ in range(2))
+def test_every_epoch_has_its_own_text_again_and_again(line_mode):
+    ids = text(200, line_mode)
+    augmenter, again = (Augmenter(ids, V, line_mode, 3000, 7) for _ in range(2))
     texts = [augmenter.text(epoch) for epoch in range(3)]
     assert all(np.array_equal(each[: len(ids)], ids) for each in texts)
     assert np.array_equal(texts[2], again.text(2))
-    others = [texts[1], Augmenter(ids, V, lines, 3000, 8).text(0)]
+    others = [texts[1], Augmenter(ids, V, line_mode, 3000, 8).text(0)]
     assert not any(np.array_equal(texts[0], other) for other in others)
 
 
@@ -78,16 +78,16 @@ def test_of_one_endless_line_nothing_is_drawn():
 
 
 @MODES
-def test_streams_read_the_text_and_what_is_drawn(lines):
-    ids = text(500, lines)
-    augmenter = Augmenter(ids, V, lines, 700, 3)
-    streams = StreamBatches(ids, lines, 4, 8, 3, augmenter)
+def test_streams_read_the_text_and_what_is_drawn(line_mode):
+    ids = text(500, line_mode)
+    augmenter = Augmenter(ids, V, line_mode, 700, 3)
+    streams = StreamBatches(ids, line_mode, 4, 8, 3, augmenter)
     for epoch in range(3):
         first = epoch * streams.steps_per_epoch
         targets = [streams.window(first + step)[1] for step in range(streams.steps_per_epoch)]
         scored = np.concatenate(targets)
         expected = Counter(augmenter.text(epoch)[1:].tolist())
-        if not lines:
+        if not line_mode:
             del expected[BOUNDARY]
         assert Counter(scored[scored != IGNORED].tolist()) == expected
 

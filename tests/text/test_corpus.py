@@ -127,7 +127,7 @@ def test_text_for_is_what_the_vocabulary_reads():
 
 
 @pytest.mark.parametrize(
-    "text, lines, reason",
+    "text, line_mode, reason",
     [
         (NAMES, True, "at most 7 characters"),
         (NAMES.replace("\n", "\r\n"), True, "at most 7 characters"),
@@ -152,10 +152,10 @@ def test_text_for_is_what_the_vocabulary_reads():
         ("b" * 3_000_000, False, "characters"),
     ],
 )
-def test_lines_are_told_from_a_stream(text, lines, reason):
+def test_lines_are_told_from_a_stream(text, line_mode, reason):
     for kind in (text, text.encode()) if text.isascii() else (text,):
         verdict, why = looks_like_lines(kind)
-        assert verdict is lines
+        assert verdict is line_mode
         assert reason in why
 
 
@@ -288,7 +288,7 @@ def test_the_digest_sees_where_documents_end_and_what_they_are_for(load):
 
 
 @pytest.mark.parametrize(
-    "texts, lines, message",
+    "texts, line_mode, message",
     [
         ([""], None, "is empty; give a text with at least two characters"),
         (["", "\ufeff"], None, "is empty"),
@@ -296,9 +296,9 @@ def test_the_digest_sees_where_documents_end_and_what_they_are_for(load):
         (["a"], False, "has a single character, so there is nothing to predict"),
     ],
 )
-def test_nothing_to_predict_is_refused(load, texts, lines, message):
+def test_nothing_to_predict_is_refused(load, texts, line_mode, message):
     with pytest.raises(UsageError, match=message):
-        load(*texts, line_mode=lines)
+        load(*texts, line_mode=line_mode)
 
 
 def test_the_smallest_texts_are_taken(load):

@@ -106,13 +106,13 @@ def test_a_corpus_in_files_is_the_same_as_in_memory(case, files, tmp_path, monke
     assert repr(replace(small, **nothing)) == repr(replace(usual, **nothing))
 
 
-@pytest.mark.parametrize("lines", [True, False])
-def test_windows_of_mapped_symbols_are_the_same(lines, files, monkeypatch):
-    options = {**OPTIONS, "line_mode": lines}
+@pytest.mark.parametrize("line_mode", [True, False])
+def test_windows_of_mapped_symbols_are_the_same(line_mode, files, monkeypatch):
+    options = {**OPTIONS, "line_mode": line_mode}
     usual = load_corpus([files["lines"]], **options)
     make_small(monkeypatch)
     small = load_corpus([files["lines"]], **options)
-    streams = [StreamBatches(corpus.training, lines, 5, 9, 1) for corpus in (small, usual)]
+    streams = [StreamBatches(corpus.training, line_mode, 5, 9, 1) for corpus in (small, usual)]
     for step in range(2 * streams[1].steps_per_epoch):
         for ours, expected in zip(*(stream.window(step) for stream in streams)):
             np.testing.assert_array_equal(ours, expected)
