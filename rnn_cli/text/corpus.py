@@ -83,7 +83,7 @@ def load_corpus(
     if line_mode is None:
         starts = (beginning(text.chunks()) if as_bytes else beginning(text.characters()) for text in texts)
         line_mode, reason = detect_lines(starts)
-    codec = ByteCodec(line_mode) if as_bytes else read_vocabulary(texts, held_out, line_mode)
+    codec = ByteCodec(line_mode) if as_bytes else read_codec(texts, held_out, line_mode)
     ids, dropped, unknown = encode(codec, texts, digest)
     if unknown:
         raise changed(name)
@@ -103,7 +103,7 @@ def load_corpus(
     return Corpus(name, digest.hexdigest(), codec, training, validation, reason, split_reason, dropped, unknown)
 
 
-def read_vocabulary(texts: Sequence[Source], held_out: Sequence[Source], line_mode: bool) -> Codec:
+def read_codec(texts: Sequence[Source], held_out: Sequence[Source], line_mode: bool) -> Codec:
     """Return the codec of the characters of texts. Raises UsageError if the held-out files cannot be decoded either."""
     codec = CharacterCodec.of_texts((part for source in texts for part in source.characters()), line_mode)
     for source in held_out:

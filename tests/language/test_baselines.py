@@ -1,4 +1,4 @@
-"""The baselines: in the same bits, on the same characters, and with nothing that has seen what it scores."""
+"""Baselines: in the same unit, on the same characters, and never trained on what they score."""
 
 import gzip
 import lzma
@@ -32,7 +32,7 @@ def test_baselines_are_bits_per_scored_character(line_mode):
 
 
 @MODES
-def test_a_corpus_is_learned_before(line_mode):
+def test_a_corpus_is_learned_first(line_mode):
     codec = CharacterCodec.of_texts(TEXT, line_mode)
     alone, primed = (baseline_bits(codec, [OTHER], 30.0, corpus) for corpus in (None, [TEXT]))
     assert primed["uniform"] == alone["uniform"]
@@ -42,7 +42,7 @@ def test_a_corpus_is_learned_before(line_mode):
 
 
 @MODES
-def test_unknown_characters_cost_the_stated_price(line_mode):
+def test_unknown_characters_cost_the_given_bits(line_mode):
     codec = CharacterCodec.of_texts(TEXT, line_mode)
     known, mixed = (
         baseline_bits(codec, [TEXT], 30.0),
@@ -55,16 +55,16 @@ def test_unknown_characters_cost_the_stated_price(line_mode):
 
 
 @MODES
-def test_texts_start_afresh_and_bytes_are_symbols(line_mode):
+def test_each_text_starts_anew_and_bytes_are_symbols(line_mode):
     codec = ByteCodec(line_mode)
     parts = [TEXT[:50].encode(), b"", TEXT[50:].encode()]
     bits = baseline_bits(codec, parts, 30.0)
-    ends = int(line_mode)  # of the line that the first part does not end
+    ends = int(line_mode)  # the first part does not end its line
     assert bits["gzip"] == 8 * len(gzip.compress(TEXT.encode(), 9)) / (len(TEXT) + ends)
     assert bits["uniform"] == pytest.approx(8 if not line_mode else math.log2(257))
     assert np.isfinite(list(bits.values())).all()
 
 
-def test_nothing_costs_nothing_and_is_refused():
+def test_an_empty_text_is_refused():
     with pytest.raises(ValueError, match="no text"):
         baseline_bits(CharacterCodec("ab", True), [""], 30.0)

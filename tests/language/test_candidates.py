@@ -15,7 +15,7 @@ STOPS = st.lists(st.integers(1, 2), max_size=5)
 
 
 @given(sampled=SYMBOLS, wanted=STOPS, shortest=st.integers(0, 9), chunk=st.integers(1, 60))
-def test_the_first_stop_text_that_is_not_too_early_ends_a_text(sampled, wanted, shortest, chunk):
+def test_the_first_stop_text_after_the_minimum_ends_a_text(sampled, wanted, shortest, chunk):
     text, stop = GeneratedText(Prompt(np.zeros(0, np.int32), shortest, longest=100)), array("i", wanted)
     certain = array("i")
     for start in range(0, len(sampled), chunk):
@@ -31,7 +31,7 @@ def test_the_first_stop_text_that_is_not_too_early_ends_a_text(sampled, wanted, 
 
 
 @given(SYMBOLS, STOPS)
-def test_overlap_is_the_longest_suffix_that_begins_the_stop_text(symbols, wanted):
+def test_overlap_is_the_longest_matching_suffix(symbols, wanted):
     lengths = [k for k in range(len(wanted)) if symbols[len(symbols) - k :] == wanted[:k] and k <= len(symbols)]
     assert overlap(array("i", symbols), array("i", wanted)) == max(lengths, default=0)
 

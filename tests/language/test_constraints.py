@@ -1,4 +1,4 @@
-"""The table of what may follow: exactly UTF-8 for bytes, and nothing that is forbidden."""
+"""Follow tables: exactly UTF-8 for bytes, and no forbidden character."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from rnn_cli.text.codecs import BOUNDARY, FORBIDDEN, ByteCodec, CharacterCodec
 
 BYTES = ByteCodec(False)
 TABLE = BYTES.follow_table()
-# All edges of the ranges of UTF-8, and neighbours of them.
+# The first and last bytes of the ranges of UTF-8, and their neighbours.
 EDGES = [
     0x00,
     0x41,
@@ -38,7 +38,7 @@ EDGES += [0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xFF]
 
 
 def path(data):
-    """Return the state after bytes that follow each other as the table says, or None."""
+    """Return the state of the table after bytes, or None if it forbids one of them."""
     state = 0
     for symbol in BYTES.encode(data):
         state = int(TABLE[state, symbol])
@@ -56,7 +56,7 @@ def decodes(data):
     return True
 
 
-def test_forbidden_is_that_of_the_kernel():
+def test_forbidden_equals_the_value_of_the_kernel():
     assert FORBIDDEN == generate.FORBIDDEN
 
 
@@ -65,14 +65,14 @@ def test_the_table_is_utf8(data):
     assert (path(data) == 0) == decodes(data)
 
 
-def test_every_character_is_in_it_and_no_state_is_a_dead_end():
+def test_every_character_is_allowed_and_no_state_is_final():
     for code in [*range(0, 0xD800, 97), *range(0xE000, 0x110000, 1009), 0x10FFFF]:
         assert path(chr(code).encode()) == 0
     assert (TABLE[:, 1:] != FORBIDDEN).any(axis=1).all()
 
 
 @given(st.text(max_size=5), st.integers(0, 3))
-def test_what_is_unfinished_is_found(text, cut):
+def test_unfinished_characters_are_found(text, cut):
     data = text.encode()
     data = data[: len(data) - cut]
     ids = BYTES.encode(data)
@@ -84,18 +84,18 @@ def test_what_is_unfinished_is_found(text, cut):
 
 
 @pytest.mark.parametrize("data, state", [(b"\xff", 0), (b"\x80\x80\x80\x80", 0), (b"\xe2\xff\xc3", 1), (b"\xe2A", 0)])
-def test_a_state_is_found_after_what_is_no_utf8(data, state):
+def test_there_is_a_state_after_invalid_utf8(data, state):
     assert state_after(TABLE, BYTES.encode(data)) == state
 
 
-def test_the_end_comes_between_characters_in_line_mode_only():
+def test_a_text_ends_between_characters_in_line_mode_only():
     assert (TABLE[:, BOUNDARY] == FORBIDDEN).all()
     lines = ByteCodec(True).follow_table()
     assert (lines[:, BOUNDARY] == FORBIDDEN).tolist() == [False] + [True] * 7
 
 
 @pytest.mark.parametrize("valid_utf8", [False, True])
-def test_no_newline_stands_in_a_line_of_bytes(valid_utf8):
+def test_no_line_of_bytes_contains_a_newline(valid_utf8):
     newline = 1 + ord("\n")
     for lines in (False, True):
         table = ByteCodec(lines).follow_table(valid_utf8=valid_utf8)
@@ -114,6 +114,6 @@ def test_forbidden_characters():
     "codec, forbidden",
     [(CharacterCodec("ab", line_mode=True), "ba"), (CharacterCodec("a", line_mode=False), "a"), (BYTES, "\u00e9")],
 )
-def test_what_cannot_be_forbidden_is_refused(codec, forbidden):
+def test_characters_that_cannot_be_forbidden_are_refused(codec, forbidden):
     with pytest.raises(UsageError, match="--forbid"):
         codec.follow_table(forbidden)

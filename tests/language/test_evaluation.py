@@ -1,4 +1,4 @@
-"""Evaluation: every character is scored once, and neither streams, windows nor threads change a bit of it."""
+"""Evaluation: every character is scored once, and neither rows, windows nor threads change a bit."""
 
 import math
 
@@ -38,7 +38,7 @@ def score(checkpoint, text, threads=1, **sizes):
 
 
 @MODES
-def test_every_character_is_scored_once_after_what_stands_before_it(cell, line_mode):
+def test_every_character_is_scored_once_given_those_before(cell, line_mode):
     checkpoint = make_checkpoint(line_mode, cell)
     text = random_text(600, line_mode)
     losses, _ = score(checkpoint, text)
@@ -65,7 +65,7 @@ def test_losses_and_ranks_are_those_of_the_reference(cell, line_mode):
 
 @pytest.mark.parametrize("name", sorted({cell.name for cell in CELLS}))
 @MODES
-def test_streams_windows_and_threads_change_no_bit(name, line_mode):
+def test_rows_windows_and_threads_change_no_bit(name, line_mode):
     cell = next(cell for cell in CELLS if cell.name == name)
     checkpoint = make_checkpoint(line_mode, cell)
     text = random_text(700, line_mode)
@@ -110,7 +110,7 @@ def test_pieces_and_threads_change_no_bit(line_mode, precision):
 
 
 @pytest.mark.skipif(not HAS_BFLOAT16, reason="there is no bfloat16")
-def test_adapting_in_bfloat16_is_near_that_in_float32():
+def test_adapting_in_bfloat16_is_close_to_float32():
     checkpoint, text = make_checkpoint(False), random_text(900, False)
     losses = {}
     for precision in ("float32", "bfloat16"):
@@ -121,7 +121,7 @@ def test_adapting_in_bfloat16_is_near_that_in_float32():
 
 
 @pytest.mark.parametrize("every", [1, 5, 64, 10_000])
-def test_resets_leave_one_character_of_the_past(every):
+def test_a_reset_leaves_one_character_of_context(every):
     checkpoint = make_checkpoint(False)
     text = random_text(300, False)
     symbols = checkpoint.codec.encode(text)
@@ -139,7 +139,7 @@ def test_resets_leave_one_character_of_the_past(every):
     assert scores.state == f"reset every {every:,} characters"
 
 
-def test_the_losses_of_a_line_do_not_depend_on_the_other_lines():
+def test_the_losses_of_a_line_do_not_depend_on_other_lines():
     checkpoint = make_checkpoint(True)
     lines = [line + "\n" for line in random_text(400, True).split("\n")]
     together, _ = score(checkpoint, "".join(lines))
@@ -149,7 +149,7 @@ def test_the_losses_of_a_line_do_not_depend_on_the_other_lines():
 
 
 @MODES
-def test_the_scores_are_those_of_the_single_losses(line_mode):
+def test_the_scores_follow_from_the_losses(line_mode):
     checkpoint = make_checkpoint(line_mode)
     text = random_text(300, line_mode)
     losses, ranks = score(checkpoint, text)
@@ -181,7 +181,7 @@ def test_the_scores_agree_with_the_predictions(line_mode):
 
 
 @MODES
-def test_several_texts_start_afresh_and_count_together(line_mode):
+def test_several_texts_are_independent_and_counted_together(line_mode):
     checkpoint = make_checkpoint(line_mode)
     texts = [random_text(size, line_mode, size) for size in (90, 1, 40)]
     scores = [evaluate_texts(checkpoint, [text]) for text in texts]
@@ -196,7 +196,7 @@ def test_several_texts_start_afresh_and_count_together(line_mode):
 
 
 @MODES
-def test_unknown_characters_are_counted_and_priced(line_mode):
+def test_unknown_characters_are_counted_and_scored(line_mode):
     checkpoint = make_checkpoint(line_mode)
     price = math.log(CHARACTERS + 1) + math.log(SCALAR_VALUES - len(checkpoint.codec))
     assert unknown_nats(checkpoint) == pytest.approx(price)
@@ -207,7 +207,7 @@ def test_unknown_characters_are_counted_and_priced(line_mode):
     assert mixed.nats_per_char * mixed.characters == pytest.approx(nats)
     assert mixed.top5_accuracy * mixed.characters == pytest.approx(known.top5_accuracy * known.characters)
     strange = evaluate_texts(checkpoint, ["XYZ"])
-    assert (strange.unknown, strange.characters) == (3, 3 + line_mode)  # the end of a line is scored whatever is in it
+    assert (strange.unknown, strange.characters) == (3, 3 + line_mode)  # the end of a line is always scored
     end = evaluate_texts(checkpoint, ["\n"]).nats_per_char if line_mode else 0
     assert strange.nats_per_char * strange.characters == pytest.approx(3 * price + end)
 
@@ -215,7 +215,7 @@ def test_unknown_characters_are_counted_and_priced(line_mode):
 @pytest.mark.parametrize(
     "record", [{}, {"corpus": {}}, {"corpus": {"characters": "7"}}, {"corpus": {"characters": -5}}]
 )
-def test_the_price_of_the_unknown_needs_no_record(record):
+def test_the_cost_of_unknown_characters_needs_no_record(record):
     checkpoint = make_checkpoint(False)
     checkpoint.record = record
     assert unknown_nats(checkpoint) == pytest.approx(math.log(SCALAR_VALUES - len(checkpoint.codec)))
@@ -249,7 +249,7 @@ def test_an_empty_line_is_scored_as_its_end():
     assert evaluate_texts(checkpoint, ["ab"]).nats_per_char == evaluate_texts(checkpoint, ["ab\n"]).nats_per_char
 
 
-def test_a_hopeless_model_has_a_finite_perplexity():
+def test_a_very_bad_model_has_a_finite_perplexity():
     checkpoint = make_checkpoint(False)
     checkpoint.parameters["decoder.bias"][1] = -5000
     scores = evaluate_texts(checkpoint, ["aaaa"])
@@ -258,14 +258,14 @@ def test_a_hopeless_model_has_a_finite_perplexity():
 
 
 @MODES
-def test_progress_tells_of_every_scored_character(line_mode):
+def test_progress_reports_every_scored_character(line_mode):
     scorer, seen = Scorer(make_checkpoint(line_mode), 1, windows=2), []
     scores = score_texts(scorer, [random_text(900, line_mode), "abc"], seen.append)
     assert sum(seen) == scores.characters
     assert len(seen) > 2
 
 
-def test_the_state_is_reset_by_characters_that_are_read_not_by_unknown_ones():
+def test_only_known_characters_count_towards_a_reset():
     checkpoint = make_checkpoint(False)
     symbols = checkpoint.codec.encode(random_text(60, False))
     plain = make_scorer(checkpoint, reset_every=7).read(symbols)[0]
@@ -275,7 +275,7 @@ def test_the_state_is_reset_by_characters_that_are_read_not_by_unknown_ones():
     assert np.array_equal(np.concatenate(parts)[known], plain)
 
 
-def test_of_equally_probable_symbols_the_first_is_the_guess():
+def test_ties_are_ranked_in_the_order_of_the_symbols():
     checkpoint = make_checkpoint(False)
     for name in ("decoder.weight", "decoder.bias"):
         checkpoint.parameters[name][:] = 0
@@ -283,7 +283,7 @@ def test_of_equally_probable_symbols_the_first_is_the_guess():
     assert Scorer(checkpoint, 1).read(symbols, with_ranks=True)[1].tolist() == symbols.tolist()
 
 
-def test_what_is_no_symbol_or_no_list_is_refused():
+def test_an_unknown_symbol_and_a_single_text_are_refused():
     checkpoint = make_checkpoint(False)
     with pytest.raises(UsageError, match="no symbol 12"):
         Scorer(checkpoint, 1).read(np.array([1, len(checkpoint.codec)], np.int32))

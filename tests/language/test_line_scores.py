@@ -1,4 +1,4 @@
-"""Lines as they come: each scored once, in bounded memory, and the choice among them."""
+"""Lines as they come: each is scored once, in bounded memory, and the selection among them."""
 
 import io
 import math
@@ -24,7 +24,7 @@ BOM = b"\xef\xbb\xbf"
 
 
 class Trickle(io.RawIOBase):
-    """A stream that yields given parts, one at each reading."""
+    """A stream that returns the given parts, one in each read."""
 
     def __init__(self, parts):
         self.parts = iter(parts)
@@ -35,7 +35,7 @@ class Trickle(io.RawIOBase):
 
 @pytest.fixture
 def stdin(monkeypatch):
-    """Return a function that makes given parts what stdin has."""
+    """Return a function that gives parts to stdin."""
     return lambda parts: monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=Trickle(parts)))
 
 
@@ -60,7 +60,7 @@ def test_pieces_are_the_file(parts):
             piece.decode()  # no character is cut in two
 
 
-def test_lines_are_there_before_more_is_asked_for(stdin):
+def test_lines_come_before_more_is_read(stdin):
     asked = []
 
     def parts():
@@ -79,7 +79,7 @@ def test_lines_are_there_before_more_is_asked_for(stdin):
 
 @pytest.mark.parametrize("size", [8, 1 << 20])
 @MODES
-def test_lines_cost_together_what_the_text_costs(tmp_path, line_mode, size):
+def test_the_bits_of_lines_add_up_to_those_of_the_text(tmp_path, line_mode, size):
     checkpoint = make_checkpoint(line_mode)
     if not line_mode:
         checkpoint = make_checkpoint(line_mode, codec=CharacterCodec("\nabcdefgh\u00e9\u20ac\U0001f600", False))
@@ -114,7 +114,7 @@ def test_a_byte_that_is_not_utf8_is_unknown(stdin):
 
 
 def held(stdin, parts, size):
-    """Return the most memory that scoring holds, in bytes, and the lines."""
+    """Return the peak memory of scoring, in bytes, and the number of lines."""
     scorer, count = Scorer(make_checkpoint(True), 1), 0
     stdin(parts)
     tracemalloc.start()
@@ -137,7 +137,7 @@ NUMBERS = st.lists(st.integers(0, 9), max_size=40)
 
 
 @given(NUMBERS, st.integers(1, 50), st.booleans(), st.sampled_from([None, 3, 7]), st.sampled_from([None, 1, 5, 100]))
-def test_a_selection_is_what_sorting_all_of_it_gives(numbers, size, below, threshold, top):
+def test_a_selection_equals_sorting_everything(numbers, size, below, threshold, top):
     for in_order in (False, True) if top is None else (True,):
         selection = Selection(threshold, below, in_order, top)
         shown = []
@@ -157,7 +157,7 @@ def test_a_selection_is_what_sorting_all_of_it_gives(numbers, size, below, thres
         assert shown == [position for position, _ in expected][:top]
 
 
-def test_a_pipe_is_read_as_far_as_it_is_filled(monkeypatch):
+def test_a_pipe_is_read_as_soon_as_it_has_lines(monkeypatch):
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as source, os.fdopen(writer, "wb", buffering=0) as sink:
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=source))

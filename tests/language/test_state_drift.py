@@ -1,4 +1,4 @@
-"""The state of a trained model stays bounded, and its loss does not climb, however long the text."""
+"""The state of a trained model stays bounded, and its loss does not rise, however long the text."""
 
 import importlib
 from pathlib import Path
@@ -49,14 +49,14 @@ def test_state_and_loss_over_a_long_text(tmp_path, drift, text, name):
     parts = drift(trainer.checkpoint(), symbols)
     assert parts[-1].end == CHARACTERS
     losses = [part.loss for part in parts]
-    assert losses[0] < 1.2  # of 2.2 for guessing blindly: it has learned something that may be forgotten
+    assert losses[0] < 1.2  # guessing costs 2.2: the model has learned something that it could forget
     assert max(losses) < losses[0] + 0.1
     assert max(largest for part in parts for largest in part.largest) < 40
 
 
-def test_a_state_that_runs_away_is_seen(drift):
+def test_an_unbounded_state_is_detected(drift):
     model = Model(NetworkConfig.for_symbols(3, hidden_size=4))
-    model.layout.bias(model.parameters, 0)[:] = 20  # nothing is forgotten, and 1 is added at each step
+    model.layout.bias(model.parameters, 0)[:] = 20  # the cell forgets nothing and adds 1 at each step
     checkpoint = Checkpoint(model.config, CharacterCodec("ab", False), model.to_torch())
     parts = drift(checkpoint, np.ones(1001, np.int32), parts=2)
     assert [part.end for part in parts] == [500, 1000]

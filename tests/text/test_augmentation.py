@@ -1,4 +1,4 @@
-"""Text that is drawn follows the n-grams of the text, is another one each epoch, and is read beside all of it."""
+"""Sampled text follows the n-grams of the text, differs in each epoch, and is read beside the whole text."""
 
 from collections import Counter
 
@@ -15,7 +15,7 @@ MODES = pytest.mark.parametrize("line_mode", [False, True], ids=["stream", "line
 
 
 def text(size, line_mode):
-    """Return symbols with regularities, and boundaries."""
+    """Return regular symbols with boundaries."""
     generator = np.random.default_rng(1)
     ids = np.cumsum(generator.choice([1, 1, 2, 3], size)) % (V - 1) + 1
     ids[generator.random(size) < 0.15] = BOUNDARY
@@ -25,7 +25,7 @@ def text(size, line_mode):
 
 
 def drawn(augmenter, epoch):
-    """Return what stands behind the text."""
+    """Return the symbols after the text."""
     return augmenter.text(epoch)[len(augmenter.ids) :]
 
 
@@ -35,7 +35,7 @@ def test_symbols_follow_the_ngrams(line_mode):
     grams = SlowGrams(ORDER, line_mode)
     for past, symbol in with_past(ids, line_mode):
         grams.learn(past[-ORDER + 1 :], symbol)
-    # What is drawn for a stream starts without a past, as if there were no boundary before it.
+    # The sample of a stream starts without a context, as if there were no boundary before it.
     found = {}
     for past, symbol in with_past(np.append(BOUNDARY, Augmenter(ids, V, line_mode, 400_000, 1).sample(0)), line_mode):
         if line_mode or len(past) > ORDER:
@@ -49,7 +49,7 @@ def test_symbols_follow_the_ngrams(line_mode):
 
 
 @MODES
-def test_every_epoch_has_its_own_text_again_and_again(line_mode):
+def test_every_epoch_has_its_own_repeatable_text(line_mode):
     ids = text(200, line_mode)
     augmenter, again = (Augmenter(ids, V, line_mode, 3000, 7) for _ in range(2))
     texts = [augmenter.text(epoch) for epoch in range(3)]
@@ -59,7 +59,7 @@ def test_every_epoch_has_its_own_text_again_and_again(line_mode):
     assert not any(np.array_equal(texts[0], other) for other in others)
 
 
-def test_drawn_lines_are_whole_and_of_lengths_that_the_text_has():
+def test_sampled_lines_are_no_longer_than_those_of_the_text():
     ids = text(200, True)
     augmenter, longest = Augmenter(ids, V, True, 2000, 1), np.diff(np.flatnonzero(ids == BOUNDARY)).max()
     for epoch in range(3):
@@ -67,18 +67,18 @@ def test_drawn_lines_are_whole_and_of_lengths_that_the_text_has():
         assert symbols[-1] == BOUNDARY
         assert 1000 < len(symbols) <= 2000
         kept = "".join(map(str, raw)).split("0")[:-1]
-        assert {*map(len, kept)} - {*range(1, longest)}  # so that there is something to leave out
+        assert {*map(len, kept)} - {*range(1, longest)}  # so that there are lines to drop
         kept = [line for line in kept if 0 < len(line) < longest]
         assert "".join(map(str, symbols)) == "".join(f"{line}0" for line in kept)
 
 
-def test_of_one_endless_line_nothing_is_drawn():
+def test_nothing_is_sampled_from_one_endless_line():
     ids = np.array([0, *[1, 2] * 3000, 0], np.uint8)
     assert len(drawn(Augmenter(ids, V, True, 100, 1), 0)) == 0
 
 
 @MODES
-def test_streams_read_the_text_and_what_is_drawn(line_mode):
+def test_streams_read_the_text_and_the_sample(line_mode):
     ids = text(500, line_mode)
     augmenter = Augmenter(ids, V, line_mode, 700, 3)
     streams = StreamBatches(ids, line_mode, 4, 8, 3, augmenter)

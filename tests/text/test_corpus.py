@@ -1,4 +1,4 @@
-"""Corpora: what is read, how it is taken, what is held out, and what is refused in which words."""
+"""Corpora: reading, line detection, hold-out split, and the messages of what is refused."""
 
 import io
 import os
@@ -16,7 +16,7 @@ from rnn_cli.text.corpus import load_corpus
 from rnn_cli.text.documents import Document, decode_text, read_documents, text_for
 from rnn_cli.text.line_detection import looks_like_lines
 
-NAMES = "".join(f"name{number}\n" for number in range(200))
+NAMES = "".join(f"name{index}\n" for index in range(200))
 VERSE = "One short line,\nand another one;\n\nthen a third.\n" * 40
 
 
@@ -27,8 +27,8 @@ def load(tmp_path):
     def load_texts(*texts, validation=(), **options):
         def write(kind, contents):
             paths = []
-            for number, text in enumerate(contents):
-                path = tmp_path / f"{kind}{number}.txt"
+            for index, text in enumerate(contents):
+                path = tmp_path / f"{kind}{index}.txt"
                 path.write_bytes(text if isinstance(text, bytes) else text.encode())
                 paths.append(str(path))
             return paths
@@ -40,7 +40,7 @@ def load(tmp_path):
 
 
 def decoded(corpus, ids):
-    """Return symbols as text, the boundaries of a stream shown as a bar."""
+    """Return symbols as text, with a bar for each boundary of a stream."""
     codec = corpus.codec
     if codec.line_mode:
         assert ids[0] == 0
@@ -76,7 +76,7 @@ def test_a_closed_stdin_is_refused(monkeypatch):
         read_documents(["-"])
 
 
-def test_what_cannot_be_read_is_named(tmp_path):
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"cannot read '.*nowhere' \(No such file.*check its name"):
         read_documents([str(tmp_path / "nowhere")])
     with pytest.raises(UsageError, match=r"cannot read .*directory\); give the files in it"):
@@ -94,12 +94,12 @@ def test_a_pipe_is_read_to_its_end(tmp_path):
     writer.join()
 
 
-def test_wrong_utf8_is_refused_with_its_place():
+def test_invalid_utf8_is_refused_with_its_position():
     data = b"a\n" * 1000 + b"b\xffc"
     with pytest.raises(UsageError) as caught:
         decode_text(Document("corpus.txt", data))
-    place, advice = str(caught.value).split(": ")
-    assert place == "corpus.txt is not valid UTF-8 at byte 2,002 (line 1,001)"
+    problem, advice = str(caught.value).split(": ")
+    assert problem == "corpus.txt is not valid UTF-8 at byte 2,002 (line 1,001)"
     assert advice == "found 0xff; convert it to UTF-8 or use --bytes"
     with pytest.raises(UsageError, match="byte 2,005 "):  # as the file counts them
         decode_text(Document("corpus.txt", data, 3))
@@ -111,12 +111,12 @@ def test_other_encodings_are_recognised_by_their_mark(encoding, name):
         decode_text(Document("corpus.txt", "text".encode(encoding)))
 
 
-def test_surrogates_are_no_utf8():
+def test_surrogates_are_not_utf8():
     with pytest.raises(UsageError, match="byte 1 "):
         decode_text(Document("corpus.txt", b"\xed\xa0\x80"))
 
 
-def test_text_for_is_what_the_vocabulary_reads():
+def test_text_for_is_what_the_codec_encodes():
     assert text_for(ByteCodec(False), Document("seed", b"\xff")) == b"\xff"
     assert text_for(CharacterCodec.of_texts("a", False), Document("seed", b"\xc3\xa9")) == "\u00e9"
     with pytest.raises(UsageError, match=r"convert it to UTF-8$"):
@@ -159,12 +159,12 @@ def test_lines_are_told_from_a_stream(text, line_mode, reason):
         assert reason in why
 
 
-def test_only_the_first_part_of_a_long_text_is_looked_at():
+def test_only_the_first_part_of_a_long_text_is_examined():
     assert looks_like_lines("abc\n" * 300_000 + "x" * 1000)[0]
     assert not looks_like_lines("x" * 1000 + "\n" + "abc\n" * 300_000)[0]
 
 
-def test_one_document_that_is_no_list_makes_all_a_stream(load):
+def test_one_document_without_lines_makes_all_a_stream(load):
     corpus = load(NAMES, "", VERSE)
     assert not corpus.codec.line_mode
     assert "empty" in corpus.mode_reason
@@ -203,11 +203,11 @@ def test_many_names_are_cut_short(load):
     assert load(*["ab"] * 5).name == "text0.txt, text1.txt, text2.txt, 2 more"
 
 
-# Holding out
+# Hold-out split
 
 
 def test_the_last_part_of_a_stream_is_held_out(load):
-    text = "".join(chr(97 + number % 26) for number in range(2000))
+    text = "".join(chr(97 + index % 26) for index in range(2000))
     corpus = load(text, line_mode=False, validation_fraction=0.25)
     assert decoded(corpus, corpus.training) == "|" + text[:1500]
     assert decoded(corpus, corpus.validation) == "|" + text[1500:]
@@ -216,7 +216,7 @@ def test_the_last_part_of_a_stream_is_held_out(load):
 
 
 @pytest.mark.parametrize("size, fraction, held_out", [(49_000, None, 0), (51_000, None, 5100), (49_000, 0.1, 4900)])
-def test_a_short_stream_is_needed_whole_if_nothing_else_is_said(load, size, fraction, held_out):
+def test_nothing_of_a_short_stream_is_held_out_by_default(load, size, fraction, held_out):
     corpus = load("ab" * (size // 2), line_mode=False, validation_fraction=fraction)
     assert (corpus.characters, corpus.validation_characters) == (size - held_out, held_out)
     assert ("needed whole" in corpus.split_reason) == (held_out == 0)
@@ -258,7 +258,7 @@ def test_19_lines_are_not_split_and_20_are(load):
     assert load("ab\n" * 20).validation_characters == 6
 
 
-def test_validation_files_leave_the_whole_corpus_to_train_on(load):
+def test_validation_files_leave_the_whole_corpus(load):
     corpus = load("abc\n" * 30, validation=["ab\u00e9\nzz\nc\n"], random_seed=3)
     assert corpus.codec.symbols == "abc"
     assert corpus.characters == 120
@@ -278,13 +278,13 @@ def test_a_fraction_out_of_range_is_refused(load, fraction):
         load(NAMES, validation_fraction=fraction)
 
 
-def test_the_digest_sees_where_documents_end_and_what_they_are_for(load):
+def test_the_digest_depends_on_ends_and_uses_of_documents(load):
     corpora = [load("abcd"), load("ab", "cd"), load("abc", "d"), load("abce"), load("ab", "ba")]
     corpora.append(load("ab", validation=["ba"]))
     assert len({corpus.digest for corpus in corpora}) == len(corpora)
 
 
-# What cannot be learned
+# Texts with nothing to learn
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_nothing_to_predict_is_refused(load, texts, line_mode, message):
         load(*texts, line_mode=line_mode)
 
 
-def test_the_smallest_texts_are_taken(load):
+def test_the_smallest_texts_are_accepted(load):
     assert load("a", line_mode=True).training.tolist() == [0, 1, 0]
     assert load("aa", line_mode=False).training.tolist() == [0, 1, 1]
     assert load("a").codec.line_mode

@@ -1,4 +1,4 @@
-"""The n-grams: what dictionaries count, in probabilities that sum to 1, and never with what is to be predicted."""
+"""N-grams: equal to counts in dictionaries, probabilities sum to 1, and no symbol is counted before it is scored."""
 
 import math
 from itertools import pairwise
@@ -15,7 +15,7 @@ MODES = pytest.mark.parametrize("line_mode", [False, True], ids=["stream", "line
 
 
 def slow_bits(ids, line_mode, order, corpus=None):
-    """Return what `ngram_bits` should."""
+    """Return the expected result of `ngram_bits`."""
     grams = SlowGrams(order, line_mode)
     for past, symbol in [] if corpus is None else with_past(corpus, line_mode):
         grams.learn(past, symbol)
@@ -30,7 +30,7 @@ def slow_bits(ids, line_mode, order, corpus=None):
 
 
 def text(size, line_mode, seed):
-    """Return symbols with regularities, and boundaries."""
+    """Return regular symbols with boundaries."""
     generator = np.random.default_rng(seed)
     ids = np.cumsum(generator.choice([1, 1, 2, 3], size)) % (V - 1) + 1
     ids[generator.random(size) < 0.15] = 0
@@ -55,7 +55,7 @@ def test_bits_of_any_text_are_those_of_dictionaries(symbols, line_mode):
 
 
 @MODES
-def test_nothing_has_seen_what_it_scores(line_mode):
+def test_no_symbol_is_scored_with_later_ones(line_mode):
     ids = text(300, line_mode, 3)
     changed = ids.copy()
     changed[201:-1] = changed[201:-1][::-1]
