@@ -138,11 +138,12 @@ def score_rows(
             count += len(values)
             if selection.in_order:
                 rows.update(zip(positions.tolist(), rendered))
-                rows = {position: rows[position] for position in selection.ranked().tolist()}
+                if selection.top is not None:
+                    rows = {position: rows[position] for position in selection.ranked().tolist()}
             else:
                 writer.write(b"".join(rendered))
                 writer.flush()
-    writer.write(b"".join(rows.values()))
+    writer.write(b"".join(rows[position] for position in selection.ranked().tolist()))
     writer.close()
     if unknown:
         note(f"unknown characters: {unknown:,}, of {scorer.unknown_bits:.2f} bits each", quiet)

@@ -83,8 +83,8 @@ class Selection:
     """
 
     def __init__(self, threshold: float | None, below: bool, in_order: bool, top: int | None) -> None:
-        self.in_order = in_order
-        self._threshold, self._below, self._top = threshold, below, top
+        self.in_order, self.top = in_order, top
+        self._threshold, self._below = threshold, below
         self._count = 0
         self._values, self._positions = np.zeros(0), np.zeros(0, np.int64)  # of ranked items
 
@@ -112,4 +112,4 @@ class Selection:
 
     def _order(self, values: np.ndarray) -> np.ndarray:
         """Return the indices of the first `top` values, in order."""
-        return np.argsort(values if self._below else -values, kind="stable")[: self._top]
+        return np.argsort(values if self._below else -values, kind="stable")[: self.top]
