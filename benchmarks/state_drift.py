@@ -16,7 +16,8 @@ from rnn_cli.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.sampling import sample_texts
-from rnn_cli.network.model import Model, Window
+from rnn_cli.network.model import Model
+from rnn_cli.network.workspace import Window
 
 PARTS = 10
 LENGTH = 100  # characters of a window
@@ -35,15 +36,16 @@ def drift(checkpoint: Checkpoint, symbols: np.ndarray, parts: int = PARTS) -> li
     model = Model.from_torch(checkpoint.config, checkpoint.parameters)
     window = Window(model, LENGTH, 1, Team(1))
     window.pack()
-    net = window.net
-    states = window.memory.states.reshape(net.layers, net.states, LENGTH + 1, net.hidden)
+    sizes = window.sizes
+    states = window.arrays.states.reshape(sizes.layers, sizes.states, LENGTH + 1, sizes.hidden)
     windows = (len(symbols) - 1) // LENGTH
     found = []
     for numbers in np.array_split(np.arange(windows), parts):
-        largest, losses = np.zeros(net.states), 0.0
+        largest, losses = np.zeros(sizes.states), 0.0
         for number in numbers:
             start = number * LENGTH
             window.inputs[:, 0] = symbols[start : start + LENGTH]
+            window.starts[:] = window.inputs == 0
             window.targets[:, 0] = symbols[start + 1 : start + LENGTH + 1]
             window.score()
             largest = np.maximum(largest, np.abs(states).max(axis=(0, 2, 3)))

@@ -8,7 +8,9 @@ import pytest
 from rnn_cli.cells import CELLS
 from rnn_cli.kernels.threads import Team
 from rnn_cli.network.config import NetworkConfig
-from rnn_cli.network.model import Model, TrainingWindow
+from rnn_cli.network.model import Model
+from rnn_cli.network.parameters import runs_of
+from rnn_cli.network.workspace import TrainingWindow
 
 
 def pytest_configure():
@@ -46,13 +48,14 @@ def make_window(team):
         model = Model.initialised(config, generator, dtype)
         layout, parameters = model.layout, model.parameters
         parameters *= 2  # so that no gradient is too small to be compared
-        biases = [layout.bias(parameters, layer) for layer in range(config.num_layers)]
+        biases = [layout.bias(parameters, layer, direction) for layer, direction, _ in runs_of(config)]
         for bias in [*biases, layout.decoder(parameters)[1]]:
             bias += 0.3 * generator.standard_normal(bias.shape)
         window = TrainingWindow(model, length, batch, team, precision)
-        window.inputs[:] = generator.integers(0, config.output_size, (length, batch))
+        window.inputs[:] = generator.integers(0, config.input_size, (length, batch))
         window.targets[:] = generator.integers(-1, config.output_size, (length, batch))
         window.inputs[0, -1], window.inputs[length // 2, 0], window.targets[-1, 0] = 1, 0, 1
+        window.starts[:] = window.inputs == 0
         window.state[:] = 0.5 * generator.standard_normal(window.state.shape)
         kept = window.mask[..., : config.hidden_size]
         kept[:] = generator.choice([0, 1.25, 1.75], kept.shape)

@@ -1,8 +1,10 @@
 """A slow recurrent network in NumPy that the kernels are compared with; it imports nothing of the package.
 
-One row and one step at a time, in the names and the layout of torch.nn.LSTM, GRU and RNN. A state is a tuple
-of vectors (H): h, and c where the cell has one.
+One row, one text and one step at a time, in the names and the layout of torch.nn.LSTM, GRU and RNN. A state is a
+tuple of vectors (H): h, and c if the cell has one.
 """
+
+from itertools import pairwise
 
 import numpy as np
 
@@ -58,27 +60,64 @@ def cross_entropy(logits, target):
     return np.log(np.exp(above).sum()) - above[target]
 
 
-def forward(step, weights, inputs, targets, state, mask):
-    """Run a network over inputs (T, B); return losses (T, B), logits (T, B, V) and the last state.
+def run_text(step, weights, steps, state):
+    """Run one layer over the steps (an iterable of vectors) of one text; return its outputs and the last state."""
+    outputs = []
+    for x in steps:
+        state = step(x, state, *weights)
+        outputs.append(state[0])
+    return outputs, state
 
-    The first step starts from state (L, S, B, H); the input 0 starts from the zero state in every layer.
-    mask (L, B, H) multiplies what a layer passes up, not what it passes on in time.
+
+def run_layer(step, weights, xs, starts, state, reverse):
+    """Run one layer over a row xs (T, I) that holds pieces of texts; return the outputs (T, H) and the last state.
+
+    `starts` (T) says where a text starts. The given state is that of a text that began before the row; or, in reverse,
+    of a text that ends after the row.
     """
-    vocab_size = len(weights["decoder.bias"])
-    length, batch = inputs.shape
+    cuts = [0, *(t for t in range(1, len(xs)) if starts[t]), len(xs)]
+    texts = [list(xs[first:last]) for first, last in pairwise(cuts)]
+    zero = tuple(np.zeros_like(part) for part in state)
+    outputs = []
+    if reverse:
+        for number, text in enumerate(texts[::-1]):
+            backward, state = run_text(step, weights, text[::-1], zero if number else state)
+            outputs = backward[::-1] + outputs
+    else:
+        for number, text in enumerate(texts):
+            forward, state = run_text(step, weights, text, zero if number or starts[0] else state)
+            outputs = outputs + forward
+    return np.array(outputs), state
+
+
+def forward(step, weights, inputs, targets, state, mask, starts=None):
+    """Run a network over symbols (T, B) or vectors (T, B, I); return losses (T, B), logits (T, B, V), the last state.
+
+    Without `starts` (T, B) a text starts at each symbol 0. The names in `weights` say whether layers have a reverse
+    direction. state (L D, S, B, H) has PyTorch's order: layer 0, its reverse, layer 1, ... mask (L, B, D H) multiplies
+    what a layer passes up, not what it passes on in time.
+    """
+    directions = ["", "_reverse"] if "rnn.weight_ih_l0_reverse" in weights else [""]
+    starts = inputs == 0 if starts is None else starts
+    length, batch = inputs.shape[:2]
     state = np.array(state)
     losses = np.zeros((length, batch))
-    logits = np.zeros((length, batch, vocab_size))
+    logits = np.zeros((length, batch, len(weights["decoder.bias"])))
     for row in range(batch):
-        for t in range(length):
-            if inputs[t, row] == 0:
-                state[:, :, row] = 0
-            x = np.eye(vocab_size)[inputs[t, row]]
-            for layer in range(len(state)):
+        x = np.eye(weights["rnn.weight_ih_l0"].shape[1])[inputs[:, row]] if inputs.ndim == 2 else inputs[:, row]
+        for layer in range(len(state) // len(directions)):
+            outputs = []
+            for number, suffix in enumerate(directions):
                 names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-                layer_weights = [weights[f"rnn.{name}_l{layer}"] for name in names]
-                state[layer, :, row] = step(x, tuple(state[layer, :, row]), *layer_weights)
-                x = state[layer, 0, row] * mask[layer, row]
-            logits[t, row] = weights["decoder.weight"] @ x + weights["decoder.bias"]
+                layer_weights = [weights[f"rnn.{name}_l{layer}{suffix}"] for name in names]
+                run = layer * len(directions) + number
+                output, last = run_layer(
+                    step, layer_weights, x, starts[:, row], tuple(state[run, :, row]), suffix == "_reverse"
+                )
+                state[run, :, row] = last
+                outputs.append(output)
+            x = np.concatenate(outputs, axis=1) * mask[layer, row]
+        for t in range(length):
+            logits[t, row] = weights["decoder.weight"] @ x[t] + weights["decoder.bias"]
             losses[t, row] = cross_entropy(logits[t, row], targets[t, row])
     return losses, logits, state

@@ -138,6 +138,7 @@ def test_a_breach_is_found(file, source):
         ("rnn_cli.config", {"numpy", "numba", "typer", "rich"}),
         ("rnn_cli.cells", {"numba", "llvmlite", "typer", "rich"}),
         ("rnn_cli.network.parameters", {"numba", "llvmlite", "typer", "rich"}),
+        ("rnn_cli.network.plain", {"numba", "llvmlite", "typer", "rich"}),
         ("rnn_cli.network.model", {"typer", "rich", "safetensors"}),
     ],
 )

@@ -1,4 +1,4 @@
-"""The registry of cells. A new cell is a file beside these and a line here."""
+"""The registry of cells. To add a cell, add a file to this folder and a line here."""
 
 from rnn_cli.cells.cell import Cell
 from rnn_cli.cells.gru import GRU
@@ -10,7 +10,7 @@ CELLS = (LSTM, GRU, RNN_TANH, RNN_RELU, RNN_SIGMOID)
 
 
 def find_cell(name: str, activation: str = "tanh") -> Cell:
-    """Return the cell of this name and activation. Raises UsageError, naming the choices, where there is none."""
+    """Return the cell with this name and activation. Raises UsageError, which lists the choices, if there is none."""
     for cell in CELLS:
         if (cell.name, cell.activation) == (name, activation):
             return cell

@@ -1,7 +1,7 @@
-"""The non-linear functions of the cells, on NumPy arrays.
+"""The nonlinear functions of the cells, on NumPy arrays.
 
-The same names, on SIMD vectors, are compiled from kernels/simd/vector.py; these serve wherever no compiler is loaded:
-in a class room, in the tests that compare the two, and for the reader.
+kernels/simd/vector_math.py compiles functions of the same names for SIMD vectors. These serve network/plain.py, the
+tests that compare the two, and the reader.
 """
 
 import numpy as np
@@ -23,5 +23,10 @@ def relu(x):
 
 
 def step(x):
-    """Return 1 where x > 0, else 0: the derivative of relu."""
+    """Return 1 if x > 0, else 0: the derivative of relu."""
     return np.where(x > 0, np.ones_like(x), np.zeros_like(x))
+
+
+def zeros_like(x):
+    """Return 0 for each element of x, even for an infinite one."""
+    return np.zeros_like(x)

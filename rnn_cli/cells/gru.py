@@ -5,11 +5,11 @@ from rnn_cli.cells.cell import Cell
 
 
 def forward(preact, previous):
-    """Mix the last output with a candidate n, which sees as much of the last output as the reset gate r lets through.
+    """Mix the previous output with a candidate n; the reset gate r scales what n takes from the previous output.
 
     r, z = sigmoid(a_r, a_z)    n = tanh(a_n + r u)    h_t = (1 - z) n + z h_(t-1)
 
-    where a_n is the part of the candidate's pre-activation that comes from the input, and u the recurrent part.
+    where a_n = x_t W_in + b_in and u = h_(t-1) W_hn + b_hn are the two parts of the candidate's preactivation.
     """
     a_n, a_r, a_z, u = preact
     (h_previous,) = previous
@@ -21,7 +21,7 @@ def forward(preact, previous):
 
 
 def backward(gates, previous, grad):
-    """Undo `forward`, last line first."""
+    """Differentiate `forward`, last line first."""
     n, r, z, u = gates
     (h_previous,) = previous
     (grad_h,) = grad
@@ -42,7 +42,6 @@ GRU = Cell(
     torch_gates=("r", "z", "n"),
     input_gates=("n", "r", "z"),
     recurrent_gates=("r", "z", "n"),
-    blocks=4,
     states=("h",),
     forward=forward,
     backward=backward,

@@ -1,11 +1,11 @@
 """Long short-term memory: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000."""
 
-from rnn_cli.cells.activations import sigmoid, tanh
+from rnn_cli.cells.activations import sigmoid, tanh, zeros_like
 from rnn_cli.cells.cell import Cell
 
 
 def forward(preact, previous):
-    """Open and close the gates, then renew the memory c and show it as h.
+    """Compute the gates, then the cell state c and the output h.
 
     i, f, o = sigmoid(a_i, a_f, a_o)    g = tanh(a_g)
     c_t = f c_(t-1) + i g               h_t = o tanh(c_t)
@@ -22,7 +22,7 @@ def forward(preact, previous):
 
 
 def backward(gates, previous, grad):
-    """Undo `forward`, last line first."""
+    """Differentiate `forward`, last line first. The whole gradient in h_(t-1) comes through W_hh, so here it is 0."""
     i, f, g, o = gates
     h_previous, c_previous = previous
     grad_h, grad_c = grad
@@ -37,7 +37,7 @@ def backward(gates, previous, grad):
     grad_a_g = grad_g * (1 - g * g)  # g = tanh(a_g)
     grad_a_f = grad_f * f * (1 - f)  # f = sigmoid(a_f)
     grad_a_i = grad_i * i * (1 - i)  # i = sigmoid(a_i)
-    return (grad_a_i, grad_a_f, grad_a_g, grad_a_o), (grad_h * 0, grad_c_previous)
+    return (grad_a_i, grad_a_f, grad_a_g, grad_a_o), (zeros_like(grad_h), grad_c_previous)
 
 
 LSTM = Cell(
@@ -46,7 +46,6 @@ LSTM = Cell(
     torch_gates=("i", "f", "g", "o"),
     input_gates=("i", "f", "g", "o"),
     recurrent_gates=("i", "f", "g", "o"),
-    blocks=4,
     states=("h", "c"),
     forward=forward,
     backward=backward,

@@ -1,6 +1,6 @@
-"""The plain recurrent network: Elman 1990, with a choice of the non-linear function."""
+"""The plain recurrent network: Elman 1990, with a choice of activation."""
 
-from rnn_cli.cells.activations import relu, sigmoid, step, tanh
+from rnn_cli.cells.activations import relu, sigmoid, step, tanh, zeros_like
 from rnn_cli.cells.cell import Cell
 
 
@@ -12,11 +12,11 @@ def tanh_forward(preact, previous):
 
 
 def tanh_backward(gates, previous, grad):
-    """Undo `tanh_forward`."""
+    """Differentiate `tanh_forward`."""
     (h,) = gates
     (grad_h,) = grad
     grad_a = grad_h * (1 - h * h)  # h = tanh(a)
-    return (grad_a,), (grad_h * 0,)
+    return (grad_a,), (zeros_like(grad_h),)
 
 
 def relu_forward(preact, previous):
@@ -27,11 +27,11 @@ def relu_forward(preact, previous):
 
 
 def relu_backward(gates, previous, grad):
-    """Undo `relu_forward`."""
+    """Differentiate `relu_forward`."""
     (h,) = gates
     (grad_h,) = grad
     grad_a = grad_h * step(h)  # h = relu(a)
-    return (grad_a,), (grad_h * 0,)
+    return (grad_a,), (zeros_like(grad_h),)
 
 
 def sigmoid_forward(preact, previous):
@@ -42,22 +42,21 @@ def sigmoid_forward(preact, previous):
 
 
 def sigmoid_backward(gates, previous, grad):
-    """Undo `sigmoid_forward`."""
+    """Differentiate `sigmoid_forward`."""
     (h,) = gates
     (grad_h,) = grad
     grad_a = grad_h * h * (1 - h)  # h = sigmoid(a)
-    return (grad_a,), (grad_h * 0,)
+    return (grad_a,), (zeros_like(grad_h),)
 
 
 def plain_rnn(activation, forward, backward):
-    """Return the record of the plain cell with this activation."""
+    """Return the plain cell with this activation."""
     return Cell(
         name="rnn",
         activation=activation,
         torch_gates=("h",),
         input_gates=("h",),
         recurrent_gates=("h",),
-        blocks=1,
         states=("h",),
         forward=forward,
         backward=backward,

@@ -12,7 +12,7 @@ import platform
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba.core import types
@@ -52,10 +52,30 @@ class Team:
             call.result()
 
 
+class Share(NamedTuple):
+    """One thread's share of the work: number `part` of `parts`."""
+
+    part: int
+    parts: int
+
+
+class Rows(NamedTuple):
+    """The rows of a batch from `first` up to, but not including, `last`."""
+
+    first: int
+    last: int
+
+
 @kernel
 def share_start(part, parts, total):
-    """Return where `part` begins when `total` things are split evenly into `parts`."""
+    """Return where `part` begins if `total` items are split evenly into `parts`."""
     return part * total // parts
+
+
+@kernel
+def rows_of_share(share, batch):
+    """Return the rows of a batch that belong to a share."""
+    return Rows(share_start(share.part, share.parts, batch), share_start(share.part + 1, share.parts, batch))
 
 
 @intrinsic

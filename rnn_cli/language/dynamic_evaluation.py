@@ -10,9 +10,8 @@ import numpy as np
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.config import check_range
 from rnn_cli.errors import CheckpointError, UsageError
-from rnn_cli.kernels.network.step import Step
 from rnn_cli.language.scorer import Scorer
-from rnn_cli.network.model import TrainingWindow
+from rnn_cli.network.workspace import TrainingWindow
 from rnn_cli.text.codecs import BOUNDARY
 
 # Chosen on the ninth tenth of tinyshakespeare, with a model of the first eight tenths. There the rate may be doubled or
@@ -22,7 +21,6 @@ DECAY = 0.001  # share of the way back to the trained weights, at each step
 MEMORY = 0.999  # decay of the mean square of the gradient
 EPSILON = 1e-4
 DEFAULT_RATE = 0.0007
-GRADIENT_ONLY = Step(0, 0.0, math.inf)
 
 
 class DynamicScorer(Scorer):
@@ -85,10 +83,13 @@ class DynamicScorer(Scorer):
         """Make a step on the complete window, and begin the next one."""
         learner, weights = self._learner, self.model.parameters
         learner.inputs[:, 0] = self._pending[:-1]
+        learner.starts[:] = learner.inputs == BOUNDARY
         learner.targets[:, 0] = self._pending[1:]
         self._pending = self._pending[-1:]
-        _, norm = learner.train(GRADIENT_ONLY)
-        if not math.isfinite(norm):
+        learner.gradient()
+        with np.errstate(over="ignore"):
+            squared_norm = np.dot(learner.grad, learner.grad)
+        if not math.isfinite(squared_norm):
             learner.state[:] = 0  # otherwise every later gradient would not be finite either
             return
         self._steps += 1

@@ -9,10 +9,11 @@ import numpy as np
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import UsageError
-from rnn_cli.kernels.text.score import Rows, score_symbols
+from rnn_cli.kernels.text.score import ScoredRows, score_symbols
 from rnn_cli.kernels.threads import Team
-from rnn_cli.network.model import Model, Window, check_finite
+from rnn_cli.network.model import Model
 from rnn_cli.network.parameters import round_up
+from rnn_cli.network.workspace import Window, check_finite
 from rnn_cli.text.batches import row_starts
 from rnn_cli.text.codecs import BOUNDARY
 
@@ -83,13 +84,13 @@ class Scorer:
         ids = np.concatenate([self._last, symbols[known]])
         losses = np.zeros(len(ids) - 1, np.float32)
         ranks = np.zeros(len(losses) if with_ranks else 0, np.int32)
-        window = self._window.net.length
+        window = self._window.sizes.length
         for cuts in self._groups(ids):
             starts, ends = cuts[:-1], cuts[1:]
             self._window.state[:] = 0
             if starts[0] == 0:
                 self._window.state[:, :, 0] = self._state
-            rows = Rows(ids, starts, ends, losses, ranks, self.codec.line_mode)
+            rows = ScoredRows(ids, starts, ends, losses, ranks, self.codec.line_mode)
             step = 0
             while (remaining := ends - starts - step).max() > 0:
                 steps = min(window * self._windows, round_up(int(remaining.max()), window))
@@ -108,16 +109,16 @@ class Scorer:
             all_ranks[known] = ranks
         return all_losses, all_ranks
 
-    def _run(self, rows: Rows, step: int, steps: int) -> None:
+    def _run(self, rows: ScoredRows, step: int, steps: int) -> None:
         window = self._window
-        self.team.run(score_symbols, self.model.equations, window.net, window.memory, rows, step, steps)
+        self.team.run(score_symbols, window.network, window.arrays, rows, (step, step + steps))
 
     def _groups(self, ids: np.ndarray) -> Iterator[np.ndarray]:
         """Yield the starts of rows to score side by side, with the end of the last one.
 
         The very first row continues from the state before the piece, and the last row leaves the state after it.
         """
-        pairs, streams = len(ids) - 1, self._window.net.batch
+        pairs, streams = len(ids) - 1, self._window.sizes.batch
         if pairs == 0:
             return
         if self.reset_every:

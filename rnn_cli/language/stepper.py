@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnn_cli.kernels.network.step import Net
+from rnn_cli.kernels.network.memory import Sizes
 from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.text.generate import SamplingState, generate
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.config import SamplingConfig
-from rnn_cli.network.model import Model, Window, check_finite
+from rnn_cli.network.model import Model
+from rnn_cli.network.workspace import Window, check_finite
 from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.fingerprint import Fingerprint, gram_for
 
@@ -44,21 +45,21 @@ class Prompt:
 
 
 def sampling_state_for(
-    net: Net, config: SamplingConfig, follow: np.ndarray | None = None, fingerprint: Fingerprint | None = None
+    sizes: Sizes, config: SamplingConfig, follow: np.ndarray | None = None, fingerprint: Fingerprint | None = None
 ) -> SamplingState:
     """Return the sampling state of the rows of a network, without symbols. Without a `follow` table, all may follow."""
-    rows, gram, hashes, bits = net.batch, 1, 1, np.zeros(1, np.uint8)
+    rows, gram, hashes, bits = sizes.batch, 1, 1, np.zeros(1, np.uint8)
     if config.max_copy is not None and fingerprint is not None:
         gram, hashes, bits = gram_for(config.max_copy), fingerprint.hashes, fingerprint.bits
     return SamplingState(
         symbols=np.zeros((0, rows), np.int32),
         losses=np.zeros((0, rows), np.float32),
-        scratch=aligned_zeros(rows * net.columns, np.float32),
+        scratch=aligned_zeros(rows * sizes.columns, np.float32),
         texts=np.zeros(rows, np.int64),
         positions=np.zeros(rows, np.int64),
         shortest=np.zeros(rows, np.int64),
-        modes=np.zeros(rows, np.int64),
-        follow=np.zeros((1, net.vocab_size), np.uint8) if follow is None else follow,
+        automaton=np.zeros(rows, np.int64),
+        follow=np.zeros((1, sizes.output_size), np.uint8) if follow is None else follow,
         filter=bits,
         recent=np.zeros((rows, gram), np.int32),
         runs=np.zeros(rows, np.int64),
@@ -89,7 +90,7 @@ class Stepper:
         self.window = Window(model, 1, rows, team, config.precision)
         self.window.pack()
         self.rows, self.team = rows, team
-        self._sampling = sampling_state_for(self.window.net, config, follow, fingerprint)
+        self._sampling = sampling_state_for(self.window.sizes, config, follow, fingerprint)
 
     def begin(self, row: int, prompt: Prompt, text_index: int) -> np.ndarray:
         """Begin a text on a row; return the symbols to give to `run` first. Its index determines its random numbers."""
@@ -100,7 +101,7 @@ class Stepper:
         self.window.state[:, :, row], self.window.inputs[0, row] = state, symbol
         sampling = self._sampling
         sampling.texts[row], sampling.positions[row] = text_index, -len(given)
-        sampling.shortest[row], sampling.modes[row] = prompt.shortest, prompt.automaton_state
+        sampling.shortest[row], sampling.automaton[row] = prompt.shortest, prompt.automaton_state
         sampling.runs[row], sampling.recent[row] = prompt.copied, BOUNDARY
         recent = prompt.ids[-sampling.gram :]
         sampling.recent[row, sampling.gram - len(recent) :] = recent
@@ -114,7 +115,7 @@ class Stepper:
         """Read symbols (T, rows), sampling those that are SAMPLED in place; return their losses (T, rows) in nats."""
         losses = np.zeros(symbols.shape, np.float32)
         sampling = self._sampling._replace(symbols=symbols, losses=losses)
-        self.team.run(generate, self.window.model.equations, self.window.net, self.window.memory, sampling)
+        self.team.run(generate, self.window.network, self.window.arrays, sampling)
         check_finite(losses)
         self._sampling.positions[:] += len(symbols)
         return losses
@@ -130,7 +131,7 @@ class Stepper:
         Call `branch` to choose the next symbols before the next step.
         """
         self.run(np.zeros((1, self.rows), np.int32))
-        logits = self.window.logits[0, :, : self.window.net.vocab_size].astype(np.float64)
+        logits = self.window.logits[0, :, : self.window.sizes.output_size].astype(np.float64)
         logits -= logits.max(axis=1, keepdims=True)
         return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 

@@ -1,14 +1,14 @@
-"""Where each parameter lives: the names and shapes of PyTorch, and their places in one flat vector.
+"""Where each parameter lies: the names and shapes of PyTorch, and offsets in one flat vector.
 
 In the flat vector the weights stand as the products read them: W_ih (I, gates H) and W_hh (H, gates H) with a row for
-each input, and one bias (blocks H) for a layer; H and V are padded with zeros to whole vectors of the machine. The
-padding is inert: what is 0 there stays 0. In the file the tensors have the names, the order of gates and the layout of
-torch.nn.LSTM, GRU and RNN; where both of PyTorch's biases reach the same sum, bias_hh is 0 and bias_ih holds it all.
+each input, and one bias (blocks H) for each layer and direction; sizes are padded with zeros to whole vectors of the
+machine. The padding is inert: it stays 0. In the file the tensors have the names, the order of gates and the layout of
+torch.nn.LSTM, GRU and RNN; if both of PyTorch's biases reach the same sum, bias_hh is 0 and bias_ih holds it all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -16,34 +16,46 @@ from rnn_cli.cells import Cell, find_cell
 from rnn_cli.network.config import NetworkConfig
 
 EMBEDDING_BOUND = 4.0
-RELU_EMBEDDING_BOUND = 2.0  # as relu passes on what it gets, however large
+RELU_EMBEDDING_BOUND = 2.0  # relu passes on any value, however large
+
+
+def runs_of(config: NetworkConfig) -> Iterator[tuple[int, int, str]]:
+    """Yield each layer and direction, in the order of their parameters, with the suffix of PyTorch's names."""
+    for layer in range(config.num_layers):
+        for direction in range(config.directions):
+            yield layer, direction, f"l{layer}{'_reverse' * direction}"
+
+
+def input_size_of(config: NetworkConfig, layer: int) -> int:
+    """Return the number of inputs of a layer."""
+    return config.directions * config.hidden_size if layer else config.input_size
 
 
 def torch_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     """Return the shape of each tensor, by its name in a torch module with the members `rnn` and `decoder`.
 
-    Layer k has weight_ih (G H, I), weight_hh (G H, H), bias_ih and bias_hh (G H), where G is the number of gates and
-    I the vocabulary for layer 0, else H. The decoder has weight (V, H) and bias (V).
+    Layer k has weight_ih (G H, I), weight_hh (G H, H), bias_ih and bias_hh (G H), and the same again with the suffix
+    `_reverse` if there are two directions. G is the number of gates, I the size of the input for layer 0, else
+    directions H. The decoder has weight (V, directions H) and bias (V).
     """
     rows = len(find_cell(config.cell, config.activation).torch_gates) * config.hidden_size
     shapes: dict[str, tuple[int, ...]] = {}
-    for layer in range(config.num_layers):
-        inputs = config.hidden_size if layer else config.input_size
-        shapes[f"rnn.weight_ih_l{layer}"] = (rows, inputs)
-        shapes[f"rnn.weight_hh_l{layer}"] = (rows, config.hidden_size)
-        shapes[f"rnn.bias_ih_l{layer}"] = (rows,)
-        shapes[f"rnn.bias_hh_l{layer}"] = (rows,)
-    shapes["decoder.weight"] = (config.output_size, config.hidden_size)
+    for layer, _, suffix in runs_of(config):
+        shapes[f"rnn.weight_ih_{suffix}"] = (rows, input_size_of(config, layer))
+        shapes[f"rnn.weight_hh_{suffix}"] = (rows, config.hidden_size)
+        shapes[f"rnn.bias_ih_{suffix}"] = (rows,)
+        shapes[f"rnn.bias_hh_{suffix}"] = (rows,)
+    shapes["decoder.weight"] = (config.output_size, config.directions * config.hidden_size)
     shapes["decoder.bias"] = (config.output_size,)
     return shapes
 
 
 def parameter_count(config: NetworkConfig) -> int:
-    """Return how many numbers are trained; PyTorch's second bias counts where it is not the first one again."""
+    """Return the number of trained parameters; PyTorch's second bias counts if it is not the first one again."""
     cell = find_cell(config.cell, config.activation)
     twice = len(cell.input_gates) + len(cell.recurrent_gates) - cell.blocks
     total = sum(int(np.prod(shape)) for shape in torch_shapes(config).values())
-    return total - config.num_layers * twice * config.hidden_size
+    return total - config.num_layers * config.directions * twice * config.hidden_size
 
 
 def round_up(number: int, multiple: int) -> int:
@@ -52,103 +64,105 @@ def round_up(number: int, multiple: int) -> int:
 
 
 class Layout:
-    """The places of a network's parameters in a flat vector whose sizes are padded to multiples of `pad`.
+    """The offsets of a network's parameters in a flat vector whose sizes are padded to multiples of `pad`.
 
-    `places` (layers + 1, 3) holds the first elements of W_ih, W_hh and the bias of each layer; in its last row those of
-    the decoder's weight (H, V) and bias, and the size of the whole vector.
+    `offsets` (layers * directions + 1, 3) holds the first elements of W_ih, W_hh and the bias of each layer and
+    direction; in its last row those of the decoder's weight (W, V) and bias, and the size of the whole vector. `width`
+    is the padded width W of a layer's output.
     """
 
     def __init__(self, config: NetworkConfig, pad: int) -> None:
         self.config = config
         self.cell: Cell = find_cell(config.cell, config.activation)
         self.hidden = round_up(config.hidden_size, pad)
+        # The second direction starts after the units of the first, and its last vector is whole too.
+        self.width = round_up((config.directions - 1) * config.hidden_size + self.hidden, pad)
         self.columns = round_up(config.output_size, pad)
+        self.input_size = config.input_size if config.inputs == "symbols" else round_up(config.input_size, pad)
         self.input_columns = len(self.cell.input_gates) * self.hidden
         self.recurrent_columns = len(self.cell.recurrent_gates) * self.hidden
-        self.places = np.zeros((config.num_layers + 1, 3), np.int64)
+        self.offsets = np.zeros((config.num_layers * config.directions + 1, 3), np.int64)
         sizes = []
-        for layer in range(config.num_layers):
-            inputs = self.hidden if layer else config.input_size
+        for layer, _, _ in runs_of(config):
             sizes += [
-                inputs * self.input_columns,
+                (self.width if layer else self.input_size) * self.input_columns,
                 self.hidden * self.recurrent_columns,
                 self.cell.blocks * self.hidden,
             ]
-        sizes += [self.hidden * self.columns, self.columns]
-        self.places.flat[1:] = np.cumsum(sizes)
-        self.size = int(self.places[-1, 2])
+        sizes += [self.width * self.columns, self.columns]
+        self.offsets.flat[1:] = np.cumsum(sizes)
+        self.size = int(self.offsets[-1, 2])
 
-    def input_weights(self, flat: np.ndarray, layer: int) -> np.ndarray:
+    def input_weights(self, flat: np.ndarray, layer: int, direction: int = 0) -> np.ndarray:
         """Return a view (I, gates, H) of W_ih without its padding, the gates in the order of `cell.input_gates`."""
-        inputs = self.config.hidden_size if layer else self.config.input_size
-        padded = self.hidden if layer else self.config.input_size
-        start = self.places[layer, 0]
-        block = flat[start : start + padded * self.input_columns].reshape(padded, -1, self.hidden)
-        return block[:inputs, :, : self.config.hidden_size]
+        rows = input_size_of(self.config, layer)
+        start = self.offsets[layer * self.config.directions + direction, 0]
+        block = flat[start : start + rows * self.input_columns].reshape(rows, -1, self.hidden)
+        return block[:, :, : self.config.hidden_size]
 
-    def recurrent_weights(self, flat: np.ndarray, layer: int) -> np.ndarray:
+    def recurrent_weights(self, flat: np.ndarray, layer: int, direction: int = 0) -> np.ndarray:
         """Return a view (H, gates, H) of W_hh without its padding, the gates in the order of `cell.recurrent_gates`."""
-        start, hidden = self.places[layer, 1], self.config.hidden_size
+        start, hidden = self.offsets[layer * self.config.directions + direction, 1], self.config.hidden_size
         block = flat[start : start + self.hidden * self.recurrent_columns].reshape(self.hidden, -1, self.hidden)
         return block[:hidden, :, :hidden]
 
-    def bias(self, flat: np.ndarray, layer: int) -> np.ndarray:
+    def bias(self, flat: np.ndarray, layer: int, direction: int = 0) -> np.ndarray:
         """Return a view (blocks, H) of the bias without its padding."""
-        start = self.places[layer, 2]
+        start = self.offsets[layer * self.config.directions + direction, 2]
         block = flat[start : start + self.cell.blocks * self.hidden].reshape(-1, self.hidden)
         return block[:, : self.config.hidden_size]
 
     def decoder(self, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return views of the decoder's weight (H, V) and bias (V) without their padding."""
-        weight, bias, _ = self.places[-1]
-        vocab_size = self.config.output_size
-        block = flat[weight:bias].reshape(self.hidden, self.columns)
-        return block[: self.config.hidden_size, :vocab_size], flat[bias : bias + vocab_size]
+        """Return views of the decoder's weight (directions H, V) and bias (V) without their padding."""
+        weight, bias, _ = self.offsets[-1]
+        rows, columns = self.config.directions * self.config.hidden_size, self.config.output_size
+        block = flat[weight:bias].reshape(self.width, self.columns)
+        return block[:rows, :columns], flat[bias : bias + columns]
 
     def to_torch(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """Return copies of the parameters, or of anything of their shape, as PyTorch names and lays them out."""
-        cell, config = self.cell, self.config
+        cell = self.cell
         tensors: dict[str, np.ndarray] = {}
-        for layer in range(config.num_layers):
+        for layer, direction, suffix in runs_of(self.config):
             for name, weights, gates in (
-                ("weight_ih", self.input_weights(flat, layer), cell.input_gates),
-                ("weight_hh", self.recurrent_weights(flat, layer), cell.recurrent_gates),
+                ("weight_ih", self.input_weights(flat, layer, direction), cell.input_gates),
+                ("weight_hh", self.recurrent_weights(flat, layer, direction), cell.recurrent_gates),
             ):
                 order = [gates.index(gate) for gate in cell.torch_gates]
                 rows = weights[:, order, :].transpose(1, 2, 0)
-                tensors[f"rnn.{name}_l{layer}"] = rows.reshape(-1, weights.shape[0]).copy()
-            bias = self.bias(flat, layer)
+                tensors[f"rnn.{name}_{suffix}"] = rows.reshape(-1, weights.shape[0]).copy()
+            bias = self.bias(flat, layer, direction)
             first, second = [], []
             for gate in cell.torch_gates:
                 own = cell.input_gates.index(gate)
                 recurrent = cell.recurrent_block + cell.recurrent_gates.index(gate)
                 first.append(bias[own])
                 second.append(bias[recurrent] if recurrent != own else np.zeros_like(bias[own]))
-            tensors[f"rnn.bias_ih_l{layer}"] = np.concatenate(first)
-            tensors[f"rnn.bias_hh_l{layer}"] = np.concatenate(second)
+            tensors[f"rnn.bias_ih_{suffix}"] = np.concatenate(first)
+            tensors[f"rnn.bias_hh_{suffix}"] = np.concatenate(second)
         weight, bias = self.decoder(flat)
         tensors["decoder.weight"], tensors["decoder.bias"] = weight.T.copy(), bias.copy()
         return tensors
 
     def from_torch(self, flat: np.ndarray, tensors: Mapping[str, np.ndarray]) -> None:
-        """Fill `flat` from tensors of PyTorch's names and layout; both biases of a gate are added where they meet."""
+        """Fill `flat` from tensors of PyTorch's names and layout; both biases of a gate are added if they meet."""
         cell, config = self.cell, self.config
         flat[:] = 0
-        for layer in range(config.num_layers):
+        for layer, direction, suffix in runs_of(config):
             for name, weights, gates in (
-                ("weight_ih", self.input_weights(flat, layer), cell.input_gates),
-                ("weight_hh", self.recurrent_weights(flat, layer), cell.recurrent_gates),
+                ("weight_ih", self.input_weights(flat, layer, direction), cell.input_gates),
+                ("weight_hh", self.recurrent_weights(flat, layer, direction), cell.recurrent_gates),
             ):
-                rows = tensors[f"rnn.{name}_l{layer}"].reshape(len(gates), config.hidden_size, -1)
+                rows = tensors[f"rnn.{name}_{suffix}"].reshape(len(gates), config.hidden_size, -1)
                 order = [gates.index(gate) for gate in cell.torch_gates]
                 weights[:, order, :] = rows.transpose(2, 0, 1)
-            bias = self.bias(flat, layer)
-            first = tensors[f"rnn.bias_ih_l{layer}"].reshape(-1, config.hidden_size)
-            second = tensors[f"rnn.bias_hh_l{layer}"].reshape(-1, config.hidden_size)
-            with np.errstate(over="ignore"):  # what becomes infinite in a stranger's model shows in what it predicts
-                for number, gate in enumerate(cell.torch_gates):
-                    bias[cell.input_gates.index(gate)] += first[number]
-                    bias[cell.recurrent_block + cell.recurrent_gates.index(gate)] += second[number]
+            bias = self.bias(flat, layer, direction)
+            first = tensors[f"rnn.bias_ih_{suffix}"].reshape(-1, config.hidden_size)
+            second = tensors[f"rnn.bias_hh_{suffix}"].reshape(-1, config.hidden_size)
+            with np.errstate(over="ignore"):  # an infinite sum in a stranger's model shows in its outputs
+                for index, gate in enumerate(cell.torch_gates):
+                    bias[cell.input_gates.index(gate)] += first[index]
+                    bias[cell.recurrent_block + cell.recurrent_gates.index(gate)] += second[index]
         weight, bias = self.decoder(flat)
         weight[:], bias[:] = tensors["decoder.weight"].T, tensors["decoder.bias"]
 
@@ -164,19 +178,21 @@ class Layout:
         self.from_torch(flat, {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts)})
 
     def initialise(self, flat: np.ndarray, generator: np.random.Generator) -> None:
-        """Draw the weights from U(-1/sqrt(H), 1/sqrt(H)), as PyTorch does; biases are 0, or what the cell says.
+        """Sample the weights from U(-1/sqrt(H), 1/sqrt(H)), as PyTorch does; biases are 0, or what the cell says.
 
         For a one-hot input W_ih is an embedding: one row of it is all that a symbol contributes, against a whole sum
-        from h. With PyTorch's bound it would take the first pass over a text to grow, so it is U(-4, 4).
+        from h. With PyTorch's bound it would take the first epoch to grow, so it is U(-4, 4).
         """
-        usual = self.config.hidden_size**-0.5
-        embedding = RELU_EMBEDDING_BOUND if self.config.activation == "relu" else EMBEDDING_BOUND
+        config = self.config
+        usual = config.hidden_size**-0.5
+        embedding = RELU_EMBEDDING_BOUND if config.activation == "relu" else EMBEDDING_BOUND
         tensors = {}
-        for name, shape in torch_shapes(self.config).items():
-            bound = embedding if name == "rnn.weight_ih_l0" else usual
-            drawn = generator.uniform(-bound, bound, shape)
-            tensors[name] = np.zeros(shape) if "bias" in name else drawn
+        for name, shape in torch_shapes(config).items():
+            symbols = config.inputs == "symbols" and name.startswith("rnn.weight_ih_l0")
+            bound = embedding if symbols else usual
+            sampled = generator.uniform(-bound, bound, shape)
+            tensors[name] = np.zeros(shape) if "bias" in name else sampled
         self.from_torch(flat, tensors)
-        for layer in range(self.config.num_layers):
+        for layer, direction, _ in runs_of(config):
             for gate, value in self.cell.initial_bias:
-                self.bias(flat, layer)[self.cell.input_gates.index(gate)] = value
+                self.bias(flat, layer, direction)[self.cell.input_gates.index(gate)] = value

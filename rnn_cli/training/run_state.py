@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_cli.config import Config, check_range, limited
-from rnn_cli.network.model import TrainingWindow
+from rnn_cli.network.workspace import TrainingWindow
 
 MOST_STEPS = 10**9
 LARGEST = 1e300  # of a loss, which is finite but may be as large as a network of relu makes it

@@ -8,10 +8,11 @@ from functools import cache
 import numpy as np
 
 from rnn_cli.cells import find_cell
-from rnn_cli.kernels.network.step import Step
+from rnn_cli.kernels.network.optimizer import Step
 from rnn_cli.kernels.threads import Team
 from rnn_cli.network.config import NetworkConfig
-from rnn_cli.network.model import Model, TrainingWindow
+from rnn_cli.network.model import Model
+from rnn_cli.network.workspace import TrainingWindow
 
 SECONDS = 0.2  # of steps that are timed
 HIDDEN, BATCH, LENGTH, SYMBOLS = 512, 64, 32, 64
@@ -35,10 +36,10 @@ def measured_speed(cell: str, activation: str, precision: str, threads: int) -> 
     window = TrainingWindow(model, LENGTH, BATCH, Team(threads), precision)
     window.inputs[:] = window.targets[:] = np.arange(BATCH) % SYMBOLS
     times: list[float] = []
-    window.train(Step(0, 0.0, 1.0))  # compiles, or warms up
+    window.train(Step(1, 0.0, 1.0))  # compiles, or warms up
     while sum(times) < SECONDS:
         start = time.perf_counter()
-        window.train(Step(len(times) + 1, 0.0, 1.0))
+        window.train(Step(len(times) + 2, 0.0, 1.0))
         times.append(time.perf_counter() - start)
     return BATCH * LENGTH * operations(config) / min(times)
 

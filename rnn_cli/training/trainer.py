@@ -16,12 +16,13 @@ from rnn_cli import __version__
 from rnn_cli.cells import find_cell
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import CheckpointError, DivergenceError, UsageError
-from rnn_cli.kernels.network.optimizer import RULES
-from rnn_cli.kernels.network.step import Step
+from rnn_cli.kernels.network.dropconnect import DropConnect
+from rnn_cli.kernels.network.optimizer import RULES, Step
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16, NUMBA_VERSION
 from rnn_cli.kernels.threads import Team
 from rnn_cli.network.config import NetworkConfig
-from rnn_cli.network.model import Model, TrainingWindow
+from rnn_cli.network.model import Model
+from rnn_cli.network.workspace import TrainingWindow
 from rnn_cli.rng import DROPCONNECT, DROPOUT, RESETS, WEIGHTS, generator
 from rnn_cli.text.augmentation import Augmenter
 from rnn_cli.text.batches import IGNORED, StreamBatches
@@ -194,6 +195,7 @@ class Trainer:
         """
         progress, config, window = self.progress, self.config, self.window
         window.inputs[:], window.targets[:] = self.streams.window(progress.step)
+        window.starts[:] = window.inputs == BOUNDARY
         if config.dropout:
             draws = self._generator(DROPOUT).random(window.mask.shape, np.float32)
             window.mask[:] = (draws >= config.dropout) / np.float32(1 - config.dropout)
@@ -207,11 +209,11 @@ class Trainer:
             clip_norm=config.clip_norm,
             rule=self.rule,
             weight_decay=config.weight_decay,
-            recurrent_dropout=config.recurrent_dropout,
-            key=int(self._generator(DROPCONNECT).integers(2**63)) if config.recurrent_dropout else 0,
             averaged=progress.averaged + 1 if self._averages() else 0,
         )
-        loss, norm = window.train(step)
+        key = int(self._generator(DROPCONNECT).integers(2**63)) if config.recurrent_dropout else 0
+        loss = window.gradient(DropConnect(config.recurrent_dropout, key))
+        norm = window.update(step)
         return loss, norm, rate
 
     def _averages(self) -> bool:
@@ -311,10 +313,12 @@ class Trainer:
         window.pack()
         total, count, rows = 0.0, 0, self.validation.batch_size
         window.inputs.fill(BOUNDARY)
+        window.starts.fill(1)
         window.targets.fill(IGNORED)
         most = max(FEWEST_WINDOWS, self.config.evaluate_every // STEPS_PER_WINDOW)
         for number in range(min(self.validation.steps_per_epoch, most)):
             window.inputs[:, :rows], window.targets[:, :rows] = self.validation.window(number)
+            window.starts[:] = window.inputs == BOUNDARY
             window.score()
             total += float(window.losses.sum(dtype=np.float64))
             count += int(np.count_nonzero(window.targets >= 0))

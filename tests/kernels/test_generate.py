@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rnn_cli.kernels.network.step import Net
+from rnn_cli.kernels.network.memory import Sizes
 from rnn_cli.kernels.text.generate import FORBIDDEN, NEVER, draw, forbid, keep_likeliest
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.stepper import sampling_state_for
@@ -38,12 +38,12 @@ def drawn(logits, allowed, config):
     """Return the weights (V) that the kernel draws by, and what it draws for each of NUMBERS."""
     size = len(logits)
     columns = -(-size // PAD) * PAD
-    net = Net(1, 1, 1, 0, 0, 0, 0, 0, 0, vocab_size=size, columns=columns)
+    sizes = Sizes(*[1] * len(Sizes._fields))._replace(output_size=size, columns=columns)
     row = np.full(columns, NEVER, np.float32)
     row[:size] = logits
-    draws = sampling_state_for(net, config, np.where(allowed, 0, FORBIDDEN).astype(np.uint8)[None])
+    draws = sampling_state_for(sizes, config, np.where(allowed, 0, FORBIDDEN).astype(np.uint8)[None])
     forbid(row, 0, size, draws.follow, 0)
-    chosen = [draw(row, 0, net, draws, 0, number) for number in NUMBERS]
+    chosen = [draw(row, 0, sizes, draws, 0, number) for number in NUMBERS]
     return draws.scratch[:size].astype(np.float64), np.array(chosen)
 
 

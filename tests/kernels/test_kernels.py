@@ -7,13 +7,23 @@ import pytest
 import reference
 
 from rnn_cli.cells import CELLS
-from rnn_cli.cells.activations import relu, sigmoid, step, tanh
+from rnn_cli.cells.activations import relu, sigmoid, step, tanh, zeros_like
 from rnn_cli.kernels.compiler.cell_inlining import cell_backward, cell_forward, load_blocks, load_states, store_tuple
 from rnn_cli.kernels.compiler.jit import kernel
-from rnn_cli.kernels.network.dropconnect import drop_recurrent
-from rnn_cli.kernels.network.optimizer import BLOCK, RULES, average_in, clip_scale, norm_of_sums, square_sums, update
-from rnn_cli.kernels.network.softmax import softmax_cross_entropy
-from rnn_cli.kernels.network.step import Step
+from rnn_cli.kernels.network.dropconnect import DropConnect, drop_recurrent
+from rnn_cli.kernels.network.losses import CrossEntropy, Quantile, SquaredError, loss_and_gradient
+from rnn_cli.kernels.network.memory import Sizes
+from rnn_cli.kernels.network.optimizer import (
+    BLOCK,
+    RULES,
+    Step,
+    Vectors,
+    average_in,
+    clip_scale,
+    norm_of_sums,
+    square_sums,
+    update,
+)
 from rnn_cli.kernels.simd.aligned import CACHE_LINE, aligned_zeros
 from rnn_cli.kernels.simd.cpu import VECTOR_BYTES, tile_shape
 from rnn_cli.kernels.simd.vector import (
@@ -31,7 +41,7 @@ from rnn_cli.kernels.simd.vector import (
     sum_lanes,
 )
 from rnn_cli.kernels.simd.vector_math import exp
-from rnn_cli.kernels.threads import share_start
+from rnn_cli.kernels.threads import Share, share_start
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 
@@ -106,6 +116,12 @@ def test_relu_and_its_step(dtype):
     assert np.array_equal(apply(step, x), [0, 0, 0, 1, 1])
     assert np.array_equal(apply(relu, x), relu(x))
     assert np.array_equal(apply(step, x), step(x))
+
+
+def test_zeros_of_what_is_not_finite(dtype):
+    x = np.array([-np.inf, -1, 0, np.inf, np.nan], dtype)
+    assert np.array_equal(apply(zeros_like, x), np.zeros(5))
+    assert np.array_equal(zeros_like(x), np.zeros(5))
 
 
 @kernel
@@ -198,12 +214,62 @@ def cross_entropy_of(logits, target, weight, dtype):
     """Return the loss and the gradient of one row, which stands between other numbers."""
     count = lane_count(dtype)
     columns = -(-len(logits) // count) * count
-    row = np.full(columns + 4, 99, dtype)
-    row[3 : 3 + len(logits)] = logits
-    loss = softmax_cross_entropy(row, 3, len(logits), columns, target, weight)
-    assert np.all(row[[0, 1, 2, -1]] == 99)
-    assert not row[3 + len(logits) : -1].any()
-    return loss, row[3 : 3 + len(logits)]
+    row = np.full(2 * columns, 99, dtype)
+    row[columns : columns + len(logits)] = logits
+    sizes = sizes_of(len(logits), columns)
+    loss = loss_and_gradient(CrossEntropy(np.array([0, target], np.int32)), sizes, row, 1, weight)
+    assert np.all(row[:columns] == 99)
+    assert not row[columns + len(logits) :].any()
+    return loss, row[columns : columns + len(logits)]
+
+
+def sizes_of(output_size, columns):
+    """Return the sizes of a network with this output, of which a loss needs no others."""
+    return Sizes(*[1] * len(Sizes._fields))._replace(output_size=output_size, columns=columns)
+
+
+def numbers_loss(make_loss, outputs, targets, weight, dtype):
+    """Return the loss and the gradient of a row of numbers."""
+    columns = -(-len(outputs) // lane_count(dtype)) * lane_count(dtype)
+    row, wanted = np.full(columns, 99, dtype), np.full(columns, 77, dtype)
+    row[: len(outputs)], wanted[: len(targets)] = outputs, targets
+    loss = loss_and_gradient(make_loss(wanted), sizes_of(len(outputs), columns), row, 0, weight)
+    assert not row[len(outputs) :].any()
+    return loss, row[: len(outputs)].copy()
+
+
+LEVELS = np.array([0.1, 0.5, 0.9, 0.1, 0.5] + [0.0] * 11)
+NUMBER_LOSSES = {
+    "squared error": (SquaredError, lambda y, t: 0.5 * (y - t) ** 2),
+    "quantile": (
+        lambda targets: Quantile(targets, LEVELS.astype(targets.dtype)),
+        lambda y, t: np.maximum(LEVELS[: len(y)] * (t - y), (LEVELS[: len(y)] - 1) * (t - y)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NUMBER_LOSSES)
+def test_losses_of_numbers_and_their_gradients(dtype, name):
+    make_loss, plain = NUMBER_LOSSES[name]
+    generator = np.random.default_rng(10)
+    outputs, targets = generator.standard_normal((2, 5)).astype(dtype)
+    loss, gradient = numbers_loss(make_loss, outputs, targets, 0.25, dtype)
+    assert loss == pytest.approx(plain(outputs, targets).sum(), rel=1e-5)
+    step = 1e-4 * np.eye(5)
+    numeric = [(plain(outputs + s, targets) - plain(outputs - s, targets)).sum() / 2e-4 for s in step]
+    assert gradient == pytest.approx(0.25 * np.array(numeric), rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", NUMBER_LOSSES)
+def test_missing_numbers_are_not_scored(dtype, name):
+    make_loss, plain = NUMBER_LOSSES[name]
+    outputs, targets = np.arange(5.0), np.array([0.5, np.nan, 1.0, np.nan, 9.0])
+    loss, gradient = numbers_loss(make_loss, outputs, targets, 1.0, dtype)
+    assert loss == pytest.approx(np.nansum(plain(outputs, targets)), rel=1e-5)
+    assert (gradient[[1, 3]] == 0).all()
+    assert (gradient[[0, 2, 4]] != 0).all()
+    loss, gradient = numbers_loss(make_loss, np.full(5, np.nan), targets, 1.0, dtype)
+    assert np.isnan(loss)  # an output that is not finite shows
 
 
 @pytest.mark.parametrize("vocab_size", [2, 16, 37])
@@ -257,7 +323,7 @@ def test_norm_of_many_blocks(dtype):
         for parts in (1, 2, 5):
             sums = np.full(-(-size // BLOCK), 99.0)
             for part in range(parts):
-                square_sums(grad, sums, part, parts)
+                square_sums(grad, sums, Share(part, parts))
             norms.append(norm_of_sums(sums))
         expected = np.linalg.norm(grad.astype(np.float64))
         assert abs(norms[0] - expected) < (1e-6 if dtype == np.float32 else 1e-14) * expected
@@ -302,7 +368,9 @@ def test_optimisers_follow_their_equations(dtype, name, weight_decay):
     for number in range(1, 6):
         grad = generator.standard_normal(parameters.size).astype(dtype)
         for part in range(3):
-            update(ours[0], grad, ours[1], ours[2], 0.5, 0.01, weight_decay, RULES[name], number, part, 3)
+            vectors = Vectors(ours[0], grad, ours[1], ours[2], ours[0], ours[0], ours[0], np.zeros(1, np.int64))
+            step = Step(number, 0.01, 1.0, RULES[name], weight_decay)
+            update(vectors, step, 0.5, Share(part, 3))
         change, m, v = PLAIN[name](0.5 * grad.astype(np.float64), m, v, number)
         parameters = (1 - 0.01 * weight_decay) * parameters - 0.01 * change
     tolerance = 3e-6 if dtype == np.float32 else 1e-13
@@ -316,7 +384,7 @@ def test_the_average_is_the_mean(dtype):
     average = np.full(5 * 16, 7, dtype)  # what was there before does not count
     for number, vector in enumerate(vectors, 1):
         for part in range(3):
-            average_in(average, vector, 1 / number, part, 3)
+            average_in(average, vector, 1 / number, Share(part, 3))
     assert np.abs(average - vectors.mean(axis=0)).max() < (1e-6 if dtype == np.float32 else 1e-14)
 
 
@@ -324,7 +392,8 @@ def dropped(window, key, parts, dropout=0.3):
     """Return a vector of ones as DropConnect leaves it, and 7 where it does not go."""
     ones, target = np.ones_like(window.model.parameters), np.full_like(window.model.parameters, 7)
     for part in range(parts):
-        drop_recurrent(target, ones, window.net, window.model.layout.places, dropout, key, part, parts)
+        offsets = window.model.layout.offsets.ravel()
+        drop_recurrent(target, ones, offsets, DropConnect(dropout, key), Share(part, parts))
     return target
 
 
@@ -341,7 +410,7 @@ def plain_triple32(number, key):
 
 def test_dropconnect_follows_its_hash(make_window, dtype):
     window = make_window(CELLS[0], dtype, hidden_size=16, num_layers=2)
-    start, end = window.model.layout.places[1, 1:]
+    start, end = window.model.layout.offsets[1, 1:]
     key = 2**62 + 3 * 2**40 + 12345
     expected = [plain_triple32(int(k), key) >= 0.3 * 2**32 for k in range(start, end)]
     assert np.array_equal(dropped(window, key, 1)[start:end] != 0, expected)
@@ -364,7 +433,7 @@ def test_dropconnect_leaves_out_recurrent_weights_only(make_window, dtype):
         other = dropped(window, key, 1)
         assert np.mean(layout.recurrent_weights(other, 0) == layers[0]) == pytest.approx(0.58, abs=0.03)
     for layer in range(2):
-        start, end = layout.places[layer, 1:]
+        start, end = layout.offsets[layer, 1:]
         mask[start:end] = 7
     assert np.all(mask == 7)
 

@@ -77,7 +77,11 @@ def test_pairs_are_multiplied_on_vectors_where_matrix_registers_may_not_be_used(
         "from rnn_cli.kernels.simd import cpu; assert cpu.HAS_BFLOAT16 and not (cpu.HAS_AMX or cpu.HAS_FAST_BFLOAT16)"
     )
     tests = 'import sys, pytest; sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]]))'
-    chosen = ["-k", "bfloat16", *(str(TESTS / file) for file in ("kernels/test_products.py", "language/test_sampling.py"))]
+    chosen = [
+        "-k",
+        "bfloat16",
+        *(str(TESTS / file) for file in ("kernels/test_products.py", "language/test_sampling.py")),
+    ]
     done = subprocess.run(
         [sys.executable, "-c", f"{check}; {tests}", *chosen],
         cwd=TESTS.parent, env=environment, capture_output=True, text=True,

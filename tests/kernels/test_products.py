@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from rnn_cli.kernels.compiler.jit import kernel
+from rnn_cli.kernels.matmul.matrix import Matrix, Packed, Panel, Scratch
 from rnn_cli.kernels.matmul.packing import (
-    Packed,
     pack,
     pack_panel,
     pack_transposed,
@@ -14,16 +14,19 @@ from rnn_cli.kernels.matmul.packing import (
     panel_range,
     transposed,
 )
-from rnn_cli.kernels.matmul.product import multiply, multiply_onto
+from rnn_cli.kernels.matmul.product import multiply_onto
 from rnn_cli.kernels.matmul.tile import install_tile
-from rnn_cli.kernels.network.gradients import add_product, add_sums, products_before, scatter_rows
+from rnn_cli.kernels.network.deep_products import add_product, add_sums, scatter_rows
+from rnn_cli.kernels.network.gradients import Span, products_before
+from rnn_cli.kernels.network.sources import Dense, OneHot
 from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.simd.bfloat16 import ONES
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.simd.vector import lanes, load
-from rnn_cli.kernels.threads import Team
+from rnn_cli.kernels.threads import Share, Team
 from rnn_cli.network.config import NetworkConfig
-from rnn_cli.network.model import PAD, Model, Window
+from rnn_cli.network.model import PAD, Model
+from rnn_cli.network.workspace import Window
 
 needs_bfloat16 = pytest.mark.skipif(not HAS_BFLOAT16, reason="the processor has no bfloat16")
 KINDS = [
@@ -62,11 +65,18 @@ def whole_numbers(generator, shape, dtype):
 
 
 def packed_copy(matrix, kind, rows=0):
-    """Return `matrix` (depth, columns) in panels, with room for a left-hand side of so many rows."""
+    """Return `matrix` (depth, columns) in panels, with scratch for a left-hand operand of this number of rows."""
     depth, columns = matrix.shape
     panels = aligned_zeros(-(-depth // numbers_in(kind)) * columns, kind[1])
-    pack(matrix.ravel(), 0, columns, depth, columns, panels, 0, 0, 1)
-    return Packed(panels, aligned_zeros(max(rows, 64) * (depth + 16), kind[1]))
+    scratch = Scratch(aligned_zeros(max(rows, 64) * (depth + 16), kind[1]), 0)
+    packed = Packed(panels, 0, depth, columns, scratch)
+    pack(Matrix(matrix.ravel(), 0, columns, 1), packed, Share(0, 1))
+    return packed
+
+
+def multiply(c, a, rows, packed):
+    """Add to C the product of A and the packed B."""
+    multiply_onto(c, c, a, rows, packed)
 
 
 def test_multiply_adds_the_product_and_touches_nothing_else(kind, count):
@@ -80,7 +90,8 @@ def test_multiply_adds_the_product_and_touches_nothing_else(kind, count):
                 c = whole_numbers(generator, (rows + 2, columns + 5), dtype)
                 expected = c.copy()
                 expected[1 : rows + 1, 2 : columns + 2] += a[:, 1 : depth + 1] @ b
-                multiply(c.ravel(), columns + 7, columns + 5, a.ravel(), 1, depth + 3, rows, depth, packed, 0, columns)
+                left = Matrix(a.ravel(), 1, depth + 3, 1)
+                multiply(Matrix(c.ravel(), columns + 7, columns + 5, 1), left, rows, packed)
                 assert np.array_equal(c, expected), (rows, columns, depth)
 
 
@@ -91,14 +102,15 @@ def test_multiply_onto_starts_from_other_rows_or_from_one_for_all(kind, count):
     packed = packed_copy(b, kind)
     for stride, start in ((columns + 3, starts), (0, starts[:1])):
         c = np.full((rows, columns), np.nan, dtype)
-        multiply_onto(c.ravel(), 0, columns, starts.ravel(), 1, stride, a.ravel(), 0, depth, rows, depth, packed, 0,
-                      columns)  # fmt: skip
+        initial = Matrix(starts.ravel(), 1, stride, 1)
+        multiply_onto(Matrix(c.ravel(), 0, columns, 1), initial, Matrix(a.ravel(), 0, depth, 1), rows, packed)
         assert np.array_equal(c, start[:, 1 : columns + 1] + a @ b)
 
 
 def test_multiply_of_no_rows_does_nothing(kind, count):
     c = np.ones(count, kind[0])
-    multiply(c, 0, count, c, 0, count, 0, count, packed_copy(np.ones((count, count), kind[0]), kind), 0, count)
+    row = Matrix(c, 0, count, 1)
+    multiply(row, row, 0, packed_copy(np.ones((count, count), kind[0]), kind))
     assert np.array_equal(c, np.ones(count))
 
 
@@ -109,11 +121,12 @@ def test_a_row_has_the_same_bits_beside_any_others(kind, count):
         a = generator.standard_normal((50, depth)).astype(dtype)
         packed = packed_copy(generator.standard_normal((depth, columns)).astype(dtype), kind)
         whole = np.zeros((50, columns), dtype)
-        multiply(whole.ravel(), 0, columns, a.ravel(), 0, depth, 50, depth, packed, 0, columns)
+        multiply(Matrix(whole.ravel(), 0, columns, 1), Matrix(a.ravel(), 0, depth, 1), 50, packed)
         for rows in range(1, 50):
             for first in (0, 50 - rows):
                 part = np.zeros((rows, columns), dtype)
-                multiply(part.ravel(), 0, columns, a.ravel(), first * depth, depth, rows, depth, packed, 0, columns)
+                left = Matrix(a.ravel(), first * depth, depth, 1)
+                multiply(Matrix(part.ravel(), 0, columns, 1), left, rows, packed)
                 assert np.array_equal(part, whole[first : first + rows])
 
 
@@ -129,10 +142,11 @@ def test_pack_is_shared_and_knows_transposed_matrices(kind, count, parts):
             straight, turned = (np.full(whole.size + 7, 99, element) for _ in range(2))
             transposed = np.ascontiguousarray(b.T)
             for part in range(parts):
-                pack(b.ravel(), columns + 5, columns + 3, depth, columns, straight, 5 * each, part, parts)
-                room = aligned_zeros(64 * (depth + 16), element)
-                pack_transposed(transposed.ravel(), 2 * (depth + 1) + 1, depth + 1, depth, columns,
-                                Packed(turned, room), 5 * each, part, parts)  # fmt: skip
+                share, scratch = Share(part, parts), Scratch(aligned_zeros(64 * (depth + 16), element), 0)
+                source = Matrix(b.ravel(), columns + 5, columns + 3, 1)
+                pack(source, Packed(straight, 5 * each, depth, columns, scratch), share)
+                source = Matrix(transposed.ravel(), 2 * (depth + 1) + 1, depth + 1, 1)
+                pack_transposed(source, Packed(turned, 5 * each, depth, columns, scratch), share)
             expected = np.full(whole.size + 7, 99, element)
             expected[5:-2] = whole
             assert np.array_equal(straight, expected)
@@ -140,12 +154,14 @@ def test_pack_is_shared_and_knows_transposed_matrices(kind, count, parts):
 
 
 @kernel
-def add_deep_product(grad, grad_start, stride, a, rows, b, b_start, b_stride, depth, width, left, panel, ones, fresh):
-    """Add A^T B to the first rows of grad, and the sums of B to the one behind them."""
-    turned = transposed(panel, a, 0, depth, rows, left, 0)
-    pack_panel(b, b_start, b_stride, depth, width, panel, 0)
-    add_product(grad, grad_start, stride, turned, rows, panel, depth, width, fresh)
-    add_sums(grad, grad_start + rows * stride, ones, panel, depth, width, fresh)
+def add_deep_product(grad, a, b, scratch, ones, depth, fresh):
+    """Add A^T B to the first rows of grad, and the sums of B to the row after them; `b` is (matrix, width)."""
+    rows, (source, width), panel = a.stride, b, scratch.panels
+    left = transposed(panel, a, depth, Matrix(scratch.scratch.array, 0, 0, 1))
+    pack_panel(source, Panel(panel, 0, depth, width))
+    packed = Packed(panel, 0, depth, width, scratch.scratch)
+    add_product(grad, left, rows, packed, fresh)
+    add_sums(grad.array, grad.start + rows * grad.stride, ones, packed, fresh)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 7, 45, 128])
@@ -161,8 +177,9 @@ def test_deep_product(kind, count, depth):
         ones = np.full(depth, ONES if element == np.uint32 else 1, element)
         left, panel = aligned_zeros((64 + depth) * rows, element), aligned_zeros(depth * width, element)
         for fresh in (True, False):
-            add_deep_product(grad.ravel(), 5, columns + 3, a.ravel(), rows, b.ravel(), first, columns, depth, width,
-                             left, panel, ones, fresh)  # fmt: skip
+            target, right = Matrix(grad.ravel(), 5, columns + 3, 1), (Matrix(b.ravel(), first, columns, 1), width)
+            scratch = Packed(panel, 0, 0, 0, Scratch(left, 0))
+            add_deep_product(target, Matrix(a.ravel(), 0, rows, 1), right, scratch, ones, depth, fresh)
         grad[:-1, 5 : 5 + width] -= 2 * (a.T @ b[:, first : first + width]) - 99
         grad[-1, 5 : 5 + width] -= 2 * b[:, first : first + width].sum(axis=0) - 99
         assert np.all(grad == 99)
@@ -175,7 +192,7 @@ def test_panels_of_groups_cover_each_column_once(count):
         starts = np.cumsum([0, *(width for _, width in spans)])
         assert [first for first, _ in spans] == starts[:-1].tolist()
         assert starts[-1] == groups * vectors * count
-        own = [panel_range(groups * vectors * count, count, part, parts) for part in range(parts)]
+        own = [panel_range(groups * vectors * count, count, Share(part, parts)) for part in range(parts)]
         assert [panel for first, last in own for panel in range(first, last)] == list(
             range(panel_count(groups * vectors * count, count))
         )
@@ -187,10 +204,11 @@ def test_each_thread_has_as_many_columns_of_products(cell, layer, parts):
     config = NetworkConfig.for_symbols(
         9, cell=cell.name, activation=cell.activation, hidden_size=30 * PAD, num_layers=2
     )
-    net = Window(Model(config), 1, 1, Team(1)).net
-    columns = net.blocks * net.hidden
-    before = np.array([products_before(net, layer, column) for column in range(columns + 1)])
-    assert before[-1] == net.recurrent_columns + layer * net.input_columns
+    sizes = Window(Model(config), 1, 1, Team(1)).sizes
+    columns = sizes.blocks * sizes.hidden
+    source = Dense(np.zeros(1), 0, 1, np.zeros(1), 0, 0) if layer else OneHot(np.zeros(1, np.int32), 1, 0)
+    before = np.array([products_before(source, sizes, column) for column in range(columns + 1)])
+    assert before[-1] == sizes.recurrent_columns + layer * sizes.input_columns
     owners = before[:-1] * parts // before[-1]
     each = [int(np.diff(before)[owners == part].sum()) for part in range(parts)]
     assert owners.max() == parts - 1
@@ -205,9 +223,25 @@ def test_rows_are_scattered_by_symbols(count, kind, fresh):
     symbols = generator.integers(0, vocab_size, depth + 1, np.int32)
     rows = np.full((vocab_size, columns), 9, dtype)
     for first, last in ((0, 2 * count), (2 * count, columns)):
-        place = (b.ravel(), columns + first, columns, depth, last - first, fresh)
-        scatter_rows(rows.ravel(), first, columns, symbols, 1, vocab_size, *place)
-    assert np.array_equal(rows, np.eye(vocab_size)[symbols[1:]].T @ b[1:] + (0 if fresh else 9))
+        skipped = 0 if fresh else 1  # the first span of a gradient sets it to 0
+        target, right = (
+            Matrix(rows.ravel(), first, columns, 1),
+            Matrix(b.ravel(), skipped * columns + first, columns, 1),
+        )
+        span = Span(skipped, depth, first)
+        scatter_rows(target, right, vocab_size, last - first, OneHot(symbols, 1, 0), span)
+    used = slice(skipped, skipped + depth)
+    assert np.array_equal(rows, np.eye(vocab_size)[symbols[used]].T @ b[used] + (0 if fresh else 9))
+
+
+def test_several_symbols_a_step_are_scattered():
+    generator, depth, count = np.random.default_rng(9), 7, VECTOR_BYTES // 4
+    b = whole_numbers(generator, (depth, count), np.float32)
+    symbols = generator.integers(0, 5, (depth, 2), np.int32)
+    rows = np.zeros((5, count), np.float32)
+    target, right = Matrix(rows.ravel(), 0, count, 1), Matrix(b.ravel(), 0, count, 1)
+    scatter_rows(target, right, 5, count, OneHot(symbols.ravel(), 2, 0), Span(0, depth, 0))
+    assert np.array_equal(rows, np.eye(5)[symbols].sum(axis=1).T @ b)
 
 
 @needs_bfloat16

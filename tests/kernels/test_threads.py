@@ -8,7 +8,7 @@ import pytest
 from rnn_cli.cli.options import usable_cores
 from rnn_cli.errors import RnnError
 from rnn_cli.kernels.compiler.jit import kernel
-from rnn_cli.kernels.network.step import Step
+from rnn_cli.kernels.network.optimizer import Step
 from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.threads import BARRIER_SIZE, Team, wait_for_all
 

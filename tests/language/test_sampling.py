@@ -17,7 +17,7 @@ from rnn_cli.language.prediction import predictions
 from rnn_cli.language.sampling import Sampler, sample_texts
 from rnn_cli.language.scorer import Scorer
 from rnn_cli.language.stepper import Stepper
-from rnn_cli.network import model as model_module
+from rnn_cli.network import workspace
 from rnn_cli.network.model import Model
 from rnn_cli.text.codecs import BOUNDARY, ByteCodec, CharacterCodec
 from rnn_cli.text.fingerprint import Fingerprint
@@ -83,7 +83,7 @@ def test_bfloat16_has_nearly_the_same_probabilities():
 
 
 def test_bfloat16_is_refused_if_the_cpu_lacks_it(monkeypatch):
-    monkeypatch.setattr(model_module, "HAS_BFLOAT16", False)
+    monkeypatch.setattr(workspace, "HAS_BFLOAT16", False)
     with pytest.raises(UsageError, match=r"no products in bfloat16.*--precision float32"):
         draw(make_checkpoint(False), 1, precision="bfloat16")
 

@@ -4,34 +4,34 @@ import numpy as np
 import pytest
 from gradcheck import assert_same_gradient, numeric_gradient
 
-from rnn_cli.kernels.network.step import Step
+from rnn_cli.kernels.network.dropconnect import DropConnect
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16
-from rnn_cli.network.parameters import parameter_count
+from rnn_cli.network.parameters import parameter_count, runs_of
 
-GRADIENT_ONLY = Step(number=0, learning_rate=0.0, clip_norm=1.0)
 SIZES = [
     {"num_layers": 1, "hidden_size": 19, "length": 7, "batch": 5, "vocab_size": 11},
     {"num_layers": 3, "hidden_size": 6, "length": 8, "batch": 3, "vocab_size": 17},
+    {"num_layers": 2, "hidden_size": 19, "length": 6, "batch": 4, "vocab_size": 9, "directions": 2},
 ]
 
 
-@pytest.fixture(params=SIZES, ids=["1-layer", "3-layers"])
+@pytest.fixture(params=SIZES, ids=["1-layer", "3-layers", "2-directions"])
 def window(request, make_window, cell):
     """A window whose losses and gradients are computed."""
     return make_window(cell, **request.param)
 
 
-THINNED = GRADIENT_ONLY._replace(recurrent_dropout=0.4, key=2**40 + 3)
+DROPCONNECT = DropConnect(probability=0.4, key=2**40 + 3)
 
 
-def loss_by(window, array, step=GRADIENT_ONLY):
+def loss_by(window, array, dropconnect=DropConnect()):  # noqa: B008
     """Return the window's mean loss as a function of the values in `array`, a view of its memory."""
     state, original = window.state.copy(), array.copy()
 
     def loss(values):
         window.state[:] = state
         array[:] = values
-        mean, _ = window.train(step)
+        mean = window.gradient(dropconnect)
         array[:] = original
         return mean
 
@@ -41,10 +41,11 @@ def loss_by(window, array, step=GRADIENT_ONLY):
 def parameter_views(layout, flat):
     """Return each parameter, or the gradient in it, as a view of the flat vector without the padding."""
     views = {}
-    for layer in range(layout.config.num_layers):
-        views[f"W_ih of layer {layer}"] = layout.input_weights(flat, layer)
-        views[f"W_hh of layer {layer}"] = layout.recurrent_weights(flat, layer)
-        views[f"bias of layer {layer}"] = layout.bias(flat, layer)
+    for layer, direction, _ in runs_of(layout.config):
+        name = f"layer {layer}" + ", reverse" * direction
+        views[f"W_ih of {name}"] = layout.input_weights(flat, layer, direction)
+        views[f"W_hh of {name}"] = layout.recurrent_weights(flat, layer, direction)
+        views[f"bias of {name}"] = layout.bias(flat, layer, direction)
     views["decoder weight"], views["decoder bias"] = layout.decoder(flat)
     return views
 
@@ -54,7 +55,7 @@ def test_gradient_of_each_parameter(window):
     parameters = parameter_views(layout, window.model.parameters)
     assert sum(array.size for array in parameters.values()) == parameter_count(layout.config)
     state = window.state.copy()
-    window.train(GRADIENT_ONLY)
+    window.gradient()
     analytic = parameter_views(layout, window.grad.copy())
     for name, array in parameters.items():
         window.state[:] = state
@@ -64,12 +65,12 @@ def test_gradient_of_each_parameter(window):
 def test_gradient_of_recurrent_weights_some_of_which_are_left_out(make_window, cell):
     window = make_window(cell, **SIZES[1])
     layout, state = window.model.layout, window.state.copy()
-    window.train(THINNED)
+    window.gradient(DROPCONNECT)
     analytic = parameter_views(layout, window.grad.copy())
     parameters = parameter_views(layout, window.model.parameters)
     for name in ("W_hh of layer 0", "W_hh of layer 2", "bias of layer 0"):
         window.state[:] = state
-        numeric = numeric_gradient(loss_by(window, parameters[name], THINNED), parameters[name].copy())
+        numeric = numeric_gradient(loss_by(window, parameters[name], DROPCONNECT), parameters[name].copy())
         assert_same_gradient(analytic[name], numeric, name)
         if "W_hh" in name:
             assert 0.2 < np.mean(numeric == 0) < 0.6
@@ -78,7 +79,7 @@ def test_gradient_of_recurrent_weights_some_of_which_are_left_out(make_window, c
 
 def test_gradient_of_the_initial_states(window):
     loss, state = loss_by(window, window.state), window.state.copy()
-    window.train(GRADIENT_ONLY)
+    window.gradient()
     analytic = window.carry[..., : state.shape[-1]].copy()
     numeric = numeric_gradient(loss, state)
     for layer in range(len(state)):
@@ -87,10 +88,11 @@ def test_gradient_of_the_initial_states(window):
 
 
 def test_a_boundary_cuts_the_gradient_in_the_initial_states(window):
-    window.inputs[0] = 0, 1, *window.inputs[0, 2:]
-    window.train(GRADIENT_ONLY)
-    assert not window.carry[:, :, 0].any()
-    assert window.carry[:, :, 1].any()
+    window.starts[0] = 1, 0, *window.starts[0, 2:]
+    window.gradient()
+    carry = window.carry[:: window.sizes.directions]  # the second direction starts at the other end
+    assert not carry[:, :, 0].any()
+    assert carry[:, :, 1].any()
 
 
 def test_gradient_of_a_layers_input(make_window, cell):
@@ -100,11 +102,11 @@ def test_gradient_of_a_layers_input(make_window, cell):
     """
     window = make_window(cell, **SIZES[1])
     mask = window.mask[0]
-    loss, shape = loss_by(window, mask), (window.net.length, *mask.shape)
-    window.train(GRADIENT_ONLY)
-    layer_input = window.memory.output[: np.prod(shape)].reshape(shape)
+    loss, shape = loss_by(window, mask), (window.sizes.length, *mask.shape)
+    window.gradient()
+    layer_input = window.arrays.output[: np.prod(shape)].reshape(shape)
     kept = np.nonzero(mask[:, : window.model.config.hidden_size])
-    analytic = (window.learning.grad_output.reshape(shape) * layer_input).sum(axis=0)[kept] / mask[kept]
+    analytic = (window.back.grad_output.reshape(shape) * layer_input).sum(axis=0)[kept] / mask[kept]
     assert_same_gradient(analytic, numeric_gradient(loss, mask.copy())[kept], "the input of layer 1")
 
 
@@ -115,7 +117,7 @@ def test_gradient_in_fewer_digits_is_near_that_in_float64(make_window, cell, pre
         pytest.skip("the processor has no bfloat16")
     sizes = {"num_layers": 2, "hidden_size": 70, "length": 15, "batch": 37, "vocab_size": 21}
     exact, rounded = make_window(cell, **sizes), make_window(cell, np.float32, precision=precision, **sizes)
-    losses = [window.train(GRADIENT_ONLY)[0] for window in (exact, rounded)]
+    losses = [window.gradient() for window in (exact, rounded)]
     bound *= 4 if cell.activation == "relu" else 1  # whose gradient jumps where a sum changes its sign
     assert losses[1] == pytest.approx(losses[0], rel=bound / 10)
     found = parameter_views(rounded.model.layout, rounded.grad)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rnn_cli.kernels.network.step import Step
+from rnn_cli.kernels.network.optimizer import Step
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.parameters import Layout, parameter_count, round_up, torch_shapes
 
@@ -105,7 +105,7 @@ def test_places_hold_each_parameter_once(config):
     assert sum(view.size for view in views) == parameter_count(config)
     assert np.count_nonzero(flat == 1) == parameter_count(config)
     assert np.count_nonzero(flat) == parameter_count(config)
-    assert np.array_equal(layout.places % 16, np.zeros_like(layout.places))
+    assert np.array_equal(layout.offsets % 16, np.zeros_like(layout.offsets))
 
 
 def test_gates_stand_where_the_cell_says(cell):

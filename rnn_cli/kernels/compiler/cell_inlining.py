@@ -6,14 +6,16 @@ plain functions of tuples (see cells/cell.py), and runs as if it had been writte
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.core.extending import NativeValue, intrinsic, models, overload, register_model, typeof_impl, unbox
+from numba.core.extending import NativeValue, intrinsic, models, register_model, typeof_impl, unbox
 
+from rnn_cli.kernels.compiler.jit import chosen_by_type, kernel
 from rnn_cli.kernels.simd.vector import VectorType, element_pointer, register_type
 
 
@@ -52,35 +54,25 @@ def unbox_equations(typ, obj, c):
     return NativeValue(c.context.get_dummy_value())
 
 
+@chosen_by_type
 def cell_forward(cell, preact, previous):
     """Return (gates, state) of the cell's forward equations."""
-    return cell.forward(preact, previous)
+    return inlined(cell.equations.forward)
 
 
-@overload(cell_forward)
-def compile_forward(cell, preact, previous):
-    """Inline the forward equations of this type of cell."""
-    forward = register_equations(cell.equations.forward)
-    return lambda cell, preact, previous: forward(preact, previous)
-
-
+@chosen_by_type
 def cell_backward(cell, gates, previous, grad):
     """Return (grad_preact, grad_previous) of the cell's backward equations."""
-    return cell.backward(gates, previous, grad)
+    return inlined(cell.equations.backward)
 
 
-@overload(cell_backward)
-def compile_backward(cell, gates, previous, grad):
-    """Inline the backward equations of this type of cell."""
-    backward = register_equations(cell.equations.backward)
-    return lambda cell, gates, previous, grad: backward(gates, previous, grad)
-
-
-def register_equations(function):
-    """Let compiled code call this plain function."""
-    from numba.core.extending import register_jitable
-
-    return register_jitable(function)
+@functools.cache
+def inlined(function):
+    """Return the kernel of the equations of a cell."""
+    equations = kernel(function)
+    if function.__code__.co_argcount == 2:
+        return kernel(lambda cell, preact, previous: equations(preact, previous))
+    return kernel(lambda cell, gates, previous, grad: equations(gates, previous, grad))
 
 
 def tuple_loader(count_of):

@@ -1,4 +1,4 @@
-"""The two ways to compile: `kernel` for what other kernels call, `entry_kernel` for what Python calls.
+"""The ways to compile: `kernel` for what other kernels call, `entry_kernel` for what Python calls.
 
 Both release the interpreter's lock. Entries are compiled with all that they call, and kept in the cache.
 
@@ -15,14 +15,19 @@ import numba
 
 import rnn_cli.kernels.simd.vector_math  # noqa: F401 - makes the vector type and its functions known to the compiler
 from rnn_cli.kernels.compiler.cache import KernelCache
-from rnn_cli.kernels.compiler.linking import LinkedDispatcher
+from rnn_cli.kernels.compiler.linking import ChoosingDispatcher, LinkedDispatcher
 
-OPTIONS = {"nopython": True, "nogil": True, "error_model": "numpy"}
+OPTIONS = {"nopython": True, "nogil": True, "error_model": "numpy", "_nrt": False}
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function as a part of each kernel that calls it."""
     return LinkedDispatcher(function, OPTIONS)
+
+
+def chosen_by_type(choose: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn a function that returns a kernel for the Numba types of its arguments into that kernel, for each caller."""
+    return ChoosingDispatcher(choose, OPTIONS)
 
 
 def entry_kernel(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,9 +1,8 @@
 """Kernels that kernels call: compiled once, as parts of the entry that contains them.
 
-Left to itself, Numba optimises each function, and makes machine code of it, before it compiles the functions that call
-it; they contain it, and are optimised again with it. What stands n calls deep is so optimised n times, and the first
-training step takes twice as long to compile. Here, an inner kernel stays as it was written down for LLVM until the
-entry is optimised as a whole.
+By default, Numba optimises each function and makes machine code of it before it compiles its callers, which contain it
+and are optimised again with it. A function n calls deep is optimised n times, and the first training step takes twice
+as long to compile. Here, inner kernels stay unoptimised LLVM IR, optimised once with the entry that calls them.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import LoweringPass, register_pass
 from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import AnnotateTypes
+from numba.core.typing.typeof import typeof
 
 
 class LinkedLibrary(JITCodeLibrary):
@@ -68,7 +68,7 @@ class LinkedCompiler(CompilerBase):
 
 
 class LinkedDispatcher(CPUDispatcher):
-    """Stands for a function of which each combination of types is compiled into the kernels that call it so."""
+    """A function that is compiled, for each combination of types, into the kernels that call it with them."""
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
         no_wrappers = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -78,3 +78,22 @@ class LinkedDispatcher(CPUDispatcher):
     def __call__(self, *args: Any) -> Any:
         """Call the function from Python, as tests do: compiled once more, as an entry that is not kept."""
         return self._alone(*args)
+
+
+class ChoosingDispatcher(LinkedDispatcher):
+    """A function that, given the types of its arguments, returns the kernel to call with them.
+
+    The choice is made when a caller is compiled, so it costs nothing when it runs.
+    """
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """Return what Numba needs to type a call: that of the chosen kernel."""
+        return self.py_func(*args, **kws).get_call_template(args, kws)
+
+    def get_overload(self, args: Any) -> Any:
+        """Return the compiled code for these types: that of the chosen kernel."""
+        return self.py_func(*args).get_overload(args)
+
+    def __call__(self, *args: Any) -> Any:
+        """Call the kernel for these arguments from Python, as tests do."""
+        return self.py_func(*map(typeof, args))(*args)

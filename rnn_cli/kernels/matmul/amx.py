@@ -5,19 +5,22 @@ pairs each, with 16 steps of a panel's pairs in another, 16 columns wide, and ad
 
     C[r, j] += sum_k A[r, 2k] B[2k, j]  +  sum_k A[r, 2k + 1] B[2k + 1, j]
 
-Four registers hold sums, of two registers of rows by two of columns where there are so many, so that what is loaded is
-used twice. Numbers that are too small for all digits of a float32 count as 0.
+Four registers hold sums, of two registers of rows by two of columns if there are that many, so that each loaded
+register is used twice. Subnormal numbers count as 0.
 
 Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.extending import intrinsic
 
 from rnn_cli.kernels.compiler.jit import kernel
+from rnn_cli.kernels.matmul.matrix import ONE, Matrix, block
 from rnn_cli.kernels.matmul.packing import panel_count, panel_span
 from rnn_cli.kernels.simd.vector import INDEX, element_pointer, emit_call
 
@@ -30,17 +33,17 @@ POINTER = ir.IntType(8).as_pointer()
 
 
 def emit(builder, name, *args):
-    """Emit an instruction on the matrix registers, whose numbers are plain ones."""
+    """Emit an instruction on the matrix registers, which are named by plain integers."""
     values = [ir.IntType(8)(arg) if isinstance(arg, int) else arg for arg in args]
     emit_call(builder, f"llvm.x86.{name}", ir.VoidType(), values)
 
 
 @intrinsic
 def configure(typingctx, height, words):
-    """Give the registers of A and C so many rows, and those of A so many words in a row, where it is not so yet.
+    """Configure the registers of A and C with `height` rows, those of A with `words` words a row, unless already so.
 
-    To ask takes as long as one product, to change as ten. The configuration has 64 bytes: the number of its kind, 1, at
-    0, bytes in a row, in words of 16 bits, from 16 on, and rows, in bytes, from 48 on.
+    Reading the configuration costs about one product, writing it ten. It has 64 bytes: the palette, 1, at offset 0, the
+    bytes of a row of each register, 16 bits each, from offset 16 on, and its rows, 8 bits each, from offset 48 on.
     """
 
     def lower(context, builder, sig, args):
@@ -48,8 +51,8 @@ def configure(typingctx, height, words):
 
         def side_by_side(numbers, bits):
             total = INDEX(0)
-            for place, number in enumerate(numbers):
-                total = builder.or_(total, builder.shl(number, INDEX(place * bits)))
+            for i, number in enumerate(numbers):
+                total = builder.or_(total, builder.shl(number, INDEX(i * bits)))
             return total
 
         whole, part = INDEX(WORDS * BYTES), builder.mul(words, INDEX(BYTES))
@@ -63,62 +66,68 @@ def configure(typingctx, height, words):
             memory.align = 64
         emit(builder, "sttilecfg", builder.bitcast(memory, POINTER))
         differs = ir.IntType(1)(0)
-        for place, wanted in changing.items():
-            current = builder.load(builder.gep(memory, [INDEX(place)]))
+        for word, wanted in changing.items():
+            current = builder.load(builder.gep(memory, [INDEX(word)]))
             differs = builder.or_(differs, builder.icmp_unsigned("!=", current, wanted))
         with builder.if_then(differs, likely=False):
-            for place in range(8):
-                builder.store(changing.get(place, INDEX(int(place == 0))), builder.gep(memory, [INDEX(place)]))
+            for word in range(8):
+                builder.store(changing.get(word, INDEX(int(word == 0))), builder.gep(memory, [INDEX(word)]))
             emit(builder, "ldtilecfg", builder.bitcast(memory, POINTER))
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp), lower
 
 
-@intrinsic
-def multiply_registers(
-    typingctx, rows, columns, c, c_start, c_stride, s, s_start, s_stride, a, a_start, a_stride, b, b_start, b_stride,
-    below, words, count
-):  # fmt: skip
-    """Compute C = S + A B for so many registers of rows and of columns, as SHAPES has them, which are configured.
+class Shape(NamedTuple):
+    """The registers of one product: how many hold rows and how many hold columns, as SHAPES has them.
 
-    The second register of rows begins `below` rows below the first; rows that both have are computed twice. The depth
-    is `count` times `words` pairs.
+    The second register of rows begins `second_row` rows below the first; rows that both hold are computed twice. The
+    depth is `steps` times `words` pairs.
     """
 
+    rows: int
+    columns: int
+    second_row: int
+    words: int
+    steps: int
+
+
+@intrinsic
+def multiply_registers(typingctx, shape, c, s, a, b):
+    """Compute C = S + A B for the matrices (matrix.py) in the registers of a `Shape`, which are configured."""
+
     def lower(context, builder, sig, args):
-        rows, columns, *others = args
-        below, words, count = others[-3:]
+        rows, columns, second_row, words, count = cgutils.unpack_tuple(builder, args[0], 5)
 
-        def matrix(first):
-            """Return the address of a matrix, and how many bytes lie between its rows."""
-            pointer = element_pointer(context, builder, sig.args[first], args[first], args[first + 1])
-            return builder.bitcast(pointer, POINTER), builder.mul(args[first + 2], INDEX(BYTES))
+        def address(index):
+            """Return the address of a matrix, and the number of bytes between its rows."""
+            array, start, stride, _ = cgutils.unpack_tuple(builder, args[index], 4)
+            pointer = element_pointer(context, builder, sig.args[index][0], array, start)
+            return builder.bitcast(pointer, POINTER), builder.mul(stride, INDEX(BYTES))
 
-        matrices = [matrix(first) for first in (2, 5, 8, 11)]
+        matrices = [address(index) for index in range(1, 5)]
         leave = builder.append_basic_block("multiplied")
         choice = builder.switch(builder.add(builder.mul(rows, INDEX(len(SUMS) + 1)), columns), leave)
         for r, v in SHAPES:
-            block = builder.append_basic_block(f"multiply_{r}x{v}")
-            choice.add_case(INDEX(r * (len(SUMS) + 1) + v), block)
-            builder.position_at_end(block)
-            emit_product(builder, r, v, *matrices, below, words, count)
+            case = builder.append_basic_block(f"multiply_{r}x{v}")
+            choice.add_case(INDEX(r * (len(SUMS) + 1) + v), case)
+            builder.position_at_end(case)
+            emit_product(builder, (r, v), matrices, (second_row, words, count))
             builder.branch(leave)
         builder.position_at_end(leave)
         return context.get_dummy_value()
 
-    index = types.intp
-    matrices = [c, index, index, s, index, index, a, index, index, b, index, index]
-    return types.void(index, index, *matrices, index, index, index), lower
+    return types.void(shape, c, s, a, b), lower
 
 
-def emit_product(builder, rows, columns, c, s, a, b, below, words, count):
-    """Emit the product for one shape, with matrices as (address, bytes from row to row)."""
+def emit_product(builder, registers, matrices, depth):
+    """Emit the product for one shape, with the matrices C, S, A, B as (address, bytes from row to row)."""
+    (rows, columns), (c, s, a, b), (second_row, words, count) = registers, matrices, depth
 
     def part(matrix, r, v):
         """Return the address and the stride of what is in the register of these rows and columns."""
         pointer, stride = matrix
-        rows_above = builder.mul(stride, builder.mul(below, INDEX(r)))
+        rows_above = builder.mul(stride, builder.mul(second_row, INDEX(r)))
         return builder.gep(pointer, [builder.add(rows_above, INDEX(v * WORDS * BYTES))]), stride
 
     squares = [(number, *divmod(number, columns)) for number in range(rows * columns)]
@@ -140,13 +149,13 @@ def emit_product(builder, rows, columns, c, s, a, b, below, words, count):
 
 
 @kernel
-def multiply_pairs(
-    c, c_start, c_stride, s, s_start, s_stride, a, a_start, a_stride, a_step, rows, panels, start, steps, columns
-):
-    """Compute `multiply_panels` (matmul.py) of pairs; `a_step` is 1.
+def multiply_pairs(c, s, a, rows, b):
+    """Compute `multiply_panels` (product.py) of pairs; the step of A is 1.
 
-    What is left over of the depth behind the last whole register is added by another run over C.
+    The rest of the depth after the last whole register is added by another pass over C.
     """
+    steps = (b.depth + 1) // 2
+    start = b.start // 2
     k = 0
     while k < steps:
         words = min(WORDS, steps - k)
@@ -157,14 +166,11 @@ def multiply_pairs(
             height = (here + registers - 1) // registers
             across = len(SUMS) // registers * WORDS
             configure(height, words)
-            for panel in range(panel_count(columns, WORDS)):
-                first, width = panel_span(panel, columns, WORDS)
+            for panel in range(panel_count(b.columns, WORDS)):
+                first, width = panel_span(panel, b.columns, WORDS)
                 for j in range(0, width, across):
-                    multiply_registers(registers, min(across, width - j) // WORDS,
-                                       c, c_start + row * c_stride + first + j, c_stride,
-                                       s, s_start + row * s_stride + first + j, s_stride,
-                                       a, a_start + row * a_stride + k, a_stride,
-                                       panels, start + first * steps + k * width + j, width,
-                                       here - height, words, count)  # fmt: skip
-        s, s_start, s_stride = c, c_start, c_stride
+                    shape = Shape(registers, min(across, width - j) // WORDS, here - height, words, count)
+                    right = Matrix(b.panels, start + first * steps + k * width + j, width, ONE)
+                    initial = block(s, row, first + j) if k == 0 else block(c, row, first + j)
+                    multiply_registers(shape, block(c, row, first + j), initial, block(a, row, k), right)
         k += count * words

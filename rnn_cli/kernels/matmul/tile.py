@@ -1,11 +1,11 @@
 """The register tile of the matrix product, on explicit vectors: where the time of a training goes.
 
-A tile is up to TILE_ROWS rows of C by one panel, which is up to TILE_VECTORS vectors of neighbouring columns of B, its
-rows one behind the other. Its sums stay in registers while it runs through the whole depth,
+A tile is up to TILE_ROWS rows of C by one panel, which is up to TILE_VECTORS vectors of neighbouring columns of B,
+stored row after row. Its sums stay in registers while it runs through the whole depth,
 
     for k in depth:  for each row r, vector v:  sum[r, v] += A[r, k] * B[k, v]
 
-which is one fused multiply-add for each vector of B that is read and each number of A that is spread. Each sum adds its
+one fused multiply-add for each vector of B that is loaded and each number of A that is broadcast. Each sum adds its
 terms in the order of k, whatever the shape of the tile.
 
 The operands are numbers of C's type, or pairs in bfloat16 (see bfloat16.py) while C stays float32: then a step of the
@@ -30,65 +30,40 @@ from rnn_cli.kernels.simd.vector import (
     element_pointer,
     element_type,
     emit_prefetch,
+    lanes_of,
     register_type,
     splat,
 )
 
 PAIRS = types.uint32
-AHEAD = 512  # elements of the panels that are read ahead of a single row
+PREFETCH_DISTANCE = 512  # elements of the panels that are prefetched ahead of a single row
 
 
 @intrinsic
-def multiply_tile(
-    typingctx,
-    rows,
-    vectors,
-    c,
-    c_start,
-    c_stride,
-    s,
-    s_start,
-    s_stride,
-    a,
-    a_start,
-    a_row_stride,
-    a_depth_stride,
-    b,
-    b_start,
-    depth,
-):
-    """Compute a tile of C = S + A B, with C and S (rows, vectors), A (rows, depth) and a panel B (depth, vectors).
+def multiply_tile(typingctx, rows, c, s, a, b, steps):
+    """Compute a tile of C = S + A B, with C and S (rows, b.width), A (rows, steps) and the panel b (steps, b.width).
 
-    Each matrix is an array and the number of its first element; strides count elements. depth is at least 1, in
-    elements of A and B.
+    C, S and A are matrices (matrix.py). `steps`, at least 1, is the depth in elements of A and b.
     """
-    index = types.intp
 
     def lower(context, builder, sig, args):
-        rows, vectors, c, c_start, c_stride, s, s_start, s_stride = args[:8]
-        a, a_start, a_row_stride, a_depth_stride, b, b_start, depth = args[8:]
-        vector = VectorType(sig.args[12].dtype)
+        rows, c, s, a, b, steps = args
+        vector = VectorType(sig.args[4][0].dtype)
         install_tile(vector.dtype)
         tile = cgutils.get_or_insert_function(builder.module, tile_type(vector), tile_name(vector))
-        builder.call(
-            tile,
-            [
-                builder.add(builder.mul(rows, INDEX(TILE_VECTORS + 1)), vectors),
-                element_pointer(context, builder, sig.args[2], c, c_start),
-                c_stride,
-                element_pointer(context, builder, sig.args[5], s, s_start),
-                s_stride,
-                element_pointer(context, builder, sig.args[8], a, a_start),
-                a_row_stride,
-                a_depth_stride,
-                element_pointer(context, builder, sig.args[12], b, b_start),
-                depth,
-            ],
-        )
+
+        def unpack(index):
+            """Return the address of the first element of an operand, and its other fields."""
+            array, start, *others = cgutils.unpack_tuple(builder, args[index], 4)
+            return element_pointer(context, builder, sig.args[index][0], array, start), *others
+
+        (c, c_stride, _), (s, s_stride, _), (a, a_stride, a_step), (b, _, width) = map(unpack, range(1, 5))
+        vectors = builder.sdiv(width, INDEX(lanes_of(sum_vector(vector).dtype)))
+        shape = builder.add(builder.mul(rows, INDEX(TILE_VECTORS + 1)), vectors)
+        builder.call(tile, [shape, c, c_stride, s, s_stride, a, a_stride, a_step, b, steps])
         return context.get_dummy_value()
 
-    sig = types.void(index, index, c, index, index, s, index, index, a, index, index, index, b, index, index)
-    return sig, lower
+    return types.void(types.intp, c, s, a, b, types.intp), lower
 
 
 def tile_name(vector):
@@ -115,10 +90,10 @@ installed: dict[str, object] = {}
 
 
 def install_tile(dtype):
-    """Make the tile for this type of numbers known to all machine code of the process, compiled once or from the cache.
+    """Make the tile for this element type known to all machine code of the process, compiled once or from the cache.
 
-    It is compiled apart, because otherwise every kernel above it would compile it once more. There is none for pairs
-    where matrix registers multiply them.
+    It is compiled by itself, because otherwise every kernel above it would compile it again. There is none for pairs
+    if matrix registers multiply them.
     """
     vector = VectorType(numba.from_dtype(dtype) if isinstance(dtype, np.dtype) else dtype)
     name = tile_name(vector)
@@ -172,9 +147,9 @@ def emit_tile(builder, vector, rows, vectors, c, c_stride, s, s_stride, a, a_row
     builder.position_at_end(loop)
     k, a_k, b_k = builder.phi(INDEX), builder.phi(a.type), builder.phi(b.type)
     running = [[builder.phi(sum_register) for _ in row] for row in initial]
-    if rows == 1:  # which waits for memory, as each number that it reads is used but once
+    if rows == 1:  # bound by memory, because each number that is loaded is used only once
         for v in range(vectors):
-            emit_prefetch(builder, builder.gep(b_k, [INDEX(AHEAD + v * count)]))
+            emit_prefetch(builder, builder.gep(b_k, [INDEX(PREFETCH_DISTANCE + v * count)]))
     panel = [builder.load(vector_pointer(b_k, INDEX(v * count)), align=align) for v in range(vectors)]
     added = []
     for r in range(rows):

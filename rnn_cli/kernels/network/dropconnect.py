@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from llvmlite import ir
 from numba.core import types
 from numba.core.extending import intrinsic
@@ -16,12 +18,19 @@ ROUNDS = ((17, 0xED5AD4BB), (11, 0xAC4C1B51), (15, 0x31848BAB))
 LAST_SHIFT = 14
 
 
+class DropConnect(NamedTuple):
+    """Which recurrent weights a step leaves out: each with this probability, as the key decides."""
+
+    probability: float = 0.0
+    key: int = 0
+
+
 @intrinsic
 def keep_mask(typingctx, array, first, key, threshold):
-    """Return 1 in each lane whose 32 random bits are at least `threshold`, else 0; a vector of the type of `array`.
+    """Return 1 in each lane whose 32 random bits are at least `threshold`, else 0: a vector of the type of `array`.
 
-    The bits are a hash of the element's number, of which the first lane has `first`, and of a key of 64 bits, whose
-    halves are mixed in before the first round and after it.
+    The bits are a hash of the index of the element, `first` for the first lane, and of a key of 64 bits. The halves of
+    the key are mixed in before the first round and after it.
     """
     vector = VectorType(array.dtype)
 
@@ -49,16 +58,17 @@ def keep_mask(typingctx, array, first, key, threshold):
 
 
 @kernel
-def drop_recurrent(target, source, net, places, dropout, key, part, parts):
-    """Put W_hh of each layer of `source` into `target`, each element 0 with probability `dropout`, this part's blocks.
+def drop_recurrent(target, source, offsets, dropconnect, share):
+    """Copy W_hh of each layer from `source` to `target`, each element 0 with the probability, this share's blocks.
 
-    The others are multiplied by 1 / (1 - dropout). Which ones are 0 follows from the key and their places alone, so
-    this is also how the gradient in what was used becomes that in the weights; then both arrays are the same one.
+    The others are multiplied by 1 / (1 - probability). Which elements are 0 follows from the key and their index alone,
+    so the same call turns the gradient in the weights that were used into that in the weights; then both arrays are the
+    same one. `offsets` is that of the workspace (memory.py).
     """
     blocks = block_count(source)
-    first = share_start(part, parts, blocks) * BLOCK
-    last = share_start(part + 1, parts, blocks) * BLOCK
-    threshold, scale = int(dropout * 2.0**32), 1 / (1 - dropout)
-    for layer in range(net.layers):
-        for k in range(max(first, places[layer, 1]), min(last, places[layer, 2]), lanes(source)):
-            store(target, k, load(source, k) * keep_mask(source, k, key, threshold) * scale)
+    first = share_start(share.part, share.parts, blocks) * BLOCK
+    last = share_start(share.part + 1, share.parts, blocks) * BLOCK
+    threshold, scale = int(dropconnect.probability * 2.0**32), 1 / (1 - dropconnect.probability)
+    for index in range(0, offsets.size - 3, 3):
+        for k in range(max(first, offsets[index + 1]), min(last, offsets[index + 2]), lanes(source)):
+            store(target, k, load(source, k) * keep_mask(source, k, dropconnect.key, threshold) * scale)

@@ -1,171 +1,120 @@
-"""One recurrent layer on some rows of the batch: forward in time, and back through it.
+"""One recurrent layer over time, in one direction, on some rows of the batch: forward, and backward through time.
 
-Memory, all contiguous, H being the padded hidden size and S the number of states (h, or h and c):
-
-    inputs  (T, B)            the symbol that is read; 0 is the boundary, where a text starts from the zero state
-    preact  (B, blocks H)     the pre-activations of one step, which stay in the inner caches
-    gates   (T, B, blocks H)  gates, then the gradient in the pre-activations
-    states  (S, T + 1, B, H)  the states before each step; those after the last one stand at T
-    output  (T, B, H)         h, thinned out by `mask` (B, H), as the next layer reads it
-    carry   (layers, S, B, H) the gradient in the states, on its way back
+Backpropagation through time (BPTT) is `layer_backward`: the same steps, last first. What a textbook adds up in that
+loop, the sum over time of the gradient in the shared weights, is formed afterwards as one product over all steps
+(gradients.py): here each step leaves its grad_preact in place of its gates. `network/plain.py` has the same algorithm
+in NumPy, to read.
 """
 
 from __future__ import annotations
 
 from rnn_cli.kernels.compiler.cell_inlining import cell_backward, cell_forward, load_blocks, load_states, store_tuple
 from rnn_cli.kernels.compiler.jit import kernel
-from rnn_cli.kernels.matmul.packing import ZERO
-from rnn_cli.kernels.matmul.product import multiply, multiply_onto
-from rnn_cli.kernels.simd.vector import lanes, load, prefetch, store
+from rnn_cli.kernels.matmul.matrix import ONE, Matrix, Packed, Scratch
+from rnn_cli.kernels.matmul.product import multiply_onto
+from rnn_cli.kernels.network.arrays import clear, prefetch_blocks
+from rnn_cli.kernels.network.sources import input_gradient, preactivations
+from rnn_cli.kernels.simd.vector import first_lanes, lanes, load, store
 
 
 @kernel
-def clear(array, start, count):
-    """Set `count` elements to 0."""
-    for k in range(start, start + count):
-        array[k] = 0
+def layer_forward(cell, source, layer, rows):
+    """Run some rows of the batch through all steps of a layer in its direction."""
+    length = layer.sizes.length
+    for step in range(length):
+        t = length - 1 - step if layer.reverse else step
+        restart(layer, t, rows)
+        preactivations(source, layer, t, rows)  # preact_t = x_t W_ih + h_(t-1) W_hh + b
+        cell_step(cell, layer, t, rows)  # gates_t, h_t = cell(preact_t, h_(t-1))
 
 
 @kernel
-def copy(target, target_start, source, source_start, count):
-    """Copy `count` elements, a multiple of the lanes of a vector."""
-    for k in range(0, count, lanes(target)):
-        store(target, target_start + k, load(source, source_start + k))
+def layer_backward(cell, source, layer, back, rows):
+    """Undo `layer_forward`, last step first: backpropagation through time.
 
-
-@kernel
-def copy_to_rows(target, target_start, target_stride, rows, source, source_start, count):
-    """Copy `count` elements into each of so many rows."""
-    for row in range(rows):
-        copy(target, target_start + row * target_stride, source, source_start, count)
-
-
-@kernel
-def add_row(target, target_start, source, source_start, count):
-    """Add `count` elements, a multiple of the lanes of a vector."""
-    for k in range(0, count, lanes(target)):
-        store(target, target_start + k, load(target, target_start + k) + load(source, source_start + k))
-
-
-@kernel
-def prefetch_blocks(array, index, stride, blocks):
-    """Have so many elements, `stride` apart, on their way: what comes from afar arrives while others are computed."""
-    for block in range(blocks):
-        prefetch(array, index + block * stride)
-
-
-@kernel
-def restart(net, inputs, states, start, first, last):
-    """Set the state of the rows to zero whose first input is the boundary; states (S, T + 1, B, H) begin at `start`."""
-    for row in range(first, last):
-        if inputs[row] == 0:
-            for state in range(net.states):
-                plane = state * (net.length + 1) * net.batch
-                clear(states, start + (plane + row) * net.hidden, net.hidden)
-
-
-@kernel
-def preactivations(net, layer, t, inputs, preact, states, output, parameters, packed, places, first, last):
-    """Compute preact_t = x_t W_ih + h_(t-1) W_hh + b for rows first..last of one layer.
-
-    Of layer 0 x_t is one-hot, and so x_t W_ih a row of W_ih. The first product starts from the bias; where no product
-    reaches (see cells/cell.py), the bias is copied.
+    `back.grad_output` holds the gradient in the output of the layer, and `source.grad` gets that in its input (the same
+    array, if there is one direction). `back.carry` holds the gradient in the states after the last step, and afterwards
+    that in the states before the first one.
     """
-    hidden, batch, width, rows = net.hidden, net.batch, net.blocks * net.hidden, last - first
-    weight_ih, weight_hh, bias = places[layer, 0], places[layer, 1], places[layer, 2]
-    at = first * width
-    h = ((layer * net.states * (net.length + 1) + t) * batch + first) * hidden
-    recurrent = width - net.recurrent_columns
-    if layer == 0:
-        copy_to_rows(preact, at, width, rows, parameters, bias, recurrent)
-        multiply_onto(preact, at + recurrent, width, parameters, bias + recurrent, ZERO, states, h, hidden, rows,
-                      hidden, packed, weight_hh, net.recurrent_columns)  # fmt: skip
-        for row in range(rows):
-            symbol = inputs[t * batch + first + row]
-            add_row(preact, at + row * width, parameters, weight_ih + symbol * net.input_columns, net.input_columns)
-    else:
-        x = (((layer - 1) * net.length + t) * batch + first) * hidden
-        rest = net.input_columns
-        copy_to_rows(preact, at + rest, width, rows, parameters, bias + rest, width - rest)
-        multiply_onto(preact, at, width, parameters, bias, ZERO, output, x, hidden, rows, hidden,
-                      packed, weight_ih, net.input_columns)  # fmt: skip
-        multiply(preact, at + recurrent, width, states, h, hidden, rows, hidden,
-                 packed, weight_hh, net.recurrent_columns)  # fmt: skip
+    length = layer.sizes.length
+    for step in range(length - 1, -1, -1):
+        t = length - 1 - step if layer.reverse else step
+        cell_step_backward(cell, layer, back, t, rows)  # grad_preact_t, and what reaches h_(t-1) directly
+        recurrent_gradient(layer, back, t, rows)  # grad_h_(t-1) += grad_preact_t W_hh^T
+        input_gradient(source, layer, back, t, rows)  # grad_x_t = grad_preact_t W_ih^T
 
 
 @kernel
-def layer_forward(
-    cell, net, layer, inputs, preact, gates, states, output, mask, parameters, packed, places, first, last
-):
-    """Run rows first..last of the batch through all steps of one layer."""
-    hidden, batch, width = net.hidden, net.batch, net.blocks * net.hidden
-    plane = (net.length + 1) * batch * hidden
-    step_gates, step_output = batch * width, batch * hidden
-    gates_at = layer * net.length * step_gates
-    states_at = layer * net.states * plane
-    output_at = layer * net.length * step_output
-    restart(net, inputs, states, states_at, first, last)
-    for t in range(net.length):
-        preactivations(net, layer, t, inputs, preact, states, output, parameters, packed, places, first, last)
-        for row in range(first, last):
-            starts_anew = t + 1 < net.length and inputs[(t + 1) * batch + row] == 0
-            for j in range(0, hidden, lanes(gates)):
-                prefetch_blocks(gates, gates_at + (row + 1) * width + j, hidden, net.blocks)
-                sums = load_blocks(cell, preact, row * width + j, hidden)
-                previous = load_states(cell, states, states_at + row * hidden + j, plane)
-                values, state = cell_forward(cell, sums, previous)
-                store_tuple(gates, gates_at + row * width + j, hidden, values)
-                store_tuple(states, states_at + step_output + row * hidden + j, plane, state)
-                kept = load(mask, (layer * batch + row) * hidden + j)
-                store(output, output_at + row * hidden + j, state[0] * kept)
-            # What fills the last vector stays 0 whatever the cell makes of it, or weights would grow there.
-            clear(states, states_at + step_output + row * hidden + net.units, hidden - net.units)
-            clear(output, output_at + row * hidden + net.units, hidden - net.units)
-            if starts_anew:
-                for state in range(net.states):
-                    clear(states, states_at + step_output + row * hidden + state * plane, hidden)
-        gates_at += step_gates
-        states_at += step_output
-        output_at += step_output
+def restart(layer, t, rows):
+    """Set the states before step t of the rows that start there to zero."""
+    sizes, arrays = layer.sizes, layer.arrays
+    for row in range(t * sizes.batch + rows.first, t * sizes.batch + rows.last):
+        if arrays.starts[layer.starts + row] != 0:
+            for state in range(sizes.states):
+                clear(arrays.states, layer.before + row * sizes.hidden + state * sizes.plane, sizes.hidden)
 
 
 @kernel
-def layer_backward(
-    cell, net, layer, inputs, gates, states, grad_output, carry, mask, zeros, packed_transposed, places, first, last
-):
-    """Undo `layer_forward`, last step first.
+def cell_step(cell, layer, t, rows):
+    """Compute gates, states and output of step t from the pre-activations."""
+    sizes, arrays = layer.sizes, layer.arrays
+    gates, states, output = arrays.gates, arrays.states, arrays.output
+    hidden, width, plane = sizes.hidden, sizes.blocks * sizes.hidden, sizes.plane
+    gates_at = layer.gates + t * sizes.batch * width
+    output_at = layer.output + t * sizes.batch * sizes.width
+    before, after = layer.before + t * sizes.batch * hidden, layer.after + t * sizes.batch * hidden
+    for row in range(rows.first, rows.last):
+        for j in range(0, hidden, lanes(gates)):
+            prefetch_blocks(gates, gates_at + (row + 1) * width + j, hidden, sizes.blocks)
+            preact = load_blocks(cell, arrays.preact, row * width + j, hidden)
+            previous = load_states(cell, states, before + row * hidden + j, plane)
+            values, state = cell_forward(cell, preact, previous)
+            store_tuple(gates, gates_at + row * width + j, hidden, values)
+            store_tuple(states, after + row * hidden + j, plane, state)
+            kept = load(arrays.mask, layer.mask + row * hidden + j)
+            store(output, output_at + row * sizes.width + j, state[0] * kept)
+        # Keep the padding at 0: a cell may map 0 to something else, and padded weights would then get gradients.
+        clear(states, after + row * hidden + sizes.units, hidden - sizes.units)
+        clear(output, output_at + row * sizes.width + sizes.units, hidden - sizes.units)
 
-    `grad_output` (T, B, H) holds the gradient in this layer's output, and afterwards that in its input (not for layer
-    0, whose input is one-hot). `carry` holds the gradient in the final states, and afterwards that in the initial ones.
-    """
-    hidden, batch, width = net.hidden, net.batch, net.blocks * net.hidden
-    plane = (net.length + 1) * batch * hidden
-    weight_ih, weight_hh = places[layer, 0], places[layer, 1]
-    recurrent = width - net.recurrent_columns
-    carry_at = layer * net.states * batch * hidden
-    for t in range(net.length - 1, -1, -1):
-        gates_at = (layer * net.length + t) * batch * width
-        states_at = layer * net.states * plane + t * batch * hidden
-        output_at = t * batch * hidden
-        for row in range(first, last):
-            for j in range(0, hidden, lanes(gates)):
-                prefetch_blocks(gates, gates_at + (row + 1) * width + j, hidden, net.blocks)
-                values = load_blocks(cell, gates, gates_at + row * width + j, hidden)
-                previous = load_states(cell, states, states_at + row * hidden + j, plane)
-                kept = load(mask, (layer * batch + row) * hidden + j)
-                at = carry_at + row * hidden + j
-                store(carry, at, load(carry, at) + load(grad_output, output_at + row * hidden + j) * kept)
-                grad = load_states(cell, carry, at, batch * hidden)
-                grad_preact, grad_previous = cell_backward(cell, values, previous, grad)
-                store_tuple(gates, gates_at + row * width + j, hidden, grad_preact)
-                store_tuple(carry, at, batch * hidden, grad_previous)
-        multiply(carry, carry_at + first * hidden, hidden, gates, gates_at + first * width + recurrent, width,
-                 last - first, net.recurrent_columns, packed_transposed, weight_hh, hidden)  # fmt: skip
-        for row in range(first, last):
-            if inputs[t * batch + row] == 0:  # the step started from zero, whatever was before
-                for state in range(net.states):
-                    clear(carry, carry_at + (state * batch + row) * hidden, hidden)
-        if layer > 0:
-            multiply_onto(grad_output, output_at + first * hidden, hidden, zeros, ZERO, ZERO,
-                          gates, gates_at + first * width, width, last - first, net.input_columns,
-                          packed_transposed, weight_ih, hidden)  # fmt: skip
+
+@kernel
+def cell_step_backward(cell, layer, back, t, rows):
+    """Undo `cell_step`: gates become the gradient in the pre-activations, and `carry` goes one step back."""
+    sizes, arrays = layer.sizes, layer.arrays
+    gates, carry = arrays.gates, back.carry
+    hidden, width = sizes.hidden, sizes.blocks * sizes.hidden
+    carry_plane = sizes.batch * hidden
+    gates_at = layer.gates + t * sizes.batch * width
+    output_at = layer.grad_output + t * sizes.batch * sizes.width
+    before = layer.before + t * sizes.batch * hidden
+    for row in range(rows.first, rows.last):
+        for j in range(0, hidden, lanes(gates)):
+            prefetch_blocks(gates, gates_at + (row + 1) * width + j, hidden, sizes.blocks)
+            values = load_blocks(cell, gates, gates_at + row * width + j, hidden)
+            previous = load_states(cell, arrays.states, before + row * hidden + j, sizes.plane)
+            # In the padding of the first direction stands the gradient of the second one, which is not its own.
+            kept = first_lanes(load(arrays.mask, layer.mask + row * hidden + j), sizes.units - j, 0)
+            at = layer.carry + row * hidden + j
+            grad_output = load(back.grad_output, output_at + row * sizes.width + j)
+            store(carry, at, load(carry, at) + grad_output * kept)
+            grad = load_states(cell, carry, at, carry_plane)
+            grad_preact, grad_previous = cell_backward(cell, values, previous, grad)
+            store_tuple(gates, gates_at + row * width + j, hidden, grad_preact)
+            store_tuple(carry, at, carry_plane, grad_previous)
+
+
+@kernel
+def recurrent_gradient(layer, back, t, rows):
+    """Add to the gradient in h_(t-1) what reaches it through W_hh; it stays zero if step t started from zero."""
+    sizes, arrays = layer.sizes, layer.arrays
+    hidden, width, k = sizes.hidden, sizes.blocks * sizes.hidden, t * sizes.batch + rows.first
+    scratch = Scratch(arrays.scratch, rows.first * sizes.scratch)
+    weight = Packed(back.packed_transposed, layer.weight_hh, sizes.recurrent_columns, hidden, scratch)
+    grad_h = Matrix(back.carry, layer.carry + rows.first * hidden, hidden, ONE)
+    grad_preact = Matrix(arrays.gates, layer.gates + (k + 1) * width - sizes.recurrent_columns, width, ONE)
+    multiply_onto(grad_h, grad_h, grad_preact, rows.last - rows.first, weight)
+    for row in range(rows.first, rows.last):
+        if arrays.starts[layer.starts + t * sizes.batch + row] != 0:
+            for state in range(sizes.states):
+                clear(back.carry, layer.carry + (state * sizes.batch + row) * hidden, hidden)

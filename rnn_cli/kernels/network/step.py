@@ -1,270 +1,285 @@
-"""Whole steps of a network on one team of threads: a training step, and a forward pass that scores."""
+"""Whole passes of a network on one team of threads: the gradient of a window, and a forward pass that scores.
+
+Rows of the batch are split over the threads until the gradient in the pre-activations is known; then columns of the
+weights are. Threads meet at barriers between these phases. The update is an entry of its own (optimizer.py): what comes
+between gradient and update, as an exchange with other machines, is the caller's.
+"""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from rnn_cli.kernels.compiler.jit import entry_kernel, kernel
-from rnn_cli.kernels.matmul.packing import Packed, pack, pack_transposed
-from rnn_cli.kernels.network.dropconnect import drop_recurrent
-from rnn_cli.kernels.network.gradients import weight_gradients
-from rnn_cli.kernels.network.layer import clear, copy, layer_backward, layer_forward
-from rnn_cli.kernels.network.optimizer import (
-    ADAM,
-    OptimizerRule,
-    average_in,
-    clip_scale,
-    norm_of_sums,
-    square_sums,
-    update,
-)
-from rnn_cli.kernels.network.softmax import readout_backward, readout_forward, softmax_cross_entropy
-from rnn_cli.kernels.threads import share_start, wait_for_all
+from rnn_cli.kernels.matmul.matrix import ONE, Matrix, Packed, Scratch
+from rnn_cli.kernels.matmul.packing import ZERO, pack, pack_transposed
+from rnn_cli.kernels.network.arrays import clear, copy
+from rnn_cli.kernels.network.dropconnect import DropConnect, drop_recurrent
+from rnn_cli.kernels.network.gradients import decoder_gradients, layer_gradients
+from rnn_cli.kernels.network.layer import layer_backward, layer_forward
+from rnn_cli.kernels.network.linear import readout_backward, readout_forward
+from rnn_cli.kernels.network.losses import loss_and_gradient
+from rnn_cli.kernels.network.memory import Sizes, addresses, backward_addresses, decoder_offset, layer_of
+from rnn_cli.kernels.network.sources import Dense, source_address
+from rnn_cli.kernels.threads import Share, rows_of_share, wait_for_all
 
 
-class Net(NamedTuple):
-    """The sizes of a network and of the window that it runs on, in elements.
+class Network(NamedTuple):
+    """What kernels are compiled for, by type: the cell's equations, what is read, what the outputs mean; and the sizes.
 
-    `hidden` and `columns` are the hidden size `units` and `vocab_size`, padded to whole vectors.
+    cell    an `Equations` (compiler/cell_inlining.py)
+    source  what layer 0 reads: `OneHot` or `Dense` (sources.py)
+    loss    `CrossEntropy`, `SquaredError` or `Quantile` (losses.py)
     """
 
-    layers: int
-    length: int
-    batch: int
-    units: int
-    hidden: int
-    blocks: int
-    states: int
-    input_columns: int
-    recurrent_columns: int
-    vocab_size: int
-    columns: int
-
-
-class Memory(NamedTuple):
-    """The arrays of a network, flat or with the shapes that layer.py gives; real numbers are of one type.
-
-    `places` (layers + 1, 3) holds where in `parameters` each layer's W_ih, W_hh and bias begin; the last row, those of
-    the decoder. `packed` and `packed_transposed` hold the packed weights at the same places, as numbers of the type of
-    all others or as pairs in bfloat16; `left`, in the same type, has room for what they are multiplied with.
-    """
-
-    parameters: Any
-    places: Any
-    packed: Any
-    left: Any
-    inputs: Any
-    targets: Any
-    mask: Any
-    preact: Any
-    gates: Any
-    states: Any
-    output: Any
-    logits: Any
-    losses: Any
-    barrier: Any
-
-
-class Learning(NamedTuple):
-    """The further arrays that training needs. `norm` (1) is the norm of the gradient before it was clipped.
-
-    `zeros` (H) and `ones` (as many as rows are multiplied at once) are rows of that number to start products from and
-    to multiply with, `left` and `panel` scratch, a row for each thread; but for `zeros` of the type of `packed`.
-    `thinned` holds the recurrent weights as DropConnect leaves them, `average` the running mean of the parameters.
-    """
-
-    packed_transposed: Any
-    thinned: Any
-    grad: Any
-    grad_output: Any
-    zeros: Any
-    ones: Any
-    carry: Any
-    left: Any
-    panel: Any
-    moment1: Any
-    moment2: Any
-    average: Any
-    sums: Any
-    norm: Any
-
-
-class Step(NamedTuple):
-    """The numbers of one optimiser step: the first has `number` 1; with `number` 0 nothing is updated.
-
-    `key` decides which recurrent weights are left out. The parameters after the step are number `averaged` of those
-    whose mean is kept; 0: they do not count.
-    """
-
-    number: int
-    learning_rate: float
-    clip_norm: float
-    rule: OptimizerRule = ADAM
-    weight_decay: float = 0.0
-    recurrent_dropout: float = 0.0
-    key: int = 0
-    averaged: int = 0
+    cell: Any
+    source: Any
+    loss: Any
+    sizes: Sizes
 
 
 @kernel
-def pack_weights(part, parts, net, memory, recurrent):
-    """Pack the weights for the forward products, W_hh from the vector `recurrent`, this part's panels."""
-    source, target, places = memory.parameters, memory.packed, memory.places
-    for layer in range(net.layers):
-        at = places[layer, 1]
-        pack(recurrent, at, net.recurrent_columns, net.hidden, net.recurrent_columns, target, at, part, parts)
-        at = places[layer, 0]
-        if layer > 0:
-            pack(source, at, net.input_columns, net.hidden, net.input_columns, target, at, part, parts)
-    at = places[net.layers, 0]
-    pack(source, at, net.columns, net.hidden, net.columns, target, at, part, parts)
+def network_addresses(network):
+    """Return a network whose source is read by its address."""
+    return Network(network.cell, source_address(network.source), network.loss, network.sizes)
 
 
-@entry_kernel
-def pack_all(part, parts, net, memory):
-    """Take over the parameters for all that does not change them: scoring and drawing."""
-    pack_weights(part, parts, net, memory, memory.parameters)
+class Objective(NamedTuple):
+    """What is differentiated: `weight` times the sum of the losses, and which recurrent weights are left out."""
+
+    weight: float
+    dropconnect: DropConnect
 
 
 @kernel
-def pack_weights_transposed(part, parts, net, memory, recurrent, learning):
+def layer_below(layer, grad, mode):
+    """Return the output of the layer below as the source of a layer; its gradient goes to `grad`, see `Dense`."""
+    sizes = layer.sizes
+    below = layer_of(sizes, layer.arrays, layer.run // sizes.directions - 1, ZERO)
+    return Dense(layer.arrays.output, below.output, sizes.width, grad, below.grad_output, mode)
+
+
+@kernel
+def pack_weights(network, arrays, recurrent, share):
+    """Pack all weights for the forward products, W_hh from the vector `recurrent`, this share's panels."""
+    sizes = network.sizes
+    scratch = Scratch(arrays.scratch, ZERO)
+    for index in range(sizes.layers):
+        for direction in range(sizes.directions):
+            layer = layer_of(sizes, arrays, index, direction)
+            columns = sizes.recurrent_columns
+            weight = Packed(arrays.packed, layer.weight_hh, sizes.hidden, columns, scratch)
+            pack(Matrix(recurrent, layer.weight_hh, columns, ONE), weight, share)
+            columns, width = sizes.input_columns, sizes.width if index > 0 else network.source.width
+            if width > 0:
+                weight = Packed(arrays.packed, layer.weight_ih, width, columns, scratch)
+                pack(Matrix(arrays.parameters, layer.weight_ih, columns, ONE), weight, share)
+    at = decoder_offset(sizes, arrays, ZERO)
+    weight = Packed(arrays.packed, at, sizes.width, sizes.columns, scratch)
+    pack(Matrix(arrays.parameters, at, sizes.columns, ONE), weight, share)
+
+
+@kernel
+def pack_weights_transposed(network, arrays, back, recurrent, share):
     """Pack the transposed weights for the backward products, as `pack_weights` does."""
-    source, places = memory.parameters, memory.places
-    target = Packed(learning.packed_transposed, learning.left[part])
-    for layer in range(net.layers):
-        at, columns = places[layer, 1], net.recurrent_columns
-        pack_transposed(recurrent, at, columns, columns, net.hidden, target, at, part, parts)
-        at, columns = places[layer, 0], net.input_columns
-        if layer > 0:
-            pack_transposed(source, at, columns, columns, net.hidden, target, at, part, parts)
-    at = places[net.layers, 0]
-    pack_transposed(source, at, net.columns, net.columns, net.hidden, target, at, part, parts)
-
-
-@kernel
-def with_room(packed, net, memory, first):
-    """Return packed weights with the room for left-hand sides that belongs to the rows from `first` on."""
-    return Packed(packed, memory.left[first * (memory.left.size // net.batch) :])
-
-
-@kernel
-def layers_forward(cell, net, memory, first, last):
-    """Run rows first..last through all layers."""
-    packed = with_room(memory.packed, net, memory, first)
-    for layer in range(net.layers):
-        layer_forward(cell, net, layer, memory.inputs, memory.preact, memory.gates, memory.states, memory.output,
-                      memory.mask, memory.parameters, packed, memory.places, first, last)  # fmt: skip
-
-
-@kernel
-def forward(cell, net, memory, first, last):
-    """Compute the logits of rows first..last."""
-    layers_forward(cell, net, memory, first, last)
-    packed = with_room(memory.packed, net, memory, first)
-    for t in range(net.length):
-        readout_forward(net, t, memory.output, memory.logits, memory.parameters, packed, memory.places, first, last)
-
-
-@kernel
-def score_rows(net, memory, t, weight, first, last):
-    """Turn the logits of step t into losses (nats) and the gradient in the logits, for rows first..last."""
-    for k in range(t * net.batch + first, t * net.batch + last):
-        memory.losses[k] = softmax_cross_entropy(
-            memory.logits, k * net.columns, net.vocab_size, net.columns, memory.targets[k], weight
-        )
-
-
-@kernel
-def readout(net, memory, learning, weight, first, last):
-    """Compute the losses of rows first..last and the gradient in the output of the last layer, step by step."""
-    packed = with_room(memory.packed, net, memory, first)
-    transposed = with_room(learning.packed_transposed, net, memory, first)
-    for t in range(net.length):
-        readout_forward(net, t, memory.output, memory.logits, memory.parameters, packed, memory.places, first, last)
-        score_rows(net, memory, t, weight, first, last)
-        readout_backward(net, t, memory.logits, learning.grad_output, learning.zeros, transposed, memory.places,
-                         first, last)  # fmt: skip
-
-
-@kernel
-def layers_backward(cell, net, memory, learning, first, last):
-    """Run rows first..last back through all layers, which leaves the gradient in the pre-activations in the gates."""
-    transposed = with_room(learning.packed_transposed, net, memory, first)
-    for layer in range(net.layers - 1, -1, -1):
-        for state in range(layer * net.states, (layer + 1) * net.states):
-            clear(learning.carry, (state * net.batch + first) * net.hidden, (last - first) * net.hidden)
-        layer_backward(cell, net, layer, memory.inputs, memory.gates, memory.states, learning.grad_output,
-                       learning.carry, memory.mask, learning.zeros, transposed, memory.places, first,
-                       last)  # fmt: skip
-
-
-@kernel
-def parameters_backward(net, memory, learning, part, parts):
-    """Compute the gradient in all parameters, this part's columns."""
-    weight_gradients(net, memory.inputs, memory.gates, memory.states, memory.output, memory.logits, learning.grad,
-                     memory.places, learning.left[part], learning.panel[part], learning.ones, part, parts)  # fmt: skip
-
-
-@kernel
-def carry_states(net, states, first, last):
-    """Make the states after the last step the initial ones of the next window."""
-    window = net.length * net.batch * net.hidden
-    for number in range(net.layers * net.states):
-        at = number * (window + net.batch * net.hidden) + first * net.hidden
-        copy(states, at, states, at + window, (last - first) * net.hidden)
+    sizes, target = network.sizes, back.packed_transposed
+    scratch = Scratch(back.lhs_scratch, ZERO)
+    for index in range(sizes.layers):
+        for direction in range(sizes.directions):
+            layer = layer_of(sizes, arrays, index, direction)
+            columns = sizes.recurrent_columns
+            weight = Packed(target, layer.weight_hh, columns, sizes.hidden, scratch)
+            pack_transposed(Matrix(recurrent, layer.weight_hh, columns, ONE), weight, share)
+            if index > 0:
+                columns = sizes.input_columns
+                weight = Packed(target, layer.weight_ih, columns, sizes.width, scratch)
+                pack_transposed(Matrix(arrays.parameters, layer.weight_ih, columns, ONE), weight, share)
+    at = decoder_offset(sizes, arrays, ZERO)
+    weight = Packed(target, at, sizes.columns, sizes.width, scratch)
+    pack_transposed(Matrix(arrays.parameters, at, sizes.columns, ONE), weight, share)
 
 
 @entry_kernel
-def train_step(part, parts, cell, net, memory, learning, step, weight):
-    """Run a window forward and back, and update the parameters; each thread calls it with its part.
+def pack_all(part, parts, network, arrays):
+    """Pack all weights. Call before scoring or sampling, and after the parameters change."""
+    arrays = addresses(arrays)
+    pack_weights(network, arrays, arrays.parameters, Share(part, parts))
 
-    The loss that is differentiated is `weight` times the sum of the losses. Rows of the batch are split over the
-    threads until the gradient in the pre-activations is known; then columns of the weights are.
+
+@kernel
+def layers_forward(network, arrays, rows):
+    """Run some rows through all layers."""
+    sizes = network.sizes
+    for index in range(sizes.layers):
+        for direction in range(sizes.directions):
+            layer = layer_of(sizes, arrays, index, direction)
+            if index == 0:
+                layer_forward(network.cell, network.source, layer, rows)
+            else:
+                layer_forward(network.cell, layer_below(layer, arrays.output, ZERO), layer, rows)
+
+
+@kernel
+def forward(network, arrays, rows):
+    """Compute the outputs of some rows."""
+    layers_forward(network, arrays, rows)
+    for t in range(network.sizes.length):
+        readout_forward(network.sizes, arrays, t, rows)
+
+
+@kernel
+def score_rows(network, arrays, t, weight, rows):
+    """Replace the outputs of step t by their losses and the gradient in the outputs, for some rows."""
+    sizes = network.sizes
+    for k in range(t * sizes.batch + rows.first, t * sizes.batch + rows.last):
+        arrays.losses[k] = loss_and_gradient(network.loss, sizes, arrays.logits, k, weight)
+
+
+@kernel
+def readout(network, arrays, back, weight, rows):
+    """Compute the losses of some rows and the gradient in the output of the last layer, step by step."""
+    top = layer_of(network.sizes, arrays, network.sizes.layers - 1, ZERO)
+    for t in range(network.sizes.length):
+        readout_forward(network.sizes, arrays, t, rows)
+        score_rows(network, arrays, t, weight, rows)
+        readout_backward(top, back, t, rows)
+
+
+@kernel
+def layers_backward(network, arrays, back, rows):
+    """Run some rows back through all layers, which leaves the gradient in the pre-activations in the gates.
+
+    `back.carry` holds the gradient in the final states, and afterwards that in the initial ones.
     """
-    first = share_start(part, parts, net.batch)
-    last = share_start(part + 1, parts, net.batch)
-    recurrent = memory.parameters
-    if step.recurrent_dropout > 0:
-        recurrent = learning.thinned
-        drop_recurrent(recurrent, memory.parameters, net, memory.places, step.recurrent_dropout, step.key, part, parts)
-        wait_for_all(memory.barrier, parts)
-    pack_weights(part, parts, net, memory, recurrent)
-    pack_weights_transposed(part, parts, net, memory, recurrent, learning)
-    wait_for_all(memory.barrier, parts)
+    sizes = network.sizes
+    for index in range(sizes.layers - 1, -1, -1):
+        for direction in range(sizes.directions):
+            layer = layer_of(sizes, arrays, index, direction)
+            if index == 0:
+                layer_backward(network.cell, network.source, layer, back, rows)
+            else:
+                source = layer_below(layer, back.grad_output, 1 + direction)
+                layer_backward(network.cell, source, layer, back, rows)
 
-    layers_forward(cell, net, memory, first, last)
-    readout(net, memory, learning, weight, first, last)
-    layers_backward(cell, net, memory, learning, first, last)
-    wait_for_all(memory.barrier, parts)
 
-    parameters_backward(net, memory, learning, part, parts)
-    wait_for_all(memory.barrier, parts)
+@kernel
+def clear_carry(sizes, back, rows):
+    """Set the gradient in the final states of some rows to zero."""
+    for index in range(sizes.layers * sizes.directions * sizes.states):
+        clear(back.carry, (index * sizes.batch + rows.first) * sizes.hidden, (rows.last - rows.first) * sizes.hidden)
 
-    carry_states(net, memory.states, first, last)
-    if step.recurrent_dropout > 0:
-        drop_recurrent(learning.grad, learning.grad, net, memory.places, step.recurrent_dropout, step.key, part, parts)
-    square_sums(learning.grad, learning.sums, part, parts)
-    wait_for_all(memory.barrier, parts)
 
-    norm = norm_of_sums(learning.sums)
-    if part == 0:
-        learning.norm[0] = norm
-    # A gradient that is not finite never reaches the parameters.
-    if step.number > 0 and np.isfinite(norm):
-        update(memory.parameters, learning.grad, learning.moment1, learning.moment2, clip_scale(norm, step.clip_norm),
-               step.learning_rate, step.weight_decay, step.rule, step.number, part, parts)  # fmt: skip
-        if step.averaged > 0:
-            average_in(learning.average, memory.parameters, 1 / step.averaged, part, parts)
+@kernel
+def parameters_backward(network, arrays, back, share):
+    """Compute the gradient in all parameters, this share's columns."""
+    sizes = network.sizes
+    for index in range(sizes.layers):
+        for direction in range(sizes.directions):
+            layer = layer_of(sizes, arrays, index, direction)
+            if index == 0:
+                layer_gradients(network.source, layer, back, share)
+            else:
+                layer_gradients(layer_below(layer, back.grad_output, ZERO), layer, back, share)
+    decoder_gradients(sizes, arrays, back, share)
+
+
+@kernel
+def carry_states(sizes, states, rows):
+    """Make the states after the last step the initial ones of the next window, for layers with one direction."""
+    window = sizes.length * sizes.batch * sizes.hidden
+    for index in range(sizes.layers * sizes.states):
+        at = index * sizes.plane + rows.first * sizes.hidden
+        copy(states, at, states, at + window, (rows.last - rows.first) * sizes.hidden)
+
+
+# The phases of a gradient, in their order; a barrier stands between those that are split in different ways.
+
+
+@kernel
+def pack_phase(network, arrays, back, objective, share):
+    """Pack the weights for both passes: W_hh from the dropped weights if DropConnect leaves some out."""
+    recurrent = back.dropped_weights if objective.dropconnect.probability > 0 else arrays.parameters
+    pack_weights(network, arrays, recurrent, share)
+    pack_weights_transposed(network, arrays, back, recurrent, share)
+
+
+@kernel
+def forward_phase(network, arrays, back, objective, share):
+    """Run the layers forward."""
+    layers_forward(network, arrays, rows_of_share(share, network.sizes.batch))
+
+
+@kernel
+def readout_phase(network, arrays, back, objective, share):
+    """Compute outputs, losses and the gradient in the output of the last layer."""
+    readout(network, arrays, back, objective.weight, rows_of_share(share, network.sizes.batch))
+
+
+@kernel
+def backward_phase(network, arrays, back, objective, share):
+    """Run the layers back through time, from no gradient in the final states."""
+    rows = rows_of_share(share, network.sizes.batch)
+    clear_carry(network.sizes, back, rows)
+    layers_backward(network, arrays, back, rows)
+
+
+@kernel
+def gradient_phase(network, arrays, back, objective, share):
+    """Compute the gradient in the weights."""
+    parameters_backward(network, arrays, back, share)
+
+
+@kernel
+def carry_phase(network, arrays, back, objective, share):
+    """Make the final states the initial ones of the next window, with one direction."""
+    if network.sizes.directions == 1:
+        carry_states(network.sizes, arrays.states, rows_of_share(share, network.sizes.batch))
+
+
+PHASES = {
+    "pack": pack_phase,
+    "forward": forward_phase,
+    "readout": readout_phase,
+    "backward in time": backward_phase,
+    "weight gradient": gradient_phase,
+    "carry": carry_phase,
+}
 
 
 @entry_kernel
-def score_step(part, parts, cell, net, memory):
-    """Run a window forward: losses (T, B) in nats."""
-    first = share_start(part, parts, net.batch)
-    last = share_start(part + 1, parts, net.batch)
-    forward(cell, net, memory, first, last)
-    for t in range(net.length):
-        score_rows(net, memory, t, 1.0, first, last)
-    carry_states(net, memory.states, first, last)
+def gradient_step(part, parts, network, memory, backward, objective):
+    """Run a window forward and backward: losses, and the gradient in all parameters; each thread calls it.
+
+    With one direction, the states after the window become the initial ones of the next.
+    """
+    network, share = network_addresses(network), Share(part, parts)
+    arrays, back = addresses(memory), backward_addresses(backward, part)
+    dropconnect = objective.dropconnect
+    if dropconnect.probability > 0:
+        drop_recurrent(backward.dropped_weights, memory.parameters, memory.offsets, dropconnect, share)
+        wait_for_all(memory.barrier, parts)
+    pack_phase(network, arrays, back, objective, share)
+    wait_for_all(memory.barrier, parts)
+
+    forward_phase(network, arrays, back, objective, share)
+    readout_phase(network, arrays, back, objective, share)
+    backward_phase(network, arrays, back, objective, share)
+    wait_for_all(memory.barrier, parts)
+
+    gradient_phase(network, arrays, back, objective, share)
+    wait_for_all(memory.barrier, parts)
+
+    carry_phase(network, arrays, back, objective, share)
+    if dropconnect.probability > 0:
+        drop_recurrent(backward.grad, backward.grad, memory.offsets, dropconnect, share)
+
+
+@entry_kernel
+def score_step(part, parts, network, arrays):
+    """Run a window forward: losses (T, B)."""
+    network, arrays = network_addresses(network), addresses(arrays)
+    rows = rows_of_share(Share(part, parts), network.sizes.batch)
+    forward(network, arrays, rows)
+    for t in range(network.sizes.length):
+        score_rows(network, arrays, t, 1.0, rows)
+    if network.sizes.directions == 1:
+        carry_states(network.sizes, arrays.states, rows)

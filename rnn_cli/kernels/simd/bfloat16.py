@@ -5,13 +5,13 @@ of the processor multiplies pairs and adds both products to a sum in float32:
 
     sum + a_low b_low + a_high b_high
 
-Arrays of pairs have the type uint32. Numbers are rounded to the nearest, of two to the even one; a NaN stays one.
+Arrays of pairs have the type uint32. Rounding is to nearest, ties to even; NaN stays NaN.
 """
 
 from __future__ import annotations
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.extending import intrinsic
 
 from rnn_cli.kernels.simd.vector import INDEX, element_pointer, emit_call
@@ -55,9 +55,9 @@ def narrowed(builder, vector):
     return builder.bitcast(emit_call(builder, NARROW, NARROW_NUMBERS, [vector]), HALVES)
 
 
-def store_words(context, builder, sig, array, index, words):
+def store_words(context, builder, array_type, array, index, words):
     """Emit a store of a whole vector of words."""
-    pointer = builder.bitcast(element_pointer(context, builder, sig.args[0], array, index), words.type.as_pointer())
+    pointer = builder.bitcast(element_pointer(context, builder, array_type, array, index), words.type.as_pointer())
     builder.store(words, pointer, align=4)
     return context.get_dummy_value()
 
@@ -67,7 +67,7 @@ def store_pairs(typingctx, array, index, low, high):
     """Store a vector of words, each a pair of the same lane of `low` and of `high`."""
 
     def lower(context, builder, sig, args):
-        return store_words(context, builder, sig, *args[:2], paired(builder, *args[2:]))
+        return store_words(context, builder, sig.args[0], *args[:2], paired(builder, *args[2:]))
 
     return types.void(array, types.intp, low, high), lower
 
@@ -80,7 +80,7 @@ def store_neighbours(typingctx, array, index, low, high):
         halves = [narrowed(builder, vector) for vector in args[2:]]
         order = ir.Constant(ir.VectorType(ir.IntType(32), 2 * WORDS), list(range(2 * WORDS)))
         words = builder.bitcast(builder.shuffle_vector(*halves, order), PAIRS)
-        return store_words(context, builder, sig, *args[:2], words)
+        return store_words(context, builder, sig.args[0], *args[:2], words)
 
     return types.void(array, types.intp, low, high), lower
 
@@ -92,38 +92,38 @@ def paired(builder, low, high):
 
 
 @intrinsic
-def store_pairs_turned(typingctx, target, index, apart, source, start, stride, depth):
-    """Store the transpose of up to 32 rows of 16 numbers as 16 rows of 16 pairs.
+def store_pairs_transposed(typingctx, target, source, depth):
+    """Store the transpose of up to 32 rows of 16 numbers as 16 rows of 16 pairs; both are matrices (matmul/matrix.py).
 
-    Row k of `source` begins at start + k stride; only `depth` rows are read, and the last one stands for all behind it.
-    Row j of `target` begins at index + j apart.
+    Only `depth` rows of the source are read; the last one stands for all after it.
     """
 
     def lower(context, builder, sig, args):
-        target, index, apart, source, start, stride, depth = args
-        last = builder.sub(depth, INDEX(1))
+        (target, index, row_stride, _), (source, start, stride, _) = (
+            cgutils.unpack_tuple(builder, matrix, 4) for matrix in args[:2]
+        )
+        last = builder.sub(args[2], INDEX(1))
 
         def row(k):
             k = builder.select(builder.icmp_signed("<", INDEX(k), last), INDEX(k), last)
             at = builder.add(start, builder.mul(k, stride))
-            pointer = element_pointer(context, builder, sig.args[3], source, at)
+            pointer = element_pointer(context, builder, sig.args[1][0], source, at)
             return builder.load(builder.bitcast(pointer, FLOATS.as_pointer()), align=4)
 
         words = [paired(builder, row(2 * k), row(2 * k + 1)) for k in range(WORDS)]
-        for j, vector in enumerate(turned(builder, words)):
-            at = builder.add(index, builder.mul(apart, INDEX(j)))
-            store_words(context, builder, sig, target, at, vector)
+        for j, vector in enumerate(transpose16x16(builder, words)):
+            at = builder.add(index, builder.mul(row_stride, INDEX(j)))
+            store_words(context, builder, sig.args[0][0], target, at, vector)
         return context.get_dummy_value()
 
-    index = types.intp
-    return types.void(target, index, index, source, index, index, index), lower
+    return types.void(target, source, types.intp), lower
 
 
-def turned(builder, rows):
-    """Emit the transpose of 16 vectors of 16 words: in four rounds, blocks of a side of 1, 2, 4, 8 change places.
+def transpose16x16(builder, rows):
+    """Emit the transpose of 16 vectors of 16 words: swap off-diagonal blocks of size 1, 2, 4, 8, one size a round.
 
-    In a round, lane i of the upper row of a pair of rows `side` apart stays where i & side is 0, and elsewhere comes
-    from the lower row, lane i - side; the lower row keeps the others, and gets lane i + side of the upper row.
+    In a round, lane i of the upper row of a pair of rows `side` apart stays if i & side is 0, and else comes from the
+    lower row, lane i - side; the lower row keeps its other lanes, and gets lane i + side of the upper row.
     """
     for side in (1, 2, 4, 8):
         upper = [i if not i & side else WORDS + i - side for i in range(WORDS)]

@@ -1,6 +1,6 @@
 """exp and the activations on SIMD vectors, free of branches; errors are about one unit in the last place of 1.
 
-Loading this module lets compiled code call the functions of kernels/activations.py on vectors.
+Loading this module lets compiled code call the functions of cells/activations.py on vectors.
 """
 
 from __future__ import annotations
@@ -121,6 +121,12 @@ def compile_exp(x):
     return compiled
 
 
+@vector_function(1)
+def zero_vector(builder, vector, x):
+    """Return 0 in each lane."""
+    return ir.Constant(register_type(vector), None)
+
+
 @overload(activations.sigmoid, jit_options={"error_model": "numpy"})
 def compile_sigmoid(x):
     """Compile 1 / (1 + exp(-x))."""
@@ -150,4 +156,12 @@ def compile_step(x):
     """Compile 1 where x > 0, else 0."""
     if isinstance(x, VectorType):
         return lambda x: is_positive(x)
+    return None
+
+
+@overload(activations.zeros_like)
+def compile_zeros_like(x):
+    """Compile 0 in each lane."""
+    if isinstance(x, VectorType):
+        return lambda x: zero_vector(x)
     return None

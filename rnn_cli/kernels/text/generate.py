@@ -1,4 +1,4 @@
-"""Drawing symbols from the network's predictions, one step after the other, for many texts at once."""
+"""Sampling symbols from the network's predictions, step after step, for many texts at once."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_cli.kernels.compiler.jit import entry_kernel, kernel
-from rnn_cli.kernels.network.softmax import NEVER as NEVER_LOGIT
-from rnn_cli.kernels.network.softmax import largest
-from rnn_cli.kernels.network.step import carry_states, forward
+from rnn_cli.kernels.network.losses import NEVER as NEVER_LOGIT
+from rnn_cli.kernels.network.losses import largest
+from rnn_cli.kernels.network.memory import addresses
+from rnn_cli.kernels.network.step import carry_states, forward, network_addresses
 from rnn_cli.kernels.simd.vector import broadcast, first_lanes, is_positive, lanes, load, store, sum_lanes
 from rnn_cli.kernels.simd.vector_math import exp
 from rnn_cli.kernels.text.bloom import contains, empty_gram, extended, gram, mix, next_run
-from rnn_cli.kernels.threads import share_start
+from rnn_cli.kernels.threads import Share, rows_of_share
 
-NEVER = np.float32(NEVER_LOGIT)  # the logit of what may not come
-NEGLIGIBLE = 1e-34  # a weight that is never drawn: what the exp of the lowest number that it takes does not reach
+NEVER = np.float32(NEVER_LOGIT)  # the logit of a symbol that may not follow
+NEGLIGIBLE = 1e-34  # smaller weights are never sampled: exp does not reach lower
 FORBIDDEN = 255
 
 
 class SamplingState(NamedTuple):
-    """How symbols are drawn, and where they go.
+    """How symbols are sampled, and where they go.
 
-    symbols (T, B) int32   on entry the symbols that are given, or -1 where one is to be drawn; then all of them
+    symbols (T, B) int32   on entry the symbols that are given, or -1 for one to sample; afterwards all of them
     losses (T, B)          -log of the probability that the model gave to each of them, in nats
     scratch (B padded V)   float32
-    texts (B) int64        the number of each text, which with the seed and the position determines what is drawn
-    positions (B) int64    how many symbols were drawn before row 0; less than 0 where some are given first
-    shortest (B) int64     the boundary is not drawn before so many others were
-    modes (B) int64        the state of each row in `follow`; it goes on with what is drawn, not with what is given
-    follow (modes, V) uint8  the state that each symbol leads to, or FORBIDDEN
+    texts (B) int64        the index of each text, which with the seed and the position determines what is sampled
+    positions (B) int64    the number of symbols sampled before row 0; negative if some are given first
+    shortest (B) int64     the boundary is not sampled before this number of others
+    automaton (B) int64    the state of each row in `follow`; it advances with sampled symbols, not with given ones
+    follow (states, V) uint8  the state that each symbol leads to, or FORBIDDEN
     filter uint8           the fingerprint of the corpus, with `hashes` bits for each run of `gram` symbols
     recent (B, gram) int32   the last symbols of each row
-    runs (B) int64         how many symbols up to here are copied from the corpus: never more than `max_copy`
+    runs (B) int64         the number of symbols up to here copied from the corpus: never more than `max_copy`
 
     Without `max_copy`, 0, `filter`, `hashes`, `gram`, `recent` and `runs` do not matter.
     """
@@ -45,7 +46,7 @@ class SamplingState(NamedTuple):
     texts: Any
     positions: Any
     shortest: Any
-    modes: Any
+    automaton: Any
     follow: Any
     filter: Any
     recent: Any
@@ -72,10 +73,7 @@ def uniform(seed, text, position):
 
 @kernel
 def log_sum_exp(values, start, count, padded):
-    """Return the largest of `count` values, and the log of the sum of exp of how far they are from it.
-
-    The values that fill the last vector do not matter.
-    """
+    """Return the largest of `count` values, and the log of the sum of exp(value - largest); padding does not matter."""
     end, top = start + count, largest(values, start, count, padded)
     total = broadcast(values, 0)
     for j in range(start, start + padded, lanes(values)):
@@ -85,7 +83,7 @@ def log_sum_exp(values, start, count, padded):
 
 @kernel
 def sum_above(weights, start, padded, by_mass, threshold):
-    """Return the sum of the weights that are at least `threshold` where `by_mass` is 1, their number where it is 0."""
+    """Sum (`by_mass` 1) or count (0) the weights >= `threshold`."""
     lowest, total = broadcast(weights, threshold), broadcast(weights, 0)
     for j in range(start, start + padded, lanes(weights)):
         weight = load(weights, j)
@@ -95,7 +93,7 @@ def sum_above(weights, start, padded, by_mass, threshold):
 
 @kernel
 def float_from_bits(bits):
-    """Return the float32 that has these bits (int32)."""
+    """Return the float32 with these bits (int32)."""
     return np.int32(bits).view(np.float32)
 
 
@@ -121,47 +119,50 @@ def keep_likeliest(weights, start, padded, by_mass, target):
 
 
 @kernel
-def forbid(logits, start, vocab_size, follow, mode):
+def forbid(logits, start, vocab_size, follow, state):
     """Set the logits of symbols that may not follow to NEVER."""
     for j in range(vocab_size):
-        if follow[mode, j] == FORBIDDEN:
+        if follow[state, j] == FORBIDDEN:
             logits[start + j] = NEVER
 
 
 @kernel
-def forbid_copies(logits, start, vocab_size, bits, hashes, recent, length):
-    """Set the logits of symbols that would make a copied run longer to NEVER; `recent` are the last `length` ones."""
+def forbid_copies(logits, start, vocab_size, sampling, row):
+    """Set the logits of symbols that would make a copied run longer to NEVER."""
+    recent, length = sampling.recent[row], sampling.gram
     digest = empty_gram(length)
     for j in range(1, length):
         digest = extended(digest, recent[j])
     for j in range(1, vocab_size):
-        if logits[start + j] > NEVER and contains(bits, hashes, extended(digest, j)):
+        if logits[start + j] > NEVER and contains(sampling.filter, sampling.hashes, extended(digest, j)):
             logits[start + j] = NEVER
 
 
 @kernel
-def run_with(symbol, run, bits, hashes, recent, length):
-    """Return the run of copied symbols with one more, which is added to the recent ones."""
+def run_with(symbol, sampling, row):
+    """Return the length of a row's copied run with one more symbol, which is added to the recent ones."""
+    recent, length = sampling.recent[row], sampling.gram
     for j in range(1, length):
         recent[j - 1] = recent[j]
     recent[length - 1] = symbol
-    return next_run(run, length, contains(bits, hashes, gram(recent, 0, length)))
+    copied = contains(sampling.filter, sampling.hashes, gram(recent, 0, length))
+    return next_run(sampling.runs[row], length, copied)
 
 
 @kernel
 def index_of(values, start, count, value):
-    """Return how far from `start` on the first of `count` elements is that equals `value`; 0 for what is no number."""
-    for place in range(count):
-        if values[start + place] == value:
-            return place
+    """Return the offset of the first element equal to `value`; 0 if `value` is NaN."""
+    for offset in range(count):
+        if values[start + offset] == value:
+            return offset
     return 0
 
 
 @kernel
 def sample_index(weights, start, padded, target):
-    """Return the place of the first weight with which the sum of all up to it is more than `target`.
+    """Return the index of the first weight at which the running sum exceeds `target`.
 
-    Where rounding leaves none it is the last one; a weight of 0 it never is. Whole vectors are passed over first.
+    If rounding leaves none, the last nonzero weight. Skips whole vectors first.
     """
     passed, before, near = 0.0, 0.0, start
     for j in range(start, start + padded, lanes(weights)):
@@ -182,68 +183,76 @@ def sample_index(weights, start, padded, target):
 
 
 @kernel
-def draw(logits, start, net, draws, row, number):
-    """Return a symbol drawn from softmax(logits / temperature), cut down to top_k, then top_p, then min_p.
+def draw(logits, start, sizes, sampling, row, number):
+    """Return a symbol sampled from softmax(logits / temperature), cut down to top_k, then top_p, then min_p.
 
     Temperature 0 takes the most probable symbol, of equal ones the first. `number` lies in [0, 1). Weights are
     relative to the largest, which is 1, so they neither overflow nor vanish at any temperature. Where every logit is
     NEVER the text cannot go on, and the boundary is returned.
     """
-    top = largest(logits, start, net.vocab_size, net.columns)
+    top = largest(logits, start, sizes.output_size, sizes.columns)
     if top == NEVER:
         return 0
-    if draws.temperature == 0:
-        return index_of(logits, start, net.vocab_size, top)
-    weights, at = draws.scratch, row * net.columns
-    scale = min(1 / draws.temperature, 1e30)
-    for j in range(0, net.columns, lanes(weights)):
+    if sampling.temperature == 0:
+        return index_of(logits, start, sizes.output_size, top)
+    weights, at = sampling.scratch, row * sizes.columns
+    scale = min(1 / sampling.temperature, 1e30)
+    for j in range(0, sizes.columns, lanes(weights)):
         weight = exp((load(logits, start + j) - top) * scale)
-        store(weights, at + j, first_lanes(weight * is_positive(weight - NEGLIGIBLE), net.vocab_size - j, 0))
-    if 0 < draws.top_k < net.vocab_size:
-        keep_likeliest(weights, at, net.columns, 0.0, float(draws.top_k))
-    if draws.top_p < 1:
-        mass = sum_above(weights, at, net.columns, 1.0, np.float32(NEGLIGIBLE))
-        keep_likeliest(weights, at, net.columns, 1.0, max(draws.top_p, 1e-30) * mass)
-    total, least = 0.0, broadcast(weights, draws.min_p)
-    for j in range(at, at + net.columns, lanes(weights)):
+        store(weights, at + j, first_lanes(weight * is_positive(weight - NEGLIGIBLE), sizes.output_size - j, 0))
+    if 0 < sampling.top_k < sizes.output_size:
+        keep_likeliest(weights, at, sizes.columns, 0.0, float(sampling.top_k))
+    if sampling.top_p < 1:
+        mass = sum_above(weights, at, sizes.columns, 1.0, np.float32(NEGLIGIBLE))
+        keep_likeliest(weights, at, sizes.columns, 1.0, max(sampling.top_p, 1e-30) * mass)
+    total, least = 0.0, broadcast(weights, sampling.min_p)
+    for j in range(at, at + sizes.columns, lanes(weights)):
         weight = load(weights, j)
         store(weights, j, weight * (1 - is_positive(least - weight)))
         total += sum_lanes(load(weights, j))
-    return sample_index(weights, at, net.columns, number * total) - at
+    return sample_index(weights, at, sizes.columns, number * total) - at
+
+
+@kernel
+def next_symbol(sizes, logits, start, sampling, row, position):
+    """Return the sampled symbol at a position of a row's text, and keep account of what may follow it."""
+    state = sampling.automaton[row]
+    forbid(logits, start, sizes.output_size, sampling.follow, state)
+    if position < sampling.shortest[row]:
+        logits[start] = NEVER
+    if sampling.max_copy and sampling.runs[row] >= sampling.max_copy:
+        forbid_copies(logits, start, sizes.output_size, sampling, row)
+    number = uniform(sampling.seed, sampling.texts[row], position)
+    symbol = draw(logits, start, sizes, sampling, row, number)
+    state = sampling.follow[state, symbol]
+    sampling.automaton[row] = 0 if state == FORBIDDEN else state  # what comes after the end does not matter
+    if sampling.max_copy:
+        sampling.runs[row] = run_with(symbol, sampling, row)
+    return symbol
 
 
 @entry_kernel
-def generate(part, parts, cell, net, memory, draws):
-    """Go on from the states and `memory.inputs` (B) for as many steps as draws.symbols has; net.length is 1.
+def generate(part, parts, network, arrays, sampling):
+    """Continue from the states and the inputs (B) for as many steps as sampling.symbols has; the length is 1.
 
-    Rows do not see each other: each thread goes its own way through the steps.
+    Rows are independent of each other: each thread takes its own rows through all steps.
     """
-    first = share_start(part, parts, net.batch)
-    last = share_start(part + 1, parts, net.batch)
-    if first == last:
+    network, arrays = network_addresses(network), addresses(arrays)
+    sizes, inputs = network.sizes, network.source.symbols
+    rows = rows_of_share(Share(part, parts), sizes.batch)
+    if rows.first == rows.last:
         return
-    for t in range(draws.symbols.shape[0]):
-        forward(cell, net, memory, first, last)
-        carry_states(net, memory.states, first, last)
-        for row in range(first, last):
-            start = row * net.columns
-            top, normaliser = log_sum_exp(memory.logits, start, net.vocab_size, net.columns)
-            symbol = draws.symbols[t, row]
+    for t in range(sampling.symbols.shape[0]):
+        for row in range(rows.first, rows.last):
+            arrays.starts[row] = inputs[row] == 0
+        forward(network, arrays, rows)
+        carry_states(sizes, arrays.states, rows)
+        for row in range(rows.first, rows.last):
+            start = row * sizes.columns
+            top, normaliser = log_sum_exp(arrays.logits, start, sizes.output_size, sizes.columns)
+            symbol = sampling.symbols[t, row]
             if symbol < 0:
-                position, mode = draws.positions[row] + t, draws.modes[row]
-                forbid(memory.logits, start, net.vocab_size, draws.follow, mode)
-                if position < draws.shortest[row]:
-                    memory.logits[start] = NEVER
-                if draws.max_copy and draws.runs[row] >= draws.max_copy:
-                    forbid_copies(memory.logits, start, net.vocab_size,
-                                  draws.filter, draws.hashes, draws.recent[row], draws.gram)  # fmt: skip
-                number = uniform(draws.seed, draws.texts[row], position)
-                symbol = draw(memory.logits, start, net, draws, row, number)
-                mode = draws.follow[mode, symbol]
-                draws.modes[row] = 0 if mode == FORBIDDEN else mode  # what comes after the end does not matter
-                if draws.max_copy:
-                    draws.runs[row] = run_with(symbol, draws.runs[row],
-                                               draws.filter, draws.hashes, draws.recent[row], draws.gram)  # fmt: skip
-            draws.losses[t, row] = normaliser + (top - memory.logits[start + symbol])
-            draws.symbols[t, row] = symbol
-            memory.inputs[row] = symbol
+                symbol = next_symbol(sizes, arrays.logits, start, sampling, row, sampling.positions[row] + t)
+            sampling.losses[t, row] = normaliser + (top - arrays.logits[start + symbol])
+            sampling.symbols[t, row] = symbol
+            inputs[row] = symbol

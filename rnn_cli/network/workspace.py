@@ -1,0 +1,251 @@
+"""The memory in which a model runs on a window of T steps of B rows, forward and, for training, backward."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnn_cli.errors import CheckpointError, UsageError
+from rnn_cli.kernels.matmul.tile import install_tile
+from rnn_cli.kernels.network.dropconnect import DropConnect
+from rnn_cli.kernels.network.gradients import depth_block
+from rnn_cli.kernels.network.losses import CrossEntropy, SquaredError
+from rnn_cli.kernels.network.memory import Backward, Sizes, Workspace
+from rnn_cli.kernels.network.optimizer import BLOCK, Step, Vectors, update_step
+from rnn_cli.kernels.network.sources import Dense, OneHot
+from rnn_cli.kernels.network.step import Network, Objective, gradient_step, pack_all, score_step
+from rnn_cli.kernels.simd.aligned import aligned_zeros
+from rnn_cli.kernels.simd.bfloat16 import ONES
+from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16, TILE_VECTORS, VECTOR_BYTES
+from rnn_cli.kernels.threads import BARRIER_SIZE, Team
+from rnn_cli.network.model import PAD, Model
+
+NOT_SCORED = -1  # the target of a step without a loss
+
+
+class Batch(NamedTuple):
+    """What one step of training or validation reads: T steps of B rows.
+
+    inputs   (T, B) symbols, int32; (T, B, K) for K symbols a step; (T, B, F) numbers
+    starts   (T, B) uint8; 1: the step starts a text, from the zero state
+    targets  (T, B) symbols, int32, NOT_SCORED if the step has no loss; (T, B, F) numbers, NaN if it has none
+    """
+
+    inputs: np.ndarray
+    starts: np.ndarray
+    targets: np.ndarray
+
+
+def operand_type(precision: str, dtype: Any) -> np.dtype:
+    """Return the element type of packed operands. Raises UsageError if the CPU does not support the precision."""
+    if precision == "float32":
+        return np.dtype(dtype)
+    if precision != "bfloat16":
+        raise UsageError(f"precision must be float32 or bfloat16, not {precision}")
+    if not HAS_BFLOAT16:
+        raise UsageError("this processor has no products in bfloat16 (AVX512_BF16); use --precision float32")
+    return np.dtype(np.uint32)
+
+
+def check_finite(values: np.ndarray) -> None:
+    """Raise CheckpointError if outputs of a model are not finite."""
+    if not np.isfinite(values).all():
+        raise CheckpointError("the model's outputs are not finite: its weights overflow")
+
+
+class Window:
+    """A model with the memory to run it forward on windows, one after the other.
+
+    inputs, starts, targets        see `Batch`
+    losses (T, B)                  in nats, for symbols
+    logits (T, B, padded V)        the outputs before the loss, which replaces them by the gradient in them
+    state (L, S, B, H)             h, and c if the cell has one, before the window, for each layer and direction; with
+                                   one direction, after a run that after the window
+    mask (L, B, padded H)          what the output of each layer and direction is multiplied with: dropout
+    """
+
+    def __init__(
+        self, model: Model, length: int, batch: int, team: Team, precision: str = "float32", symbols: int = 1
+    ) -> None:
+        config, layout, dtype = model.config, model.layout, model.parameters.dtype
+        self.operand = operand_type(precision, dtype)
+        self.numbers = 2 if precision == "bfloat16" else 1  # in an element of an operand
+        cell = layout.cell
+        self.model, self.team = model, team
+        numbers = layout.input_size if self._reads_numbers else 0
+        self.widest = max(cell.blocks * layout.hidden, layout.columns, layout.width, numbers)
+        self.sizes = Sizes(
+            layers=config.num_layers,
+            directions=config.directions,
+            length=length,
+            batch=batch,
+            units=config.hidden_size,
+            hidden=layout.hidden,
+            width=layout.width,
+            blocks=cell.blocks,
+            states=len(cell.states),
+            input_columns=layout.input_columns,
+            recurrent_columns=layout.recurrent_columns,
+            input_size=layout.input_size,
+            output_size=config.output_size,
+            columns=layout.columns,
+            plane=(length + 1) * batch * layout.hidden,
+            scratch=self.widest // self.numbers + PAD,
+        )
+        install_tile(self.operand)
+        zeros, hidden, width = partial(aligned_zeros, dtype=dtype), layout.hidden, layout.width
+        runs, steps = config.num_layers * config.directions, length * batch
+        self.starts = np.zeros((length, batch), np.uint8)
+        self._all_starts = np.zeros((config.directions, length, batch), np.uint8)
+        if config.directions == 1:
+            self.starts = self._all_starts[0]
+        self.mask = zeros((runs, batch, hidden))
+        self.mask.fill(1)
+        self.losses = zeros((length, batch))
+        self.logits = zeros((length, batch, layout.columns))
+        slack = (config.directions - 1) * steps * hidden  # see layer_of in kernels/network/memory.py
+        spacing = self.sizes.states * self.sizes.plane + slack
+        self.arrays = Workspace(
+            parameters=model.parameters,
+            offsets=layout.offsets.ravel(),
+            packed=aligned_zeros(layout.size // self.numbers, self.operand),
+            scratch=aligned_zeros(batch * self.sizes.scratch, self.operand),
+            starts=self._all_starts.ravel(),
+            mask=self.mask.ravel(),
+            preact=zeros(batch * cell.blocks * hidden),
+            gates=zeros(runs * steps * cell.blocks * hidden),
+            states=zeros(runs * spacing + slack),
+            output=zeros(config.num_layers * steps * width),
+            logits=self.logits.ravel(),
+            losses=self.losses.ravel(),
+            barrier=aligned_zeros(BARRIER_SIZE, np.int64),
+        )
+        item = dtype.itemsize
+        self._initial = np.ndarray(
+            (runs, self.sizes.states, batch, hidden),
+            dtype,
+            self.arrays.states,
+            slack * item,
+            (spacing * item, self.sizes.plane * item, hidden * item, item),
+        )
+        self._set_roles(symbols)
+
+    @property
+    def _reads_numbers(self) -> bool:
+        return self.model.config.inputs == "numbers"
+
+    def _set_roles(self, symbols: int) -> None:
+        """Choose source and loss by the configuration, and make the arrays that they read."""
+        config, sizes, arrays = self.model.config, self.sizes, self.arrays
+        window = (sizes.length, sizes.batch)
+        dtype = self.model.parameters.dtype
+        source: OneHot | Dense
+        if self._reads_numbers:
+            numbers = aligned_zeros((*window, sizes.input_size), dtype)
+            self.inputs = numbers[..., : config.input_size]
+            source = Dense(numbers.ravel(), 0, sizes.input_size, arrays.output, 0, 0)
+        else:
+            indices = np.zeros((*window, symbols), np.int32)
+            self.inputs = indices[..., 0] if symbols == 1 else indices
+            source = OneHot(indices.ravel(), symbols, 0)
+        loss: CrossEntropy | SquaredError
+        if config.outputs == "numbers":
+            values = np.full((*window, sizes.columns), np.nan, dtype)
+            self.targets = values[..., : config.output_size]
+            loss = SquaredError(values.ravel())
+        else:
+            self.targets = np.zeros(window, np.int32)
+            loss = CrossEntropy(self.targets.ravel())
+        self.network = Network(self.model.equations, source, loss, sizes)
+
+    @property
+    def state(self) -> np.ndarray:
+        """The states (L, S, B, H) that the next window starts from, without padding: a view."""
+        return self._initial[..., : self.model.config.hidden_size]
+
+    def load(self, batch: Batch) -> None:
+        """Take the inputs, starts and targets of a batch."""
+        self.inputs[:], self.starts[:], self.targets[:] = batch
+
+    def pack(self) -> None:
+        """Pack the model's weights: once before scoring, and after they change."""
+        self.team.run(pack_all, self.network, self.arrays)
+
+    def score(self) -> None:
+        """Run the window forward: fills `losses`."""
+        self._find_ends()
+        self.team.run(score_step, self.network, self.arrays)
+
+    def _find_ends(self) -> None:
+        """Mark for the second direction where texts end: before the next start."""
+        if self.model.config.directions == 2:
+            self._all_starts[0], self._all_starts[1, :-1] = self.starts, self.starts[1:]
+
+
+class TrainingWindow(Window):
+    """A window with the memory to differentiate: gradients, the moments of the optimizer, the average of the weights.
+
+    Arrays that a run does not use (the average, the dropped weights) are never touched, so the operating system commits
+    no pages for them.
+    """
+
+    def __init__(
+        self, model: Model, length: int, batch: int, team: Team, precision: str = "float32", symbols: int = 1
+    ) -> None:
+        super().__init__(model, length, batch, team, precision, symbols)
+        sizes, size, dtype = self.sizes, model.layout.size, model.parameters.dtype
+        self.grad = aligned_zeros(size, dtype)
+        self.moments = aligned_zeros((2, size), dtype)
+        self.average = aligned_zeros(size, dtype)
+        tile_width = TILE_VECTORS * VECTOR_BYTES // dtype.itemsize
+        block = depth_block(self.operand)
+        layer_input = max(sizes.width, sizes.input_size if self._reads_numbers else 0)
+        left = max(block * (sizes.hidden + layer_input), tile_width * self.widest)
+        self.carry = aligned_zeros((sizes.layers * sizes.directions, sizes.states, batch, sizes.hidden), dtype)
+        self.back = Backward(
+            packed_transposed=aligned_zeros(size // self.numbers, self.operand),
+            dropped_weights=aligned_zeros(size, dtype),
+            grad=self.grad,
+            grad_output=aligned_zeros(sizes.directions * length * batch * sizes.width, dtype),
+            zeros=aligned_zeros(sizes.width, dtype),
+            ones=np.full(block // self.numbers, ONES if self.numbers == 2 else 1, self.operand),
+            carry=self.carry.ravel(),
+            lhs_scratch=aligned_zeros((team.threads, left + PAD), self.operand),
+            panel=aligned_zeros((team.threads, block * tile_width), self.operand),
+            depth=block,
+        )
+        self.vectors = Vectors(
+            parameters=model.parameters,
+            grad=self.grad,
+            moment1=self.moments[0],
+            moment2=self.moments[1],
+            average=self.average,
+            sums=np.zeros(-(-size // BLOCK)),
+            norm=np.zeros(1),
+            barrier=self.arrays.barrier,
+        )
+
+    def gradient(self, dropconnect: DropConnect = DropConnect()) -> float:  # noqa: B008 - a tuple of constants
+        """Compute `losses` and `grad`, the gradient of the mean loss; return that mean (nats per scored step)."""
+        self._find_ends()
+        weight = 1 / max(self.scored, 1)
+        self.team.run(gradient_step, self.network, self.arrays, self.back, Objective(weight, dropconnect))
+        return float(self.losses.sum(dtype=np.float64)) * weight
+
+    def update(self, step: Step) -> float:
+        """Make an optimizer step with `grad`; return its norm. A gradient that is not finite changes nothing."""
+        self.team.run(update_step, self.vectors, step)
+        return float(self.vectors.norm[0])
+
+    def train(self, step: Step, dropconnect: DropConnect = DropConnect()) -> tuple[float, float]:  # noqa: B008
+        """Compute the gradient and make an optimizer step; return the mean loss and the norm of its gradient."""
+        return self.gradient(dropconnect), self.update(step)
+
+    @property
+    def scored(self) -> int:
+        """The number of steps of the window that have a loss."""
+        if self.model.config.outputs == "numbers":
+            return int(np.count_nonzero(~np.isnan(self.targets).all(axis=-1)))
+        return int(np.count_nonzero(self.targets >= 0))
