@@ -112,7 +112,7 @@ class Codec(ABC):
         character = prompt[index]
         assert isinstance(character, str)  # a codec of bytes knows every byte
         known = ", ".join(f"'{near}'" for near in self.nearest(character))
-        known = f"the nearest known ones are {known}; " if known else ""
+        known = f"the nearest that it knows are {known}; " if known else ""
         return UsageError(
             f"the model has never seen '{character}' (U+{ord(character):04X}), character {index + 1} of {what}; "
             f"{known}change it{advice}"
