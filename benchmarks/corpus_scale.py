@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from common import PROC, call_times, options, report, table
 
-from rnn_cli import NetworkConfig, Trainer, TrainingConfig, load_corpus
+from rnn_cli import LanguageTask, NetworkConfig, Trainer, TrainingConfig, load_corpus
 from rnn_cli.text.batches import StreamBatches
 from rnn_cli.text.corpus import Corpus
 
@@ -62,9 +62,11 @@ def training_speed(corpus: Corpus, seconds: float, threads: int) -> float:
     config = TrainingConfig(steps=10**9, batch_size=BATCH, sequence_length=LENGTH, evaluate_every=100)
     end = time.perf_counter() + seconds
     speeds: list[float] = []
-    trainer = Trainer(corpus, model, config, threads, stop=lambda: len(speeds) >= 3 and time.perf_counter() > end)
+    trainer = Trainer(
+        LanguageTask(corpus, model), config, threads, stop=lambda: len(speeds) >= 3 and time.perf_counter() > end
+    )
     for found in trainer:
-        speeds.append(found.chars_per_second)
+        speeds.append(found.units_per_second)
     return statistics.median(speeds)
 
 

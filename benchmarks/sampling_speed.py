@@ -47,7 +47,7 @@ def build_checkpoint(hidden: int) -> Checkpoint:
     """Return a random model of VOCAB_SIZE symbols."""
     config = NetworkConfig.for_symbols(VOCAB_SIZE, hidden_size=hidden, num_layers=2)
     codec = CharacterCodec("".join(chr(ord("0") + number) for number in range(VOCAB_SIZE - 1)), line_mode=False)
-    return Checkpoint(config, codec, Model.initialised(config, np.random.default_rng(0)).to_torch())
+    return Checkpoint.of_language(config, codec, Model.initialised(config, np.random.default_rng(0)).to_torch())
 
 
 def weight_bytes(config: NetworkConfig) -> int:

@@ -39,7 +39,7 @@ def build_checkpoint(hidden: int, layers: int) -> Checkpoint:
     """Return a random model of lines."""
     codec = CharacterCodec(LETTERS, line_mode=True)
     config = NetworkConfig.for_symbols(len(codec), hidden_size=hidden, num_layers=layers)
-    return Checkpoint(config, codec, Model.initialised(config, np.random.default_rng(1)).to_torch())
+    return Checkpoint.of_language(config, codec, Model.initialised(config, np.random.default_rng(1)).to_torch())
 
 
 def random_lines(size: int, longest: int) -> list[str]:

@@ -1,15 +1,15 @@
-"""A character-level language model at the command line: train, sample and evaluate recurrent networks.
+"""Recurrent networks at the command line: train, sample and evaluate character-level language models.
 
-What the commands do can be done from here; what is not listed (predictions, ranking, the choice of defaults) is in the
-module of its name:
+The commands are a layer above this library. Its main names are here; others are in the module of their name:
 
-    from rnn_cli import NetworkConfig, Trainer, TrainingConfig, load_corpus, sample_texts, save_checkpoint
+    from rnn_cli import LanguageTask, NetworkConfig, Trainer, TrainingConfig, load_corpus, sample_texts, save_checkpoint
 
     corpus = load_corpus(["names.txt"], as_bytes=False, line_mode=None, validation_fraction=0.1, random_seed=1)
-    model = NetworkConfig(cell="gru", vocab_size=len(corpus.codec), hidden_size=128)
-    trainer = Trainer(corpus, model, TrainingConfig(epochs=40, batch_size=8, sequence_length=32), threads=2)
+    network = NetworkConfig.for_symbols(len(corpus.codec), cell="gru", hidden_size=128)
+    config = TrainingConfig(epochs=40, batch_size=8, sequence_length=32)
+    trainer = Trainer(LanguageTask(corpus, network), config, threads=2)
     for report in trainer:
-        print(report.step, report.bits_per_char)
+        print(report.step, report.loss)  # in nats per character
     save_checkpoint("names.safetensors", trainer.checkpoint())
     for text in sample_texts(trainer.checkpoint(), count=10):
         print(text.decode())
@@ -23,15 +23,18 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Batch": "network.workspace",
     "ByteCodec": "text.codecs",
     "CharacterCodec": "text.codecs",
     "Checkpoint": "checkpoint.checkpoint",
     "Classifier": "language.classification",
     "Codec": "text.codecs",
     "Corpus": "text.corpus",
+    "LanguageTask": "language.task",
     "Model": "network.model",
     "NetworkConfig": "network.config",
     "Report": "training.run_state",
+    "Task": "training.task",
     "Trainer": "training.trainer",
     "TrainingConfig": "training.config",
     "complete": "language.beam_search",

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, NoReturn, TextIO
 
 from rnn_cli.display.stdout import flush_stdout, visible
-from rnn_cli.errors import RnnError, UsageError
+from rnn_cli.errors import RnnError, TaskError, UsageError
 from rnn_cli.signals import Interruption, Stopped
 
 INTERRUPTED, CLOSED_PIPE = 130, 141  # 128 + the number of SIGINT and of SIGPIPE
@@ -88,6 +88,10 @@ def attempt(action: Callable[[], int | None]) -> int:
 def explain(error: BaseException) -> tuple[int, str]:
     """Return the exit code for what ended a command, and a sentence, empty where there is nothing to say."""
     match error:
+        case TaskError():
+            from rnn_cli.cli.verbs import right_verb
+
+            return error.exit_code, right_verb(error)
         case RnnError():
             return error.exit_code, str(error)
         case KeyboardInterrupt():

@@ -23,3 +23,11 @@ class DivergenceError(RnnError):
     """The training produced values that are not finite. Exit code 4."""
 
     exit_code = 4
+
+
+class TaskError(UsageError):
+    """A model that was trained for another task than the one that it is used for. Exit code 2."""
+
+    def __init__(self, found: str, wanted: str) -> None:
+        super().__init__(f"this model is for the task '{found}', and '{wanted}' is asked of it")
+        self.found, self.wanted = found, wanted

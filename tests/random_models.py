@@ -23,7 +23,7 @@ def make_checkpoint(line_mode, cell=CELLS[0], boundary_bias=None, codec=None):
     parameters = model.to_torch()
     if boundary_bias is not None:
         parameters["decoder.bias"][BOUNDARY] = boundary_bias
-    return Checkpoint(config, codec, parameters, {"corpus": {"characters": CHARACTERS}})
+    return Checkpoint.of_language(config, codec, parameters, {"corpus": {"characters": CHARACTERS}})
 
 
 def random_text(size, line_mode, seed=1):

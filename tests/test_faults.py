@@ -178,7 +178,7 @@ def test_a_full_disk_is_said_and_tried_again(stages: Path, place: Path) -> None:
     assert len(said) == 2
     for line in said:
         assert line.startswith("the model could not be saved to kept (No space left on device), where it needs ")
-        assert line.endswith(" bytes; the training goes on and will try again")
+        assert line.endswith(" bytes; the training continues and will try again")
     assert load_checkpoint(place / "kept").record["steps"] == 200
 
 
@@ -229,7 +229,7 @@ def test_a_training_that_is_stopped_while(
     assert capfd.readouterr().err.endswith("; once more to stop at once\n")
     assert ((place / MODEL).read_bytes() != before) == saved
     complete = load_checkpoint(place / MODEL).progress is None  # the last save was the one
-    assert ("go on with: rnn train --resume -m model.safetensors" in done.stderr) == (saved and not complete)
+    assert ("continue with: rnn train --resume -m model.safetensors" in done.stderr) == (saved and not complete)
     assert run("train", "--resume", cwd=place).code == 0
     assert content(place / MODEL) == content(stages / "whole")
 

@@ -156,7 +156,7 @@ def sample(
     writer.close()
 
 
-def read_seed(seed: str | None, seed_file: str | None, line_mode: bool) -> Document:
+def read_seed(seed: str | None, seed_file: str | None, lines: bool) -> Document:
     """Return the seed: the option, the file, stdin where that is no terminal, or nothing.
 
     Where a line is the text, the newline that ends a file is not part of it.
@@ -168,7 +168,7 @@ def read_seed(seed: str | None, seed_file: str | None, line_mode: bool) -> Docum
     if seed_file is None and (sys.stdin is None or sys.stdin.isatty()):
         return Document("the seed", b"")
     (document,) = read_documents(["-" if seed_file is None else seed_file])
-    return Document("the seed", document.data.removesuffix(b"\n")) if line_mode else document
+    return Document("the seed", document.data.removesuffix(b"\n")) if lines else document
 
 
 def read_seeds(path: str, codec: Codec) -> list[str | bytes]:

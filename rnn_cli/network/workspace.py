@@ -22,20 +22,29 @@ from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.threads import BARRIER_SIZE, Team
 from rnn_cli.network.model import PAD, Model
 
-NOT_SCORED = -1  # the target of a step without a loss
+IGNORED = -1  # the target of a position without a loss
 
 
 class Batch(NamedTuple):
-    """What one step of training or validation reads: T steps of B rows.
+    """The inputs and targets of one step: B rows of T positions, time-major.
 
-    inputs   (T, B) symbols, int32; (T, B, K) for K symbols a step; (T, B, F) numbers
-    starts   (T, B) uint8; 1: the step starts a text, from the zero state
-    targets  (T, B) symbols, int32, NOT_SCORED if the step has no loss; (T, B, F) numbers, NaN if it has none
+    inputs (T, B) int32      symbols; or (T, B, K) several symbols a position, or float (T, B, F)
+    starts (T, B) uint8      1 if the row starts from the zero state at this position
+    targets (T, B) int32     symbols, IGNORED (-1) if nothing is scored; or float (T, B, F), NaN for the same
+
+    Padding is input 0 with a start of 1 and an ignored target: it changes no loss and no gradient.
     """
 
     inputs: np.ndarray
     starts: np.ndarray
     targets: np.ndarray
+
+
+def count_scored(targets: np.ndarray) -> int:
+    """Return the number of positions of targets that are scored."""
+    if targets.dtype.kind == "f":
+        return int(np.count_nonzero(~np.isnan(targets).all(axis=-1)))
+    return int(np.count_nonzero(targets >= 0))
 
 
 def operand_type(precision: str, dtype: Any) -> np.dtype:
@@ -166,8 +175,14 @@ class Window:
         return self._initial[..., : self.model.config.hidden_size]
 
     def load(self, batch: Batch) -> None:
-        """Take the inputs, starts and targets of a batch."""
-        self.inputs[:], self.starts[:], self.targets[:] = batch
+        """Take a batch; the rows and positions that it does not fill are padding."""
+        length, rows = batch.starts.shape
+        self.inputs.fill(0)
+        self.starts.fill(1)
+        self.targets.fill(IGNORED if self.targets.dtype.kind == "i" else np.nan)
+        self.inputs[:length, :rows] = batch.inputs
+        self.starts[:length, :rows] = batch.starts
+        self.targets[:length, :rows] = batch.targets
 
     def pack(self) -> None:
         """Pack the model's weights: once before scoring, and after they change."""
@@ -230,7 +245,7 @@ class TrainingWindow(Window):
     def gradient(self, dropconnect: DropConnect = DropConnect()) -> float:  # noqa: B008 - a tuple of constants
         """Compute `losses` and `grad`, the gradient of the mean loss; return that mean (nats per scored step)."""
         self._find_ends()
-        weight = 1 / max(self.scored, 1)
+        weight = 1 / max(count_scored(self.targets), 1)
         self.team.run(gradient_step, self.network, self.arrays, self.back, Objective(weight, dropconnect))
         return float(self.losses.sum(dtype=np.float64)) * weight
 
@@ -242,10 +257,3 @@ class TrainingWindow(Window):
     def train(self, step: Step, dropconnect: DropConnect = DropConnect()) -> tuple[float, float]:  # noqa: B008
         """Compute the gradient and make an optimizer step; return the mean loss and the norm of its gradient."""
         return self.gradient(dropconnect), self.update(step)
-
-    @property
-    def scored(self) -> int:
-        """The number of steps of the window that have a loss."""
-        if self.model.config.outputs == "numbers":
-            return int(np.count_nonzero(~np.isnan(self.targets).all(axis=-1)))
-        return int(np.count_nonzero(self.targets >= 0))

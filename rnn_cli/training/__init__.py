@@ -1,1 +1,1 @@
-"""Training: the loop, its configuration, its state, and what is chosen for the user."""
+"""Training: the loop, its configuration and its state, for any task."""

@@ -12,17 +12,17 @@ MIN_EVALUATIONS = 4  # evaluations from which a trend is read
 TAIL_SHARE = 0.25  # share of the evaluations that are the last part of a run
 RISE = 0.01  # of the validation loss over its best, relative, from which it counts as having turned up
 FALL = 0.01  # of the best validation loss within the last part, relative, from which more time would help
-DROPOUT = 0.5  # to try where there was less
+DROPOUT = 0.5  # to try if there was less
 GAP = 0.1  # between validation and training loss, relative to the former, from which they are far apart
 
 
 def diagnosis(history: Sequence[Report], model: NetworkConfig, training: TrainingConfig) -> str | None:
-    """Return a sentence, in two lines, of what limited the result and what to try; None if the reports do not show it.
+    """Return a sentence, in two lines, on what limited the result and what to try; None if the reports do not show it.
 
-    The validation loss has turned up, and the training loss has not: the text was learned by heart. It was falling to
-    the end: the run was too short. It was flat, and far above the training loss: the text was too short. Flat and
-    close: the model has learned what it can hold. Where the text is augmented the training loss is that of another one,
-    and such a text is short.
+    If the validation loss rose and the training loss did not, the model overfitted. If the validation loss was falling
+    to the end, the run was too short. If it was flat and far above the training loss, the text was too short; if flat
+    and close, the model has learned what it can hold. With augmentation the training loss is that of another text, and
+    a text that is augmented is short.
     """
     reports = [report for report in history if report.validation_loss is not None]
     if len(reports) < MIN_EVALUATIONS:
@@ -34,7 +34,7 @@ def diagnosis(history: Sequence[Report], model: NetworkConfig, training: Trainin
     if last > best * (1 + RISE):
         if trained >= reports[losses.index(best)].loss:
             return None
-        return f"more text would help most, as this one was learned by heart in the end;\ntry more files{restrain}"
+        return f"more text would help most, as the model overfitted this one in the end;\ntry more files{restrain}"
     if min(losses[:-late]) - best > FALL * best:
         lengths = {name: getattr(training, name) for name in ("minutes", "epochs", "steps")}
         if training.most_epochs is not None and reports[-1].epoch > training.most_epochs - 0.01:
@@ -44,9 +44,7 @@ def diagnosis(history: Sequence[Report], model: NetworkConfig, training: Trainin
     if training.augment:
         return "more text would help most, as this one is short;\ntry more files"
     if last - trained > GAP * last:
-        return (
-            f"more text would help most, as this one is known better than what is held out;\ntry more files{restrain}"
-        )
+        return f"more text would help most, as the held-out part is predicted much worse;\ntry more files{restrain}"
     return (
         "a larger model would help most, as this one has learned what it can hold;\n"
         f"try --hidden-size {2 * model.hidden_size}"

@@ -1,4 +1,4 @@
-"""Where a run of training stands: its reports, its counts, and all that its next step depends on."""
+"""The state of a run of training: its reports, its counts, and all that its next step depends on."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ from rnn_cli.config import Config, check_range, limited
 from rnn_cli.network.workspace import TrainingWindow
 
 MOST_STEPS = 10**9
-LARGEST = 1e300  # of a loss, which is finite but may be as large as a network of relu makes it
+LARGEST = 1e300  # of a loss: finite, but a relu network may make it large
 
 
 @dataclass(frozen=True)
 class Report:
-    """How the training stands. Losses are means in nats per symbol, over the steps since the last report."""
+    """How the training stands.
+
+    `loss` is the mean over the steps since the last report, in nats per unit of the task; the score is the task's.
+    Without a held-out part, and between evaluations, `validation_loss` is None.
+    """
 
     step: int
     epoch: float
     seconds: float
-    chars_per_second: float
+    units_per_second: float
     loss: float
-    bits_per_char: float
     validation_loss: float | None
-    validation_bits_per_char: float | None
     learning_rate: float
     grad_norm: float
+    validation_score: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values as a JSON-ready dictionary."""
@@ -36,7 +39,7 @@ class Report:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Report:
-        """Build a report from what `to_dict` returned. Raises TypeError or UsageError for anything else."""
+        """Build a report from what `to_dict` returned. Raises TypeError or UsageError if it is damaged."""
         report = cls(**values)
         for name, value in asdict(report).items():
             if value is not None or not name.startswith("validation"):
@@ -48,9 +51,11 @@ class Report:
 class Progress(Config):
     """The counts of a run.
 
-    `overhead` is the part of `seconds` that was spent on compiling and setting up, at each start, and on steps that
-    were undone. The rate of the schedule is multiplied by `rate_factor`. `averaged` counts the steps whose parameters
-    are in the average.
+    overhead               the part of `seconds` that was spent on compiling and setting up, and on steps undone
+    best_loss, best_score  of the best model so far; None before there is one, or if the task has no such figure
+    rate_factor            multiplies the rate of the schedule
+    averaged               the steps whose parameters are in the average
+    loss_sum, loss_count   nats and units since the last report
     """
 
     step: int = limited(0, MOST_STEPS, 0)
@@ -65,6 +70,13 @@ class Progress(Config):
     averaged: int = limited(0, MOST_STEPS, 0)
     loss_sum: float = limited(0.0, LARGEST, 0.0)
     loss_count: int = limited(0, 10**18, 0)
+    best_score: float | None = limited(-LARGEST, LARGEST)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Progress:
+        """Build the counts from a dictionary of its fields; a file of format 1 lacks `best_score`."""
+        progress: Progress = super().from_dict({"best_score": None, **values})
+        return progress
 
 
 class RunState(NamedTuple):
@@ -81,7 +93,7 @@ class RunState(NamedTuple):
         return cls(tensors | {"state": window.state.copy()}, replace(progress))
 
     def restore(self, window: TrainingWindow) -> Progress:
-        """Put the tensors back and return the counts. Raises KeyError or ValueError for tensors that do not fit."""
+        """Put the tensors back and return the counts. Raises KeyError or ValueError if the tensors do not fit."""
         layout, states = window.model.layout, window.state
         size = layout.compact(window.model.parameters).size
         for name, vector in vectors(window, self.progress).items():

@@ -1,8 +1,7 @@
-"""The learning rate over a run: a short warm-up, then constant, then down in the second half as the schedule says.
+"""The learning rate over a run: a short warm-up, then constant, and in the second half the decay of the schedule.
 
-No rate of the first half depends on how long the run will be. So a run that is given minutes can decide at its middle
-how many steps fit, and one that is given those steps from the start takes the same ones. That is why `cosine` and
-`step` begin at the middle, too.
+The first half does not depend on the run's length. So a run of minutes can fix its number of steps halfway, and a run
+of that number of steps takes the same ones. That is why `cosine` and `step` begin at the middle, too.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ STAIRS, STAIR_FACTOR = 4, 0.3  # of `step`: at the end the rate is below a hundr
 
 
 def learning_rate(peak: float, step: int, total_steps: int | None, schedule: str = "linear") -> float:
-    """Return the rate for a step (the first is 0) of a run of so many steps; None while that is not decided.
+    """Return the rate of a step (the first is 0) of a run of `total_steps`, None while that is not fixed.
 
     With t from 0 to 1 in the second half, the share of the peak is
 
     linear               1 - t
     cosine               (1 + cos(pi t)) / 2         (Loshchilov and Hutter 2017)
     step                 STAIR_FACTOR^(1 + floor(STAIRS t))
-    constant, plateau    1                           (the Trainer halves it where `plateau` asks for it)
+    constant, plateau    1                           (the Trainer halves it for `plateau`)
     """
     rate = peak * min(1.0, (step + 1) / WARM_UP_STEPS)
     if total_steps is None or step < int(DECAY_FROM * total_steps):
@@ -39,5 +38,5 @@ def learning_rate(peak: float, step: int, total_steps: int | None, schedule: str
 
 
 def steps_that_fit(step: int) -> int:
-    """Return how many steps a run takes in all when its first part, up to the decay, took `step`."""
+    """Return the length of a run whose first part, before the decay, took `step` steps."""
     return max(1, round(step / DECAY_FROM))

@@ -1,4 +1,4 @@
-"""How fast this machine trains: some steps of a network of 512 units, and what they say of other sizes."""
+"""How fast this machine trains: a few steps of a network of 512 units, and from them the speed of other sizes."""
 
 from __future__ import annotations
 
@@ -19,18 +19,22 @@ HIDDEN, BATCH, LENGTH, SYMBOLS = 512, 64, 32, 64
 
 
 def operations(config: NetworkConfig) -> int:
-    """Return the operations of the matrix products in training, for each character: 6 for each weight.
+    """Return the operations of the matrix products in training, for each position: 6 for each weight.
 
-    The input of the first layer is one-hot: it takes no product.
+    Symbols, the usual input of the first layer, take no product.
     """
     cell = find_cell(config.cell, config.activation)
-    blocks = config.num_layers * len(cell.recurrent_gates) + (config.num_layers - 1) * len(cell.input_gates)
-    return 6 * config.hidden_size * (blocks * config.hidden_size + config.output_size)
+    inputs = (config.num_layers - 1) * config.directions * config.hidden_size
+    if config.inputs == "numbers":
+        inputs += config.input_size
+    recurrent = config.num_layers * config.hidden_size
+    columns = len(cell.input_gates) * inputs + len(cell.recurrent_gates) * recurrent + config.output_size
+    return 6 * config.directions * config.hidden_size * columns
 
 
 @cache
 def measured_speed(cell: str, activation: str, precision: str, threads: int) -> float:
-    """Return the operations a second of a training step, by the fastest of those that fit into SECONDS."""
+    """Return the operations per second of a training step: of the fastest of those that fit into SECONDS."""
     config = NetworkConfig.for_symbols(SYMBOLS, cell=cell, activation=activation, hidden_size=HIDDEN)
     model = Model.initialised(config, np.random.default_rng(0))
     window = TrainingWindow(model, LENGTH, BATCH, Team(threads), precision)
@@ -44,6 +48,6 @@ def measured_speed(cell: str, activation: str, precision: str, threads: int) -> 
     return BATCH * LENGTH * operations(config) / min(times)
 
 
-def characters_per_second(config: NetworkConfig, precision: str, threads: int) -> float:
-    """Return about how many characters a second a network trains on."""
+def units_per_second(config: NetworkConfig, precision: str, threads: int) -> float:
+    """Return about how many units per second a network trains on, if each position of a batch is scored."""
     return measured_speed(config.cell, config.activation, precision, threads) / operations(config)

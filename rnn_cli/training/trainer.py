@@ -1,4 +1,4 @@
-"""Training: truncated backpropagation through time over the streams of a corpus, one report after the other."""
+"""The training loop: truncated backpropagation through time over the batches of a task, one report after the other."""
 
 from __future__ import annotations
 
@@ -7,59 +7,96 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnn_cli import __version__
-from rnn_cli.cells import find_cell
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import CheckpointError, DivergenceError, UsageError
 from rnn_cli.kernels.network.dropconnect import DropConnect
 from rnn_cli.kernels.network.optimizer import RULES, Step
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16, NUMBA_VERSION
 from rnn_cli.kernels.threads import Team
-from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
-from rnn_cli.network.workspace import TrainingWindow
+from rnn_cli.network.workspace import TrainingWindow, count_scored
 from rnn_cli.rng import DROPCONNECT, DROPOUT, RESETS, WEIGHTS, generator
-from rnn_cli.text.augmentation import Augmenter
-from rnn_cli.text.batches import IGNORED, StreamBatches
-from rnn_cli.text.codecs import BOUNDARY
-from rnn_cli.text.corpus import Corpus
-from rnn_cli.text.fingerprint import Fingerprint
 from rnn_cli.training.config import TrainingConfig
-from rnn_cli.training.fine_tuning import initialise_from, reencode
+from rnn_cli.training.fine_tuning import initialise_from
 from rnn_cli.training.run_state import MOST_STEPS, Progress, Report, RunState
 from rnn_cli.training.schedule import DECAY_FROM, learning_rate, steps_that_fit
+from rnn_cli.training.task import Task
 
-LOG2_E = 1 / math.log(2)
 REPORTS_PER_EVALUATION = 10
-VALIDATED_ALONE = 500  # symbols of a held-out stream, at least, before it is cut into several
-FEWEST_WINDOWS, STEPS_PER_WINDOW = 20, 5  # of validation: a window of it costs a third of a step
+FEWEST_BATCHES, STEPS_PER_BATCH = 20, 5  # of validation: a batch of it costs a third of a step
 PLATEAU_PATIENCE = 2  # evaluations without gain after which the schedule `plateau` halves the rate
 MOST_ROLLBACKS = 4
-GOOD = "good."  # before the names of tensors in the last good state, where that is not the present one
-LONGEST_HISTORY = 1000  # evaluations; of a longer one every second is dropped
+GOOD = "good."  # before the names of tensors in the last good state, if that is not the current one
+LONGEST_HISTORY = 1000  # evaluations; of a longer history every second one is dropped
+
+
+class StepResult(NamedTuple):
+    """What a step came to: its mean loss in nats per unit, the norm of its gradient, its rate, the units scored."""
+
+    loss: float
+    norm: float
+    rate: float
+    scored: int
+
+
+class Judgement(NamedTuple):
+    """The validation loss of some parameters, in nats per unit, and the score of their task, None if it has none."""
+
+    loss: float
+    score: float | None = None
+
+    def beats(self, other: Judgement | None) -> bool:
+        """Say whether these parameters are better: by the score, and by the loss if the scores are equal."""
+        if other is None or not math.isfinite(self.loss):
+            return other is None
+        if self.score is None or other.score is None or self.score == other.score:
+            return self.loss < other.loss
+        return self.score > other.score
+
+
+class Meter:
+    """Counts the units since the last report. The first step of a run, which compiles, does not count."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock, self.first = clock, True
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from now on."""
+        self._units, self._since, self._now = 0, self._clock(), 0.0
+
+    def add(self, units: int, now: float) -> None:
+        """Count the units of a step that ended now."""
+        self._units, self._now = self._units + units, now
+        if self.first:
+            self._units, self._since, self.first = 0, now, False
+
+    @property
+    def units_per_second(self) -> float:
+        """The speed up to the last step."""
+        return self._units / max(self._now - self._since, 1e-9)
 
 
 class Trainer:
-    """Trains a model on a corpus; iterating it yields reports until the run is over or `stop` says so.
+    """Trains the network of a task; iterating it yields reports until the run is over or `stop` returns true.
 
     It prints nothing and writes no files: `checkpoint()` returns what to save, at any moment between two reports.
     Every random choice follows from the seed and the number of the step, so a run that is stopped, saved and resumed
     takes the same steps, bit for bit, as one that never stopped, for any number of threads.
 
-    Where a loss or gradient is not finite, the run goes back to the last good state, halves its learning rate, and
+    If a loss or gradient is not finite, the run goes back to the last good state, halves its learning rate, and
     tells `say` so. After MOST_ROLLBACKS it raises DivergenceError. Good is the state at an evaluation where the loss
     was below that of guessing blindly, or at the start.
     """
 
     def __init__(
         self,
-        corpus: Corpus,
-        model_config: NetworkConfig,
+        task: Task,
         config: TrainingConfig,
         threads: int,
         stop: Callable[[], bool] = lambda: False,
@@ -67,26 +104,23 @@ class Trainer:
         say: Callable[[str], None] = lambda message: None,
         start: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Start a run with new weights, or with those of another model (`start`). The minutes of `config` begin now."""
+        """Start a run with new weights, or with those of another model (`start`). The minutes of `config` begin now.
+
+        Raises UsageError if the configuration does not fit the task.
+        """
         if sum(value is not None for value in (config.steps, config.epochs, config.minutes)) != 1:
             raise UsageError("a run is as long as one of steps, epochs and minutes says")
-        if model_config.input_size != len(corpus.codec):
-            sizes = f"{corpus.name} has {len(corpus.codec):,} symbols, the network {model_config.input_size:,}"
-            raise UsageError(f"{sizes}; use NetworkConfig.for_symbols(len(corpus.codec))")
-        if config.schedule == "plateau" and corpus.validation is None:
-            raise UsageError(f"the schedule plateau needs a part that is held out, and there is {corpus.split_reason}")
-        self.corpus, self.config, self.stop, self.say = corpus, config, stop, say
+        self.task, self.config, self.stop, self.say = task, config, stop, say
         self._clock, self._started = clock, clock()
         self.team = Team(threads)
-        self.model = Model.initialised(model_config, generator([config.random_seed, WEIGHTS]))
+        self.model = Model.initialised(task.network, generator([config.random_seed, WEIGHTS]))
         if start is not None:
             initialise_from(self.model, start)
         self.window = TrainingWindow(self.model, config.sequence_length, config.batch_size, self.team, config.precision)
-        self.streams = self._streams(corpus.training, config.batch_size, config.augment)
-        self.validation = None
-        if corpus.validation is not None:
-            rows = config.batch_size if corpus.codec.line_mode else max(1, len(corpus.validation) // VALIDATED_ALONE)
-            self.validation = self._streams(corpus.validation, min(rows, config.batch_size))
+        self.batches = task.batches(config)
+        self.validation = task.validation_batches(config)
+        if config.schedule == "plateau" and self.validation is None:
+            raise UsageError("the schedule plateau needs a part that is held out, and there is none")
         self.best_parameters = self.model.parameters.copy()
         self.rule = RULES[config.optimizer]
         if config.optimizer == "sgd":
@@ -95,18 +129,10 @@ class Trainer:
         self.diverged = False
         self.progress = Progress(total_steps=config.steps)
         if config.epochs is not None:
-            steps = self.progress.total_steps = max(1, round(config.epochs * self.streams.steps_per_epoch))
+            steps = self.progress.total_steps = max(1, round(config.epochs * self.batches.steps_per_epoch))
             if steps > MOST_STEPS:
                 raise UsageError(f"--epochs {config.epochs:g} are {steps:,} steps, and the limit is {MOST_STEPS:,}")
         self.good = RunState.of(self.window, self.progress)
-
-    def _streams(self, ids: np.ndarray, rows: int, augment: float = 0.0) -> StreamBatches:
-        config, codec = self.config, self.corpus.codec
-        augmenter = None
-        if size := round(augment * len(ids)):
-            augmenter = Augmenter(ids, len(codec), codec.line_mode, size, config.random_seed)
-        breaks = [] if codec.line_mode else [symbol for symbol in codec.encode("\n ").tolist() if symbol >= 0]
-        return StreamBatches(ids, codec.line_mode, rows, config.sequence_length, config.random_seed, augmenter, breaks)
 
     @property
     def finished(self) -> bool:
@@ -117,7 +143,7 @@ class Trainer:
 
     @property
     def remaining_seconds(self) -> float | None:
-        """An estimate of the time that is left, or None where there is no ground for one yet."""
+        """An estimate of the time that is left, None before the first step of a run without minutes."""
         progress, minutes = self.progress, self.config.minutes
         left = math.inf if minutes is None or progress.total_steps else max(0.0, 60 * minutes - self._elapsed())
         if progress.step:
@@ -138,64 +164,34 @@ class Trainer:
     def _most_steps(self) -> float:
         """How many steps a run of minutes makes at most."""
         most = self.config.most_epochs
-        return math.inf if most is None else max(1, round(most * self.streams.steps_per_epoch))
+        return math.inf if most is None else max(1, round(most * self.batches.steps_per_epoch))
 
     def _elapsed(self) -> float:
-        """Return the seconds that this run has had, with those before it was resumed."""
+        """Return the seconds that this run has taken, with those before it was resumed."""
         return self.progress.seconds + self._clock() - self._started
 
     def __iter__(self) -> Iterator[Report]:
         """Train on, step by step, and yield a report every few steps and after every evaluation."""
-        report_every = max(1, self.config.evaluate_every // REPORTS_PER_EVALUATION)
-        symbols, since, first = 0, self._clock(), True
+        meter = Meter(self._clock)
         while not self.finished and not self.stop():
-            loss, norm, rate = self._step()
-            if not (math.isfinite(loss) and math.isfinite(norm)):
+            result = self._step()
+            if not (math.isfinite(result.loss) and math.isfinite(result.norm)):
                 self._roll_back()
                 continue
-            progress = self.progress
-            progress.averaged += self._averages()
-            progress.step += 1
-            scored = int(np.count_nonzero(self.window.targets >= 0))
-            progress.loss_sum += loss * scored
-            progress.loss_count += scored
-            symbols += scored
-            now = self._clock()
-            progress.seconds += now - self._started
-            if first:
-                progress.overhead += now - self._started
-                symbols, since, first = 0, now, False
-            self._started = now
+            self._count(result, meter)
             self._fix_length()
-            evaluate = progress.step % self.config.evaluate_every == 0 or self.finished
-            due = progress.step % report_every == 0 and self._steps_to_evaluation() >= report_every
-            if not (evaluate or due):
-                continue
-            speed = symbols / max(now - since, 1e-9)
-            validation_loss = self._evaluate() if evaluate else None
-            if validation_loss is not None and not math.isfinite(validation_loss):
-                self._roll_back()
-                continue
-            report = self._report(speed, validation_loss, rate, norm)
-            if evaluate and report.loss < math.log(self.model.config.output_size):
-                self.good = RunState.of(self.window, progress)
-            yield report
-            symbols, since = 0, self._clock()
+            if self._is_due():
+                report = self._evaluate_and_report(result, meter.units_per_second)
+                if report is not None:
+                    yield report
+                    meter.restart()
 
-    def _steps_to_evaluation(self) -> int:
-        """Return how many steps there are to the next evaluation, whose report is to be about more than a few."""
-        progress, every = self.progress, self.config.evaluate_every
-        following = progress.step - progress.step % every + every
-        return min(following, progress.total_steps or following) - progress.step
-
-    def _step(self) -> tuple[float, float, float]:
-        """Make the next step; return its loss, the norm of its gradient and its learning rate.
-
-        Where the norm is not finite, the parameters are as before.
-        """
+    def _step(self) -> StepResult:
+        """Make the next step. If the norm of the gradient is not finite, the parameters are as before."""
         progress, config, window = self.progress, self.config, self.window
-        window.inputs[:], window.targets[:] = self.streams.window(progress.step)
-        window.starts[:] = window.inputs == BOUNDARY
+        window.load(self.batches.batch(progress.step))
+        if not self.task.carries_state:
+            window.state.fill(0)
         if config.dropout:
             draws = self._generator(DROPOUT).random(window.mask.shape, np.float32)
             window.mask[:] = (draws >= config.dropout) / np.float32(1 - config.dropout)
@@ -212,9 +208,48 @@ class Trainer:
             averaged=progress.averaged + 1 if self._averages() else 0,
         )
         key = int(self._generator(DROPCONNECT).integers(2**63)) if config.recurrent_dropout else 0
-        loss = window.gradient(DropConnect(config.recurrent_dropout, key))
-        norm = window.update(step)
-        return loss, norm, rate
+        loss, norm = window.train(step, DropConnect(config.recurrent_dropout, key))
+        return StepResult(loss, norm, rate, count_scored(window.targets))
+
+    def _count(self, result: StepResult, meter: Meter) -> None:
+        """Count a step, its units and its time."""
+        progress, now, first = self.progress, self._clock(), meter.first
+        progress.averaged += self._averages()
+        progress.step += 1
+        progress.loss_sum += result.loss * result.scored
+        progress.loss_count += result.scored
+        progress.seconds += now - self._started
+        if first:
+            progress.overhead += now - self._started
+        self._started = now
+        meter.add(result.scored, now)
+
+    def _is_due(self) -> bool:
+        """Say whether a report is due: at an evaluation, or every few steps unless an evaluation comes soon."""
+        step, every = self.progress.step, self.config.evaluate_every
+        report_every = max(1, every // REPORTS_PER_EVALUATION)
+        to_evaluation = min(step - step % every + every, self.progress.total_steps or math.inf) - step
+        return self._evaluates() or (step % report_every == 0 and to_evaluation >= report_every)
+
+    def _evaluates(self) -> bool:
+        """Say whether the model is evaluated after the step that was made last."""
+        return self.progress.step % self.config.evaluate_every == 0 or self.finished
+
+    def _evaluate_and_report(self, result: StepResult, units_per_second: float) -> Report | None:
+        """Return the report that is due, with an evaluation if one is.
+
+        If the validation loss is not finite, go back to the last good state and return None.
+        """
+        evaluates, judgement = self._evaluates(), None
+        if evaluates:
+            judgement = self._evaluate()
+            if judgement is not None and not math.isfinite(judgement.loss):
+                self._roll_back()
+                return None
+        report = self._report(result, units_per_second, judgement)
+        if evaluates and report.loss < self.task.blind_loss:
+            self.good = RunState.of(self.window, self.progress)
+        return report
 
     def _averages(self) -> bool:
         """Say whether the parameters after the next step belong to the average."""
@@ -222,9 +257,9 @@ class Trainer:
         return total is not None and self.progress.step >= total - round(self.config.average * total)
 
     def _roll_back(self) -> None:
-        """Go back to the last good state with half the learning rate; DivergenceError where that was done too often."""
+        """Go back to the last good state with half the learning rate; DivergenceError after MOST_ROLLBACKS."""
         now = self.progress
-        where = f"the training diverged after step {now.step:,}: the loss is no finite number any more"
+        where = f"the training diverged after step {now.step:,}: the loss is not finite any more"
         if now.rollbacks == MOST_ROLLBACKS:
             self.diverged = True
             kept = f"the model of step {now.best_step:,} is kept" if now.best_step else "there is no model yet"
@@ -244,16 +279,17 @@ class Trainer:
             rollbacks=now.rollbacks + 1,
             best_loss=now.best_loss,
             best_step=now.best_step,
+            best_score=now.best_score,
         )
         self.history = [report for report in self.history if report.step <= self.progress.step]
         self.say(f"{where}; back to step {self.progress.step:,} with half the learning rate")
 
     def _generator(self, purpose: int) -> np.random.Generator:
-        """Return what draws the numbers for one purpose in the next step."""
+        """Return the random generator of one purpose for the next step."""
         return generator([self.config.random_seed, purpose, self.progress.step])
 
     def _fix_length(self) -> None:
-        """Decide the number of steps when those up to the decay are done: all that may be, or that fit the time."""
+        """Fix the number of steps when the decay begins: those of `most_epochs`, or as many as fit the time."""
         progress, config = self.progress, self.config
         if progress.total_steps is not None or config.minutes is None:
             return
@@ -263,47 +299,51 @@ class Trainer:
         elif net_seconds >= (60 * config.minutes - progress.overhead) * DECAY_FROM:
             progress.total_steps = steps_that_fit(progress.step)
 
-    def _evaluate(self) -> float | None:
-        """Return the validation loss, and keep the parameters if it is the best; without validation, keep them.
+    def _evaluate(self) -> Judgement | None:
+        """Judge the parameters, keep them if they are the best, and return the judgement; None without validation.
 
-        Once there is an average of the parameters, this is about the better of the two; without validation, about it.
-        A loss that is not finite keeps nothing.
+        If there is an average of the parameters, the better of the two is judged. Without validation, the average or
+        else the parameters are kept. If the loss is not finite, nothing is kept.
         """
-        progress, loss = self.progress, None
+        progress, judgement = self.progress, None
         candidate = self.window.average if progress.averaged else self.model.parameters
         if self.validation is not None:
-            loss = self.validation_loss()
+            judgement = self._judge()
             if progress.averaged:
-                loss_of_average = self._loss_of_average()
-                if loss_of_average < loss:
-                    loss = loss_of_average
-                else:  # or the average is no number
+                of_average = self._judge_average()
+                if of_average.beats(judgement):
+                    judgement = of_average
+                else:  # or the average is not finite
                     candidate = self.model.parameters
-            if not math.isfinite(loss):
-                return loss
-        if loss is None or progress.best_loss is None or loss < progress.best_loss:
+            if not math.isfinite(judgement.loss):
+                return judgement
+        best = None if progress.best_loss is None else Judgement(progress.best_loss, progress.best_score)
+        if judgement is None or judgement.beats(best):
             self.best_parameters[:] = candidate
-            progress.best_loss, progress.best_step = loss, progress.step
-            progress.evaluations_without_gain = 0
+            progress.best_loss, progress.best_score = judgement or (None, None)
+            progress.best_step, progress.evaluations_without_gain = progress.step, 0
         else:
             progress.evaluations_without_gain += 1
             if self.config.schedule == "plateau" and progress.evaluations_without_gain % PLATEAU_PATIENCE == 0:
                 progress.rate_factor /= 2
-        return loss
+        return judgement
 
-    def _loss_of_average(self) -> float:
-        """Return the validation loss of the averaged parameters."""
+    def _judge(self) -> Judgement:
+        """Return the judgement of the model's parameters."""
+        return Judgement(self.validation_loss(), self.task.score(self.model, self.team))
+
+    def _judge_average(self) -> Judgement:
+        """Return the judgement of the averaged parameters."""
         parameters = self.model.parameters.copy()
         self.model.parameters[:] = self.window.average
-        loss = self.validation_loss()
+        judgement = self._judge()
         self.model.parameters[:] = parameters
-        return loss
+        return judgement
 
     def validation_loss(self) -> float:
-        """Return the mean loss on the held-out part, in nats per symbol, in up to as many streams as a batch has.
+        """Return the mean loss on the held-out part, in nats per unit.
 
-        They are no shorter than VALIDATED_ALONE where there is enough, because each starts without a past. Of a large
-        part only the beginning of each is scored, so that it takes a small share of the time.
+        Only the first batches of a large part are scored, so that it takes a small share of the time.
         """
         assert self.validation is not None
         window = self.window
@@ -311,57 +351,49 @@ class Trainer:
         window.mask.fill(1)
         window.state.fill(0)
         window.pack()
-        total, count, rows = 0.0, 0, self.validation.batch_size
-        window.inputs.fill(BOUNDARY)
-        window.starts.fill(1)
-        window.targets.fill(IGNORED)
-        most = max(FEWEST_WINDOWS, self.config.evaluate_every // STEPS_PER_WINDOW)
+        total, count = 0.0, 0
+        most = max(FEWEST_BATCHES, self.config.evaluate_every // STEPS_PER_BATCH)
         for number in range(min(self.validation.steps_per_epoch, most)):
-            window.inputs[:, :rows], window.targets[:, :rows] = self.validation.window(number)
-            window.starts[:] = window.inputs == BOUNDARY
+            window.load(self.validation.batch(number))
+            if not self.task.carries_state:
+                window.state.fill(0)
             window.score()
             total += float(window.losses.sum(dtype=np.float64))
-            count += int(np.count_nonzero(window.targets >= 0))
+            count += count_scored(window.targets)
         window.state[:], window.mask[:] = state, mask
         return total / max(count, 1)
 
-    def _report(self, speed: float, validation_loss: float | None, rate: float, norm: float) -> Report:
+    def _report(self, result: StepResult, units_per_second: float, judgement: Judgement | None) -> Report:
+        """Return the report of the steps since the last one, and remember it if it is of an evaluation."""
         progress = self.progress
         loss = progress.loss_sum / max(progress.loss_count, 1)
         progress.loss_sum, progress.loss_count = 0.0, 0
         report = Report(
             step=progress.step,
-            epoch=progress.step / self.streams.steps_per_epoch,
+            epoch=progress.step / self.batches.steps_per_epoch,
             seconds=progress.seconds,
-            chars_per_second=speed,
+            units_per_second=units_per_second,
             loss=loss,
-            bits_per_char=loss * LOG2_E,
-            validation_loss=validation_loss,
-            validation_bits_per_char=None if validation_loss is None else validation_loss * LOG2_E,
-            learning_rate=rate,
-            grad_norm=norm,
+            validation_loss=judgement and judgement.loss,
+            learning_rate=result.rate,
+            grad_norm=result.norm,
+            validation_score=judgement and judgement.score,
         )
-        if validation_loss is not None or self.validation is None:
+        if judgement is not None or self.validation is None:
             self.history.append(report)
             if len(self.history) > LONGEST_HISTORY:
                 del self.history[1::2]
         return report
 
     def best_tensors(self) -> dict[str, np.ndarray]:
-        """Return the best model so far as PyTorch has it; before the first evaluation that is the one as it stands."""
+        """Return the best model so far with PyTorch's names and layout; before an evaluation, the current one."""
         best = self.best_parameters if self.progress.best_step else self.model.parameters
         return self.model.layout.to_torch(best)
 
     def checkpoint(self) -> Checkpoint:
-        """Return what is to be saved: the best model so far, and what resuming needs unless the run is over."""
-        corpus, progress = self.corpus, self.progress
-        record = {
-            "corpus": {
-                "name": corpus.name,
-                "digest": corpus.digest,
-                "characters": corpus.characters,
-                "validation_characters": corpus.validation_characters,
-            },
+        """Return what to save: the best model so far, and unless the run is over, what resuming needs."""
+        progress = self.progress
+        record = self.task.record(self.config) | {
             "training": self.config.to_dict(),
             "steps": progress.step,
             "total_steps": progress.total_steps,
@@ -369,34 +401,30 @@ class Trainer:
             "best_step": progress.best_step,
             "best_loss": progress.best_loss,
             "rollbacks": progress.rollbacks,
-            "history": [report.to_dict() for report in self.history],
+            "history": [self.task.report_to_dict(report) for report in self.history],
             "versions": versions(),
         }
-        checkpoint = Checkpoint(self.model.config, corpus.codec, self.best_tensors(), record)
+        if progress.best_score is not None:
+            record["best_score"] = progress.best_score
+        checkpoint = Checkpoint(self.model.config, self.task.describe(), self.best_tensors(), record)
         if not (self.finished or self.diverged):
             checkpoint.progress = progress.to_dict()
             checkpoint.training = dict(RunState.of(self.window, progress).tensors)
             if self.good.progress.step != progress.step:
                 checkpoint.progress["good"] = self.good.progress.to_dict()
                 checkpoint.training |= {GOOD + name: tensor for name, tensor in self.good.tensors.items()}
-        if self.fingerprint:
-            record["fingerprint"] = self.fingerprint.to_dict()
         return checkpoint
 
-    @cached_property
-    def fingerprint(self) -> Fingerprint | None:
-        """The fingerprint of what is trained on, or None where it is not wanted or the text is too long for one."""
-        corpus = self.corpus
-        return Fingerprint.of(corpus.training, corpus.codec.line_mode) if self.config.fingerprint else None
-
     @classmethod
-    def resume(cls, checkpoint: Checkpoint, corpus: Corpus, threads: int, **others: Any) -> Trainer:
-        """Go on where a run was saved. Raises UsageError where the corpus is another one."""
+    def resume(cls, checkpoint: Checkpoint, task: Task, threads: int, **others: Any) -> Trainer:
+        """Return a trainer that continues the run in a checkpoint.
+
+        Raises UsageError if the run is complete, or `task` has other data than it; CheckpointError if its state is
+        damaged.
+        """
         if checkpoint.progress is None:
             raise UsageError("the training of this model is complete; there is nothing to resume")
-        if corpus.digest != checkpoint.record.get("corpus", {}).get("digest"):
-            raise UsageError(f"{corpus.name} is not the text that this model was trained on; give the same files")
-
+        task = task.resumed(checkpoint)
         if checkpoint.record.get("training", {}).get("precision") == "bfloat16" and not HAS_BFLOAT16:
             raise UsageError("this run is in bfloat16, which this processor does not have; resume it on one that has")
 
@@ -405,13 +433,10 @@ class Trainer:
         good = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         try:
             config = TrainingConfig.from_dict(checkpoint.record["training"])
-            corpus = reencode(corpus, checkpoint.codec)
-            network = checkpoint.config
-            states = len(find_cell(network.cell, network.activation).states)
             # Before anything of the sizes that the file claims is allocated.
-            if good["state"].shape != (network.num_layers, states, config.batch_size, network.hidden_size):
+            if good["state"].shape[-2:] != (config.batch_size, task.network.hidden_size):
                 raise ValueError("the tensor state")
-            trainer = cls(corpus, network, config, threads, **others)
+            trainer = cls(task, config, threads, **others)
             planned = trainer.progress.total_steps
             trainer.model.layout.from_torch(trainer.best_parameters, checkpoint.parameters)
             trainer.good = RunState(good, Progress.from_dict(good_counts))
@@ -419,13 +444,13 @@ class Trainer:
             trainer.progress = RunState(tensors, Progress.from_dict(counts)).restore(trainer.window)
             if trainer.finished or planned not in (None, trainer.progress.total_steps):
                 raise ValueError("its number of steps")
-            trainer.history = [Report.from_dict(values) for values in checkpoint.record["history"]]
+            trainer.history = [task.report_from_dict(values) for values in checkpoint.record["history"]]
         except (KeyError, TypeError, ValueError, UsageError) as problem:
             raise CheckpointError(f"the state of the training in this model is damaged ({problem})") from problem
         return trainer
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that had a part in the result."""
+    """Return the versions of the programs that the result depends on."""
     found = {"rnn": __version__, "numpy": np.__version__, "numba": NUMBA_VERSION}
     return found | {"python": platform.python_version()}

@@ -42,9 +42,10 @@ def make_checkpoint(cell: Cell = CELLS[0], layers: int = 2, finished: bool = Fal
         name: generator.standard_normal(shape, dtype=np.float32) for name, shape in torch_shapes(config).items()
     }
     parameters["decoder.bias"][:2] = -0.0, 1e-45
-    checkpoint = Checkpoint(config, codec, parameters, json.loads(json.dumps(RECORD)))
+    checkpoint = Checkpoint.of_language(config, codec, parameters, json.loads(json.dumps(RECORD)))
     if not finished:
         checkpoint.progress = {"step": 200, "state": 2**128 - 1, "best_loss": 0.1}
+        checkpoint.source = {"paths": ["/texts/names.txt"], "random_seed": 7}
         checkpoint.training = {
             "moment1": generator.standard_normal(77, dtype=np.float32),
             "total": np.array(0.1),
@@ -58,7 +59,8 @@ def same(left: Checkpoint, right: Checkpoint) -> bool:
 
     def content(checkpoint: Checkpoint) -> Any:
         tensors = {name: (t.dtype, t.shape, t.tobytes()) for name, t in checkpoint.tensors().items()}
-        return checkpoint.config, checkpoint.codec, checkpoint.record, checkpoint.progress, tensors
+        others = checkpoint.task, checkpoint.record, checkpoint.progress, checkpoint.source
+        return checkpoint.config, *others, tensors
 
     return content(left) == content(right)
 
@@ -97,7 +99,7 @@ def test_a_byte_vocabulary_comes_back(tmp_path: Path) -> None:
     codec = ByteCodec(True)
     config = NetworkConfig.for_symbols(len(codec), cell="gru", hidden_size=1)
     parameters = {name: np.ones(shape, np.float32) for name, shape in torch_shapes(config).items()}
-    checkpoint = Checkpoint(config, codec, parameters)
+    checkpoint = Checkpoint.of_language(config, codec, parameters)
     assert same(load_bytes(tmp_path, to_bytes(checkpoint)), checkpoint)
 
 
@@ -178,7 +180,7 @@ UNFIT = {
     "an empty tensor": (replace_tensor("total", np.zeros((3, 0))), r"\(3, 0\)"),
     "an unknown tensor": (replace_tensor("other", np.zeros(7, np.float32)), "'other' is unknown"),
     "a missing tensor": (lambda c: c.parameters.pop("decoder.bias"), "'decoder.bias' is missing"),
-    "the vocabulary": (lambda c: setattr(c, "codec", CharacterCodec("abc", line_mode=False)), "vocabulary"),
+    "the vocabulary": (lambda c: c.task.update(codec=CharacterCodec("abc", line_mode=False).to_dict()), "vocabulary"),
     "the cell": (lambda c: setattr(c, "config", NetworkConfig.for_symbols(7, cell="elman")), "elman"),
     "a number": (lambda c: c.record.update(loss=float("nan")), "JSON"),
     "a long number": (lambda c: c.record.update(loss=10**50), "51 digits"),
@@ -248,7 +250,7 @@ def in_text(old: str, new: str) -> Callable[[bytes], bytes]:
 
 def in_model(**values: Any) -> Callable[[bytes], bytes]:
     """Return a change of a file: other values in the configuration of the model."""
-    return in_description(lambda description: description["model"].update(values))
+    return in_description(lambda description: description["network"].update(values))
 
 
 def name_twice(content: bytes) -> bytes:
@@ -271,11 +273,11 @@ def with_nan(content: bytes) -> bytes:
 
 
 DAMAGE = {
-    "empty": (lambda c: b"", "no safetensors file"),
-    "a text": (lambda c: b"It was a dark and stormy night.\n" * 100, "no safetensors file"),
+    "empty": (lambda c: b"", "not a safetensors file"),
+    "a text": (lambda c: b"It was a dark and stormy night.\n" * 100, "not a safetensors file"),
     "a header over the limit": (
         lambda c: (HEADER_LIMIT + 1).to_bytes(8, "little") + c[8:],
-        "no safetensors file",
+        "not a safetensors file",
     ),
     "a header longer than the file": (lambda c: len(c).to_bytes(8, "little") + c[8:], "cut off"),
     "a header that is no JSON": (lambda c: pack(b"\x80abc", b""), "damaged"),
@@ -301,22 +303,22 @@ DAMAGE = {
     ),
     "a tensor of another shape": (in_tensor(shape=[1, 7]), r"shape \(1, 7\)"),
     "tensors under each other's name": (in_header(swap_names), "decoder"),
-    "a shape that lies": (in_tensor(shape=[8]), "no model has a tensor 'decoder.bias'"),
-    "a shape with an empty side": (in_tensor(shape=[0, 2**62], data_offsets=[0, 0]), "no model has"),
-    "a shape beyond all limits": (in_tensor(shape=[2**62, 2**62]), "no model has"),
-    "a shape of many dimensions": (in_tensor(shape=[7] + [1] * 100), "no model has"),
-    "a negative shape": (in_tensor(shape=[-1, -7]), "no model has"),
-    "a shape of fractions": (in_tensor(shape=[7.0]), "no model has"),
-    "a shape that is a text": (in_tensor(shape="7"), "no model has"),
-    "an unknown type": (in_tensor(dtype="BF16"), "no model has"),
-    "another type": (in_tensor(dtype="F64"), "no model has"),
-    "another type of the same size": (in_tensor(dtype="I64", shape=[7, 1, 1]), "no model has"),
+    "a shape that lies": (in_tensor(shape=[8]), "invalid header entry for tensor 'decoder.bias'"),
+    "a shape with an empty side": (in_tensor(shape=[0, 2**62], data_offsets=[0, 0]), "invalid header entry"),
+    "a shape beyond all limits": (in_tensor(shape=[2**62, 2**62]), "invalid header entry"),
+    "a shape of many dimensions": (in_tensor(shape=[7] + [1] * 100), "invalid header entry"),
+    "a negative shape": (in_tensor(shape=[-1, -7]), "invalid header entry"),
+    "a shape of fractions": (in_tensor(shape=[7.0]), "invalid header entry"),
+    "a shape that is a text": (in_tensor(shape="7"), "invalid header entry"),
+    "an unknown type": (in_tensor(dtype="BF16"), "invalid header entry"),
+    "another type": (in_tensor(dtype="F64"), "invalid header entry"),
+    "another type of the same size": (in_tensor(dtype="I64", shape=[7, 1, 1]), "invalid header entry"),
     "offsets past the end": (in_tensor(data_offsets=[10**9, 10**9 + 28]), "begin"),
     "offsets over another tensor": (in_tensor(data_offsets=[0, 28]), "begin"),
     "negative offsets": (in_tensor(data_offsets=[-28, 0]), "begin"),
-    "three offsets": (in_tensor(data_offsets=[0, 28, 28]), "no model has"),
-    "an unknown field": (in_tensor(compression="gzip"), "no model has"),
-    "an entry that is no object": (in_header(lambda h: h.update(extra=1)), "no model has"),
+    "three offsets": (in_tensor(data_offsets=[0, 28, 28]), "invalid header entry"),
+    "an unknown field": (in_tensor(compression="gzip"), "invalid header entry"),
+    "an entry that is no object": (in_header(lambda h: h.update(extra=1)), "invalid header entry"),
     "NaN": (with_nan, "'decoder.bias' holds values that are not finite"),
     "a newer format": (
         in_description(lambda d: d.update(format=3, novelty=1)),
@@ -326,14 +328,25 @@ DAMAGE = {
     "a format that is no number": (in_description(lambda d: d.update(format=[])), "damaged parts"),
     "a part missing": (in_description(lambda d: d.pop("record")), "damaged parts"),
     "a part unknown": (in_description(lambda d: d.update(extra=1)), "damaged parts"),
-    "a model that is a list": (in_description(lambda d: d.update(model=[])), "damaged parts"),
-    "a vocabulary that is a text": (in_description(lambda d: d.update(vocabulary="abc")), "damaged parts"),
+    "a model that is a list": (in_description(lambda d: d.update(network=[])), "damaged parts"),
+    "a task that is a text": (in_description(lambda d: d.update(task="language")), "damaged parts"),
+    "a task without a name": (in_description(lambda d: d["task"].pop("name")), "damaged parts"),
+    "a task with a name of two lines": (in_description(lambda d: d["task"].update(name="a\nb")), "damaged parts"),
+    "a task with a long name": (in_description(lambda d: d["task"].update(name="a" * 41)), "damaged parts"),
+    "a task without a codec": (in_description(lambda d: d["task"].pop("codec")), "task has missing or unknown"),
+    "a task with an unknown field": (in_description(lambda d: d["task"].update(extra=1)), "task has missing or"),
+    "a codec that is a text": (in_description(lambda d: d["task"].update(codec="abc")), "vocabulary has missing"),
+    "a source that is a list": (in_description(lambda d: d.update(source=[])), "damaged parts"),
+    "a language model of numbers": (in_model(inputs="numbers"), "not one that a language model can have"),
+    "a language model of other inputs": (in_model(input_size=8), "not one that a language model can have"),
+    "a language model of two directions": (in_model(directions=2), "not one that a language model can have"),
+    "the parts of format 1": (in_description(lambda d: d.update(format=1)), "damaged parts"),
     "a record that is a list": (in_description(lambda d: d.update(record=[])), "damaged parts"),
     "a progress that is a number": (in_description(lambda d: d.update(progress=1)), "damaged parts"),
     "a corpus that is a number": (in_description(lambda d: d["record"].update(corpus=1)), "'corpus'"),
-    "another vocabulary": (in_description(lambda d: d["vocabulary"].update(symbols="abc")), "vocabulary"),
+    "another vocabulary": (in_description(lambda d: d["task"]["codec"].update(symbols="abc")), "vocabulary"),
     "a vocabulary with a character twice": (
-        in_description(lambda d: d["vocabulary"].update(symbols="abcdea")),
+        in_description(lambda d: d["task"]["codec"].update(symbols="abcdea")),
         "vocabulary",
     ),
     "an unknown cell": (in_model(cell="elman"), "there is no cell 'elman'"),

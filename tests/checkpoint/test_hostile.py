@@ -60,7 +60,7 @@ def named(name: str) -> Callable[[bytes], bytes]:
 
 def vocabulary_of(symbols: str) -> Callable[[bytes], bytes]:
     """Return a change of a file: these symbols."""
-    return in_description(lambda description: description["vocabulary"].update(symbols=symbols))
+    return in_description(lambda description: description["task"]["codec"].update(symbols=symbols))
 
 
 LARGE: dict[str, Callable[[bytes], bytes]] = {
@@ -158,12 +158,14 @@ def test_finite_weights_of_which_no_number_comes_are_refused_when_they_are_used(
         name: generator.choice(np.array([3e38, -3e38], np.float32), shape)
         for name, shape in torch_shapes(config).items()
     }
-    save_checkpoint(tmp_path / "model", Checkpoint(config, CharacterCodec(symbols, line_mode=False), weights))
+    save_checkpoint(
+        tmp_path / "model", Checkpoint.of_language(config, CharacterCodec(symbols, line_mode=False), weights)
+    )
     (tmp_path / "text").write_text(symbols * 3)
     done = run_process(*command, "-m", "model", cwd=tmp_path)
     assert done.code == 3
     assert "NaN" not in done.text
-    assert re.fullmatch("(random seed [0-9]+\n)?rnn: error: what the model predicts is no number: .*\n", done.stderr)
+    assert re.fullmatch("(random seed [0-9]+\n)?rnn: error: the model's outputs are not finite: .*\n", done.stderr)
 
 
 MUTATIONS = st.lists(

@@ -67,7 +67,7 @@ def models() -> dict[str, bytes]:
         "cut-header.model": good[: end // 2],
         "cut-data.model": good[:-1],
         "longer.model": good + b"\0",
-        "newer.model": altered(rb"\"format\":1", rb"\"format\":9"),
+        "newer.model": altered(rb"\"format\":2", rb"\"format\":9"),
         "cell.model": altered(rb"\"cell\":\"lstm\"", rb"\"cell\":\"lsdm\""),
         "size.model": altered(rb"\"hidden_size\":8", rb"\"hidden_size\":9"),
         "fingerprint.model": altered(rb"\"hashes\":6", rb"\"hashes\":9"),

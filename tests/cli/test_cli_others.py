@@ -310,7 +310,7 @@ def record_of_minutes(**others):
 def test_info_says_how_to_repeat_a_run_of_minutes(record, shown):
     config = NetworkConfig.for_symbols(3, hidden_size=5)
     info = importlib.import_module("rnn_cli.cli.info")
-    checkpoint = Checkpoint(config, CharacterCodec("ab", line_mode=False), {}, record)
+    checkpoint = Checkpoint.of_language(config, CharacterCodec("ab", line_mode=False), {}, record)
     facts = info.describe(checkpoint)
     assert facts.get("repeat_with") == shown
     assert shown is None or shown in dict(info.flat(facts)).values()

@@ -170,7 +170,7 @@ def test_small_and_odd_texts_train(place: Path, data: bytes, mode: list[str]) ->
 
 def test_carriage_returns_are_pointed_out(place: Path) -> None:
     (place / "odd.txt").write_bytes(SHRUNK["CRLF"])
-    advice = "tr -d '\\r' takes them out"
+    advice = "tr -d '\\r' removes them"
     assert advice in run("train", "odd.txt", *SMALL, "--steps", 2, cwd=place).stderr
     assert advice not in run("train", "lines.txt", *SMALL, "--steps", 2, "-m", "other", cwd=place).stderr
 
@@ -417,7 +417,7 @@ def test_stopped_and_resumed_is_never_stopped(place: Path, number: signal.Signal
     stopped, log = stop_training(number, *command, "-m", "half model", "--threads", 1, cwd=place)
     assert (stopped.code, stopped.stdout) == (128 + number, b"")
     assert "Traceback" not in stopped.stderr
-    assert "go on with: rnn train --resume -m 'half model' --log " in stopped.stderr.splitlines()[-1]
+    assert "continue with: rnn train --resume -m 'half model' --log " in stopped.stderr.splitlines()[-1]
     assert not [path for path in place.iterdir() if path.name.startswith(".")]
     unfinished = facts(place, "half model")
     assert not unfinished["complete"]
@@ -557,10 +557,10 @@ def unfinished(place: Path) -> Path:
         ("stream.txt", "would replace a file that is read"),
         ("lines.txt", "would replace a file that is read"),
         ("half", "would replace a file that is read, or the model"),
-        ("notes", "notes is no log of a training (line 1)"),
-        ("bytes", "bytes is no log of a training (line 1)"),
-        ("mixed", "mixed is no log of a training (line 2)"),
-        ("deep", "deep is no log of a training (line 1)"),
+        ("notes", "notes is not the log of a training (line 1)"),
+        ("bytes", "bytes is not the log of a training (line 1)"),
+        ("mixed", "mixed is not the log of a training (line 2)"),
+        ("deep", "deep is not the log of a training (line 1)"),
         ("linked", "would replace a file that is read"),
     ],
 )
@@ -642,7 +642,7 @@ def test_stdin_that_does_not_block_is_read_to_its_end(place: Path) -> None:
 def test_a_source_that_is_none_is_refused(unfinished: Path, change: dict[str, Any] | None, corpus: list[str]) -> None:
     checkpoint = load_checkpoint(unfinished / "half")
     assert checkpoint.progress is not None
-    checkpoint.progress["source"] = [1] if change is None else checkpoint.progress["source"] | change
+    checkpoint.source = {"paths": 1} if change is None else checkpoint.source | change
     save_checkpoint(unfinished / "half", checkpoint)
     done = run("train", "--resume", *corpus, "-m", "half", cwd=unfinished)
     assert done.code == 3

@@ -297,7 +297,7 @@ def test_a_command_compiles_once_says_so_and_survives_damage(tmp_path: Path) -> 
     codec = CharacterCodec("abc", line_mode=True)
     config = NetworkConfig.for_symbols(len(codec), cell="lstm", hidden_size=16)
     model = Model.initialised(config, np.random.default_rng(1))
-    save_checkpoint(tmp_path / "model", Checkpoint(config, codec, model.to_torch()))
+    save_checkpoint(tmp_path / "model", Checkpoint.of_language(config, codec, model.to_torch()))
     place = tmp_path / "cache"
 
     def predict() -> tuple[object, str]:

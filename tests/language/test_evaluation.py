@@ -220,7 +220,7 @@ def test_the_cost_of_unknown_characters_needs_no_record(record):
     checkpoint.record = record
     assert unknown_nats(checkpoint) == pytest.approx(math.log(SCALAR_VALUES - len(checkpoint.codec)))
     everything = CharacterCodec("".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)])), line_mode=False)
-    assert unknown_nats(Checkpoint(checkpoint.config, everything, {})) == 0
+    assert unknown_nats(Checkpoint.of_language(checkpoint.config, everything, {})) == 0
 
 
 @MODES

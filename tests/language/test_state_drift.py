@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
+from rnn_cli.language.task import LanguageTask
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 from rnn_cli.text.codecs import CharacterCodec
@@ -43,7 +44,7 @@ def test_state_and_loss_over_a_long_text(tmp_path, drift, text, name):
     config = TrainingConfig(
         steps=600, batch_size=8, sequence_length=32, learning_rate=0.01, reset_chance=0.02, evaluate_every=600
     )
-    trainer = Trainer(corpus, model, config, 1)
+    trainer = Trainer(LanguageTask(corpus, model), config, 1)
     list(trainer)
     symbols = corpus.codec.encode(text)[: CHARACTERS + 1]
     parts = drift(trainer.checkpoint(), symbols)
@@ -57,7 +58,7 @@ def test_state_and_loss_over_a_long_text(tmp_path, drift, text, name):
 def test_an_unbounded_state_is_detected(drift):
     model = Model(NetworkConfig.for_symbols(3, hidden_size=4))
     model.layout.bias(model.parameters, 0)[:] = 20  # the cell forgets nothing and adds 1 at each step
-    checkpoint = Checkpoint(model.config, CharacterCodec("ab", False), model.to_torch())
+    checkpoint = Checkpoint.of_language(model.config, CharacterCodec("ab", False), model.to_torch())
     parts = drift(checkpoint, np.ones(1001, np.int32), parts=2)
     assert [part.end for part in parts] == [500, 1000]
     assert [part.largest for part in parts] == [pytest.approx([1, 500]), pytest.approx([1, 1000])]

@@ -14,7 +14,7 @@ CONFIG = TrainingConfig(minutes=1.5, dropout=0.2)
 def history(training, validation):
     """Return reports of these losses, one for each evaluation."""
     return [
-        Report(step, 1.0, 1.0, 1.0, loss, loss, held_out, held_out, 0.001, 1.0)
+        Report(step, 1.0, 1.0, 1.0, loss, held_out, 0.001, 1.0)
         for step, (loss, held_out) in enumerate(zip(training, validation))
     ]
 
@@ -27,10 +27,10 @@ TURNED = [3.0, 2.5, 2.0, 1.8, 1.7, 1.75, 1.8, 1.9]
 @pytest.mark.parametrize(
     "training, validation, words",
     [
-        (FALLING, TURNED, ["more text", "by heart", "--dropout 0.5"]),
+        (FALLING, TURNED, ["more text", "overfitted", "--dropout 0.5"]),
         (FALLING, FALLING, ["more time", "falling", "--minutes 3"]),
         ([loss - 0.4 for loss in FALLING], FALLING, ["more time"]),
-        ([loss - 0.4 for loss in FLAT], FLAT, ["more text", "held out", "--dropout 0.5"]),
+        ([loss - 0.4 for loss in FLAT], FLAT, ["more text", "held-out", "--dropout 0.5"]),
         (FLAT, FLAT, ["a larger model", "--hidden-size 128"]),
         ([loss + 0.1 for loss in FLAT], FLAT, ["a larger model"]),  # dropout makes the training loss the higher one
     ],
@@ -43,15 +43,15 @@ def test_what_limited_the_result(training, validation, words):
 
 
 @pytest.mark.parametrize("validation", [[], [2.0, 1.0, 1.5], [None] * 10])
-def test_without_a_trend_nothing_is_said(validation):
+def test_none_without_a_trend(validation):
     assert diagnosis(history([1.0] * len(validation), validation), MODEL, CONFIG) is None
 
 
-def test_where_both_losses_went_up_nothing_was_learned_by_heart():
+def test_no_overfitting_if_both_losses_rose():
     assert diagnosis(history([loss + 0.5 for loss in TURNED], TURNED), MODEL, CONFIG) is None
 
 
-def test_what_was_tried_already_is_not_advised():
+def test_settings_already_in_use_are_not_advised():
     config = TrainingConfig(steps=100, dropout=0.5)
     assert "dropout" not in diagnosis(history(FALLING, TURNED), MODEL, config)
     assert "--steps 200" in diagnosis(history(FALLING, FALLING), MODEL, config)
@@ -61,4 +61,4 @@ def test_what_was_tried_already_is_not_advised():
 def test_of_an_augmented_text_the_training_loss_says_nothing():
     config = TrainingConfig(epochs=8, augment=1.0)
     assert "as this one is short" in diagnosis(history(FLAT, FLAT), MODEL, config)
-    assert "by heart" in diagnosis(history(FALLING, TURNED), MODEL, config)
+    assert "overfitted" in diagnosis(history(FALLING, TURNED), MODEL, config)

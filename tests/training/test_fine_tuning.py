@@ -8,12 +8,14 @@ from commands import SMALL, run
 
 from rnn_cli.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from rnn_cli.errors import UsageError
+from rnn_cli.language.fine_tuning import reencode
+from rnn_cli.language.task import LanguageTask
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 from rnn_cli.text.codecs import ByteCodec, CharacterCodec
 from rnn_cli.text.corpus import load_corpus
 from rnn_cli.training.config import TrainingConfig
-from rnn_cli.training.fine_tuning import initialise_from, reencode
+from rnn_cli.training.fine_tuning import initialise_from
 from rnn_cli.training.trainer import Trainer
 
 DINOSAURS = (Path(__file__).parents[2] / "corpora" / "dinosaurs.txt").read_text("utf-8").splitlines()
@@ -42,7 +44,7 @@ def corpus_of(place, name):
 def trained(corpus, steps, rate, **others):
     config = TrainingConfig(steps=steps, learning_rate=rate, batch_size=8, sequence_length=16, evaluate_every=25)
     model = NetworkConfig.for_symbols(len(corpus.codec), hidden_size=32)
-    trainer = Trainer(corpus, model, config, 1, **others)
+    trainer = Trainer(LanguageTask(corpus, model), config, 1, **others)
     for _ in trainer:
         pass
     return trainer
@@ -90,14 +92,14 @@ def test_a_fine_tuned_run_resumes(place):
     grown = reencode(few, base.codec.extended_with(few.codec))
     whole = trained(grown, 40, 0.01, start=base.parameters)
     config, path = whole.config, place / "model"
-    part = Trainer(grown, whole.model.config, config, 1, start=base.parameters)
+    part = Trainer(whole.task, config, 1, start=base.parameters)
     part.stop = lambda: part.progress.step == 15
     list(part)
     save_checkpoint(path, part.checkpoint())
-    again = Trainer.resume(load_checkpoint(path), few, 2)
+    again = Trainer.resume(load_checkpoint(path), LanguageTask(few), 2)
     list(again)
     assert np.array_equal(again.best_parameters, whole.best_parameters)
-    assert again.corpus.codec == grown.codec
+    assert again.task.corpus.codec == grown.codec
 
 
 # The command

@@ -12,6 +12,7 @@ import numpy as np
 from rnn_cli.checkpoint.checkpoint import save_checkpoint
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.training.config import TrainingConfig
+from rnn_cli.language.task import LanguageTask
 from rnn_cli.text.corpus import Corpus
 from rnn_cli.training.memory_estimate import peak_memory
 from rnn_cli.text.spool import Spool
@@ -31,14 +32,15 @@ config = TrainingConfig(
     batch_size=int(batch), sequence_length=int(length), steps=10, evaluate_every=8, average=average,
     recurrent_dropout=dropout, augment=augment,
 )
-trainer = Trainer(corpus, model, config, 2)
+task = LanguageTask(corpus, model)
+trainer = Trainer(task, config, 2)
 trainer.stop = lambda: trainer.progress.step == 8
 list(trainer)
 assert trainer.good.progress.step == 8
 save_checkpoint(sys.argv[1], trainer.checkpoint())
 # Not ru_maxrss, which begins at what the process had that started this one.
 (peak,) = (line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
-print(peak_memory(model, config, corpus), peak)
+print(peak_memory(model, config, task.data_bytes(config)), peak)
 """
 SIZES = {
     "many parameters": (512, 1, 8, 16, 10_000, 0.5, 0.3, 0),

@@ -19,6 +19,7 @@ from rnn_cli.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_chec
 from rnn_cli.errors import CheckpointError, RnnError
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.sampling import sample_texts
+from rnn_cli.language.task import LanguageTask
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.text.corpus import load_corpus
 from rnn_cli.training.config import TrainingConfig
@@ -43,11 +44,11 @@ class Run(RuleBasedStateMachine):
     def start(self) -> None:
         """Begin a run on a small text."""
         (self.directory / "text").write_text("abracadabra, so they sat and sat\n" * 9)
-        self.corpus = load_corpus(
+        corpus = load_corpus(
             [str(self.directory / "text")], as_bytes=False, line_mode=False, validation_fraction=0.4, random_seed=1
         )
-        self.model = NetworkConfig.for_symbols(len(self.corpus.codec), hidden_size=4)
-        self.trainer = Trainer(self.corpus, self.model, CONFIG, 1)
+        self.task = LanguageTask(corpus, NetworkConfig.for_symbols(len(corpus.codec), hidden_size=4))
+        self.trainer = Trainer(self.task, CONFIG, 1)
 
     @precondition(lambda self: self.trainer is not None)
     @rule(steps=st.integers(1, 7))
@@ -63,7 +64,7 @@ class Run(RuleBasedStateMachine):
     @rule(threads=st.integers(1, 3))
     def fine_tune(self, threads: int) -> None:
         """Begin another run from the file, which stays as it is: the same state of it gives the same bits."""
-        trainer = Trainer(self.corpus, self.model, CONFIG, threads, start=load_checkpoint(self.path).parameters)
+        trainer = Trainer(self.task, CONFIG, threads, start=load_checkpoint(self.path).parameters)
         trainer.stop = lambda: trainer.progress.step == 2
         for _ in trainer:
             pass
@@ -107,14 +108,14 @@ class Run(RuleBasedStateMachine):
         """Go on from the file, or begin again where there is none."""
         sweep_stale(self.path)
         if self.durable is None:
-            self.trainer = Trainer(self.corpus, self.model, CONFIG, threads)
+            self.trainer = Trainer(self.task, CONFIG, threads)
             return
         checkpoint = load_checkpoint(self.path)
         if checkpoint.progress is None:
             assert checkpoint.record["steps"] == STEPS
             return
         with lock(self.path):
-            self.trainer = Trainer.resume(checkpoint, self.corpus, threads)
+            self.trainer = Trainer.resume(checkpoint, self.task, threads)
         assert content(self.trainer.checkpoint()) == self.durable
 
     @precondition(lambda self: self.durable is not None and not self.damaged)
@@ -173,7 +174,7 @@ TUNED: dict[int, tuple[int, dict[str, bytes], bool]] = {}  # by the step of the 
 def undisturbed(machine: Run, steps: int) -> tuple[int, dict[str, bytes], bool]:
     """Return the state after some steps of a run that nothing happened to."""
     if not REFERENCE:
-        trainer = Trainer(machine.corpus, machine.model, CONFIG, 1)
+        trainer = Trainer(machine.task, CONFIG, 1)
         for step in range(STEPS + 1):
             trainer.stop = lambda step=step: trainer.progress.step >= step
             for _ in trainer:

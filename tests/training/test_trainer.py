@@ -6,17 +6,20 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from commands import SMALL, STREAM_TEXT, run
+from fault_injection import train_until as stop_after
 
 from rnn_cli.cells import CELLS
 from rnn_cli.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from rnn_cli.errors import CheckpointError, DivergenceError, UsageError
+from rnn_cli.language.autoconfig import choose
 from rnn_cli.language.evaluation import evaluate_texts
 from rnn_cli.language.prediction import predictions
+from rnn_cli.language.task import LanguageTask
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.corpus import load_corpus
 from rnn_cli.training import trainer as training
-from rnn_cli.training.autoconfig import choose
 from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.run_state import Report
 from rnn_cli.training.schedule import learning_rate
@@ -24,7 +27,7 @@ from rnn_cli.training.trainer import Trainer
 
 NAMES = sorted({cell.name for cell in CELLS})
 MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
-TIMES = ("seconds", "chars_per_second")
+TIMES = ("seconds", "chars_per_second", "units_per_second")
 CONFIG = TrainingConfig(
     batch_size=4, sequence_length=8, learning_rate=0.01, dropout=0.3, steps=50, evaluate_every=20, random_seed=5
 )
@@ -73,7 +76,7 @@ def model_of(corpus, name="lstm", activation="tanh", layers=1):
 
 
 def make_trainer(corpus, config=CONFIG, threads=1, **others):
-    return Trainer(corpus, model_of(corpus), config, threads, **others)
+    return Trainer(LanguageTask(corpus, model_of(corpus)), config, threads, **others)
 
 
 def train_until(trainer, step=None):
@@ -85,7 +88,7 @@ def train_until(trainer, step=None):
 def reload(trainer, path, corpus, threads, **others):
     """Save a run, load it and return it."""
     save_checkpoint(path, trainer.checkpoint())
-    return Trainer.resume(load_checkpoint(path), corpus, threads, **others)
+    return Trainer.resume(load_checkpoint(path), LanguageTask(corpus), threads, **others)
 
 
 def without_times(report):
@@ -132,14 +135,14 @@ class Clock:
 def test_a_resumed_run_is_the_run_that_never_stopped(corpora, tmp_path, name, lines, options):
     corpus = corpora[lines]
     config = replace(CONFIG, **options)
-    whole = Trainer(corpus, model_of(corpus, name, layers=2), config, 1)
-    per_epoch = whole.streams.steps_per_epoch
+    whole = Trainer(LanguageTask(corpus, model_of(corpus, name, layers=2)), config, 1)
+    per_epoch = whole.batches.steps_per_epoch
     assert 7 < per_epoch < 39
     expected = train_until(whole, 45)
     before_the_end = bits(whole)
     expected += train_until(whole)
 
-    pieces = Trainer(corpus, model_of(corpus, name, layers=2), config, 2)
+    pieces = Trainer(LanguageTask(corpus, model_of(corpus, name, layers=2)), config, 2)
     reports = []
     # Before the first report, between two, at an evaluation, after it, between epochs, and in the decay.
     for number, step in enumerate(sorted([0, 1, 7, 20, 21, per_epoch, 39])):
@@ -196,7 +199,8 @@ def test_streams_are_reset_at_random(corpora):
     def run(chance):
         trainer = make_trainer(corpora[False], replace(CONFIG, reset_chance=chance, evaluate_every=1, dropout=0.0))
         train, starts = trainer.window.train, []
-        trainer.window.train = lambda step: starts.append(trainer.window.state.any(axis=(0, 1, 3))) or train(step)
+        state = trainer.window.state
+        trainer.window.train = lambda *step: starts.append(state.any(axis=(0, 1, 3))) or train(*step)
         train_until(trainer)
         return np.array(starts[1:])
 
@@ -226,7 +230,7 @@ def test_the_average_of_the_last_part_is_kept_where_it_is_better(corpora):
 
     for loss in (math.inf, math.nan):
         worse = make_trainer(corpora[True], config)
-        worse._loss_of_average = lambda loss=loss: loss
+        worse._judge_average = lambda loss=loss: training.Judgement(loss)
         train_until(worse)
         assert np.array_equal(worse.best_parameters, worse.model.parameters)
 
@@ -377,7 +381,7 @@ def test_minutes_are_kept_where_steps_were_undone(corpora, failures):
 @pytest.mark.parametrize("most_steps, made", [(45, 45), (1000, 50)], ids=["enough", "more than fit"])
 def test_minutes_are_not_used_up_where_some_epochs_are_enough(corpora, most_steps, made):
     corpus, clock = corpora[False], Clock(0.25)
-    most_epochs = most_steps / make_trainer(corpus).streams.steps_per_epoch
+    most_epochs = most_steps / make_trainer(corpus).batches.steps_per_epoch
     config = replace(CONFIG, steps=None, minutes=0.2, most_epochs=most_epochs, evaluate_every=10, schedule="step")
     trainer = make_trainer(corpus, config, clock=clock)
     list(clock.train(trainer))
@@ -392,7 +396,7 @@ def learned(tmp_path, given):
     corpus = load_text(tmp_path, "namaskar\n")
     assert corpus.codec.line_mode
     choice = choose(corpus, given)
-    trainer = Trainer(corpus, choice.model, choice.training, 1)
+    trainer = Trainer(LanguageTask(corpus, choice.model), choice.training, 1)
     train_until(trainer)
     guesses = [step.expected[0] for step in predictions(trainer.checkpoint(), "namaskar", 1)]
     text = corpus.codec.decode([symbol for symbol, _ in guesses])
@@ -416,7 +420,7 @@ def wild(tmp_path):
     corpus, said = load_text(tmp_path, "abcdefgh" * 100), []
     options = {"learning_rate": 10.0, "batch_size": 2, "sequence_length": 64, "dropout": 0.0}
     config = replace(CONFIG, clip_norm=1e6, optimizer="sgd", momentum=0.0, **options)
-    return corpus, Trainer(corpus, model_of(corpus, "rnn", "relu"), config, 1, say=said.append), said
+    return corpus, Trainer(LanguageTask(corpus, model_of(corpus, "rnn", "relu")), config, 1, say=said.append), said
 
 
 def test_a_run_that_diverges_goes_back_and_learns_at_a_lower_rate(tmp_path):
@@ -439,12 +443,12 @@ def inject_nan(trainer, at, times=1):
     window, (_, bias) = trainer.window, trainer.model.layout.decoder(trainer.model.parameters)
     train, left = window.train, [times]
 
-    def broken(step):
+    def broken(step, dropconnect):
         if step.number != at or not left[0]:
-            return train(step)
+            return train(step, dropconnect)
         left[0] -= 1
         kept, bias[1] = float(bias[1]), np.nan
-        result = train(step)
+        result = train(step, dropconnect)
         bias[1] = kept
         return result
 
@@ -521,7 +525,7 @@ def test_a_loss_may_be_as_large_as_a_network_of_relu_makes_it(corpora):
     trainer = make_trainer(corpora[True])
     trainer.validation_loss = lambda: 1e30
     train_until(trainer, 30)
-    assert Trainer.resume(trainer.checkpoint(), corpora[True], 1).progress.best_loss == 1e30
+    assert Trainer.resume(trainer.checkpoint(), LanguageTask(corpora[True]), 1).progress.best_loss == 1e30
 
 
 def test_a_run_in_bfloat16_is_not_called_damaged_where_there_is_none(corpora, monkeypatch):
@@ -531,7 +535,7 @@ def test_a_run_in_bfloat16_is_not_called_damaged_where_there_is_none(corpora, mo
     checkpoint.record["training"]["precision"] = "bfloat16"
     monkeypatch.setattr(training, "HAS_BFLOAT16", False)
     with pytest.raises(UsageError, match="bfloat16, which this processor does not have"):
-        Trainer.resume(checkpoint, corpora[True], 1)
+        Trainer.resume(checkpoint, LanguageTask(corpora[True]), 1)
 
 
 def test_more_epochs_than_steps_can_be_made_are_refused_by_their_name(corpora, monkeypatch):
@@ -586,17 +590,14 @@ def test_the_numbers_of_the_reports_fit_together(corpora, lines):
     assert [report.step for report in trainer.history] == [30, 50]
     assert trainer.history == [report for report in reports if report.validation_loss is not None]
     for report in reports:
-        assert report.bits_per_char == pytest.approx(report.loss / math.log(2))
-        assert report.epoch == pytest.approx(report.step / trainer.streams.steps_per_epoch)
+        assert report.epoch == pytest.approx(report.step / trainer.batches.steps_per_epoch)
         assert report.learning_rate == learning_rate(CONFIG.learning_rate, report.step - 1, 50)
-        assert report.chars_per_second <= 4 * 8 / 0.125
+        assert report.units_per_second <= 4 * 8 / 0.125
         assert report.grad_norm >= 0  # the last windows of an epoch of lines may have nothing to score
-        assert (report.validation_bits_per_char is None) == (report.validation_loss is None)
-    for report in trainer.history:
-        assert report.validation_bits_per_char == pytest.approx(report.validation_loss / math.log(2))
+        assert report.validation_score is None
     assert all(one.seconds < other.seconds for one, other in pairwise(reports))
     assert reports[-1].seconds == trainer.progress.seconds
-    assert reports[0].loss == pytest.approx(math.log(len(trainer.corpus.codec)), rel=0.1)
+    assert reports[0].loss == pytest.approx(math.log(len(trainer.task.corpus.codec)), rel=0.1)
 
 
 @MODES
@@ -604,7 +605,7 @@ def test_a_reported_loss_is_the_mean_over_the_symbols_since_the_last_one(corpora
     each, some = (make_trainer(corpora[lines], replace(CONFIG, evaluate_every=every)) for every in (10, 40))
     single, together = train_until(each), train_until(some)
     assert [report.step for report in together] == [*range(4, 48, 4), 50]
-    scored = [np.count_nonzero(each.streams.window(step)[1] >= 0) for step in range(50)]
+    scored = [np.count_nonzero(each.batches.batch(step).targets >= 0) for step in range(50)]
     start = 0
     for report in together:
         span = slice(start, report.step)
@@ -640,7 +641,7 @@ def test_a_long_history_is_thinned_out(corpora, monkeypatch, tmp_path):
 
 def test_epochs_are_passes_over_the_text(corpora):
     trainer = make_trainer(corpora[True], replace(CONFIG, steps=None, epochs=1.5))
-    per_epoch = trainer.streams.steps_per_epoch
+    per_epoch = trainer.batches.steps_per_epoch
     assert trainer.progress.total_steps == round(1.5 * per_epoch)
     assert train_until(trainer)[-1].epoch == pytest.approx(1.5, abs=0.5 / per_epoch)
     shortest = make_trainer(corpora[True], replace(CONFIG, steps=None, epochs=0.001))
@@ -658,7 +659,7 @@ def test_a_network_for_another_vocabulary_is_refused(corpora, vocab_size):
     corpus = corpora[True]
     assert len(corpus.codec) not in (2, 26, 28)
     with pytest.raises(UsageError, match="for_symbols"):
-        Trainer(corpus, NetworkConfig.for_symbols(vocab_size, hidden_size=5), CONFIG, 1)
+        LanguageTask(corpus, NetworkConfig.for_symbols(vocab_size, hidden_size=5))
 
 
 def test_a_changed_corpus_is_refused(corpora, tmp_path):
@@ -666,7 +667,7 @@ def test_a_changed_corpus_is_refused(corpora, tmp_path):
     train_until(trainer, 3)
     other = load_text(tmp_path, "\n".join(["abcdef", "fedcba"] * 20), line_mode=True)
     with pytest.raises(UsageError, match=r"text\.txt is not the text"):
-        Trainer.resume(trainer.checkpoint(), other, 1)
+        Trainer.resume(trainer.checkpoint(), LanguageTask(other), 1)
 
 
 @pytest.mark.parametrize("record", [{}, {"corpus": {}}, {"corpus": {"digest": 7}}])
@@ -676,14 +677,32 @@ def test_a_run_that_does_not_say_its_corpus_is_refused(corpora, record):
     checkpoint = trainer.checkpoint()
     checkpoint.record = {"training": checkpoint.record["training"], "history": [], **record}
     with pytest.raises(UsageError, match="not the text"):
-        Trainer.resume(checkpoint, corpora[True], 1)
+        Trainer.resume(checkpoint, LanguageTask(corpora[True]), 1)
+
+
+def test_the_library_resumes_what_the_command_wrote(tmp_path):
+    (tmp_path / "stream.txt").write_text(STREAM_TEXT)
+    command = ["stream.txt", *SMALL, "--steps", 20, "--random-seed", 4]
+    assert stop_after(10, *command, cwd=tmp_path).code == 143
+    checkpoint = load_checkpoint(tmp_path / "model.safetensors")
+    assert checkpoint.source["paths"] == [str((tmp_path / "stream.txt").resolve())]
+    fraction = checkpoint.source["validation_fraction"]
+    corpus = load_corpus(
+        checkpoint.source["paths"], as_bytes=False, line_mode=None, validation_fraction=fraction, random_seed=4
+    )
+    trainer = Trainer.resume(checkpoint, LanguageTask(corpus), 2)
+    assert trainer.progress.step == 10
+    train_until(trainer)
+    assert run("train", *command, "-m", "whole", cwd=tmp_path).code == 0
+    whole = load_checkpoint(tmp_path / "whole")
+    assert all(np.array_equal(whole.parameters[name], tensor) for name, tensor in trainer.best_tensors().items())
 
 
 def test_a_complete_run_is_not_resumed(corpora):
     trainer = make_trainer(corpora[True], replace(CONFIG, steps=2))
     train_until(trainer)
     with pytest.raises(UsageError, match="nothing to resume"):
-        Trainer.resume(trainer.checkpoint(), corpora[True], 1)
+        Trainer.resume(trainer.checkpoint(), LanguageTask(corpora[True]), 1)
 
 
 def damage(part, name, value):
@@ -763,10 +782,10 @@ def test_a_damaged_state_is_refused(corpora, apply):
     trainer = make_trainer(corpora[True])
     train_until(trainer, 3)
     checkpoint = trainer.checkpoint()
-    Trainer.resume(checkpoint, corpora[True], 1)
+    Trainer.resume(checkpoint, LanguageTask(corpora[True]), 1)
     apply(checkpoint)
     with pytest.raises(CheckpointError):
-        Trainer.resume(checkpoint, corpora[True], 1)
+        Trainer.resume(checkpoint, LanguageTask(corpora[True]), 1)
 
 
 def test_a_short_held_out_stream_is_not_cut_into_pieces_without_a_past(tmp_path):
@@ -784,9 +803,9 @@ def test_a_short_held_out_stream_is_not_cut_into_pieces_without_a_past(tmp_path)
 def test_a_large_part_is_validated_in_part(corpora):
     """What is scored is the beginning of each stream: the mean over the first windows, and not over more."""
     trainer = make_trainer(corpora[False])
-    windows = trainer.validation = trainer.streams
-    assert windows.steps_per_epoch > 20
+    batches = trainer.validation = trainer.batches
+    assert batches.steps_per_epoch > 20
     scored = []
-    windows.window = lambda number, window=windows.window: scored.append(number) or window(number)
+    batches.batch = lambda number, batch=batches.batch: scored.append(number) or batch(number)
     trainer.validation_loss()
     assert scored == list(range(20))

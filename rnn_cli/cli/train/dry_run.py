@@ -1,4 +1,4 @@
-"""rnn train --dry-run: what a run would take, from some of its steps, which are thrown away."""
+"""rnn train --dry-run: what a run would take, measured on a few of its steps, which are discarded."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rnn_cli.training.trainer import Trainer
 
-SECONDS = 1.0  # of steps that are made to measure the speed
+SECONDS = 1.0  # of steps that measure the speed
 FEWEST_STEPS = 3  # of which the first one compiles
 
 
 def print_plan(trainer: Trainer) -> None:
-    """Make some steps, and print the sizes, the speed and the length that the run would have."""
+    """Make a few steps, and print the sizes, the speed and the length that the run would have."""
     from rnn_cli.display.report_line import format_time
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.display.tables import key_values
     from rnn_cli.network.parameters import parameter_count
     from rnn_cli.training.memory_estimate import peak_memory
 
-    model, training, per_epoch = trainer.model.config, trainer.config, trainer.streams.steps_per_epoch
+    task, training, batches = trainer.task, trainer.config, trainer.batches
+    per_epoch = batches.steps_per_epoch
     seconds_per_step = time_of_a_step(trainer)
     if training.minutes is None:
         steps = trainer.progress.total_steps or 1
@@ -32,9 +33,9 @@ def print_plan(trainer: Trainer) -> None:
             steps = min(steps, max(1, round(training.most_epochs * per_epoch)))
             seconds = min(seconds, steps * seconds_per_step)
     rows = [
-        ("parameters", f"{parameter_count(model):,}"),
-        ("memory at the peak", f"{peak_memory(model, training, trainer.corpus) / 1e6:,.0f} MB"),
-        ("characters per second", f"{trainer.streams.pairs / per_epoch / seconds_per_step:,.0f}"),
+        ("parameters", f"{parameter_count(task.network):,}"),
+        ("memory at the peak", f"{peak_memory(task.network, training, task.data_bytes(training)) / 1e6:,.0f} MB"),
+        (f"{task.unit}s per second", f"{batches.units_per_epoch / per_epoch / seconds_per_step:,.0f}"),
         ("steps", f"{steps:,}"),
         ("epochs", f"{steps / per_epoch:,.2f}"),
         ("time", format_time(seconds)),

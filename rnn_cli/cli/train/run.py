@@ -1,9 +1,8 @@
-"""A run of `rnn train`: what the Trainer reports is shown, logged and saved, until the end or a signal."""
+"""A run of `rnn train`: show, log and save what the Trainer reports, until the end or a signal."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import shlex
 import time
@@ -21,9 +20,8 @@ if TYPE_CHECKING:
     from rnn_cli.display.progress import TrainingDisplay
     from rnn_cli.training.trainer import Report, Trainer
 
-SAVE_SECONDS = 10  # the longest that training goes on after an evaluation without saving
-SAMPLE_SECONDS = 15  # between two looks at what the model writes
-SAMPLE_LENGTH = 70
+SAVE_SECONDS = 10  # the longest that training continues after an evaluation without saving
+SAMPLE_SECONDS = 15  # between two examples of what the model does
 
 
 def run(
@@ -47,16 +45,16 @@ def run(
         trainer.stop = lambda: request.requested is not None
         trainer.say = display.note
         for report in saving_on_divergence(trainer, saver):
-            display.report(report.to_dict(), trainer.fraction, trainer.remaining_seconds)
+            values = trainer.task.report_to_dict(report)
+            display.report(values, trainer.fraction, trainer.remaining_seconds)
             if writer:
-                writer.write(report)
+                writer.write(values)
             if report.step % trainer.config.evaluate_every == 0 and not trainer.finished:
                 if writer:
                     writer.sync()
                 saver.save_sometimes()
                 if time.monotonic() - last_sample > SAMPLE_SECONDS and not display.quiet:
-                    with suppress(CheckpointError):  # a model of numbers that are too large; the training will say so
-                        display.sample(sample_line(trainer))
+                    show_example(trainer, display)
                     last_sample = time.monotonic()
         if writer:
             writer.sync()
@@ -71,7 +69,7 @@ def run(
             for part in limit.splitlines() if limit else ():
                 display.note(part)
         else:
-            display.note(f"stopped at step {trainer.progress.step:,}; go on with: {resuming(source, path, log)}")
+            display.note(f"stopped at step {trainer.progress.step:,}; continue with: {resuming(source, path, log)}")
     if request.requested is not None:
         raise typer.Exit(128 + request.requested)
     if writer and writer.failed:
@@ -79,7 +77,7 @@ def run(
 
 
 def saving_on_divergence(trainer: Trainer, saver: Saver) -> Iterator[Report]:
-    """Yield the reports of the trainer; where it diverges, save the best model so far first, if there is one."""
+    """Yield the reports of the trainer; if it diverges, save the best model so far, if there is one, first."""
     try:
         yield from trainer
     except DivergenceError:
@@ -89,36 +87,35 @@ def saving_on_divergence(trainer: Trainer, saver: Saver) -> Iterator[Report]:
 
 
 def resuming(source: dict[str, Any], path: Path, log: Path | None) -> str:
-    """Return the command that goes on with a run. What came from stdin has to come once more."""
+    """Return the command that resumes a run. What came from stdin has to come once more."""
     command = ["rnn", "train", "--resume", "-m", str(path), *(["--log", str(log)] if log else [])]
     from_stdin = "-" in source["paths"]
     return shlex.join([*command, *(source["paths"] if from_stdin else [])]) + " < TEXT" * from_stdin
 
 
-def sample_line(trainer: Trainer) -> str:
-    """Return a short text by the best model so far."""
+def show_example(trainer: Trainer, display: TrainingDisplay) -> None:
+    """Show what the best model so far does, if its task has an example."""
     from rnn_cli.checkpoint.checkpoint import Checkpoint
-    from rnn_cli.language.config import SamplingConfig
-    from rnn_cli.language.sampling import sample_texts
 
-    config = SamplingConfig(temperature=0.8, length=SAMPLE_LENGTH, random_seed=trainer.progress.step)
-    model = Checkpoint(trainer.model.config, trainer.corpus.codec, trainer.best_tensors())
-    (text,) = sample_texts(model, config=config)
-    return " ".join(text.decode("utf-8", errors="replace").split())
+    task, step = trainer.task, trainer.progress.step
+    with suppress(CheckpointError):  # the model predicts values that are not finite; the trainer will find out, too
+        example = task.example(Checkpoint(task.network, task.describe(), trainer.best_tensors()), step)
+        if example is not None:
+            display.sample(example)
 
 
 def summary(trainer: Trainer, path: Path) -> Iterator[str]:
-    """Yield what a run came to."""
+    """Yield lines on the file, the length of the run and the quality of the model."""
     progress = trainer.progress
     steps = f"{progress.step:,} step{'s' * (progress.step > 1)}"
     yield f"saved {path} ({path.stat().st_size / 1e6:.1f} MB) after {steps} in {progress.seconds:.0f} s"
     if progress.best_loss is not None:
-        bits = progress.best_loss / math.log(2)
-        yield f"validation {progress.best_loss:.4f} nats = {bits:.3f} bits per character at step {progress.best_step:,}"
+        figures = trainer.task.figures(progress.best_loss, progress.best_score)
+        yield f"{figures} at step {progress.best_step:,}"
 
 
 def absolute(source: dict[str, Any]) -> dict[str, Any]:
-    """Return the files of a source by their absolute paths, so that a run can be resumed from another directory."""
+    """Return the absolute paths of the files of a source, so that a run can be resumed from another directory."""
     return {
         name: source[name] and [path if path == "-" else str(Path(path).resolve()) for path in source[name]]
         for name in ("paths", "validation_files")
@@ -126,24 +123,24 @@ def absolute(source: dict[str, Any]) -> dict[str, Any]:
 
 
 class Saver:
-    """Writes the model file; a save that fails is said and tried again, and does not end the training."""
+    """Writes the model file. A save that fails is reported and tried again; it does not end the training."""
 
     def __init__(self, trainer: Trainer, source: dict[str, Any], path: Path, display: TrainingDisplay) -> None:
         self.trainer, self.source, self.path, self.display = trainer, source, path, display
         self._last = time.monotonic()
 
     def save_sometimes(self) -> None:
-        """Save, unless that was done a moment ago."""
+        """Save, unless the last save was less than SAVE_SECONDS ago."""
         if time.monotonic() - self._last >= SAVE_SECONDS and (problem := self.save()):
-            self.display.note(f"{problem}; the training goes on and will try again")
+            self.display.note(f"{problem}; the training continues and will try again")
 
     def save(self) -> str:
-        """Save now; return why that failed, or nothing."""
+        """Save now; return why that failed, or an empty string."""
         from rnn_cli.checkpoint.checkpoint import save_checkpoint
 
         checkpoint = self.trainer.checkpoint()
         if checkpoint.progress is not None:
-            checkpoint.progress["source"] = {**self.source, **absolute(self.source)}
+            checkpoint.source = {**self.source, **absolute(self.source)}
         self._last = time.monotonic()
         try:
             save_checkpoint(self.path, checkpoint)
@@ -153,13 +150,13 @@ class Saver:
 
 
 class LogWriter:
-    """Writes reports as JSON lines; after a resume, those behind the step that was saved are written anew.
+    """Writes reports as JSON lines; on resume, drops the reports later than the saved step.
 
-    Where a line cannot be written that is said, no more are, and the training goes on.
+    If a line cannot be written, that is reported, nothing more is written, and the training continues.
     """
 
     def __init__(self, path: Path, step: int | None, display: TrainingDisplay) -> None:
-        """Begin a log or, where there is a `step`, go on with it."""
+        """Begin a log or, if there is a `step`, continue one from there."""
         self.failed, self._path, self._display = False, path, display
         try:
             if step is not None and path.is_file():
@@ -178,25 +175,25 @@ class LogWriter:
             self._file.close()
 
     def sync(self) -> None:
-        """Make what was written last, so that a model is never ahead of its log."""
+        """Flush the log to the disk, so that a model is never ahead of its log."""
         with suppress(OSError):  # a pipe cannot do this
             os.fsync(self._file.fileno())
 
-    def write(self, report: Report) -> None:
+    def write(self, report: dict[str, Any]) -> None:
         """Add a report."""
         if self.failed:
             return
         try:
-            self._file.write(json.dumps(report.to_dict()) + "\n")
+            self._file.write(json.dumps(report) + "\n")
         except OSError as problem:
             self.failed = True
-            self._display.note(f"could not write the log {self._path}: {problem.strerror}; the training goes on")
+            self._display.note(f"could not write the log {self._path}: {problem.strerror}; the training continues")
 
 
 def reports_until(step: int, log: Path) -> list[str]:
     """Return the lines of a log up to a step, without the line that a crash cut off.
 
-    Raises UsageError for a file of anything but reports.
+    Raises UsageError if the file holds anything but reports.
     """
     kept = []
     lines = log.read_text("utf-8", errors="replace").splitlines()
@@ -206,5 +203,5 @@ def reports_until(step: int, log: Path) -> list[str]:
                 kept.append(line + "\n")
         except (ValueError, KeyError, TypeError, RecursionError):
             if number < len(lines) or number == 1:
-                raise UsageError(f"{log} is no log of a training (line {number:,}); name another file") from None
+                raise UsageError(f"{log} is not the log of a training (line {number:,}); name another file") from None
     return kept

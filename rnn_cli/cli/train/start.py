@@ -1,11 +1,11 @@
-"""How a run of `rnn train` begins: anew, from another model, or where a file stopped."""
+"""Start a run of `rnn train`: new, from another model, or resumed from a file."""
 
 from __future__ import annotations
 
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import typer
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rnn_cli.text.corpus import Corpus
     from rnn_cli.training.trainer import Trainer
 
-OPTIONS = {  # whose names differ from those of what they set
+OPTIONS = {  # the options whose names differ from the parameter that they set
     "num_layers": "--layers",
     "as_bytes": "--bytes",
     "lines": "--lines or --stream",
@@ -45,7 +45,7 @@ def read_corpus(source: dict[str, Any]) -> Corpus:
     )
 
 
-def is_source(value: Any) -> bool:
+def is_source(value: Any) -> TypeGuard[dict[str, Any]]:
     """Say whether a value, which may come from a stranger's file, is a source."""
     match value:
         case {
@@ -69,33 +69,34 @@ def is_path(value: Any) -> bool:
 
 
 def inherit_options(checkpoint: Checkpoint, path: Path, given: dict[str, Any], source: dict[str, Any]) -> None:
-    """Give the options that a model decides its values. Raises UsageError where they were given otherwise."""
+    """Take the options that the model fixes from it. Raises UsageError if they were given other values."""
     config, codec = checkpoint.config.to_dict(), checkpoint.codec
-    decided = (
+    fixed = (
         (given, {name: config[name] for name in ("cell", "activation", "hidden_size", "num_layers")}),
         (source, {"lines": codec.line_mode, "as_bytes": codec.kind == "bytes"}),
     )
-    for options, values in decided:
+    for options, values in fixed:
         for name, value in values.items():
             if options[name] not in (None, value):
                 option = option_of(name)
                 if name == "lines":
                     option = "--lines" if options[name] else "--stream"
-                raise UsageError(f"{option} contradicts the model {path}, which decides it; leave it out")
+                raise UsageError(f"{option} contradicts the model {path}, which fixes it; leave it out")
         options.update(values)
 
 
 def start_run(
     given: dict[str, Any], source: dict[str, Any], base: Path | None, threads: int, display: TrainingDisplay
 ) -> Trainer:
-    """Begin a new run, saying what was chosen; with a `base` model, from its weights."""
+    """Start a new run, from the weights of `base` if it is given, and report what was chosen."""
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
+    from rnn_cli.language.autoconfig import LENGTHS, choose
+    from rnn_cli.language.fine_tuning import reencode
+    from rnn_cli.language.task import LanguageTask
     from rnn_cli.network.parameters import parameter_count
     from rnn_cli.text.holdout import DEFAULT_FRACTION
-    from rnn_cli.training.autoconfig import LENGTHS, choose
-    from rnn_cli.training.fine_tuning import reencode
     from rnn_cli.training.memory_estimate import peak_memory
-    from rnn_cli.training.throughput import characters_per_second
+    from rnn_cli.training.throughput import units_per_second
     from rnn_cli.training.trainer import Trainer
 
     checkpoint = None
@@ -104,7 +105,7 @@ def start_run(
         inherit_options(checkpoint, base, given, source)
     watched = given["schedule"] == "plateau" or any(given[name] is not None for name in (*LENGTHS, "patience"))
     if watched and source["validation_fraction"] is None:
-        source["validation_fraction"] = DEFAULT_FRACTION  # validation tells when a length of the user's own is too much
+        source["validation_fraction"] = DEFAULT_FRACTION  # shows whether the user's own length overfits
     corpus = read_corpus(source)
     if checkpoint:
         corpus = reencode(corpus, checkpoint.codec.extended_with(corpus.codec))
@@ -113,21 +114,23 @@ def start_run(
         display.note(f"starting from {base}, which knows {len(checkpoint.codec) - 1:,} symbols; {new:,} are new")
     for line in describe(corpus).split("\n"):
         display.note(line)
-    if given["patience"] is not None and corpus.validation is None:
-        raise UsageError(f"--patience needs a part that is held out, and there is {corpus.split_reason}")
-    speed = partial(characters_per_second, threads=threads)
+    watching = "--patience" if given["patience"] is not None else "--schedule plateau"
+    if corpus.validation is None and (given["patience"] is not None or given["schedule"] == "plateau"):
+        raise UsageError(f"{watching} needs a part that is held out, and there is {corpus.split_reason}")
+    speed = partial(units_per_second, threads=threads)
     choice = choose(corpus, given | {"random_seed": source["random_seed"]}, speed, fine_tuning=checkpoint is not None)
     for reason in choice.reasons:
         display.note(reason)
     if choice.training.minutes is not None:
-        speed(choice.model, choice.training.precision)  # what has to be compiled is, before the minutes begin
-    config = choice.model
+        speed(choice.model, choice.training.precision)  # compiles the kernels before the minutes begin
+    config, task = choice.model, LanguageTask(corpus, choice.model)
+    memory = peak_memory(config, choice.training, task.data_bytes(choice.training))
     display.note(
         f"{config.cell} with {config.num_layers} x {config.hidden_size} units: {parameter_count(config):,} parameters, "
-        f"{threads} thread{'s' * (threads > 1)}, about {peak_memory(config, choice.training, corpus) / 1e6:,.0f} MB"
+        f"{threads} thread{'s' * (threads > 1)}, about {memory / 1e6:,.0f} MB"
     )
-    trainer = Trainer(corpus, config, choice.training, threads, start=checkpoint.parameters if checkpoint else None)
-    if choice.training.fingerprint and trainer.fingerprint is None:
+    trainer = Trainer(task, choice.training, threads, start=checkpoint.parameters if checkpoint else None)
+    if choice.training.fingerprint and task.fingerprint is None:
         display.note("the text is too long for a fingerprint: --novel and --max-copy of rnn sample will not work")
     return trainer
 
@@ -139,37 +142,39 @@ def resume_run(
     threads: int,
     display: TrainingDisplay,
 ) -> tuple[Trainer, dict[str, Any]]:
-    """Go on with the run in the model file."""
+    """Resume the run in the model file."""
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
+    from rnn_cli.language.task import LanguageTask
     from rnn_cli.training.trainer import Trainer
 
     odd = [option_of(name) for name, value in given.items() if value is not None]
     if odd:
-        raise UsageError(f"--resume goes on exactly as before; leave out {', '.join(odd)}")
+        raise UsageError(f"--resume continues exactly as before; leave out {', '.join(odd)}")
     checkpoint = load_checkpoint(model)
     if checkpoint.progress is None:
         steps = checkpoint.record.get("steps")
         after = f" after {steps:,} steps" if isinstance(steps, int) else ""
-        display.note(f"{model} is complete{after}; train on from it with --from {model} -m FILE")
+        display.note(f"{model} is complete{after}; train it further with --from {model} -m FILE")
         raise typer.Exit(0)
-    source = checkpoint.progress.pop("source", None)
+    checkpoint.expect(LanguageTask.name)
+    source = checkpoint.source
     if not is_source(source):
-        raise CheckpointError(f"{model} does not say what it was trained on, so it cannot be gone on with")
-    source["paths"] = corpus or source["paths"]
-    trainer = Trainer.resume(checkpoint, read_corpus(source), threads)
+        raise CheckpointError(f"{model} does not say what it was trained on, so it cannot be resumed")
+    source = source | {"paths": corpus or source["paths"]}
+    trainer = Trainer.resume(checkpoint, LanguageTask(read_corpus(source)), threads)
     display.note(f"resuming {model} at step {trainer.progress.step:,}")
     return trainer, source
 
 
 def describe(corpus: Corpus) -> str:
-    """Return lines that say what the corpus is and how it is read."""
+    """Return lines on what the corpus is and how it is read."""
     codec = corpus.codec
     mode = "lines" if codec.line_mode else "one stream"
     dropped = f"; {corpus.dropped_lines:,} empty lines left out" if corpus.dropped_lines else ""
     unknown = f", {corpus.validation_unknown:,} unknown characters left out" if corpus.validation_unknown else ""
     returns = ""
     if "\r" in codec.alphabet:
-        returns = "\nit has carriage returns (\\r), which are learned as a character; tr -d '\\r' takes them out"
+        returns = "\nit has carriage returns (\\r), which count as a character; tr -d '\\r' removes them"
     return (
         f"{corpus.name}: {corpus.characters:,} characters to train on, "
         f"{len(codec) - 1:,} different {codec.kind}\n"

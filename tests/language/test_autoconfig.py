@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnn_cli.errors import UsageError
+from rnn_cli.language.autoconfig import HIDDEN_SIZES, LONG_STREAM_LENGTH, MINUTES, SIZES, choose
 from rnn_cli.text.codecs import CharacterCodec
 from rnn_cli.text.corpus import Corpus
-from rnn_cli.training.autoconfig import HIDDEN_SIZES, LONG_STREAM_LENGTH, MINUTES, SIZES, choose
 from rnn_cli.training.config import TrainingConfig
 
 LENGTHS = ("steps", "epochs", "minutes")
@@ -38,7 +38,7 @@ def test_every_corpus_gets_a_whole_configuration_that_fits_it(characters, lines)
     assert corpus.characters == characters
     choice = choose(corpus, {})
     training = choice.training
-    assert choice.model.vocab_size == len(corpus.codec)
+    assert choice.model.output_size == len(corpus.codec)
     assert training.sequence_length <= characters
     assert training.batch_size * training.sequence_length <= characters
     name, value = length_of(training)

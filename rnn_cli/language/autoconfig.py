@@ -1,4 +1,4 @@
-"""What is chosen where the user chose nothing: sizes and lengths that fit the corpus, each with its reason."""
+"""Defaults: sizes and lengths that fit the corpus, for the options that were not given, each with its reason."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from rnn_cli.training.config import TrainingConfig
 
 
 class EpochPlan(NamedTuple):
-    """How often a text is read, None: as often as fits the time; and how many drawn symbols with each one of it."""
+    """How many epochs, None: as many as fit the time; and how many sampled symbols are read beside each of the text."""
 
     epochs: int | None
     augment: float = 0.0
 
 
 class SizeRow(NamedTuple):
-    """What suits texts of up to so many characters, as lines and as a stream."""
+    """What suits texts of up to `characters` characters, as lines and as a stream."""
 
     characters: float
     hidden_size: int
@@ -30,12 +30,12 @@ class SizeRow(NamedTuple):
     stream: EpochPlan
 
 
-# A large network learns a short text best where most of it is left out in each step, and only for some epochs: after
-# those it knows the text by heart. Tried on dinosaurs.txt, stars.txt, greetings.txt, a part of names.txt and passages
-# of tinyshakespeare, and never on a part that a result is given for. With drawn text beside it (and, up to 10,000
-# characters, the sizes and epochs that suit both together), a stream of 3,000 characters has 3.67 bits per character
-# instead of 4.39, of 10,000 3.08 instead of 3.16, 30,000 2.48 and 2.52, 100,000 2.25 and 2.33, 250,000 2.21 and 2.26;
-# lines of 3,000 characters 3.02 and 3.06, of 10,000 2.905 and 2.912; from 15,000 on it is the same to 0.005.
+# A large network with high dropout learns a short text best, but only for a few epochs: then it overfits. Tried on
+# dinosaurs.txt, stars.txt, greetings.txt, a part of names.txt and passages of tinyshakespeare, and never on a part that
+# a result is given for. With augmentation (and, up to 10,000 characters, the sizes and epochs that suit both together),
+# a stream of 3,000 characters has 3.67 bits per character instead of 4.39, of 10,000 3.08 instead of 3.16, 30,000 2.48
+# and 2.52, 100,000 2.25 and 2.33, 250,000 2.21 and 2.26; lines of 3,000 characters 3.02 and 3.06, of 10,000 2.905 and
+# 2.912; from 15,000 on it is the same to 0.005.
 SIZES = (
     SizeRow(300, 32, 0.0, EpochPlan(400), EpochPlan(400)),
     SizeRow(3_000, 512, 0.7, EpochPlan(8, 2.0), EpochPlan(8, 2.0)),
@@ -44,18 +44,18 @@ SIZES = (
     SizeRow(500_000, 512, 0.5, EpochPlan(8), EpochPlan(12, 0.5)),
     SizeRow(float("inf"), 512, 0.4, EpochPlan(None), EpochPlan(None)),
 )
-# A large network pays where it reads enough. On 0.9 million characters of tinyshakespeare, in the same time and in nats
+# A large network pays if it reads enough. On 0.9 million characters of tinyshakespeare, in the same time and in nats
 # (million characters read): after 15 s 128 units 1.636 (7.5), 256 1.646 (2.5), 512 1.780 (0.7); after 30 s 1.573 (15),
 # 1.533 (5), 1.583 (1.4); after 60 s 256 units 1.477 (10), 512 1.475 (2.9); all with dropout 0.2.
 HIDDEN_SIZES = (128, 256, 512)
 ENOUGH_READ = 3_000_000
-# What is read a few times is not known by heart, and a small network cannot know much. 10 million characters, 0.9
+# A few epochs do not overfit, and a small network overfits less. 10 million characters, 0.9
 # epochs of 512 units: 1.305 nats without dropout, 1.326 with 0.4. The play again, 512 units with dropout 0, 0.1, 0.2,
 # 0.3, 0.4: 3.2 epochs 1.460, 1.466, 1.475, -, 1.504; 9.6 epochs -, -, 1.441, 1.433, 1.434. 256 units, 8 epochs: 1.480,
 # 1.486, 1.495.
 EPOCHS_WITHOUT_DROPOUT = 4
 DROPOUT_OF_AN_EPOCH = 0.06  # after those
-# What is read more often still is known by heart in spite of that. 512 units on eight ninths of that play, recurrent
+# Many epochs overfit in spite of dropout. 512 units on eight ninths of that play, recurrent
 # dropout 0, 0.15, 0.2, 0.25, 0.4: 9.6 epochs 1.436, -, 1.462, -, -; 14 epochs 1.445, 1.411, -, -, -; 22 epochs 1.447,
 # -, -, 1.406, 1.430. 768 units in the time of those 22 epochs: 1.415 without, 1.408 with 0.25.
 EPOCHS_WITHOUT_RECURRENT_DROPOUT = 9
@@ -64,9 +64,9 @@ LENGTHS = {"steps", "epochs", "minutes"}
 MINUTES = 3.0
 LINE_LENGTH, STREAM_LENGTH, LONG_STREAM_LENGTH = 32, 64, 96
 MOST_STREAMS = 64
-LINE_WINDOWS, STREAM_WINDOWS = 20, 40  # of an epoch, at least, for each of the streams that are read side by side
+LINE_WINDOWS, STREAM_WINDOWS = 20, 40  # of an epoch, at least, for each stream of a batch
 FEWEST_EVALUATED, MOST_EVALUATED = 50, 500
-RATES = {"sgd": 0.5, "adagrad": 0.02}  # of optimisers that need another one than adam
+RATES = {"sgd": 0.5, "adagrad": 0.02}  # of the optimisers that need another rate than adam
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ class Choice:
     reasons: tuple[str, ...]
 
 
-Speed = Callable[[NetworkConfig, str], float]  # of a network and a precision: the characters a second that it trains on
+Speed = Callable[[NetworkConfig, str], float]  # of a network and a precision, in characters per second of training
 
 
 def choose(corpus: Corpus, given: Mapping[str, Any], speed: Speed | None = None, fine_tuning: bool = False) -> Choice:
-    """Complete what the user gave (None: nothing) with what fits the corpus, and a model that is trained already.
+    """Complete the given values (None: not given) with what fits the corpus, and `fine_tuning` or a new model.
 
-    `speed` is asked only where the length is in minutes. Without it, any size is taken to be fast enough.
+    `speed` is asked only if the length is in minutes. Without it, every size counts as fast enough.
     """
     chooser = AutoConfig(corpus, given, speed)
     chooser.choose_precision()
@@ -98,20 +98,20 @@ def choose(corpus: Corpus, given: Mapping[str, Any], speed: Speed | None = None,
 
 
 class AutoConfig:
-    """What the user gave, and what is picked where nothing was given. Each choice may look at those before it."""
+    """The given values, and those picked for the rest. Each choice may depend on the choices before it."""
 
     def __init__(self, corpus: Corpus, given: Mapping[str, Any], speed: Speed | None) -> None:
         self.values = {name: value for name, value in given.items() if value is not None}
         self.reasons: list[str] = []
         self.speed = speed
-        self.vocab_size, self.line_mode = len(corpus.codec), corpus.codec.line_mode
+        self.vocab_size, self.lines = len(corpus.codec), corpus.codec.line_mode
         self.characters = corpus.characters
         self.row = next(row for row in SIZES if self.characters <= row.characters)
-        self.plan = self.row.lines if self.line_mode else self.row.stream
+        self.plan = self.row.lines if self.lines else self.row.stream
         self.most_epochs = self.plan.epochs
 
     def pick(self, name: str, value: Any, reason: str) -> None:
-        """Take a value with its reason, where none was given."""
+        """Take a value with its reason, if none was given."""
         if name not in self.values:
             self.values[name] = value
             shown = value if isinstance(value, str) else f"{value:,}"
@@ -123,59 +123,59 @@ class AutoConfig:
         return NetworkConfig.for_symbols(**{"vocab_size": self.vocab_size} | chosen | others)
 
     def training(self) -> TrainingConfig:
-        """Return how it is trained."""
+        """Return the training configuration of the values so far."""
         names = [field.name for field in fields(TrainingConfig) if field.name in self.values]
         return TrainingConfig(**{name: self.values[name] for name in names})
 
     def read(self, hidden_size: int) -> float:
-        """Return how many characters a network of this size reads in the minutes that there are."""
+        """Return how many characters a network of this size reads in the given minutes."""
         if self.speed is None or "minutes" not in self.values:
             return math.inf
         return 60 * self.values["minutes"] * self.speed(self.model(hidden_size=hidden_size), self.values["precision"])
 
     def choose_precision(self) -> None:
-        """Pick bfloat16 where the processor is faster in it."""
+        """Pick bfloat16 if the processor is faster with it."""
         if HAS_FAST_BFLOAT16:
-            self.pick("precision", "bfloat16", "this processor multiplies it faster; models as good")
+            self.pick("precision", "bfloat16", "this processor multiplies it faster; models are as good")
         else:
             self.pick("precision", "float32", "this processor multiplies it fastest")
 
     def choose_length(self) -> None:
-        """Pick minutes for a large text, and epochs for one that would be learned by heart."""
+        """Pick minutes for a large text, and epochs for a text that the network would overfit."""
         if self.most_epochs is None and not LENGTHS & self.values.keys():
             self.pick("minutes", MINUTES, "for a large text; --minutes gives it more")
         elif self.most_epochs is not None and not LENGTHS & self.values.keys():
-            self.pick("epochs", self.most_epochs, "passes over the text, which suit most of its size")
+            self.pick("epochs", self.most_epochs, "epochs: typical for this length")
         elif self.most_epochs is not None and "minutes" in self.values:
-            self.pick("most_epochs", self.most_epochs, "passes at most, which suit most texts of its size")
+            self.pick("most_epochs", self.most_epochs, "epochs at most: typical for this length")
 
     def choose_augmentation(self, fine_tuning: bool) -> None:
-        """Pick drawn text to be read beside a short one, from which a network that starts afresh learns too little."""
+        """Pick augmentation for a short text, from which a new network learns too little."""
         if self.plan.augment and not fine_tuning:
-            self.pick("augment", self.plan.augment, "drawn characters (of its 5-grams) beside each")
+            self.pick("augment", self.plan.augment, "characters sampled from its 5-grams beside each")
 
     def choose_size(self) -> None:
         """Pick the size that suits the text, or the largest that reads enough in the time."""
-        hidden, reason = self.row.hidden_size, f"units suit {self.characters:,} characters of text"
+        hidden, reason = self.row.hidden_size, f"units: right for {self.characters:,} characters of text"
         if "hidden_size" not in self.values:
             enough = min(ENOUGH_READ, (self.most_epochs or math.inf) * self.characters_per_epoch)
             smaller = [size for size in HIDDEN_SIZES if size < hidden]
             while smaller and self.read(hidden) < enough:
-                hidden, reason = smaller.pop(), f"units, so that {enough:,} characters are read in time"
+                hidden, reason = smaller.pop(), f"units: they read {enough:,} characters in the time"
         self.pick("hidden_size", hidden, reason)
 
     def choose_streams(self) -> None:
-        """Pick how far the gradient goes back, and as many streams as leave an epoch enough windows."""
-        usual = LINE_LENGTH if self.line_mode else LONG_STREAM_LENGTH if self.most_epochs is None else STREAM_LENGTH
-        self.pick("sequence_length", min(usual, self.characters), "characters back that the gradient goes")
-        windows = LINE_WINDOWS if self.line_mode else STREAM_WINDOWS
+        """Pick the length of backpropagation, and as many streams as leave an epoch enough windows."""
+        usual = LINE_LENGTH if self.lines else LONG_STREAM_LENGTH if self.most_epochs is None else STREAM_LENGTH
+        self.pick("sequence_length", min(usual, self.characters), "characters that the gradient goes back")
+        windows = LINE_WINDOWS if self.lines else STREAM_WINDOWS
         fitting = max(1, self.characters // (self.values["sequence_length"] * windows))
-        self.pick("batch_size", min(MOST_STREAMS, fitting), "streams are read side by side")
+        self.pick("batch_size", min(MOST_STREAMS, fitting), "streams in a batch")
         self.values.setdefault("evaluate_every", min(max(self.steps_per_epoch, FEWEST_EVALUATED), MOST_EVALUATED))
 
     @property
     def characters_per_epoch(self) -> int:
-        """About how many characters are read in an epoch, with those that are drawn."""
+        """About how many characters are read in an epoch, the sampled ones included."""
         return round(self.characters * (1 + self.values.get("augment", 0.0)))
 
     @property
@@ -184,9 +184,9 @@ class AutoConfig:
         return max(1, -(-self.characters_per_epoch // (self.values["batch_size"] * self.values["sequence_length"])))
 
     def choose_dropout(self) -> None:
-        """Pick the more dropout, the more often a network can read the text and the more it can know."""
+        """Pick more dropout for more epochs and for a larger network."""
         hidden, dropout = self.values["hidden_size"], self.row.dropout
-        reason = "against learning the text by heart" if dropout else "so short a text may be learned by heart"
+        reason = "against overfitting" if dropout else "so short a text may be memorised"
         part = hidden / self.row.hidden_size
         if self.most_epochs is not None:
             part *= 2
@@ -198,18 +198,18 @@ class AutoConfig:
             )
             enough = DROPOUT_OF_AN_EPOCH * max(0, epochs - EPOCHS_WITHOUT_DROPOUT)
             if enough < dropout:
-                dropout, reason = enough, f"suits a text that is read about {epochs:.1f} times"
+                dropout, reason = enough, f"right for about {epochs:.1f} epochs"
             self.choose_recurrent_dropout(epochs, part)
         if dropout and part < 1:
-            dropout, reason = dropout * part, f"is enough for {hidden:,} units"
+            dropout, reason = dropout * part, f"enough for {hidden:,} units"
         self.pick("dropout", round(dropout, 2), reason)
 
     def choose_recurrent_dropout(self, epochs: float, part: float) -> None:
-        """Leave out recurrent weights too where dropout is not enough against so many epochs."""
+        """Pick recurrent dropout too if dropout is not enough against this many epochs."""
         over = RECURRENT_DROPOUT_OF_AN_EPOCH * (epochs - EPOCHS_WITHOUT_RECURRENT_DROPOUT)
         chosen = round(min(over, MOST_RECURRENT_DROPOUT) * min(part, 1), 2)
         if chosen > 0:
-            self.pick("recurrent_dropout", chosen, f"of the weights too, as it is read about {epochs:.1f} times")
+            self.pick("recurrent_dropout", chosen, f"of the recurrent weights, for about {epochs:.1f} epochs")
 
     def choose_rate(self, fine_tuning: bool) -> None:
         """Pick the learning rate that suits the optimiser."""
@@ -217,6 +217,6 @@ class AutoConfig:
         slow = self.values.get("cell") == "rnn" or self.values["hidden_size"] > 512
         rate = RATES.get(optimizer, 0.002 if slow else 0.004)
         if fine_tuning:
-            self.pick("learning_rate", rate / 4, "at its peak: gentle with what is learned already")
+            self.pick("learning_rate", rate / 4, "at its peak: gentle, to keep what is learned already")
         else:
             self.pick("learning_rate", rate, f"at its peak, for {optimizer}")

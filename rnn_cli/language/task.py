@@ -1,0 +1,166 @@
+"""The language model as a task: predict each symbol of a text from those before it."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from rnn_cli.checkpoint.checkpoint import LANGUAGE, Checkpoint
+from rnn_cli.errors import CheckpointError, UsageError
+from rnn_cli.language.config import SamplingConfig
+from rnn_cli.language.fine_tuning import reencode
+from rnn_cli.language.sampling import sample_texts
+from rnn_cli.network.config import NetworkConfig
+from rnn_cli.network.workspace import Batch
+from rnn_cli.text.augmentation import Augmenter
+from rnn_cli.text.batches import StreamBatches
+from rnn_cli.text.codecs import BOUNDARY
+from rnn_cli.text.corpus import Corpus
+from rnn_cli.text.fingerprint import Fingerprint, first_size
+from rnn_cli.text.spool import IN_MEMORY
+from rnn_cli.training.config import TrainingConfig
+from rnn_cli.training.run_state import Report
+from rnn_cli.training.task import Task
+
+BITS_PER_NAT = 1 / math.log(2)
+VALIDATED_ALONE = 500  # symbols of a held-out stream, at least, before it is cut into several
+EXAMPLE_TEMPERATURE, EXAMPLE_LENGTH = 0.8, 70  # of the texts that are shown while a model is trained
+AUGMENTED, DRAWN = 50, 4  # bytes for each symbol of a text whose n-grams are sampled from, and for each sampled one
+FINGERPRINTS = 9  # of its size, at once, while a model is saved: itself, and its base 64 text in several copies
+
+
+class TextBatches:
+    """The batches of a text. Each row continues the same row of the batch before; a boundary resets its state."""
+
+    def __init__(self, streams: StreamBatches) -> None:
+        self.streams = streams
+        self.batch_size, self.steps_per_epoch = streams.batch_size, streams.steps_per_epoch
+        self.units_per_epoch = streams.pairs
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step: the symbols of each row, and the symbol that follows each."""
+        inputs, targets = self.streams.window(step)
+        return Batch(inputs, (inputs == BOUNDARY).view(np.uint8), targets)
+
+
+class LanguageTask(Task):
+    """A corpus, and the network that learns to write it.
+
+    The file holds the codec. Held-out streams are no shorter than VALIDATED_ALONE symbols if the corpus allows, as
+    each starts from the zero state.
+    """
+
+    name = LANGUAGE
+    unit = "character"
+    carries_state = True
+
+    def __init__(self, corpus: Corpus, network: NetworkConfig | None = None) -> None:
+        """Take a network for the symbols of the corpus, by default one of NetworkConfig's defaults."""
+        size = len(corpus.codec)
+        self.corpus, self.network = corpus, network or NetworkConfig.for_symbols(size)
+        if (self.network.input_size, self.network.output_size) != (size, size):
+            sizes = f"{corpus.name} has {size:,} symbols, the network {self.network.input_size:,}"
+            raise UsageError(f"{sizes}; use NetworkConfig.for_symbols(len(corpus.vocabulary))")
+        self.blind_loss = math.log(size)
+
+    def batches(self, config: TrainingConfig) -> TextBatches:
+        """Return the text in `batch_size` streams, with text sampled from its n-grams if `augment` asks for it."""
+        ids, codec, augmenter = self.corpus.training, self.corpus.codec, None
+        if size := round(config.augment * len(ids)):
+            augmenter = Augmenter(ids, len(codec), codec.line_mode, size, config.random_seed)
+        return self._batches(ids, config, config.batch_size, augmenter)
+
+    def validation_batches(self, config: TrainingConfig) -> TextBatches | None:
+        """Return the held-out part in up to `batch_size` streams."""
+        ids = self.corpus.validation
+        if ids is None:
+            return None
+        rows = config.batch_size if self.corpus.codec.line_mode else max(1, len(ids) // VALIDATED_ALONE)
+        return self._batches(ids, config, min(rows, config.batch_size))
+
+    def _batches(
+        self, ids: np.ndarray, config: TrainingConfig, rows: int, augmenter: Augmenter | None = None
+    ) -> TextBatches:
+        codec, length, seed = self.corpus.codec, config.sequence_length, config.random_seed
+        breaks = [] if codec.line_mode else [symbol for symbol in codec.encode("\n ").tolist() if symbol >= 0]
+        return TextBatches(StreamBatches(ids, codec.line_mode, rows, length, seed, augmenter, breaks))
+
+    def describe(self) -> dict[str, Any]:
+        """Return the name of the task and the codec."""
+        return {"name": self.name, "codec": self.corpus.codec.to_dict()}
+
+    def record(self, config: TrainingConfig) -> dict[str, Any]:
+        """Return what the corpus is, and its fingerprint if `config` wants one."""
+        corpus = self.corpus
+        record: dict[str, Any] = {
+            "corpus": {
+                "name": corpus.name,
+                "digest": corpus.digest,
+                "characters": corpus.characters,
+                "validation_characters": corpus.validation_characters,
+            }
+        }
+        if config.fingerprint and self.fingerprint:
+            record["fingerprint"] = self.fingerprint.to_dict()
+        return record
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint | None:
+        """The fingerprint of the training part, None if that is too long for one."""
+        return Fingerprint.of(self.corpus.training, self.corpus.codec.line_mode)
+
+    def resumed(self, checkpoint: Checkpoint) -> LanguageTask:
+        """Return the task with the network and the codec of a checkpoint. Raises UsageError for another corpus."""
+        codec, corpus = checkpoint.codec, self.corpus
+        if corpus.digest != checkpoint.record.get("corpus", {}).get("digest"):
+            raise UsageError(f"{corpus.name} is not the text that this model was trained on; give the same files")
+        try:
+            return LanguageTask(reencode(corpus, codec), checkpoint.config)
+        except UsageError as problem:
+            raise CheckpointError(f"the state of the training in this model is damaged ({problem})") from problem
+
+    def data_bytes(self, config: TrainingConfig) -> int:
+        """Return about how many bytes the corpus takes, with its n-grams and its fingerprint if they are used."""
+        corpus = self.corpus
+        data = sum(min(part.nbytes, IN_MEMORY) for part in (corpus.training, corpus.validation) if part is not None)
+        if config.augment:
+            data += round((AUGMENTED + DRAWN * config.augment) * len(corpus.training))
+        if config.fingerprint:
+            data += FINGERPRINTS * first_size(len(corpus.training), corpus.codec.line_mode)
+        return data
+
+    def report_to_dict(self, report: Report) -> dict[str, Any]:
+        """Return a report as the log and the history have it, JSON-ready: with the losses in bits, too."""
+        validation = report.validation_loss
+        return {
+            "step": report.step,
+            "epoch": report.epoch,
+            "seconds": report.seconds,
+            "chars_per_second": report.units_per_second,
+            "loss": report.loss,
+            "bits_per_char": report.loss * BITS_PER_NAT,
+            "validation_loss": validation,
+            "validation_bits_per_char": None if validation is None else validation * BITS_PER_NAT,
+            "learning_rate": report.learning_rate,
+            "grad_norm": report.grad_norm,
+        }
+
+    def report_from_dict(self, values: dict[str, Any]) -> Report:
+        """Return the report that `report_to_dict` wrote. Raises KeyError, TypeError or UsageError if it is damaged."""
+        own = dict(values)
+        del own["bits_per_char"], own["validation_bits_per_char"]
+        own["units_per_second"] = own.pop("chars_per_second")
+        return Report.from_dict(own)
+
+    def figures(self, loss: float, score: float | None) -> str:
+        """Return the validation loss in nats and in bits."""
+        return f"validation {loss:.4f} nats = {loss * BITS_PER_NAT:.3f} bits per {self.unit}"
+
+    def example(self, checkpoint: Checkpoint, seed: int) -> str:
+        """Return the beginning of a text that a model samples, on one line."""
+        config = SamplingConfig(temperature=EXAMPLE_TEMPERATURE, length=EXAMPLE_LENGTH, random_seed=seed)
+        (text,) = sample_texts(checkpoint, config=config)
+        return " ".join(text.decode("utf-8", errors="replace").split())
