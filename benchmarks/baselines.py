@@ -1,11 +1,11 @@
-"""Is `rnn train` without options better than an n-gram, gzip and xz, on small texts and large ones?
+"""Is `rnn train` without options better than an n-gram, gzip and xz, on small and large texts?
 
-Each text is cut to several sizes, of which the last tenth is held out (every tenth line where the lines are names), at
-most 200,000 characters. `rnn train` sees the rest and no option but a seed; `rnn evaluate --baselines` scores what was
-held out under the model, and under the baselines, which see the same rest. The best of them is the one to beat.
+Each text is cut to several sizes. The last tenth is held out (every tenth line if the lines are names), at most 200,000
+characters. `rnn train` reads the rest, with no option but a seed. `rnn evaluate --baselines` scores the held-out part
+under the model and under the baselines, which learn from the same rest. The model has to beat the best of them.
 
-The texts are those of corpora/, tinyshakespeare and names.txt where they are named, and the sources of Python's
-standard library, which make the large one; further texts that are named are taken whole.
+The texts are those of corpora/, tinyshakespeare and names.txt if they are given, and the sources of Python's standard
+library as the large text. Texts given with --whole are not cut.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ MOST_HELD_OUT = 200_000
 
 
 def python_sources(size: int) -> str:
-    """Return so many characters of the standard library's sources, in the order of their names."""
+    """Return the first `size` characters of the standard library's sources, in the order of their paths."""
     parts: list[str] = []
     for path in sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py")):
-        if "site-packages" not in path.parts and "test" not in path.parts:  # tests hold files that are no UTF-8
+        if "site-packages" not in path.parts and "test" not in path.parts:  # tests contain files that are not UTF-8
             parts.append(read_text(path))
             if sum(map(len, parts)) >= size:
                 break
@@ -36,7 +36,7 @@ def python_sources(size: int) -> str:
 
 
 def texts(shakespeare: Path | None, names: Path | None) -> Iterator[tuple[str, str, bool]]:
-    """Yield the name of each text, the text, and whether its lines are texts of their own."""
+    """Yield the name of each text, the text, and whether each line is a text."""
     for path in sorted((ROOT / "corpora").glob("*.txt")):
         yield path.stem, read_text(path), True
     if names:
@@ -46,7 +46,7 @@ def texts(shakespeare: Path | None, names: Path | None) -> Iterator[tuple[str, s
 
 
 def splits(text: str, name: str, lines: bool, sizes: list[int]) -> Iterator[Split]:
-    """Yield the splits of a text that is cut to each of the sizes that it has."""
+    """Yield a split of the text cut to each of the sizes, as far as it is long enough."""
     for size in sizes:
         part = text[:size]
         if len(part) == size and lines:
@@ -56,7 +56,7 @@ def splits(text: str, name: str, lines: bool, sizes: list[int]) -> Iterator[Spli
 
 
 def measure(split: Split, given: list[str], seeds: int) -> list[str]:
-    """Return the row of one split: means over seeds, in bits per character."""
+    """Return the row of one split: mean bits per character over seeds."""
     characters = len(split.train) + len(split.held_out)
     print(f"{split.name}, {characters:,} characters ...", file=sys.stderr, flush=True)
     outcomes = [run(split, [*given, "--random-seed", str(seed)], BASELINES) for seed in range(1, seeds + 1)]
@@ -71,29 +71,29 @@ def measure(split: Split, given: list[str], seeds: int) -> list[str]:
 
 
 def main() -> None:
-    """Measure what was asked for."""
+    """Measure as the options say."""
     parser = options(__doc__, timed=False)
     text_options(parser)
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="characters of the small texts")
-    parser.add_argument("--large", type=int, default=LARGE, help="characters of the large one, 0 for none")
-    parser.add_argument("--whole", type=Path, nargs="+", default=[], help="further texts, which are not cut")
-    parser.add_argument("--seeds", type=int, default=1, help="runs of each; all have to be better (default: 1)")
+    parser.add_argument("--large", type=int, default=LARGE, help="characters of the large text, 0 for none")
+    parser.add_argument("--whole", type=Path, nargs="+", default=[], help="further texts, not cut")
+    parser.add_argument("--seeds", type=int, default=1, help="runs of each text; all must be better (default: 1)")
     chosen = parser.parse_args()
     given, sizes, large = [], chosen.sizes, chosen.large
     if chosen.quick:
         given, sizes, large = ["--steps", "2"], [3_000], 20_000
-    some = [
+    all_splits = [
         split
         for name, text, lines in texts(chosen.shakespeare, chosen.names)
         for split in splits(text, name, lines, sizes)
     ]
     if large:
-        some += splits(python_sources(large), "Python's sources", False, [large])
+        all_splits += splits(python_sources(large), "Python's sources", False, [large])
     for path in chosen.whole:
         text = read_text(path)
-        some += splits(text, path.stem, False, [len(text)])
+        all_splits += splits(text, path.stem, False, [len(text)])
     try_out(scoring=BASELINES)
-    rows = [measure(split, given, chosen.seeds) for split in some]
+    rows = [measure(split, given, chosen.seeds) for split in all_splits]
     headers = ["text", "characters", "model", "rnn bits/char", "best baseline", "better with every seed"]
     report("baselines", [table(headers, rows)], chosen.save)
 

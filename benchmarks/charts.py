@@ -1,4 +1,4 @@
-"""Curves as a plain SVG picture."""
+"""Line charts as plain SVG."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TICKS = 6
 
 
 def text(x: float, y: float, content: str, anchor: str = "start") -> str:
-    """Return a line of text."""
+    """Return an SVG text element."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(content)}</text>'
 
 
@@ -22,14 +22,14 @@ def line_chart(
     y_label: str,
     highest: float,
 ) -> str:
-    """Return curves of (x, y) from x = 0 on, and horizontal lines at levels; what is above `highest` is left out."""
+    """Return a chart of curves (x, y), x >= 0, and horizontal lines at `levels`; values above `highest` are omitted."""
     kept = {name: [point for point in points if point[1] <= highest] for name, points in curves.items()}
     levels = {name: level for name, level in levels.items() if level <= highest}
-    points = [point for some in kept.values() for point in some]
+    points = [point for curve in kept.values() for point in curve]
     right = max((x for x, _ in points), default=1.0)
     low = min([y for _, y in points] + list(levels.values()), default=highest - 1)
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def to_pixels(x: float, y: float) -> tuple[float, float]:
         across, down = x / right, (highest - y) / max(highest - low, 1e-9)
         return LEFT + across * (WIDTH - LEFT - RIGHT), TOP + down * (HEIGHT - TOP - BOTTOM)
 
@@ -39,19 +39,19 @@ def line_chart(
     ]
     for tick in range(TICKS):
         share = tick / (TICKS - 1)
-        x, bottom = place(right * share, low)
-        _, y = place(0, low + (highest - low) * share)
+        x, bottom = to_pixels(right * share, low)
+        _, y = to_pixels(0, low + (highest - low) * share)
         parts += [
             f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#dddddd"/>',
             text(LEFT - 6, y + 4, f"{low + (highest - low) * share:.2f}", "end"),
             text(x, bottom + 16, f"{right * share:.0f}", "middle"),
         ]
     parts += [text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_label, "middle"), text(4, TOP - 4, y_label)]
-    for number, (name, some) in enumerate([*kept.items(), *((name, None) for name in levels)]):
-        colour, y = COLOURS[number % len(COLOURS)], TOP + 16 * (number + 1)
-        ends = [(0.0, levels[name]), (right, levels[name])] if some is None else some
-        route = " ".join(f"{across:.1f},{down:.1f}" for across, down in (place(*end) for end in ends))
-        dashes = ' stroke-dasharray="5 4"' if some is None else ""
+    for index, (name, curve) in enumerate([*kept.items(), *((name, None) for name in levels)]):
+        colour, y = COLOURS[index % len(COLOURS)], TOP + 16 * (index + 1)
+        ends = [(0.0, levels[name]), (right, levels[name])] if curve is None else curve
+        route = " ".join(f"{across:.1f},{down:.1f}" for across, down in (to_pixels(*end) for end in ends))
+        dashes = ' stroke-dasharray="5 4"' if curve is None else ""
         stroke = f'fill="none" stroke="{colour}" stroke-width="2"{dashes}'
         parts += [
             f'<polyline points="{route}" {stroke}/>',

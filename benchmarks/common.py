@@ -1,4 +1,4 @@
-"""What the benchmarks share: their options, a timer that takes turns, tables, and dated results."""
+"""Shared by the benchmarks: options, a timer that alternates contenders, tables, and dated results."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 
 def options(description: str | None, timed: bool = True) -> argparse.ArgumentParser:
-    """Return a parser with the options that every benchmark has, `--seconds` only where it takes times."""
+    """Return a parser with the options of every benchmark; `--seconds` only if it is `timed`."""
     parser = argparse.ArgumentParser(description=description)
     if timed:
         parser.add_argument("--seconds", type=float, default=5, help="time for each contender of each row (default: 5)")
-    parser.add_argument("--quick", action="store_true", help="only show that it works: the numbers mean nothing")
-    parser.add_argument("--save", action="store_true", help="write benchmarks/results/DATE-NAME.md too")
+    parser.add_argument("--quick", action="store_true", help="only check that it works; the figures mean nothing")
+    parser.add_argument("--save", action="store_true", help="also write benchmarks/results/DATE-NAME.md")
     return parser
 
 
 def call_times(call: Callable[[], object], seconds: float) -> list[float]:
-    """Call again and again for so many seconds, at least once; return the seconds of each call."""
+    """Call repeatedly for `seconds`, at least once; return the seconds of each call."""
     times = []
     end = time.perf_counter() + seconds
     while True:
@@ -48,10 +48,10 @@ def call_times(call: Callable[[], object], seconds: float) -> list[float]:
 def alternate(contenders: Mapping[str, Callable[[], object]], seconds: float, single: bool = False) -> dict[str, float]:
     """Time the contenders in turns, A B A B ..., and return the median seconds of a call of each.
 
-    All are called once beforehand, in their order, so that nothing is compiled in a turn. A turn is a tenth
-    of `seconds`, after a tenth of that which is not counted: caches settle, and so do the threads of the
-    contender before, which keep a core busy for a while. With `single` a turn is one call, and it counts: for
-    contenders that are the parts of one whole. There are at least three rounds.
+    Each is called once first, in order, so that nothing is compiled in a turn. A turn takes a tenth of `seconds`,
+    after a warm-up of a tenth of that: caches settle, and the threads of the previous contender stop waiting actively.
+    With `single` a turn is one call without warm-up, for contenders that are parts of one whole. There are at least
+    three rounds.
     """
     for call in contenders.values():
         call()
@@ -69,7 +69,7 @@ def alternate(contenders: Mapping[str, Callable[[], object]], seconds: float, si
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table; the first column is set to the left, the others to the right."""
+    """Return a Markdown table; the first column is aligned left, the others right."""
     widths = [max(map(len, column)) for column in zip(headers, *rows)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     return "\n".join(
@@ -96,7 +96,7 @@ def processor() -> str:
 
 
 def machine() -> str:
-    """Describe the machine and the versions in one line."""
+    """Return the machine and the versions of the packages in one line."""
     versions = [f"{package} {version(package)}" for package in ("numpy", "numba", "torch")]
     cores = f"{usable_cores()} of {os.cpu_count()} cores"
     compiled = [f"compiled for {name}" for name in filter(None, [os.environ.get("NUMBA_CPU_NAME")])]
@@ -106,7 +106,7 @@ def machine() -> str:
 
 
 def clocks() -> tuple[float, float, float]:
-    """Return the time, the time this process has computed, and what all have (0: unknown), in seconds."""
+    """Return the time, the CPU time of this process, and that of all processes (0 if unknown), in seconds."""
     busy = 0.0
     if (PROC / "stat").exists():
         user, nice, system, _, _, *others = map(int, (PROC / "stat").read_text().split(maxsplit=9)[1:9])
@@ -115,13 +115,13 @@ def clocks() -> tuple[float, float, float]:
 
 
 def disturbance() -> str:
-    """Say how many cores were busy with something else: if it is not near 0, the numbers mean little."""
+    """Return how many cores other processes kept busy. If it is not near 0, the figures mean little."""
     passed, own, busy = (now - then for now, then in zip(clocks(), START))
     return f"{max(busy - own, 0) / passed:.2f} cores on average" if busy else "unknown"
 
 
 def git(*arguments: str) -> str:
-    """Return what git says about the project; nothing where it cannot be asked."""
+    """Return the output of git in the project; empty if there is no git."""
     try:
         done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
     except FileNotFoundError:
@@ -130,21 +130,21 @@ def git(*arguments: str) -> str:
 
 
 def commit() -> str:
-    """Return the commit that is measured, and whether the sources differ from it."""
+    """Return the commit that is measured, and whether the sources have uncommitted changes."""
     changed = git("status", "--porcelain", "--", "rnn_cli", "benchmarks/*.py")
     return (git("rev-parse", "--short=12", "HEAD") or "unknown") + (", with changes" if changed else "")
 
 
-START, COMMIT = clocks(), commit()  # as they are when the kernels are loaded
+START, COMMIT = clocks(), commit()  # at the time when the kernels are loaded
 
 
 def command() -> str:
-    """Return the command that runs, as one would type it in the project's directory."""
+    """Return the command line, as typed in the project's directory."""
     return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
 
 def report(name: str, parts: Sequence[str], save: bool) -> None:
-    """Print the parts (tables, notes) below what ran and where; with `save`, write a dated file too."""
+    """Print command, commit, machine and the parts (tables, notes); with `save`, also write a dated file."""
     today = datetime.date.today().isoformat()
     facts = f"- command: `{command()}`\n- commit: {COMMIT}\n- machine: {machine()}\n"
     facts += f"- other processes: {disturbance()}"

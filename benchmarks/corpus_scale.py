@@ -1,7 +1,7 @@
-"""What does a corpus cost that is large: to read, to train on, in memory?
+"""What does a large corpus cost: to read, to train on, in memory?
 
-Each size is written as words by chance, always the same, as lines and as one stream, and measured in a process of its
-own. A file of 1 GB needs up to 3 GB in $TMPDIR: itself, its symbols, and the two parts of them when some are held out.
+Each size is written as random words, always the same, as lines and as one stream, and measured in its own process.
+A file of 1 GB needs up to 3 GB in $TMPDIR: the file, its symbols, and their two parts when some are held out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BATCH, LENGTH, HIDDEN = 64, 64, 128
 
 
 def write_text(path: Path, size: int, lines: bool) -> None:
-    """Write so many bytes: common words and rare ones, a word a line or ten of them with a stop."""
+    """Write `size` bytes of common and rare words: one a line, or sentences of ten."""
     generator = np.random.default_rng(1)
     words = [generator.choice(LETTERS, generator.integers(2, 13)).tobytes() for _ in range(WORDS)]
     with path.open("wb") as file:
@@ -44,7 +44,7 @@ def read(path: str, lines: bool, fraction: float) -> Corpus:
 
 
 def peak_memory() -> float:
-    """Return the most memory that was ever resident in this process, in MB, or nan where the system does not say."""
+    """Return the peak resident memory of this process in MB, or nan if the system does not report it."""
     if not (PROC / "self" / "status").exists():
         return float("nan")
     status = (PROC / "self" / "status").read_text().splitlines()
@@ -52,12 +52,12 @@ def peak_memory() -> float:
 
 
 def reading_rate(path: str, lines: bool, fraction: float, seconds: float) -> float:
-    """Return how many MB of a text are read in a second, with a fraction held out."""
+    """Return the speed of reading a text in MB/s, with a fraction held out."""
     return Path(path).stat().st_size / 1e6 / statistics.median(call_times(lambda: read(path, lines, fraction), seconds))
 
 
 def training_speed(corpus: Corpus, seconds: float, threads: int) -> float:
-    """Return the median of the characters a second that training takes in."""
+    """Return the median speed of training in characters a second."""
     model = NetworkConfig.for_symbols(len(corpus.codec), cell="lstm", hidden_size=HIDDEN)
     config = TrainingConfig(steps=10**9, batch_size=BATCH, sequence_length=LENGTH, evaluate_every=100)
     end = time.perf_counter() + seconds
@@ -71,7 +71,7 @@ def training_speed(corpus: Corpus, seconds: float, threads: int) -> float:
 
 
 def measure(path: str, lines: bool, seconds: float, threads: int) -> list[str]:
-    """Return the rest of the row of a text."""
+    """Return the row of a text, without its first column."""
     rates = [reading_rate(path, lines, fraction, seconds) for fraction in (0.0, 0.1)]
     corpus = read(path, lines, 0.0)
     reading = peak_memory()
@@ -96,7 +96,7 @@ def measure(path: str, lines: bool, seconds: float, threads: int) -> list[str]:
 
 
 def main() -> None:
-    """Measure what was asked for."""
+    """Measure as the options say."""
     parser = options(__doc__)
     parser.add_argument("--largest", type=int, default=1000, help="size of the largest text in MB (default: 1000)")
     parser.add_argument("--threads", type=int, default=2, help="threads that train (default: 2)")
@@ -119,7 +119,7 @@ def main() -> None:
     notes = (
         "- read: from the file to the symbols; split: the same, with a tenth held out\n"
         "- peak MB: resident memory, after reading, and after training (which includes the compiler)\n"
-        "- epoch: to put an epoch into its order, up to its first window; window: each one after it\n"
+        "- epoch: time to order an epoch and make its first window; window: time of each further window\n"
         f"- chars/s: training of an lstm of {HIDDEN} units, {BATCH} streams of {LENGTH}, {chosen.threads} threads"
     )
     report("corpus-scale", [table(headers, rows), notes], chosen.save)

@@ -1,7 +1,7 @@
-"""Look for bytes that the reader of model files neither reads nor refuses, guided by coverage, until one is found.
+"""Fuzz the reader of model files, guided by coverage, until a file is neither read nor refused.
 
-Needs atheris (pip install atheris). Its arguments are those of libFuzzer: a directory keeps what it learned, for
-example `python benchmarks/fuzz_checkpoint.py -max_total_time=3600 -rss_limit_mb=1000 -timeout=2 corpus/`.
+Needs atheris (pip install atheris). The arguments are those of libFuzzer. A directory keeps the inputs that it found:
+`python benchmarks/fuzz_checkpoint.py -max_total_time=3600 -rss_limit_mb=1000 -timeout=2 corpus/`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ with atheris.instrument_imports(include=["rnn_cli"]):
     from rnn_cli.errors import CheckpointError
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "checkpoint"))
 from test_checkpoint import make_checkpoint
 
 PATH = Path(tempfile.mkdtemp()) / "model"
@@ -30,7 +31,7 @@ DATA = GOOD[8 + int.from_bytes(GOOD[:8], "little") :]
 
 
 def load(data: bytes) -> None:
-    """Load a file of these bytes, and one in which they are the header of a good one's data."""
+    """Load a file of these bytes, and a file whose header is these bytes and whose data are valid."""
     for content in (data, len(data).to_bytes(8, "little") + data + DATA):
         PATH.write_bytes(content)
         with suppress(CheckpointError):
@@ -38,7 +39,7 @@ def load(data: bytes) -> None:
 
 
 def main() -> None:
-    """Fuzz, beginning with the header of a good file."""
+    """Fuzz, starting from the header of a valid file."""
     seeds = tempfile.mkdtemp()
     (Path(seeds) / "header").write_bytes(GOOD[8 : len(GOOD) - len(DATA)])
     atheris.Setup([*sys.argv, *([] if any(map(os.path.isdir, sys.argv[1:])) else [tempfile.mkdtemp()]), seeds], load)

@@ -1,12 +1,11 @@
-"""How good are the models that `rnn train` makes of real texts in three minutes, with nothing chosen by hand?
+"""How good are the models that `rnn train` makes of real texts in three minutes, with default settings?
 
-Needs tinyshakespeare (karpathy/char-rnn, data/tinyshakespeare/input.txt) and names.txt (karpathy/makemore). Scored is
-text that is never trained on: the last tenth of tinyshakespeare (111,540 characters), every tenth line of names.txt.
+Needs tinyshakespeare (karpathy/char-rnn, data/tinyshakespeare/input.txt) and names.txt (karpathy/makemore). The scored
+text is never trained on: the last tenth of tinyshakespeare (111,540 characters), every tenth line of names.txt.
 
-The last tenth of tinyshakespeare goes on with the play that the text before it ends with, so it is named as the text to
-validate on, and which of the models of a run is the best is read from it. It is scored twice more: with a past of 256
-characters at most, and by a model that goes on learning from what it has scored. Of the names, `rnn train` holds out
-lines of its own, and nothing at all has seen those that are scored.
+The last tenth of tinyshakespeare is also the validation text, which selects the best model of a run, as it does for
+published figures. It is scored twice more: with at most 256 characters of context, and with dynamic evaluation. From
+the names, `rnn train` holds out lines itself, so the scored lines select nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from __future__ import annotations
 from common import options, report, table
 from runs import Outcome, Split, names, run, shakespeare, text_options, try_out
 
-CONTEXT = 256  # characters of the past that models of a fixed context have
+CONTEXT = 256  # characters, for comparison with models of a fixed context
 STREAM_SCORES = {  # the last columns, for a stream
     f"{CONTEXT} of context": ("--reset-every", str(CONTEXT)),
     "learning on": ("--adapt",),
@@ -22,7 +21,7 @@ STREAM_SCORES = {  # the last columns, for a stream
 
 
 def measure(split: Split, minutes: float, seeds: int, *given: str) -> list[list[str]]:
-    """Train and score for each seed, and return their rows, the worst one marked."""
+    """Train and score for each seed; return a row for each, the worst one marked."""
     length = ["--minutes", f"{minutes:g}"]
     more = STREAM_SCORES if split.name == "tinyshakespeare" else {}
     outcomes = [run(split, [*length, "--random-seed", str(seed), *given], more=more) for seed in range(1, seeds + 1)]
@@ -50,7 +49,7 @@ def row(text: str, command: str, seed: int, outcome: Outcome, worst: float) -> l
 
 
 def main() -> None:
-    """Measure what was asked for."""
+    """Measure as the options say."""
     parser = options(__doc__, timed=False)
     text_options(parser)
     parser.add_argument("--seeds", type=int, default=3)

@@ -1,9 +1,9 @@
 """Does `--precision bfloat16` cost anything in validation loss?
 
-Both precisions train in pairs: the same text, cell, seed and number of steps; the same held-out text is scored. What a
-pair differs by is measured in noise: the standard deviation of the float32 losses over the seeds, pooled over the cells
-of a text. The verdict is "within noise" where the mean difference of all pairs plus twice its standard error is below
-one: bfloat16 then costs less than another seed might. Few pairs, or pairs that scatter, do not pass.
+Both precisions train in pairs: the same text, cell, seed and number of steps, scored on the same held-out text. The
+difference of a pair is divided by the noise: the standard deviation of the float32 losses over seeds, pooled over the
+cells of a text. The verdict is "within noise" if the mean of these ratios plus twice its standard error is below 1:
+bfloat16 then costs less than another seed might. Few pairs, or scattered pairs, do not pass.
 
 Three texts, three cells and three seeds make 27 pairs. The third text is corpora/dinosaurs.txt.
 """
@@ -35,7 +35,7 @@ class Group(NamedTuple):
 
     @property
     def differences(self) -> list[float]:
-        """What bfloat16 costs, for each seed."""
+        """The loss in bfloat16 minus that in float32, for each seed."""
         return [after - before for before, after in zip(self.float32, self.bfloat16)]
 
 
@@ -63,7 +63,7 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
 
 
 def verdict(groups: Sequence[Group]) -> str:
-    """Return a sentence by the rule that stands at the top of this file."""
+    """Return the verdict by the rule at the top of this file, as a sentence."""
     relative: list[float] = []
     for text in dict.fromkeys(group.text for group in groups):
         same = [group for group in groups if group.text == text]
@@ -78,16 +78,16 @@ def verdict(groups: Sequence[Group]) -> str:
 
 
 def main() -> None:
-    """Measure what was asked for."""
+    """Measure as the options say."""
     parser = options(__doc__, timed=False)
     text_options(parser)
     parser.add_argument("--cells", nargs="+", choices=CELLS, default=CELLS)
     parser.add_argument("--steps", type=int, default=1000, help="the length of each run (default: 1000)")
     parser.add_argument("--with", dest="more", default="", help="more options of `rnn train`, for all runs")
-    parser.add_argument("--seeds", type=int, default=3, help="pairs of each text and cell, from 2 on (default: 3)")
+    parser.add_argument("--seeds", type=int, default=3, help="pairs of each text and cell, at least 2 (default: 3)")
     chosen = parser.parse_args()
     if chosen.seeds < 2:
-        parser.error("one seed shows no noise; give --seeds 2 or more")
+        parser.error("one seed does not show the noise; give --seeds 2 or more")
     length = ["--steps", "2" if chosen.quick else str(chosen.steps), *shlex.split(chosen.more)]
     dinosaurs = split_lines("dinosaurs", read_text(DINOSAURS).splitlines(keepends=True), PARTS)
     splits = [*development_splits(chosen), dinosaurs]

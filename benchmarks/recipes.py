@@ -1,15 +1,14 @@
 """What does each regulariser of `rnn train` gain?
 
-Each set of options trains on the same text, for the same length, with the same seeds, one set after the other within
-each seed. The model that is best on the held-out text is the one that is kept and scored, as it is for all sets. The
-gain of a set is the mean over seeds of what it scores less than the first set; the spread is that of its scores.
+Each set of options trains on the same text, for the same length, with the same seeds; the sets take turns within each
+seed. For all sets, the model that is best on the held-out text is scored. The gain of a set is the loss of the first
+set minus its own, averaged over seeds; the spread is that of its losses.
 
-With --characters short texts are learned instead, passages of that one, as long as `rnn train` chooses and without a
-look at what is held out.
+With --characters the texts are short passages instead. `rnn train` chooses the length, and the held-out text selects
+nothing.
 
-Without --recipes the first set is what `rnn train` chooses by itself, and each other one changes one thing. A file of
-recipes has a line `name: options` for each set. Needs tinyshakespeare or names.txt; nothing that is quoted elsewhere is
-looked at.
+Without --recipes the first set is the default of `rnn train`, and each other set changes one option. A file of recipes
+has a line `name: options` for each set. Needs tinyshakespeare or names.txt; the text of published figures is not used.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ no augmentation: --augment 0
 
 
 def read_recipes(text: str) -> dict[str, list[str]]:
-    """Read a line `name: options` for each set; empty lines, and those that begin with #, are left out."""
+    """Read a line `name: options` for each set; empty lines and lines that begin with # are skipped."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     return {name.strip(): shlex.split(given) for name, _, given in (line.partition(":") for line in lines)}
 
@@ -65,13 +64,13 @@ def measure(split: Split, recipes: dict[str, list[str]], given_to_all: list[str]
 
 
 def main() -> None:
-    """Measure what was asked for."""
+    """Measure as the options say."""
     parser = options(__doc__, timed=False)
     text_options(parser)
     parser.add_argument("--recipes", type=Path, help="a file with a line `name: options` for each set")
-    parser.add_argument("--characters", type=int, help="cut the text to passages of so many")
+    parser.add_argument("--characters", type=int, help="cut the text to passages of this length")
     parser.add_argument("--minutes", type=float, help="the length of each run (default: 3, for short texts as chosen)")
-    parser.add_argument("--steps", type=int, help="the length in steps instead, which repeats exactly")
+    parser.add_argument("--steps", type=int, help="the length in steps instead; repeats exactly")
     parser.add_argument("--epochs", type=int, help="the length in passes over the text instead")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each set (default: 3)")
     parser.add_argument("--with", dest="more", default="", help="more options of `rnn train`, for all sets")

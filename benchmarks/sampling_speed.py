@@ -1,13 +1,13 @@
-"""How many characters a second does an LSTM of two layers write, here and in PyTorch?
+"""How many characters a second does an LSTM of two layers sample, here and in PyTorch?
 
-One stream, on one thread: each character reads all weights once (but the input weights of layer 0, of which one-hot
-input picks a row), so the limit is how fast one core reads them. That bandwidth is measured in the same run, by summing
-an array of as many bytes, which lies in the same cache. Many texts at once (`rnn sample -n 1000`), on all threads,
-share what is read, and are held against 64 streams side by side in PyTorch.
+One stream runs on one thread. Each character reads all weights once, except the input weights of layer 0, of which a
+one-hot input selects a row. So the limit is the speed at which one core reads them. That bandwidth is measured in the
+same run, by summing an array of the same size, which fits the same cache. Many texts at once (`rnn sample -n 1000`) on
+all threads share the reading; they are compared with a batch of 64 streams in PyTorch.
 
-This package is timed by what its command calls, from the checkpoint's tensors in memory to finished texts. PyTorch runs
-torch.nn.LSTM with its state step by step, softmax and multinomial, under inference_mode; its weights and states are in
-the precision of the row, as are the operands of the products here.
+This package is timed from the checkpoint's tensors in memory to finished texts. PyTorch runs torch.nn.LSTM step by step
+with softmax and multinomial, under inference_mode. Its weights and states are in the precision of the row, as are the
+operands of the products here.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from rnn_cli.text.codecs import CharacterCodec
 
 STREAMS = 64  # of PyTorch
 TEXTS, TEXT_LENGTH = 1000, 64
-STREAM_LENGTH, TORCH_LENGTH = 2000, 100  # characters that are written by a call
-CHAINS = 8  # sums that do not wait for each other
+STREAM_LENGTH, TORCH_LENGTH = 2000, 100  # characters sampled by a call
+CHAINS = 8  # independent sums
 READ_AT_ONCE = CHAINS * VECTOR_BYTES
-BYTES_READ = 20_000_000  # at least, by a call
-Contender = tuple[float, Callable[[], Any]]  # how much a call does, and the call
+BYTES_READ = 20_000_000  # by a call, at least
+Contender = tuple[float, Callable[[], Any]]  # characters or bytes of a call, and the call
 
 
 def build_checkpoint(hidden: int) -> Checkpoint:
@@ -51,13 +51,13 @@ def build_checkpoint(hidden: int) -> Checkpoint:
 
 
 def weight_bytes(config: NetworkConfig) -> int:
-    """Return how many bytes of float32 weights a character reads; a step of training computes 6 times with each."""
+    """Return the bytes of float32 weights that a character reads. `operations` counts 6 for each weight."""
     return 4 * sum(operations(config).values()) // 6
 
 
 @kernel
 def sum_repeatedly(array, repeats):  # type: ignore[no-untyped-def]
-    """Return a sum that reads an array again and again; its size is a multiple of CHAINS vectors."""
+    """Return the sum of `repeats` passes over an array, whose size is a multiple of CHAINS vectors."""
     count = lanes(array)
     a = b = c = d = e = f = g = h = load(array, 0)
     for _ in range(repeats):
@@ -74,14 +74,14 @@ def sum_repeatedly(array, repeats):  # type: ignore[no-untyped-def]
 
 
 def write_texts(checkpoint: Checkpoint, count: int, length: int, threads: int, precision: str) -> None:
-    """Write so many texts here."""
+    """Sample `count` texts with this package."""
     config = SamplingConfig(length=length, precision=precision)
     for _ in Sampler(checkpoint, config=config, threads=threads).texts(count):
         pass
 
 
 def writers(checkpoint: Checkpoint, count: int, length: int, threads: int) -> dict[str, Contender]:
-    """Return the contenders that write texts here, by their precisions."""
+    """Return the contenders of this package, by precision."""
     return {
         f"rnn {precision}": (count * length, partial(write_texts, checkpoint, count, length, threads, precision))
         for precision in PRECISIONS
@@ -89,7 +89,7 @@ def writers(checkpoint: Checkpoint, count: int, length: int, threads: int) -> di
 
 
 def torch_network(checkpoint: Checkpoint, precision: str) -> tuple[Callable, Callable]:
-    """Return the layers and the readout in PyTorch, with the weights of a checkpoint in this precision."""
+    """Return the layers and the readout in PyTorch, with the weights of a checkpoint, in this precision."""
     import torch
 
     config = checkpoint.config
@@ -101,7 +101,7 @@ def torch_network(checkpoint: Checkpoint, precision: str) -> tuple[Callable, Cal
 
 
 def torch_writer(checkpoint: Checkpoint, streams: int, threads: int, precision: str) -> Callable[[], None]:
-    """Return a function that goes on by TORCH_LENGTH characters in each stream."""
+    """Return a function that samples TORCH_LENGTH characters in each stream."""
     import torch
 
     layers, decoder = torch_network(checkpoint, precision)
@@ -121,7 +121,7 @@ def torch_writer(checkpoint: Checkpoint, streams: int, threads: int, precision: 
 
 
 def torch_writers(checkpoint: Checkpoint, streams: int, threads: int) -> dict[str, Contender]:
-    """Return the contenders in PyTorch, by their precisions; none where it is not installed."""
+    """Return the contenders in PyTorch, by precision; empty if it is not installed."""
     if importlib.util.find_spec("torch") is None:
         return {}
     return {
@@ -131,14 +131,14 @@ def torch_writers(checkpoint: Checkpoint, streams: int, threads: int) -> dict[st
 
 
 def speeds_of(name: str, contenders: dict[str, Contender], seconds: float) -> dict[str, float]:
-    """Return what each contender does in a second."""
+    """Return the characters or bytes a second of each contender."""
     print(f"{name} ...", file=sys.stderr, flush=True)
     times = alternate({contender: call for contender, (_, call) in contenders.items()}, seconds)
-    return {contender: sum_above / times[contender] for contender, (sum_above, _) in contenders.items()}
+    return {contender: amount / times[contender] for contender, (amount, _) in contenders.items()}
 
 
 def rows_of(name: str, speeds: dict[str, float]) -> list[list[str]]:
-    """Return a row for each precision: this package, PyTorch in the same, and the ratios to that and to its float32."""
+    """Return a row for each precision: both speeds, and the ratios to PyTorch in this precision and in float32."""
     rows = []
     for precision in PRECISIONS:
         own, peers = speeds[f"rnn {precision}"], [speeds.get(f"torch {name}") for name in (precision, "float32")]
@@ -175,7 +175,7 @@ def measure_texts(hidden: int, threads: int, seconds: float) -> list[list[str]]:
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Measure as the options say."""
     parser = options(__doc__)
     parser.add_argument("--hidden-sizes", nargs="+", type=int, default=[128, 256, 512])
     parser.add_argument("--threads", type=int, default=usable_cores(), help="for many texts")

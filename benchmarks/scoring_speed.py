@@ -1,9 +1,9 @@
 """How many megabytes of short lines a minute does `rnn evaluate --per-line` score, and PyTorch?
 
 This package reads a file of random lines, scores each from the zero state, and writes bits, bits per character and the
-line to another file: all of the command but its start. PyTorch scores the same lines under inference_mode, 64 at once,
-encoded, sorted and padded beforehand, in float32; where the sums differ, the benchmark stops. The weights are random:
-the time does not depend on them.
+line to another file: the whole command without its start-up. PyTorch scores the same lines in float32 under
+inference_mode, 64 at once; they are encoded, sorted and padded before the timer starts. If the sums differ, the
+benchmark stops. The weights are random, because the time does not depend on them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def build_checkpoint(hidden: int, layers: int) -> Checkpoint:
 
 
 def random_lines(size: int, longest: int) -> list[str]:
-    """Return lines of 1 to `longest` random letters, `size` characters in all with their ends, or a line more."""
+    """Return lines of 1 to `longest` random letters, together at least `size` characters with their ends."""
     generator = np.random.default_rng(1)
     lengths = generator.integers(1, longest + 1, size)
     count = int(np.searchsorted(np.cumsum(lengths + 1), size)) + 1
@@ -51,7 +51,7 @@ def random_lines(size: int, longest: int) -> list[str]:
 
 
 def score_here(scorer: Scorer, source: Path, target: Path) -> float:
-    """Score the file as the command does; return its bits."""
+    """Score the file as the command does; return its total bits."""
     bits = 0.0
     with open(target, "wb") as file:
         for lines in score_lines(scorer, read_pieces(str(source))):
@@ -61,16 +61,16 @@ def score_here(scorer: Scorer, source: Path, target: Path) -> float:
 
 
 def torch_scorer(checkpoint: Checkpoint, lines: list[str], threads: int) -> Callable[[], float]:
-    """Return a function that returns the bits of the lines and their ends."""
+    """Return a function that returns the total bits of the lines and their ends."""
     import torch
 
     layers, decoder = torch_network(checkpoint, "float32")
     ids = sorted((torch.from_numpy(checkpoint.codec.encode(line)).long() for line in lines), key=len)
     batches = []
     for first in range(0, len(ids), STREAMS):
-        some = ids[first : first + STREAMS]
-        inputs = torch.nn.utils.rnn.pad_sequence([torch.nn.functional.pad(line, (1, 0)) for line in some])
-        targets = [torch.nn.functional.pad(line, (0, 1)) for line in some]
+        group = ids[first : first + STREAMS]
+        inputs = torch.nn.utils.rnn.pad_sequence([torch.nn.functional.pad(line, (1, 0)) for line in group])
+        targets = [torch.nn.functional.pad(line, (0, 1)) for line in group]
         batches.append((inputs, torch.nn.utils.rnn.pad_sequence(targets, padding_value=-100)))
 
     def score() -> float:
@@ -88,7 +88,7 @@ def torch_scorer(checkpoint: Checkpoint, lines: list[str], threads: int) -> Call
 
 
 def measure(hidden: int, layers: int, longest: int, size: int, threads: int, seconds: float) -> list[list[str]]:
-    """Return a row for each precision. Raises RuntimeError where two of the contenders disagree."""
+    """Return a row for each precision. Raises RuntimeError if two contenders disagree."""
     checkpoint, lines = build_checkpoint(hidden, layers), random_lines(size, longest)
     with tempfile.TemporaryDirectory() as directory:
         source, target = Path(directory) / "lines.txt", Path(directory) / "scores.txt"
@@ -102,7 +102,7 @@ def measure(hidden: int, layers: int, longest: int, size: int, threads: int, sec
         bits = {name: score() for name, score in contenders.items()}
         for name, found in bits.items():
             if not math.isclose(found, bits["float32"], rel_tol=1e-3 if name == "bfloat16" else 1e-5):
-                raise RuntimeError(f"the scores differ, so they are not the same work: {bits}")
+                raise RuntimeError(f"the scores differ, so the contenders do different work: {bits}")
         times = alternate(contenders, seconds, single=True)
         speeds = {name: source.stat().st_size / 1e6 * 60 / time for name, time in times.items()}
     rows = []
@@ -116,12 +116,12 @@ def measure(hidden: int, layers: int, longest: int, size: int, threads: int, sec
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Measure as the options say."""
     parser = options(__doc__)
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--hidden-sizes", type=int, nargs="+", default=[128])
     parser.add_argument("--layers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--longest", type=int, nargs="+", default=[20, 80], help="letters of a line, at most")
+    parser.add_argument("--longest", type=int, nargs="+", default=[20, 80], help="most letters in a line")
     chosen = parser.parse_args()
     size, seconds = (20_000, 0.01) if chosen.quick else (2_000_000, chosen.seconds)
     rows = []

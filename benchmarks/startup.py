@@ -1,9 +1,9 @@
 """How long do whole commands take, from the start of the process?
 
-Each is a process of its own, `rnn` as it is installed beside this Python, or `python -m rnn_cli` where it is not; they
-take turns with an empty Python. The cache of compiled kernels is warm, but for the first run ever, which has an empty
-one: it ends with the first training step and the file that it saves. The first character is that of a stream on a
-terminal, and is timed to where the terminal receives it.
+Each is its own process: the `rnn` installed beside this Python, or `python -m rnn_cli` if there is none. They take
+turns with an empty Python. The kernel cache is warm, except for the first run ever: that has an empty cache, takes one
+training step and saves the model. The first character is timed from the start of `rnn sample` until a terminal
+receives it.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ BARS = {  # milliseconds
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Return an environment in which Python's own bytecode is kept, as that of an installed package is."""
+    """Return an environment in which Python caches bytecode, as it does for an installed package."""
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONDONTWRITEBYTECODE", "RNN_MODEL")}
     return {**kept, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
 
 
 def seconds_of(command: list[str], folder: Path, **others: str) -> float:
-    """Return the seconds of a process from its start to its end. Raises CalledProcessError where it fails."""
+    """Return the seconds from the start of a process to its end. Raises CalledProcessError if it fails."""
     start = time.perf_counter()
     subprocess.run(command, cwd=folder, env=environment(folder) | others, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start
@@ -75,7 +75,7 @@ def first_run(folder: Path) -> float:
 
 
 def contenders(folder: Path) -> dict[str, Callable[[], float]]:
-    """Return what takes turns, having made the model and the text that it needs."""
+    """Make the model and the text, and return the calls to time."""
     text = (ROOT / "corpora" / "dinosaurs.txt").read_bytes()[:SCORED_BYTES]
     (folder / "text.txt").write_bytes(text)
     model = [*RNN, *TRAIN, "--steps", "20", "--stream", "--hidden-size", str(HIDDEN_SIZE)]
@@ -96,18 +96,18 @@ def contenders(folder: Path) -> dict[str, Callable[[], float]]:
 
 
 def measure(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Time all in turns, after a round that does not count."""
+    """Time all in turns, after a warm-up round."""
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(rounds + 1):
+    for round_index in range(rounds + 1):
         for name, call in calls.items():
             passed = call()
-            if number:
+            if round_index:
                 times[name].append(passed)
     return times
 
 
 def main() -> None:
-    """Measure what was asked for."""
+    """Measure as the options say."""
     parser = options(__doc__, timed=False)
     parser.add_argument("--rounds", type=int, default=25, help="runs of each command (default: 25)")
     chosen = parser.parse_args()

@@ -1,7 +1,7 @@
-"""Does the state of a model run away, and its loss with it, over a very long text?
+"""Does the state of a model, or its loss, diverge over a very long text?
 
-Reads a text, again and again, or what the model itself writes, in one stream whose state is never reset, and prints
-the largest absolute value of each state and the mean loss (nats per character) for each tenth of the way.
+Reads a text repeatedly, or a sample of the model itself, in one stream whose state is never reset. Prints the largest
+absolute value of each state and the mean loss (nats per character) for each tenth of the stream.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LENGTH = 100  # characters of a window
 
 
 class Part(NamedTuple):
-    """What was seen on a part of the way, which ends before character number `end`."""
+    """The largest state values and the mean loss of a part of the stream, which ends before character `end`."""
 
     end: int
     largest: list[float]
@@ -32,7 +32,7 @@ class Part(NamedTuple):
 
 
 def drift(checkpoint: Checkpoint, symbols: np.ndarray, parts: int = PARTS) -> list[Part]:
-    """Return what the states and the losses are on each part of a text, of which a rest of a window is left out."""
+    """Return a Part for each of `parts` parts of a text; symbols after the last whole window are ignored."""
     model = Model.from_torch(checkpoint.config, checkpoint.parameters)
     window = Window(model, LENGTH, 1, Team(1))
     window.pack()
@@ -40,26 +40,26 @@ def drift(checkpoint: Checkpoint, symbols: np.ndarray, parts: int = PARTS) -> li
     states = window.arrays.states.reshape(sizes.layers, sizes.states, LENGTH + 1, sizes.hidden)
     windows = (len(symbols) - 1) // LENGTH
     found = []
-    for numbers in np.array_split(np.arange(windows), parts):
+    for indices in np.array_split(np.arange(windows), parts):
         largest, losses = np.zeros(sizes.states), 0.0
-        for number in numbers:
-            start = number * LENGTH
+        for index in indices:
+            start = index * LENGTH
             window.inputs[:, 0] = symbols[start : start + LENGTH]
             window.starts[:] = window.inputs == 0
             window.targets[:, 0] = symbols[start + 1 : start + LENGTH + 1]
             window.score()
             largest = np.maximum(largest, np.abs(states).max(axis=(0, 2, 3)))
             losses += float(window.losses.sum(dtype=np.float64))
-        found.append(Part(int(numbers[-1] + 1) * LENGTH, largest.tolist(), losses / (len(numbers) * LENGTH)))
+        found.append(Part(int(indices[-1] + 1) * LENGTH, largest.tolist(), losses / (len(indices) * LENGTH)))
     return found
 
 
 def main() -> None:
-    """Print the table, for a text and for what the model writes where none is given."""
+    """Print the table for a text, or for a sample of the model if no text is given."""
     parser = options(__doc__)
-    parser.add_argument("model", type=Path, help="a model that was trained on a stream")
-    parser.add_argument("text", type=Path, nargs="?", help="a text to read (default: what the model writes)")
-    parser.add_argument("--characters", type=int, default=1_000_000, help="how far to go (default: 1000000)")
+    parser.add_argument("model", type=Path, help="a model of a stream")
+    parser.add_argument("text", type=Path, nargs="?", help="a text to read (default: a sample of the model)")
+    parser.add_argument("--characters", type=int, default=1_000_000, help="length of the stream (default: 1000000)")
     arguments = parser.parse_args()
     characters = 5_000 if arguments.quick else arguments.characters
     checkpoint = load_checkpoint(arguments.model)
@@ -70,11 +70,11 @@ def main() -> None:
         (text,) = sample_texts(checkpoint, config=config)
     codec = checkpoint.codec
     symbols = codec.encode(text if codec.reads_bytes else text.decode("utf-8", "ignore"))
-    symbols = np.resize(symbols[symbols >= 0], characters + 1)  # which repeats it
+    symbols = np.resize(symbols[symbols >= 0], characters + 1)  # repeats the text
     parts = drift(checkpoint, symbols)
     names = [f"largest {name}" for name in Model(checkpoint.config).layout.cell.states]
     rows = [[f"{part.end:,}", *(f"{value:.2f}" for value in part.largest), f"{part.loss:.4f}"] for part in parts]
-    read = arguments.text.name if arguments.text else "what the model writes"
+    read = arguments.text.name if arguments.text else "a sample of the model"
     intro = f"Read: {read}, {characters:,} characters in one stream, by {arguments.model.name}."
     report("state-drift", [intro, table(["characters", *names, "nats/char"], rows)], arguments.save)
 

@@ -1,16 +1,16 @@
-"""How good a model of tinyshakespeare do so many seconds give, here, in PyTorch, and to an n-gram?
+"""How good is a model of tinyshakespeare after the same time, here and in PyTorch, compared with an n-gram?
 
-All learn from the same part and are scored on the same held-out text, every character once, with the state carried
-from its beginning to its end: the last tenth of tinyshakespeare, or with --development the last ninth of the rest, on
-which settings are to be tried. `rnn train` gets the seconds as --minutes, in which it validates too, and no other
-option. PyTorch gets them for training alone: its set-up counts, its validation does not. Either keeps the model that
-validates best on the held-out text. The n-gram has no time limit.
+All learn from the same part and are scored on the same held-out text, every character once, with the state carried from
+its start to its end. That text is the last tenth of tinyshakespeare, or with --development the last ninth of the rest,
+on which to tune settings. `rnn train` gets the time as --minutes, which includes validation, and no other option.
+PyTorch gets the time for set-up and training; its validation is not counted. Both keep the model that is best on the
+held-out text. The n-gram has no time limit.
 
-PyTorch runs torch.nn.LSTM as benchmarks/torch_model.py says, once for each setting after --torch; a setting is
-`name=value,...`, and what it does not name keeps its default. Without PyTorch only the others run.
+PyTorch runs torch.nn.LSTM as described in benchmarks/torch_model.py, once for each setting after --torch. A setting is
+`name=value,...`; values that it does not name keep their defaults. Without PyTorch only the others run.
 
-The curves are of the first seed, and their points of the loss in as many streams as a batch has, which begin afresh;
-so the end of a curve is a little above the loss in the table.
+The curves show the first seed. Their points are losses over a batch of streams that start from the zero state, so the
+end of a curve is slightly above the loss in the table.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from rnn_cli.text.codecs import CharacterCodec
 if TYPE_CHECKING:
     from torch_model import Setting
 
-VALIDATIONS = 20  # of a run in PyTorch
-HIGHEST = 2.4  # nats per character, in the picture
+VALIDATIONS = 20  # in a run of PyTorch
+HIGHEST = 2.4  # nats per character, upper end of the chart
 
 
 class Result(NamedTuple):
-    """A run: its curve, the loss of its best model and those of the baselines (nats), how many characters it read."""
+    """A run: its curve, the losses of its best model and of the baselines (nats), and the characters that it read."""
 
     curve: list[tuple[float, float]]
     nats: float
@@ -50,7 +50,7 @@ class Result(NamedTuple):
 
 
 def run_product(split: Split, seconds: float, scoring: Sequence[str], seed: int) -> Result:
-    """Run `rnn train`, and `rnn evaluate` with these options."""
+    """Run `rnn train`, then `rnn evaluate` with the options `scoring`."""
     given = ["--validation-file", "held-out.txt", "--minutes", str(seconds / 60), "--random-seed", str(seed)]
     outcome = run(split, given, scoring)
     curve = [(line["seconds"], line["validation_loss"]) for line in outcome.reports if line["validation_loss"]]
@@ -61,7 +61,7 @@ def run_product(split: Split, seconds: float, scoring: Sequence[str], seed: int)
 
 
 def run_torch(split: Split, setting: Setting, seconds: float, seed: int) -> Result:
-    """Run PyTorch with a setting."""
+    """Train and score the PyTorch model with a setting."""
     from torch_model import Run
 
     codec = CharacterCodec.of_texts(split.train, line_mode=False)
@@ -72,14 +72,14 @@ def run_torch(split: Split, setting: Setting, seconds: float, seed: int) -> Resu
 
 
 def main() -> None:
-    """Measure what was asked for."""
+    """Measure as the options say."""
     parser = options(__doc__, timed=False)
     parser.add_argument("--shakespeare", type=Path, required=True, help="tinyshakespeare")
     parser.add_argument("--seconds", type=float, default=114, help="for each run (default: 114)")
     parser.add_argument("--seeds", type=int, default=1, help="runs of each contender (default: 1)")
-    parser.add_argument("--torch", nargs="*", default=[""], metavar="SETTING", help="settings for PyTorch")
-    parser.add_argument("--development", action="store_true", help="score text that is not quoted")
-    parser.add_argument("--baselines", action=argparse.BooleanOptionalAction, default=True, help="with n-grams and all")
+    parser.add_argument("--torch", nargs="*", default=[""], metavar="SETTING", help="settings of PyTorch")
+    parser.add_argument("--development", action="store_true", help="score the development text, not the published one")
+    parser.add_argument("--baselines", action=argparse.BooleanOptionalAction, default=True, help="score baselines too")
     chosen = parser.parse_args()
     seconds = chosen.seconds
     split = shakespeare(chosen.shakespeare)

@@ -1,9 +1,8 @@
-"""A character-level LSTM in PyTorch, trained for so many seconds as well as we know how.
+"""A character-level LSTM in PyTorch, trained for a given time as well as we know how.
 
-One-hot input by `scatter_` into one buffer, torch.nn.LSTM, dropout between layers and before the readout, truncated
-backpropagation through time with carried state over streams that begin at another place in each epoch, AdamW with
-fused=True, clipping by norm, a short warm-up and a decay to nothing exactly when the time is up. The best of the models
-that were validated is the one that is scored.
+One-hot input, torch.nn.LSTM, dropout between layers and before the readout, truncated backpropagation through time with
+carried state over streams that start at another offset in each epoch, AdamW with fused=True, clipping by norm, a short
+warm-up, and a decay to 0 exactly at the end of the time. The model with the best validation loss is scored.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 
-SCORED_WINDOW = 512  # steps of the held-out text that go through the network at once
+SCORED_WINDOW = 512  # steps of the held-out text in one call
 FORGET_BIAS = 1.0
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What can be tuned, as `hidden=256,rate=0.005`."""
+    """The settings that can be tuned, written as `hidden=256,rate=0.005`."""
 
     hidden: int = 256
     layers: int = 1
@@ -36,22 +35,22 @@ class Setting:
     schedule: str = "cosine"
     warm_up: float = 0.02
     bfloat16: int = 0
-    input_bound: float = 0.0  # the input weights begin within this; 0: as PyTorch draws them
+    input_bound: float = 0.0  # bound of the initial input weights; 0: PyTorch's default
 
     @classmethod
     def parse(cls, text: str) -> Setting:
-        """Read `name=value,...`; what is not named stays as it is. Raises ValueError for what is no setting."""
+        """Read `name=value,...`; the others keep their defaults. Raises ValueError if a name or value is unknown."""
         kinds = {field.name: type(field.default) for field in fields(cls)}
         pairs = [part.partition("=") for part in text.split(",") if part]
         if unknown := [name for name, _, _ in pairs if name not in kinds]:
-            raise ValueError(f"{unknown[0]} is none of {', '.join(kinds)}")
+            raise ValueError(f"{unknown[0]} is not one of {', '.join(kinds)}")
         setting = cls(**{name: kinds[name](value) for name, _, value in pairs})
         if setting.schedule not in SCHEDULES:
-            raise ValueError(f"the schedule {setting.schedule} is none of {', '.join(SCHEDULES)}")
+            raise ValueError(f"the schedule {setting.schedule} is not one of {', '.join(SCHEDULES)}")
         return setting
 
 
-# The share of the peak rate when this share of the time after the warm-up has passed.
+# From the fraction of time passed since the warm-up to the fraction of the peak rate.
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": lambda passed: (1 + math.cos(math.pi * passed)) / 2,
     "linear": lambda passed: 1 - passed,
@@ -74,14 +73,14 @@ class Network(torch.nn.Module):
                 self.lstm.weight_ih_l0.uniform_(-setting.input_bound, setting.input_bound)
 
     def forward(self, inputs: torch.Tensor, state: object) -> tuple[torch.Tensor, object]:
-        """Return the logits (T, B, V) for ids (T, B), and the state after them."""
+        """Return the logits (T, B, V) for ids (T, B), and the final state."""
         one_hot = torch.zeros(*inputs.shape, self.decoder.out_features).scatter_(2, inputs.unsqueeze(2), 1)
         output, state = self.lstm(one_hot, state)
         return self.decoder(self.dropout(output)), state
 
 
 def score(network: Network, ids: torch.Tensor, streams: int) -> float:
-    """Return the mean loss in nats of ids 1, 2, ... with the state carried, in so many streams that begin afresh."""
+    """Return the mean loss in nats of ids 1, 2, ..., in `streams` streams with carried state, from the zero state."""
     length = (len(ids) - 1) // streams
     inputs = ids[: length * streams].reshape(streams, length).T
     targets = ids[1 : length * streams + 1].reshape(streams, length).T
@@ -90,14 +89,14 @@ def score(network: Network, ids: torch.Tensor, streams: int) -> float:
     with torch.inference_mode():
         for start in range(0, length, SCORED_WINDOW):
             logits, state = network(inputs[start : start + SCORED_WINDOW], state)
-            some = targets[start : start + SCORED_WINDOW].flatten()
-            total += torch.nn.functional.cross_entropy(logits.flatten(0, 1), some, reduction="sum").item()
+            target = targets[start : start + SCORED_WINDOW].flatten()
+            total += torch.nn.functional.cross_entropy(logits.flatten(0, 1), target, reduction="sum").item()
     network.train()
     return total / (length * streams)
 
 
 class Run:
-    """A run of `seconds` on ids 0 .. vocab_size - 1; the time that validation takes is not counted."""
+    """A training of `seconds` on ids 0 .. vocab_size - 1. Validation time is not counted."""
 
     def __init__(self, ids: np.ndarray, vocab_size: int, setting: Setting, seconds: float, seed: int) -> None:
         self.clock = -time.perf_counter()
@@ -115,11 +114,11 @@ class Run:
 
     @property
     def elapsed(self) -> float:
-        """The seconds that count so far."""
+        """The counted seconds so far."""
         return self.clock + time.perf_counter()
 
     def start_epoch(self) -> None:
-        """Cut the text into streams, from another place, in the zero state."""
+        """Cut the text into streams from a random offset, and reset the state."""
         setting = self.setting
         first = int(self.generator.integers(0, setting.window))
         length = (len(self.ids) - 1 - first) // setting.batch
@@ -129,7 +128,7 @@ class Run:
         self.position, self.state = 0, None
 
     def step(self) -> None:
-        """Learn from the next window, at the rate of this moment."""
+        """Train on the next window, at the current learning rate."""
         setting, passed = self.setting, min(self.elapsed / self.seconds, 1.0)
         rising = passed / setting.warm_up if setting.warm_up else 1.0
         falling = SCHEDULES[setting.schedule](max(passed - setting.warm_up, 0.0) / (1 - setting.warm_up))
@@ -150,12 +149,12 @@ class Run:
         self.steps += 1
 
     def train(self, held_out: np.ndarray, validations: int) -> tuple[list[tuple[float, float]], float]:
-        """Return the curve of (seconds, validation loss), and the loss of its best model in one carried stream."""
+        """Return the curve (seconds, validation loss), and the loss of the best model in one stream."""
         ids = torch.from_numpy(held_out.astype(np.int64))
         curve: list[tuple[float, float]] = []
         best = copy.deepcopy(self.network.state_dict())
-        for number in range(1, validations + 1):
-            while self.elapsed < self.seconds * number / validations:
+        for index in range(1, validations + 1):
+            while self.elapsed < self.seconds * index / validations:
                 self.step()
             paused = time.perf_counter()
             curve.append((self.elapsed, score(self.network, ids, self.setting.batch)))

@@ -1,14 +1,14 @@
-"""How many characters a second does a training step take in, here and in PyTorch?
+"""How many characters a second does a training step process, here and in PyTorch?
 
-A step is all that training repeats: forward, backward in time through the window, clipping by the global
-norm, Adam, and the state carried on to the next window. Both sides start from the same weights and read the
-same symbols; where their first losses differ, the benchmark stops. PyTorch runs torch.nn.LSTM, GRU or RNN
-on one-hot input, a Linear readout, and Adam with fused=True, the fastest of its kinds. The one-hot input is
-written by `scatter_` into one buffer in each step. In bfloat16, PyTorch runs under autocast.
+A step is everything that training repeats: forward, backward in time through the window, clipping by the global norm,
+Adam, and carrying the state to the next window. Both sides start from the same weights and read the same symbols. If
+their first losses differ, the benchmark stops. PyTorch runs torch.nn.LSTM, GRU or RNN on one-hot input, a Linear
+readout, and Adam with fused=True, its fastest variant. Each step writes the one-hot input into one buffer with
+`scatter_`. In bfloat16, PyTorch runs under autocast.
 
-Useful operations are those of the matrix products, 6 for each weight and symbol (2 forward, 4 backward),
-with no product for layer 0, whose input is one-hot. The peak is that of the tile kernel on a product that
-stays in the caches, in the same numbers and the same turns.
+Useful operations are those of the matrix products: 6 for each weight and symbol (2 forward, 4 backward). The one-hot
+input of layer 0 takes no product. The peak is the speed of the tile kernel on a product that fits the caches, in the
+same precision and the same turns.
 """
 
 from __future__ import annotations
@@ -28,34 +28,27 @@ from common import alternate, options, report, table
 from rnn_cli.cells import find_cell
 from rnn_cli.cli.options import usable_cores
 from rnn_cli.kernels.compiler.jit import kernel
-from rnn_cli.kernels.matmul.packing import steps_of
+from rnn_cli.kernels.matmul.matrix import Matrix, Packed, Scratch
 from rnn_cli.kernels.matmul.product import multiply_panels
 from rnn_cli.kernels.matmul.tile import install_tile
-from rnn_cli.kernels.network.optimizer import clip_scale, norm_of_sums, square_sums, update
-from rnn_cli.kernels.network.step import (
-    Step,
-    carry_states,
-    layers_backward,
-    layers_forward,
-    pack_weights,
-    pack_weights_transposed,
-    parameters_backward,
-    readout,
-    train_step,
-)
+from rnn_cli.kernels.network.dropconnect import DropConnect
+from rnn_cli.kernels.network.memory import addresses, backward_addresses
+from rnn_cli.kernels.network.optimizer import Step, update_step
+from rnn_cli.kernels.network.step import PHASES, Objective, gradient_step, network_addresses
 from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.simd.cpu import HAS_AMX, HAS_BFLOAT16, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
-from rnn_cli.kernels.threads import Team, share_start, wait_for_all
+from rnn_cli.kernels.threads import Share, Team
 from rnn_cli.network.config import NetworkConfig
-from rnn_cli.network.model import Model, TrainingWindow, operand_type
+from rnn_cli.network.model import Model
+from rnn_cli.network.workspace import TrainingWindow, operand_type
 
 VOCAB_SIZE = 65
-LEARNING_RATE = 1e-6  # so low that nothing is learnt: the gradients stay as large as they are
+LEARNING_RATE = 1e-6  # so low that nothing is learned and the size of the gradients stays
 CLIP_NORM = 5.0
 
 
 class Size(NamedTuple):
-    """The sizes of one measurement; `window` is the number of time steps."""
+    """The sizes of one measurement; `window` is the sequence length."""
 
     hidden: int
     layers: int
@@ -63,7 +56,7 @@ class Size(NamedTuple):
     window: int
 
     def __str__(self) -> str:
-        """Return the size as the command line takes it."""
+        """Return the size in the form of the command line."""
         return ",".join(map(str, self))
 
 
@@ -73,13 +66,13 @@ PRECISIONS = ["float32", "bfloat16"] if HAS_BFLOAT16 else ["float32"]
 
 
 def parse_size(text: str) -> Size:
-    """Read hidden,layers,batch,window. Raises ValueError where it is something else."""
+    """Read hidden,layers,batch,window. Raises ValueError if it is malformed."""
     hidden, layers, batch, window = map(int, text.split(","))
     return Size(hidden, layers, batch, window)
 
 
 def build_window(cell: str, size: Size, threads: int, precision: str) -> TrainingWindow:
-    """Return a window over a new model, filled with random symbols."""
+    """Return a window of a new model, filled with random symbols."""
     generator = np.random.default_rng(0)
     config = NetworkConfig.for_symbols(VOCAB_SIZE, cell=cell, hidden_size=size.hidden, num_layers=size.layers)
     window = TrainingWindow(Model.initialised(config, generator), size.window, size.batch, Team(threads), precision)
@@ -89,7 +82,7 @@ def build_window(cell: str, size: Size, threads: int, precision: str) -> Trainin
 
 
 def operations(config: NetworkConfig) -> dict[str, int]:
-    """Return the useful operations of each phase for one symbol; together they are 6 for each weight."""
+    """Return the useful operations of each phase for one symbol, in total 6 for each weight."""
     cell = find_cell(config.cell)
     blocks = config.num_layers * len(cell.recurrent_gates) + (config.num_layers - 1) * len(cell.input_gates)
     layers = blocks * config.hidden_size**2
@@ -105,13 +98,13 @@ def operations(config: NetworkConfig) -> dict[str, int]:
 
 
 def product_step(window: TrainingWindow) -> Callable[[], float]:
-    """Return the training step of this package; it returns the loss."""
-    numbers = itertools.count(1)
-    return lambda: window.train(Step(next(numbers), LEARNING_RATE, CLIP_NORM))[0]
+    """Return the training step of this package, which returns the loss."""
+    steps = itertools.count(1)
+    return lambda: window.train(Step(next(steps), LEARNING_RATE, CLIP_NORM))[0]
 
 
 def torch_step(window: TrainingWindow, bfloat16: bool) -> Callable[[], float]:
-    """Return the same step in PyTorch, from the same weights, on as many threads; it returns the loss."""
+    """Return the same step in PyTorch, from the same weights, on the same number of threads; it returns the loss."""
     import torch
 
     torch.set_num_threads(window.team.threads)
@@ -147,7 +140,7 @@ def torch_step(window: TrainingWindow, bfloat16: bool) -> Callable[[], float]:
 def build_contenders(
     cell: str, size: Size, threads: int, precisions: list[str], torch: bool
 ) -> dict[str, Callable[[], float]]:
-    """Return the steps to compare, by name. Raises RuntimeError where their first losses differ."""
+    """Return the steps to compare, by name. Raises RuntimeError if their first losses differ."""
     contenders = {}
     for precision in precisions:
         window = build_window(cell, size, threads, precision)
@@ -157,24 +150,23 @@ def build_contenders(
     losses = {name: step() for name, step in contenders.items()}
     for name, loss in losses.items():
         if not math.isclose(loss, losses[f"rnn {precisions[0]}"], rel_tol=1e-2 if "bfloat16" in name else 1e-5):
-            raise RuntimeError(f"the first losses differ, so the steps are not the same work: {losses}")
+            raise RuntimeError(f"the first losses differ, so the contenders do different work: {losses}")
     return contenders
 
 
 @kernel
-def repeat_product(part, parts, sums, left, panels, strides, rows, depth, columns, repeats):  # type: ignore[no-untyped-def]
-    """Add A (rows, depth) times the packed B (depth, columns) to this part's sums, again and again."""
+def repeat_product(part, parts, sums, left, rows, right, repeats):  # type: ignore[no-untyped-def]
+    """Add A (rows, depth) @ packed B (depth, columns) to this thread's sums, `repeats` times."""
+    target = Matrix(sums, part * rows * right.columns, right.columns, left.step // left.step)
     for _ in range(repeats):
-        start = part * rows * columns
-        multiply_panels(sums, start, columns, sums, start, columns, left, 0, strides[0], strides[1], rows, panels, 0,
-                        steps_of(panels, depth), columns)  # fmt: skip
+        multiply_panels(target, target, left, rows, right)
 
 
 def peak_of(team: Team, precision: str) -> tuple[float, Callable[[], None]]:
-    """Return how many operations a call of the tile kernel on all threads of a team makes, and the call.
+    """Return a call of the tile kernel on all threads of a team, and its number of operations before it.
 
-    A stands as the tile reads it best: by columns; for matrix registers by rows, of which no two begin in the same set
-    of lines of the cache.
+    A has the layout that the tile reads fastest: by columns; for matrix registers by rows, padded so that no two rows
+    start in the same cache set.
     """
     panel, repeats = TILE_VECTORS * VECTOR_BYTES // 4, 1000
     rows, depth, columns = 16 * TILE_ROWS, 256, panel
@@ -184,105 +176,68 @@ def peak_of(team: Team, precision: str) -> tuple[float, Callable[[], None]]:
         strides = (depth // 2 + 16, 1)
     operand = operand_type(precision, np.float32)
     install_tile(operand)
-    left, panels = aligned_zeros(rows * (depth + 16), operand), aligned_zeros(depth * columns, operand)
+    left = Matrix(aligned_zeros(rows * (depth + 16), operand), 0, *strides)
+    panels = aligned_zeros(depth * columns, operand)
+    right = Packed(panels, 0, depth, columns, Scratch(panels, 0))
     sums = aligned_zeros(team.threads * rows * columns, np.float32)
-    call = partial(team.run, repeat_product, sums, left, panels, strides, rows, depth, columns, repeats)
+    call = partial(team.run, repeat_product, sums, left, rows, right, repeats)
     return 2 * rows * depth * columns * repeats * team.threads, call
 
 
-# The phases of train_step, each to be called alone. One after the other they make a whole step.
+def phase_calls(window: TrainingWindow) -> dict[str, Callable[[], Any]]:
+    """Return each phase of a training step as a call of its own; in this order they make a whole step."""
+    objective = Objective(1 / window.targets.size, DropConnect())
+    arguments = (window.network, window.arrays, window.back, objective)
+
+    def call(phase: Callable[..., None] | None) -> Callable[[], None]:
+        @kernel
+        def run(part, parts, network, memory, backward, objective):  # type: ignore[no-untyped-def]
+            arrays, back = addresses(memory), backward_addresses(backward, part)
+            phase(network_addresses(network), arrays, back, objective, Share(part, parts))
+
+        @kernel
+        def nothing(part, parts, network, memory, backward, objective):  # type: ignore[no-untyped-def]
+            pass
+
+        return partial(window.team.run, run if phase else nothing, *arguments)
+
+    step = Step(1, LEARNING_RATE, CLIP_NORM)
+    calls: dict[str, Callable[[], Any]] = {name: call(phase) for name, phase in PHASES.items()}
+    calls["update"] = partial(window.team.run, update_step, window.vectors, step)
+    calls["(an empty call)"] = call(None)
+    gradient = partial(window.team.run, gradient_step, *arguments)
+    calls["(the two calls of a step)"] = lambda: (gradient(), calls["update"]())
+    return calls
 
 
-@kernel
-def pack_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
-    """Pack the weights for both directions."""
-    pack_weights(part, parts, net, memory, memory.parameters)
-    pack_weights_transposed(part, parts, net, memory, memory.parameters, learning)
-
-
-@kernel
-def forward_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
-    """Run the layers forward."""
-    layers_forward(cell, net, memory, share_start(part, parts, net.batch), share_start(part + 1, parts, net.batch))
-
-
-@kernel
-def readout_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
-    """Compute logits, losses and the gradient in the output of the last layer."""
-    first, last = share_start(part, parts, net.batch), share_start(part + 1, parts, net.batch)
-    readout(net, memory, learning, weight, first, last)
-
-
-@kernel
-def backward_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
-    """Run the layers back in time."""
-    first, last = share_start(part, parts, net.batch), share_start(part + 1, parts, net.batch)
-    layers_backward(cell, net, memory, learning, first, last)
-
-
-@kernel
-def gradient_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
-    """Compute the gradient in the weights."""
-    parameters_backward(net, memory, learning, part, parts)
-
-
-@kernel
-def update_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
-    """Carry the states, clip and update."""
-    first, last = share_start(part, parts, net.batch), share_start(part + 1, parts, net.batch)
-    carry_states(net, memory.states, first, last)
-    square_sums(learning.grad, learning.sums, part, parts)
-    wait_for_all(memory.barrier, parts)
-    scale = clip_scale(norm_of_sums(learning.sums), step.clip_norm)
-    update(memory.parameters, learning.grad, learning.moment1, learning.moment2, scale, step.learning_rate,
-           step.weight_decay, step.rule, step.number, part, parts)  # fmt: skip
-
-
-@kernel
-def empty_phase(part, parts, cell, net, memory, learning, step, weight):  # type: ignore[no-untyped-def]
-    """Do nothing: what the call of each phase costs."""
-
-
-PHASES: dict[str, Callable[..., None]] = {
-    "pack": pack_phase,
-    "forward": forward_phase,
-    "readout": readout_phase,
-    "backward in time": backward_phase,
-    "weight gradient": gradient_phase,
-    "update": update_phase,
-    "(an empty call)": empty_phase,
-    "(all in one call)": train_step,
-}
-
-
-WHY = """What keeps a phase from the peak:
-- forward: the gates. exp and tanh of 4 H numbers (LSTM) for each symbol stand between two products of 8 H^2 operations,
-  so that their share is proportional to 1/H. In bfloat16 the products halve, and the states are rounded for them.
-- readout: 65 symbols fill 80 columns, in a tile of four vectors and one of a single one; between its two products
-  stands the softmax, with an exp for each symbol.
-- backward in time: the derivatives of the gates, and the carried gradients of two states, in memory between two steps.
-- weight gradient: it reads all gates, states and outputs of the window, from the shared cache, and packs the gates'
-  gradient for the tile; the bias and the one-hot input have it added up without a product.
+WHY = """What keeps each phase below the peak:
+- forward: the gates. An LSTM computes exp and tanh of 4 H numbers for each symbol, between products of 8 H^2
+  operations, so their share is proportional to 1/H. In bfloat16 the products take half the time, and the states are
+  converted for them.
+- readout: 65 symbols fill 80 columns, a tile of four vectors and a tile of one. The softmax between its two products
+  computes an exp for each symbol.
+- backward in time: the derivatives of the gates, and the carried gradients of two states, which go through memory
+  between steps.
+- weight gradient: reads all gates, states and outputs of the window from the shared cache, and packs the gradient of
+  the gates for the tile. The gradients of the biases and of the one-hot input are sums without a product.
 - update: no product; parameters, gradient and two moments are read and written once.
-On matrix registers a product takes a tenth of the time or less; then the gates and their way to the memory and back,
-which are float32 in any case, are the most of a step."""
+On matrix registers a product takes a tenth of the time or less. Then most of a step is the gates and their transfer to
+memory and back, which stay float32."""
 
 
 def measure_phases(cell: str, size: Size, threads: int, precision: str, peak: float, seconds: float) -> list[list[str]]:
-    """Return a row for each phase: time, share of the whole step, useful operations, share of the peak."""
+    """Return a row for each phase: time, share of the step, useful operations a second, share of the peak."""
     window = build_window(cell, size, threads, precision)
     symbols = size.batch * size.window
-    step = Step(1, LEARNING_RATE, CLIP_NORM)
-    arguments = (window.model.equations, window.net, window.memory, window.learning, step, 1 / symbols)
-    calls = {name: partial(window.team.run, phase, *arguments) for name, phase in PHASES.items()}
+    calls = phase_calls(window)
     times = alternate(calls, seconds / len(calls), single=True)
     useful = operations(window.model.config)
-    useful["(all in one call)"] = sum(useful.values())
+    useful["(the two calls of a step)"] = sum(useful.values())
     rows = []
     for name, time in times.items():
         speed = symbols * useful.get(name, 0) / time
         rates = [f"{speed / 1e9:.1f}", f"{speed / peak:.0%}"] if speed else ["", ""]
-        share = f"{time / times['(all in one call)']:.0%}"
+        share = f"{time / times['(the two calls of a step)']:.0%}"
         rows.append([f"{cell} {size}", precision, str(threads), name, f"{time * 1e3:.3f}", share, *rates])
     return rows
 
@@ -290,7 +245,7 @@ def measure_phases(cell: str, size: Size, threads: int, precision: str, peak: fl
 def measure_speed(
     cell: str, size: Size, threads: int, precisions: list[str], seconds: float, torch: bool
 ) -> tuple[dict[str, list[str]], dict[str, float]]:
-    """Return the rows of the speed table and the peaks, operations a second in the same turns, by precision."""
+    """Return by precision the rows of the speed table and the peaks, in operations a second in the same turns."""
     team = Team(threads)
     peaks = {precision: peak_of(team, precision) for precision in precisions}
     contenders: dict[str, Callable[[], Any]] = {f"peak {precision}": call for precision, (_, call) in peaks.items()}
@@ -304,8 +259,8 @@ def measure_speed(
         ).values()
     )
     rows, measured = {}, {}
-    for precision, (sum_above, _) in peaks.items():
-        own, peak = times[f"rnn {precision}"], sum_above / times[f"peak {precision}"]
+    for precision, (peak_operations, _) in peaks.items():
+        own, peak = times[f"rnn {precision}"], peak_operations / times[f"peak {precision}"]
         useful = symbols / own * work
         row = [f"{cell} {size}", precision, str(threads), f"{symbols / own:,.0f}", f"{useful / 1e9:.1f}"]
         row += [f"{peak / 1e9:.0f}", f"{useful / peak:.0%}"]
@@ -319,13 +274,15 @@ def measure_speed(
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Measure as the options say."""
     parser = options(__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--cells", nargs="+", choices=["lstm", "gru", "rnn"], default=["lstm", "gru", "rnn"])
     parser.add_argument("--sizes", nargs="+", type=parse_size, help="hidden,layers,batch,window of each row")
-    parser.add_argument("--threads", nargs="+", type=int, default=[usable_cores()], help="several show the scaling")
+    parser.add_argument(
+        "--threads", nargs="+", type=int, default=[usable_cores()], help="several numbers show the scaling"
+    )
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
-    parser.add_argument("--phases", action="store_true", help="where the time goes in this package's step")
+    parser.add_argument("--phases", action="store_true", help="time each phase of a step of this package")
     chosen = parser.parse_args()
     seconds = 0.05 if chosen.quick else chosen.seconds
     sizes = chosen.sizes or (QUICK_SIZES if chosen.quick else SIZES)
@@ -343,16 +300,16 @@ def main() -> None:
     sizes_header = "cell hidden,layers,batch,window"
     headers = [sizes_header, "precision", "threads", "rnn chars/s", "useful GFLOP/s", "peak GFLOP/s", "of peak"]
     parts = [
-        "Times are medians of a step; the peak is that of the tile kernel on as many threads, in the same turns.",
+        "Times are medians of a step. The peak is that of the tile kernel on the same threads, in the same turns.",
         table([*headers, "torch chars/s", "rnn / torch", "rnn / torch float32"], speed_rows),
     ]
     if chosen.phases:
         parts += [
-            "Each phase in a call of its own, so that the time of an empty call is to be taken off.",
+            "Each phase is timed in its own call; subtract the time of an empty call.",
             table([*headers[:3], "phase", "ms", "of the step", "useful GFLOP/s", "of peak"], phase_rows),
             WHY,
         ]
-    processor = os.environ.get("NUMBA_CPU_NAME")  # where another one than this is compiled for
+    processor = os.environ.get("NUMBA_CPU_NAME")  # compiled for another processor than this one
     report(f"training-speed-{processor}" if processor else "training-speed", parts, chosen.save)
 
 

@@ -1,6 +1,6 @@
-"""What the documents show is what happens: transcripts are run again, and figures come from the results.
+"""The documents show what happens: transcripts and examples run again, figures come from results, links lead somewhere.
 
-`python tests/test_docs.py` writes what the commands print now into the documents.
+`python tests/test_docs.py` runs the transcripts and writes their output into the documents.
 """
 
 import re
@@ -11,17 +11,33 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from options import OPTIONS
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text("utf-8")
-PATHS = {"README": ROOT / "README.md", "recipes": ROOT / "docs" / "recipes.md"}
+PATHS = {path.stem: path for path in sorted((ROOT / "docs").glob("*.md")) if path.name != "README.md"}
+PATHS |= {"index": ROOT / "docs" / "README.md", "README": ROOT / "README.md"}
+OTHER_PATHS = [ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "benchmarks/README.md")]
 DOCUMENTS = {name: path.read_text("utf-8") for name, path in PATHS.items()}
+
 TRANSCRIPT = re.compile(r"(?<=<!-- transcript -->\n```console\n).*?(?=```)", re.DOTALL)
 TRANSCRIPTS = [(name, transcript) for name, text in DOCUMENTS.items() for transcript in TRANSCRIPT.findall(text)]
+EXAMPLES = [
+    pytest.param(name, code, id=f"{name}-{number}")
+    for name, text in DOCUMENTS.items()
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", text, re.DOTALL), 1)
+]
+TABLE = re.compile(r"<!-- ([a-z-]+) -->\n\n(\|.*?)(?:\n\n|\n*$)", re.DOTALL)
+TABLES = [
+    pytest.param(result, table, id=f"{name}-{result}")
+    for name, text in DOCUMENTS.items()
+    for result, table in TABLE.findall(text)
+]
+# Options of pytest and of the benchmarks, which the documents name too.
+OTHER_OPTIONS = {"--dist", "--names", "--shakespeare", "--torch", "--help", "--version", "--"}
 
 
 def commands_of(transcript):
-    """Return (command, printed) pairs."""
+    """Return (command, output) pairs."""
     parts = re.split(r"^\$ ", transcript, flags=re.MULTILINE)[1:]
     return [tuple(part.split("\n", 1)) for part in parts]
 
@@ -41,19 +57,19 @@ def make_folder(path):
 
 def run(command, folder):
     environment = {"PATH": f"{folder}:/usr/bin:/bin", "HOME": str(Path.home()), "LC_ALL": "C.UTF-8"}
-    environment["PYTHONPATH"] = str(ROOT)  # the program that these documents are about
+    environment["PYTHONPATH"] = str(ROOT)  # the sources that these documents belong to
     return subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=folder, env=environment, capture_output=True)
 
 
 def run_once(command, folder, trained):
-    """Run a command, but copy the model of another folder where just this one was trained there before."""
+    """Run a command, or copy the model if another folder has already run this same training."""
     words = command.removesuffix(" --quiet").split()
     if words[:2] != ["rnn", "train"] or not words[2].startswith("corpora/") or "-m" not in words:
         return run(command, folder)
-    model, before = words[words.index("-m") + 1], trained.setdefault(" ".join(words), folder)
-    if before is folder:
+    model, first_folder = words[words.index("-m") + 1], trained.setdefault(" ".join(words), folder)
+    if first_folder is folder:
         return run(command, folder)
-    shutil.copy(before / model, folder / model)
+    shutil.copy(first_folder / model, folder / model)
     return subprocess.CompletedProcess(command, 0, b"", b"")
 
 
@@ -65,54 +81,76 @@ def trained():
 
 @pytest.mark.parametrize("name, transcript", TRANSCRIPTS, ids=lambda text: text.split("\n")[0])
 def test_transcript(name, transcript, folders, trained):
-    """Every command runs, and prints as many lines as shown; what `evaluate` prints has the same words, too."""
-    for command, printed in commands_of(transcript):
+    """Each command succeeds and prints as many lines as shown. Scores have the same words, whatever their numbers."""
+    for command, shown in commands_of(transcript):
         done = run_once(command, folders[name], trained)
         assert done.returncode == 0, done.stderr.decode()
-        shown, found = printed.splitlines(), done.stdout.decode().splitlines()
-        assert len(found) == len(shown), command
+        shown_lines, lines = shown.splitlines(), done.stdout.decode().splitlines()
+        assert len(lines) == len(shown_lines), command
         if "evaluate" in command and "--top" not in command:
-            assert [re.sub(r"[\d.]+", "0", line) for line in found] == [re.sub(r"[\d.]+", "0", line) for line in shown]
+            assert [re.sub(r"[\d.]+", "0", line) for line in lines] == [
+                re.sub(r"[\d.]+", "0", line) for line in shown_lines
+            ]
 
 
-def test_there_are_transcripts():
+def test_each_console_block_is_a_transcript():
     assert len(TRANSCRIPTS) == sum(text.count("```console") for text in DOCUMENTS.values()) > 12
     assert all(commands_of(transcript) for _, transcript in TRANSCRIPTS)
 
 
-def test_the_python_examples_run(folders):
-    examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(examples) == 2
-    for example in examples:
-        if "torch" in example:
-            pytest.importorskip("torch")
-        exec(
-            compile(
-                example.replace('"stars-gru', f'"{folders["README"]}/stars-gru').replace(
-                    '"corpora', f'"{ROOT}/corpora'
-                ),
-                "README",
-                "exec",
-            ),
-            {},
-        )
+@pytest.mark.parametrize("name, code", EXAMPLES)
+def test_python_example_runs(name, code, folders, monkeypatch):
+    if "torch" in code:
+        pytest.importorskip("torch")
+    monkeypatch.chdir(folders[name])
+    exec(compile(code, name, "exec"), {})
 
 
-RESULTS = ["main-job", "time-to-quality", "training-speed", "training-speed-amx"]
-RESULTS += ["sampling-speed", "sampling-speed-amx", "startup"]
-
-
-@pytest.mark.parametrize("name", RESULTS)
-def test_figures_come_from_a_result(name):
-    """Each row of the README's tables stands in the newest result of that benchmark."""
+@pytest.mark.parametrize("name, table", TABLES)
+def test_figures_come_from_the_newest_result(name, table):
     result = max((ROOT / "benchmarks" / "results").glob(f"*-{name}.md")).read_text("utf-8")
-    tables = re.findall(rf"<!-- {name} -->\n\n(.*?)\n\n", README, re.DOTALL)
-    rows = [row for table in tables for row in table.splitlines()[2:]]
+    rows = table.splitlines()[2:]
     results = [re.split(r"\s*\|\s*", row.strip("| ")) for row in result.splitlines() if row.startswith("|")]
     assert len(rows) > 1
     for row in rows:
         cells = re.split(r"\s*\|\s*", row.strip("| "))
         assert any(set(cells) <= set(found) for found in results), row
+
+
+def test_each_marked_table_is_compared():
+    marks = re.findall(r"<!-- ([a-z-]+) -->", "".join(DOCUMENTS.values()))
+    assert len(TABLES) == len([mark for mark in marks if mark not in ("transcript", "tests")]) > 8
+
+
+def anchors_of(text):
+    """Return the anchors of the headings of a document, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", [*PATHS.values(), *OTHER_PATHS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path):
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text("utf-8")):
+        if "://" not in link:
+            file, _, anchor = link.partition("#")
+            target = path.parent / file if file else path
+            assert target.exists(), link
+            assert not anchor or anchor in anchors_of(target.read_text("utf-8")), link
+
+
+def test_the_readme_takes_five_minutes():
+    assert len(DOCUMENTS["README"].split()) < 1300
+
+
+def test_each_page_is_in_the_index():
+    links = set(re.findall(r"\]\(([a-z]+\.md)\)", DOCUMENTS["index"]))
+    assert links == {path.name for path in PATHS.values() if path.name != "README.md"}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_documented_options_exist(name):
+    known = {option for command in OPTIONS for option in command.names} | OTHER_OPTIONS
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", DOCUMENTS[name])) <= known
 
 
 def test_the_corpora_are_as_described():
@@ -126,9 +164,9 @@ def test_the_corpora_are_as_described():
 
 
 def rewrite(path, folder):
-    """Run the commands of a document, and write what they print into it."""
+    """Run the commands of a document and write their output into it."""
 
-    def printed_now(match):
+    def run_again(match):
         parts = []
         for command, _ in commands_of(match[0]):
             print(f"$ {command}", flush=True)
@@ -137,7 +175,7 @@ def rewrite(path, folder):
             parts.append(f"$ {command}\n{done.stdout.decode()}")
         return "".join(parts)
 
-    path.write_text(TRANSCRIPT.sub(printed_now, path.read_text("utf-8")), "utf-8")
+    path.write_text(TRANSCRIPT.sub(run_again, path.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

@@ -28,17 +28,18 @@ LAYERS = [
 # The modules of the lowest layer import one another in this order.
 GROUND = ["errors", "signals", "rng", "config", "atomic_files"]
 ONLY_IN = {"numba": "kernels", "llvmlite": "kernels", "rich": "display", "typer": "cli"}
-# What runs other programs or code, or reaches the network, and the library that Typer keeps to itself.
+# Libraries that run programs or code, or open connections; and click, which only Typer may import.
 PROGRAMS = {"cffi", "code", "codeop", "ctypes", "multiprocessing", "pty", "runpy", "subprocess", "webbrowser"}
 OBJECTS = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve", "yaml"}
 NETWORK = {"asyncio", "ftplib", "http", "httpx", "requests", "smtplib", "socket", "socketserver", "ssl", "urllib"}
 FORBIDDEN = {"click", "torch"} | PROGRAMS | OBJECTS | NETWORK
-# Numba can keep its machine code as a pickle only; kernels/compiler/cache.py says how that directory is guarded. Linux
-# must be asked before a process may use matrix registers, and Python has no function for that.
+# Numba pickles its machine code; kernels/compiler/cache.py describes how that directory is protected. Linux requires a
+# system call before a process may use matrix registers, and Python has no function for it.
 EXCEPTIONS = {"kernels/compiler/cache.py": {"pickle"}, "kernels/simd/cpu.py": {"ctypes"}}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "np.load", "os.fork", "os.forkpty"}
 FORBIDDEN_BEGINNINGS = ("os.system", "os.popen", "os.exec", "os.spawn", "os.posix_spawn")
-# Patterns are written here and hold nothing of a user's but what is escaped, so none can take exponential time.
+# Only these files may use regular expressions. Their patterns contain no user input that is not escaped, so none can
+# take exponential time.
 EXCEPTIONS_FOR_PATTERNS = {"atomic_files.py", "display/stdout.py"}
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
@@ -62,7 +63,7 @@ def may_import(part, target):
 
 
 def imported_names(tree):
-    """Return the full dotted names that a file imports, wherever it does: a.b for `from a import b` too."""
+    """Return the full dotted names of all imports in a file, also inside functions; a.b for `from a import b`."""
     names = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -74,7 +75,7 @@ def imported_names(tree):
 
 
 def faults(file, source):
-    """Return the breaches of the rules in a file of this name and source."""
+    """Return the violations of the rules in a file with this name and source."""
     tree, part, found = ast.parse(source), part_of(file), []
     if layer_of(part) is None and file != "__init__.py":
         found.append(f"{part} is in no layer")
@@ -127,7 +128,7 @@ def test_imports_go_down(file):
         ("novelty.py", ""),
     ],
 )
-def test_a_breach_is_found(file, source):
+def test_violation_is_found(file, source):
     assert len(faults(file, source)) == 1
 
 
@@ -142,7 +143,7 @@ def test_a_breach_is_found(file, source):
         ("rnn_cli.network.model", {"typer", "rich", "safetensors"}),
     ],
 )
-def test_what_a_module_does_not_load(module, absent):
+def test_module_loads_without_libraries(module, absent):
     command = f"import sys, {module}; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
     loaded = set(result.stdout.split())

@@ -1,4 +1,4 @@
-"""While the commands run, nothing is executed, no connection is made, and nothing is written but what was asked for."""
+"""The commands execute no program, open no connection, and write only the files that they are asked to write."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from options import OPTIONS
 
 from rnn_cli.kernels.compiler.cache import private_directory
 
-# Runs commands in one process, in which Python reports what is opened, started and connected.
+# Runs commands in one process, with an audit hook that reports opened files, started programs and connections.
 PROGRAM = """
 import json, os, sys
 
@@ -52,36 +52,38 @@ COMMANDS = [
 ]
 
 
-def events(place: Path, commands: list[list[str]]) -> list[tuple[str, str]]:
-    """Return what happens while the commands run; that they succeed is asserted."""
+def events(folder: Path, commands: list[list[str]]) -> list[tuple[str, str]]:
+    """Return the audit events (kind, path) while the commands run; all of them must succeed."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(commands)], cwd=place, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", PROGRAM, json.dumps(commands)], cwd=folder, capture_output=True, text=True, timeout=120
     )
     codes, found = json.loads(done.stderr.splitlines()[-1])
     assert codes == [0] * len(commands), done.stderr
     return [(kind, path) for kind, path in found]
 
 
-def test_the_commands_are_all_here() -> None:
+def test_every_command_is_watched() -> None:
     assert {command for command, *_ in COMMANDS} == {option.command for option in OPTIONS}
 
 
-def test_nothing_is_run_and_nothing_else_is_written(tmp_path: Path) -> None:
+def test_commands_write_only_what_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "text").write_text(STREAM_TEXT)
-    events(tmp_path, COMMANDS)  # so that all kernels are compiled: keeping them writes to their own directory
+    events(tmp_path, COMMANDS)  # compiles all kernels, and so writes to the kernel cache
     for written in [*tmp_path.glob("*.safetensors"), tmp_path / "log"]:
         written.unlink()
     found = events(tmp_path, COMMANDS)
-    others = {event for event in found if event[0] not in ("write", "pickle.find_class")}  # of the kernels' cache
+    others = {event for event in found if event[0] not in ("write", "pickle.find_class")}  # by the kernel cache
     assert others == set()
-    known = {os.devnull, str(private_directory())}  # the latter is made where it is not there
+    known = {os.devnull, str(private_directory())}  # the cache directory is created if it is missing
     written = {os.path.relpath(path, tmp_path) for kind, path in found if kind == "write" and path not in known}
-    written = {path for path in written if not path.startswith((".model.s", ".other.s"))}  # temporary, and the lock
+    written = {
+        path for path in written if not path.startswith((".model.s", ".other.s"))
+    }  # temporary files, and the lock
     assert written <= {"log", "model.safetensors", "other.safetensors"}
     assert sorted(os.listdir(tmp_path)) == ["log", "model.safetensors", "other.safetensors", "text"]
 
 
-def test_looking_at_a_model_writes_nothing_and_loads_no_code(tmp_path: Path) -> None:
+def test_info_writes_nothing_and_loads_no_kernels(tmp_path: Path) -> None:
     (tmp_path / "text").write_text(STREAM_TEXT)
     events(tmp_path, COMMANDS[:1])
     assert events(tmp_path, [["info"], ["info", "--json"]]) == []

@@ -1,4 +1,4 @@
-"""The short form of the hour of faults in benchmarks/reliability.py."""
+"""A short run of benchmarks/reliability.py, which injects faults for an hour."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ from commands import ENVIRONMENT
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "reliability.py"
 
 
-def test_a_short_soak_loses_nothing():
+def test_nothing_is_lost_under_faults():
     done = subprocess.run(
         [sys.executable, SCRIPT, "--quick"], env=ENVIRONMENT, capture_output=True, text=True, timeout=300
     )

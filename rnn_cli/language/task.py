@@ -63,7 +63,7 @@ class LanguageTask(Task):
         self.corpus, self.network = corpus, network or NetworkConfig.for_symbols(size)
         if (self.network.input_size, self.network.output_size) != (size, size):
             sizes = f"{corpus.name} has {size:,} symbols, the network {self.network.input_size:,}"
-            raise UsageError(f"{sizes}; use NetworkConfig.for_symbols(len(corpus.vocabulary))")
+            raise UsageError(f"{sizes}; use NetworkConfig.for_symbols(len(corpus.codec))")
         self.blind_loss = math.log(size)
 
     def batches(self, config: TrainingConfig) -> TextBatches:

@@ -1,4 +1,4 @@
-"""A hostile model file is refused with one sentence, quickly, with little memory, and nothing is written or run."""
+"""Hostile model files are refused with one sentence, quickly and in little memory; nothing is written or executed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -38,28 +38,28 @@ from rnn_cli.text.codecs import CharacterCodec
 GOOD = to_bytes(make_checkpoint())
 HEADER = 8 + int.from_bytes(GOOD[:8], "little")
 MEGABYTE = 1 << 20
-SECONDS, MEGABYTES = 2, 600  # what a command may take for a file of at most 32 MB, beyond what it takes to start
+SECONDS, MEGABYTES = 2, 600  # limits of CPU time and memory for a file of at most 32 MB, on top of the start-up
 
 
 def with_value(value: float) -> Callable[[bytes], bytes]:
-    """Return a change of a file: this value in the middle of the first weights."""
+    """Return a damage: this value in the middle of weight_hh_l0."""
 
     def damage(content: bytes) -> bytes:
         header, data = unpack(content)
         start, end = header["rnn.weight_hh_l0"]["data_offsets"]
-        place = start + (end - start) // 8 * 4
-        return pack(header, data[:place] + np.float32(value).tobytes() + data[place + 4 :])
+        offset = start + (end - start) // 8 * 4
+        return pack(header, data[:offset] + np.float32(value).tobytes() + data[offset + 4 :])
 
     return damage
 
 
-def named(name: str) -> Callable[[bytes], bytes]:
-    """Return a change of a file: this name for a tensor."""
+def with_tensor_name(name: str) -> Callable[[bytes], bytes]:
+    """Return a damage: a tensor with this name."""
     return in_header(lambda header: header.update({name: header.pop("training.total")}))
 
 
 def vocabulary_of(symbols: str) -> Callable[[bytes], bytes]:
-    """Return a change of a file: these symbols."""
+    """Return a damage: a vocabulary of these symbols."""
     return in_description(lambda description: description["task"]["codec"].update(symbols=symbols))
 
 
@@ -81,12 +81,12 @@ LARGE: dict[str, Callable[[bytes], bytes]] = {
     "a tensor of 10^9 by 10^9": in_tensor(shape=[10**9, 10**9], data_offsets=[0, 4 * 10**18]),
     "NaN among the weights": with_value(float("nan")),
     "infinity among the weights": with_value(float("inf")),
-    "a path for a name": named("../../../../tmp/written"),
-    "an absolute path for a name": named("/tmp/written"),
-    "a name with a NUL": named("training\0total"),
+    "a path for a name": with_tensor_name("../../../../tmp/written"),
+    "an absolute path for a name": with_tensor_name("/tmp/written"),
+    "a name with a NUL": with_tensor_name("training\0total"),
 }
 
-# Refuses each file as `rnn info` does, under a limit of memory, and says what it took.
+# Opens each file with `rnn info` under a memory limit, and prints the exit code and the CPU time.
 REFUSE = """
 import resource, sys, time
 from rnn_cli.__main__ import main
@@ -103,7 +103,7 @@ for path in sys.argv[1:]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc")
-def test_hostile_files_are_refused_quickly_and_in_little_memory(tmp_path: Path) -> None:
+def test_hostile_files_are_refused_within_time_and_memory(tmp_path: Path) -> None:
     damages = {**{name: damage for name, (damage, _) in DAMAGE.items()}, **LARGE}
     paths = [tmp_path / str(number) for number in range(len(damages))]
     for path, damage in zip(paths, damages.values()):
@@ -128,7 +128,7 @@ def test_hostile_files_are_refused_quickly_and_in_little_memory(tmp_path: Path) 
 
 @pytest.mark.parametrize("command", [["sample"], ["evaluate", "/dev/null"], ["predict", "a"], ["train", "--resume"]])
 @pytest.mark.parametrize("name", ["a header of ten million numbers", "a vocabulary of ten million letters"])
-def test_every_command_refuses_them(tmp_path: Path, command: list[str], name: str) -> None:
+def test_every_command_refuses_hostile_files(tmp_path: Path, command: list[str], name: str) -> None:
     (tmp_path / "model").write_bytes(LARGE[name](GOOD))
     done = run(*command, "-m", "model", cwd=tmp_path)
     assert (done.code, done.stdout) == (3, b"")
@@ -147,11 +147,9 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("symbols", ["abcdefg", "abcdefgh"])  # with the boundary a whole vector, and one more
+@pytest.mark.parametrize("symbols", ["abcdefg", "abcdefgh"])  # with the boundary, a whole vector and one more
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_finite_weights_of_which_no_number_comes_are_refused_when_they_are_used(
-    tmp_path: Path, command: list[str], symbols: str
-) -> None:
+def test_models_with_overflowing_outputs_are_refused_on_use(tmp_path: Path, command: list[str], symbols: str) -> None:
     config = NetworkConfig.for_symbols(len(symbols) + 1, cell="rnn", activation="relu", hidden_size=4)
     generator = np.random.default_rng(1)
     weights = {
@@ -179,21 +177,28 @@ MUTATIONS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-@given(mutations=MUTATIONS)
-def test_mutated_files_are_read_or_refused(
-    tmp_path_factory: pytest.TempPathFactory, mutations: list[tuple[int, int, bytes]]
-) -> None:
-    """Each mutation puts some bytes in the place of others."""
-    content = GOOD
-    for place, size, replacement in mutations:
-        content = content[:place] + replacement + content[place + size :]
-    with suppress(CheckpointError):
-        loaded = load_bytes(tmp_path_factory.getbasetemp(), content)
-        to_bytes(loaded)  # what is accepted is a checkpoint, that can be saved
+def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
+    """Each mutation replaces some bytes. Some of the files load, and those can be saved again."""
+    outcomes: Counter[str] = Counter()
+
+    @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(mutations=MUTATIONS)
+    def check(mutations: list[tuple[int, int, bytes]]) -> None:
+        content = GOOD
+        for offset, size, replacement in mutations:
+            content = content[:offset] + replacement + content[offset + size :]
+        try:
+            to_bytes(load_bytes(tmp_path, content))
+            outcomes["loaded"] += 1
+        except CheckpointError:
+            outcomes["refused"] += 1
+
+    check()
+    assert outcomes["loaded"] > 0
+    assert outcomes["refused"] > 0
 
 
-def test_a_resumed_file_allocates_nothing_that_it_only_claims(tmp_path: Path) -> None:
+def test_resuming_allocates_no_more_than_the_file_holds(tmp_path: Path) -> None:
     """A batch of 4096 windows of 4096 symbols would take gigabytes; the state in the file is that of 4."""
     (tmp_path / "text").write_text(STREAM_TEXT)
     stopped = train_until(5, "text", *SMALL, "--steps", 40, "-m", "model", cwd=tmp_path)
@@ -205,10 +210,3 @@ def test_a_resumed_file_allocates_nothing_that_it_only_claims(tmp_path: Path) ->
     done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 3, done.stderr
     assert done.stderr.splitlines()[-1].startswith("rnn: error: the state of the training in this model is damaged")
-
-
-def test_the_fuzzing_harness_runs() -> None:
-    pytest.importorskip("atheris")
-    harness = Path(__file__).parents[2] / "benchmarks" / "fuzz_checkpoint.py"
-    done = subprocess.run([sys.executable, harness, "-runs=300"], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr

@@ -1,10 +1,11 @@
 """Kernels that kernels call are compiled once, with the entry that contains them."""
 
 import numba
+import numpy as np
 import pytest
 from numba.core.codegen import JITCodeLibrary
 
-from rnn_cli.kernels.compiler.jit import OPTIONS, kernel
+from rnn_cli.kernels.compiler.jit import OPTIONS, chosen_by_type, kernel
 
 
 @kernel
@@ -51,3 +52,31 @@ def test_python_can_call_a_kernel_before_and_after_kernels_do(made):
 def test_division_by_zero_is_as_in_numpy():
     assert third_and_one(float("inf")) == float("inf")
     assert numba.jit(**OPTIONS)(lambda x: third(x) / x)(0.0) != 0  # NaN, not an exception
+
+
+@kernel
+def of_whole_numbers(x):
+    return x + 1
+
+
+@kernel
+def of_fractions(x):
+    return x / 2
+
+
+@chosen_by_type
+def either(x):
+    return of_whole_numbers if isinstance(x, numba.types.Integer) else of_fractions
+
+
+def test_a_kernel_is_chosen_by_type(made):
+    function = numba.jit(**OPTIONS)(lambda x: either(x))
+    assert (function(3), function(3.0)) == (4, 1.5)
+    assert (either(3), either(3.0)) == (4, 1.5)
+    assert [name for name in made if "either" in name] == []
+
+
+def test_kernels_do_not_count_references():
+    function = numba.jit(**OPTIONS)(lambda values: third(values[0]) + values[1])
+    assert function(np.array([3.0, 1.0])) == 2
+    assert "NRT_incref" not in function.inspect_llvm(function.signatures[0])

@@ -43,8 +43,9 @@ class FirstSymbol(Task):
 
     name, unit, blind_loss = "first", "label", math.log(LABELS)
 
-    def __init__(self, scores=()):
-        self.network = NetworkConfig(input_size=SYMBOLS, output_size=SYMBOLS, hidden_size=12)
+    def __init__(self, scores=(), directions=1):
+        sizes = {"input_size": SYMBOLS, "output_size": LABELS, "hidden_size": 12}
+        self.network = NetworkConfig(**sizes, directions=directions)
         self.scores, self.scored = list(scores), 0
 
     def batches(self, config):
@@ -69,8 +70,9 @@ def train_until(trainer, step=None):
     return list(trainer)
 
 
-def test_a_task_of_whole_texts_is_learned():
-    trainer = Trainer(FirstSymbol(), replace(CONFIG, steps=300), 2)
+@pytest.mark.parametrize("directions", [1, 2])
+def test_a_task_of_whole_texts_is_learned(directions):
+    trainer = Trainer(FirstSymbol(directions=directions), replace(CONFIG, steps=300), 2)
     assert trainer.batches.asked == []
     reports = train_until(trainer)
     assert trainer.batches.asked == list(range(300))
@@ -108,15 +110,17 @@ def test_no_state_is_carried_from_text_to_text(monkeypatch):
     assert not any(carried)
 
 
-def test_a_stopped_run_of_another_task_resumes(tmp_path):
-    whole, part = (Trainer(FirstSymbol(), CONFIG, 1) for _ in range(2))
+@pytest.mark.parametrize("directions", [1, 2])
+def test_a_stopped_run_of_another_task_resumes(tmp_path, directions):
+    task = FirstSymbol(directions=directions)
+    whole, part = (Trainer(task, CONFIG, 1) for _ in range(2))
     train_until(whole)
     train_until(part, 33)
     save_checkpoint(tmp_path / "model", part.checkpoint())
     checkpoint = load_checkpoint(tmp_path / "model")
     assert checkpoint.task == {"name": "first", "labels": ["a", "b", "c"]}
     assert checkpoint.record["texts"] == 20
-    resumed = Trainer.resume(checkpoint, FirstSymbol(), 2)
+    resumed = Trainer.resume(checkpoint, task, 2)
     train_until(resumed)
     assert [report.step for report in resumed.history] == [20, 40, 60]
     assert np.array_equal(resumed.best_parameters, whole.best_parameters)

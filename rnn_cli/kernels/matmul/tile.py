@@ -114,14 +114,15 @@ def emit_tiles(module, vector):
             block = function.append_basic_block(f"tile_{rows}x{vectors}")
             choice.add_case(INDEX(rows * (TILE_VECTORS + 1) + vectors), block)
             builder.position_at_end(block)
-            emit_tile(builder, vector, rows, vectors, *function.args[1:])
+            emit_tile(builder, vector, rows, vectors, function.args[1:])
             builder.branch(leave)
     builder.position_at_end(leave)
     builder.ret_void()
 
 
-def emit_tile(builder, vector, rows, vectors, c, c_stride, s, s_stride, a, a_row_stride, a_depth_stride, b, depth):
-    """Emit the loop over the depth for one shape of tile."""
+def emit_tile(builder, vector, rows, vectors, arguments):
+    """Emit the loop over the depth for one shape of tile; `arguments` are those of `tile_type` after the shape."""
+    c, c_stride, s, s_stride, a, a_row_stride, a_depth_stride, b, depth = arguments
     register, sum_register = register_type(vector), register_type(sum_vector(vector))
     count, align = register.count, vector.dtype.bitwidth // 8
 

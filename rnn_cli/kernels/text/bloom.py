@@ -1,7 +1,7 @@
-"""A Bloom filter over hashes of symbols: what was put in is found, and of the rest a small share is found too.
+"""A Bloom filter over hashes of symbols: no false negatives, and few false positives.
 
-The filter is a uint8 array whose size is a power of two, so that its halves can be laid over each other to make it
-smaller; each entry sets `hashes` bits (Bloom 1970, with the double hashing of Kirsch and Mitzenmacher 2006).
+The filter is a uint8 array whose size is a power of two, so that it can be folded in half to make it smaller. Each
+entry sets `hashes` bits (Bloom 1970, with the double hashing of Kirsch and Mitzenmacher 2006).
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ def mix(number):
 
 @kernel
 def extended(digest, symbol):
-    """Return the hash of some symbols and one more, a step of FNV-1a."""
+    """Return the hash of a sequence with one more symbol: a step of FNV-1a."""
     return (digest ^ np.uint64(symbol)) * PRIME
 
 
 @kernel
 def empty_gram(length):
-    """Return what the hash of `length` symbols begins with; lines begin with START."""
+    """Return the initial value of the hash of `length` symbols; that of lines is START."""
     return extended(START, length)
 
 
 @kernel
 def insert(bits, hashes, digest):
-    """Put a hash into the filter."""
+    """Insert a hash into the filter."""
     mixed, last = mix(digest), np.uint64(8 * bits.size - 1)
-    for number in range(hashes):
-        place = (mixed + np.uint64(number) * (mixed >> np.uint64(32) | np.uint64(1))) & last
-        bits[np.int64(place >> np.uint64(3))] |= np.uint8(1) << np.uint8(place & np.uint64(7))
+    for index in range(hashes):
+        bit = (mixed + np.uint64(index) * (mixed >> np.uint64(32) | np.uint64(1))) & last
+        bits[np.int64(bit >> np.uint64(3))] |= np.uint8(1) << np.uint8(bit & np.uint64(7))
 
 
 @kernel
 def contains(bits, hashes, digest):
-    """Say whether a hash may have been put into the filter."""
+    """Return whether a hash may be in the filter."""
     mixed, last = mix(digest), np.uint64(8 * bits.size - 1)
-    for number in range(hashes):
-        place = (mixed + np.uint64(number) * (mixed >> np.uint64(32) | np.uint64(1))) & last
-        if not bits[np.int64(place >> np.uint64(3))] >> np.uint8(place & np.uint64(7)) & np.uint8(1):
+    for index in range(hashes):
+        bit = (mixed + np.uint64(index) * (mixed >> np.uint64(32) | np.uint64(1))) & last
+        if not bits[np.int64(bit >> np.uint64(3))] >> np.uint8(bit & np.uint64(7)) & np.uint8(1):
             return False
     return True
 
@@ -65,7 +65,7 @@ def gram(symbols, start, length):
 
 @entry_kernel
 def insert_grams(bits, hashes, symbols, length):
-    """Put in all runs of `length` symbols that have no boundary in them."""
+    """Insert all runs of `length` symbols that do not contain a boundary."""
     since = 0
     for j in range(symbols.size):
         since = since + 1 if symbols[j] else 0
@@ -75,7 +75,7 @@ def insert_grams(bits, hashes, symbols, length):
 
 @entry_kernel
 def insert_lines(bits, hashes, symbols, digest):
-    """Put in every line that a boundary ends; return the hash of the one that is not ended. `digest` is that before."""
+    """Insert every line that ends with a boundary; return the hash of the unfinished one; `digest` is that before."""
     for j in range(symbols.size):
         if symbols[j]:
             digest = extended(digest, symbols[j])
@@ -87,7 +87,7 @@ def insert_lines(bits, hashes, symbols, digest):
 
 @entry_kernel
 def contains_line(bits, hashes, symbols):
-    """Say whether a line may have been put in."""
+    """Return whether a line may be in the filter."""
     digest = START
     for j in range(symbols.size):
         digest = extended(digest, symbols[j])
@@ -96,9 +96,9 @@ def contains_line(bits, hashes, symbols):
 
 @kernel
 def next_run(run, length, found):
-    """Return how many symbols are copied up to here, where so many were up to the one before.
+    """Return the length of the copied run up to here, given that up to the symbol before, `run`.
 
-    A copy of n symbols makes n - length + 1 finds in a row; what is shorter than `length` counts as nothing.
+    A copy of n symbols makes n - length + 1 finds in a row; copies shorter than `length` count as 0.
     """
     if not found:
         return 0
@@ -107,7 +107,7 @@ def next_run(run, length, found):
 
 @entry_kernel
 def copied_runs(bits, hashes, symbols, length):
-    """Return the longest run of copied symbols, and the one that the symbols end with."""
+    """Return the lengths of the longest run of copied symbols, and of the run that ends with the last symbol."""
     longest = run = 0
     for j in range(length - 1, symbols.size):
         run = next_run(run, length, contains(bits, hashes, gram(symbols, j + 1 - length, length)))
