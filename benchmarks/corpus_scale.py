@@ -40,7 +40,7 @@ def write_text(path: Path, size: int, lines: bool) -> None:
 
 def read(path: str, lines: bool, fraction: float) -> Corpus:
     """Read a text of characters as a corpus."""
-    return load_corpus([path], as_bytes=False, lines=lines, validation_fraction=fraction, random_seed=1)
+    return load_corpus([path], as_bytes=False, line_mode=lines, validation_fraction=fraction, random_seed=1)
 
 
 def peak_memory() -> float:
@@ -58,7 +58,7 @@ def reading_rate(path: str, lines: bool, fraction: float, seconds: float) -> flo
 
 def training_speed(corpus: Corpus, seconds: float, threads: int) -> float:
     """Return the median speed of training in characters a second."""
-    model = NetworkConfig.for_symbols(len(corpus.vocabulary), cell="lstm", hidden_size=HIDDEN)
+    model = NetworkConfig.for_symbols(len(corpus.codec), cell="lstm", hidden_size=HIDDEN)
     config = TrainingConfig(steps=10**9, batch_size=BATCH, sequence_length=LENGTH, evaluate_every=100)
     end = time.perf_counter() + seconds
     speeds: list[float] = []

@@ -32,7 +32,7 @@ from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.sampling import Sampler
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
-from rnn_cli.text.vocabulary import Vocabulary
+from rnn_cli.text.codecs import CharacterCodec
 
 STREAMS = 64  # of PyTorch
 TEXTS, TEXT_LENGTH = 1000, 64
@@ -46,8 +46,8 @@ Contender = tuple[float, Callable[[], Any]]  # characters or bytes of a call, an
 def build_checkpoint(hidden: int) -> Checkpoint:
     """Return a random model of VOCAB_SIZE symbols."""
     config = NetworkConfig.for_symbols(VOCAB_SIZE, hidden_size=hidden, num_layers=2)
-    vocabulary = Vocabulary("".join(chr(ord("0") + number) for number in range(VOCAB_SIZE - 1)), lines=False)
-    return Checkpoint.of_language(config, vocabulary, Model.initialised(config, np.random.default_rng(0)).to_torch())
+    codec = CharacterCodec("".join(chr(ord("0") + number) for number in range(VOCAB_SIZE - 1)), line_mode=False)
+    return Checkpoint.of_language(config, codec, Model.initialised(config, np.random.default_rng(0)).to_torch())
 
 
 def weight_bytes(config: NetworkConfig) -> int:

@@ -24,11 +24,12 @@ from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.cli.options import usable_cores
 from rnn_cli.display.scores import line_rows
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16
-from rnn_cli.language.line_scores import scored_lines
+from rnn_cli.language.line_scores import score_lines
 from rnn_cli.language.scorer import Scorer
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
-from rnn_cli.text.vocabulary import Vocabulary
+from rnn_cli.text.codecs import CharacterCodec
+from rnn_cli.text.documents import read_pieces
 
 PRECISIONS = ["float32", "bfloat16"] if HAS_BFLOAT16 else ["float32"]
 LETTERS = "".join(map(chr, range(ord("!"), ord("!") + 63)))
@@ -36,9 +37,9 @@ LETTERS = "".join(map(chr, range(ord("!"), ord("!") + 63)))
 
 def build_checkpoint(hidden: int, layers: int) -> Checkpoint:
     """Return a random model of lines."""
-    vocabulary = Vocabulary(LETTERS, lines=True)
-    config = NetworkConfig.for_symbols(len(vocabulary), hidden_size=hidden, num_layers=layers)
-    return Checkpoint.of_language(config, vocabulary, Model.initialised(config, np.random.default_rng(1)).to_torch())
+    codec = CharacterCodec(LETTERS, line_mode=True)
+    config = NetworkConfig.for_symbols(len(codec), hidden_size=hidden, num_layers=layers)
+    return Checkpoint.of_language(config, codec, Model.initialised(config, np.random.default_rng(1)).to_torch())
 
 
 def random_lines(size: int, longest: int) -> list[str]:
@@ -53,7 +54,7 @@ def score_here(scorer: Scorer, source: Path, target: Path) -> float:
     """Score the file as the command does; return its total bits."""
     bits = 0.0
     with open(target, "wb") as file:
-        for lines in scored_lines(scorer, str(source)):
+        for lines in score_lines(scorer, read_pieces(str(source))):
             file.write(b"".join(line_rows(lines, np.arange(len(lines.lines)))))
             bits += lines.bits.sum()
     return bits

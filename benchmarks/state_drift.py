@@ -68,8 +68,8 @@ def main() -> None:
     else:
         config = SamplingConfig(length=characters + 1, random_seed=1)
         (text,) = sample_texts(checkpoint, config=config)
-    vocabulary = checkpoint.codec
-    symbols = vocabulary.encode(text if vocabulary.symbols is None else text.decode("utf-8", "ignore"))
+    codec = checkpoint.codec
+    symbols = codec.encode(text if codec.reads_bytes else text.decode("utf-8", "ignore"))
     symbols = np.resize(symbols[symbols >= 0], characters + 1)  # repeats the text
     parts = drift(checkpoint, symbols)
     names = [f"largest {name}" for name in Model(checkpoint.config).layout.cell.states]

@@ -31,7 +31,7 @@ from charts import line_chart
 from common import RESULTS, options, report, table
 from runs import BASELINES, Split, development, run, shakespeare, try_out
 
-from rnn_cli.text.vocabulary import Vocabulary
+from rnn_cli.text.codecs import CharacterCodec
 
 if TYPE_CHECKING:
     from torch_model import Setting
@@ -64,9 +64,9 @@ def run_torch(split: Split, setting: Setting, seconds: float, seed: int) -> Resu
     """Train and score the PyTorch model with a setting."""
     from torch_model import Run
 
-    vocabulary = Vocabulary.of_characters(split.train, lines=False)
-    ids, held_out = (vocabulary.frame(vocabulary.encode(text)) for text in (split.train, split.held_out))
-    trainer = Run(ids, len(vocabulary), setting, seconds, seed)
+    codec = CharacterCodec.of_texts(split.train, line_mode=False)
+    ids, held_out = (codec.frame(codec.encode(text)) for text in (split.train, split.held_out))
+    trainer = Run(ids, len(codec), setting, seconds, seed)
     curve, nats = trainer.train(held_out, VALIDATIONS)
     return Result(curve, nats, trainer.steps * setting.batch * setting.window, {})
 

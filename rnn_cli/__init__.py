@@ -4,8 +4,8 @@ The commands are a layer above this library. Its main names are here; others are
 
     from rnn_cli import LanguageTask, NetworkConfig, Trainer, TrainingConfig, load_corpus, sample_texts, save_checkpoint
 
-    corpus = load_corpus(["names.txt"], as_bytes=False, lines=None, validation_fraction=0.1, random_seed=1)
-    network = NetworkConfig.for_symbols(len(corpus.vocabulary), cell="gru", hidden_size=128)
+    corpus = load_corpus(["names.txt"], as_bytes=False, line_mode=None, validation_fraction=0.1, random_seed=1)
+    network = NetworkConfig.for_symbols(len(corpus.codec), cell="gru", hidden_size=128)
     config = TrainingConfig(epochs=40, batch_size=8, sequence_length=32)
     trainer = Trainer(LanguageTask(corpus, network), config, threads=2)
     for report in trainer:
@@ -24,8 +24,11 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Batch": "network.workspace",
+    "ByteCodec": "text.codecs",
+    "CharacterCodec": "text.codecs",
     "Checkpoint": "checkpoint.checkpoint",
     "Classifier": "language.classification",
+    "Codec": "text.codecs",
     "Corpus": "text.corpus",
     "LanguageTask": "language.task",
     "Model": "network.model",
@@ -34,7 +37,6 @@ _HOMES = {
     "Task": "training.task",
     "Trainer": "training.trainer",
     "TrainingConfig": "training.config",
-    "Vocabulary": "text.vocabulary",
     "complete": "language.beam_search",
     "evaluate_texts": "language.evaluation",
     "load_checkpoint": "checkpoint.checkpoint",

@@ -1,22 +1,22 @@
-"""The n-grams of kneser_ney.py with dictionaries, symbol by symbol, to compare with."""
+"""Reference implementation of kneser_ney.py: n-grams in dictionaries, symbol by symbol."""
 
 from collections import Counter, defaultdict
 
 from rnn_cli.text.kneser_ney import GREATEST_DISCOUNT, LEAST_DISCOUNT
 
 V = 5
-LONGEST_PAST = 20  # symbols; no context is as long
+LONGEST_PAST = 20  # symbols; longer than any context
 
 
 class SlowGrams:
-    """The same n-grams with dictionaries, symbol by symbol."""
+    """N-grams in dictionaries."""
 
-    def __init__(self, order, lines):
-        self.order, self.lines = order, lines
+    def __init__(self, order, line_mode):
+        self.order, self.line_mode = order, line_mode
         self.counts = [defaultdict(Counter) for _ in range(order)]
 
     def learn(self, past, symbol):
-        """Count a symbol after its past: on with the next shorter context while the longer gram is new."""
+        """Count a symbol after its past; continue with the shorter context only while the longer gram is new."""
         for k in range(min(self.order - 1, len(past)), -1, -1):
             context = tuple(past[len(past) - k :])
             self.counts[k][context][symbol] += 1
@@ -25,7 +25,7 @@ class SlowGrams:
 
     def distribution(self, past):
         """Return the probability of each symbol."""
-        symbols = range(0 if self.lines else 1, V)
+        symbols = range(0 if self.line_mode else 1, V)
         p = {symbol: 1 / len(symbols) for symbol in symbols}
         for k in range(min(self.order - 1, len(past)) + 1):
             context = tuple(past[len(past) - k :])
@@ -39,10 +39,10 @@ class SlowGrams:
         return p
 
 
-def with_past(ids, lines):
+def with_past(ids, line_mode):
     """Yield each scored symbol with its past, from the boundary on."""
     past = [0]
     for symbol in ids[1:].tolist():
-        if symbol or lines:
+        if symbol or line_mode:
             yield past, symbol
         past = [*past[-LONGEST_PAST:], symbol] if symbol else [0]

@@ -38,7 +38,7 @@ from rnn_cli.checkpoint.safetensors_reader import (
 from rnn_cli.errors import CheckpointError, RnnError, TaskError, UsageError
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.parameters import torch_shapes
-from rnn_cli.text.vocabulary import Vocabulary
+from rnn_cli.text.codecs import Codec, codec_from_dict
 
 FORMAT = 2
 METADATA_KEY = "rnn"
@@ -78,7 +78,7 @@ class Checkpoint:
     def of_language(
         cls,
         config: NetworkConfig,
-        codec: Vocabulary,
+        codec: Codec,
         parameters: dict[str, np.ndarray],
         record: dict[str, Any] | None = None,
     ) -> Self:
@@ -86,7 +86,7 @@ class Checkpoint:
         return cls(config, {"name": LANGUAGE, "codec": codec.to_dict()}, parameters, record or {})
 
     @cached_property
-    def codec(self) -> Vocabulary:
+    def codec(self) -> Codec:
         """The symbols of a language model. Raises TaskError for a model of another task."""
         self.expect(LANGUAGE)
         return codec_of(self.task)
@@ -249,11 +249,11 @@ def upgraded(description: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def codec_of(task: dict[str, Any]) -> Vocabulary:
+def codec_of(task: dict[str, Any]) -> Codec:
     """Return the codec of the description of a language model. Raises CheckpointError if it is damaged."""
     if task.keys() != {"name", "codec"}:
         raise CheckpointError("the description of its task has missing or unknown fields")
-    return Vocabulary.from_dict(task["codec"])
+    return codec_from_dict(task["codec"])
 
 
 def check(checkpoint: Checkpoint) -> None:

@@ -58,7 +58,8 @@ def classify(
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.display.stdout import TextWriter
-    from rnn_cli.language.classification import Classifier, read_lines
+    from rnn_cli.language.classification import Classifier
+    from rnn_cli.text.documents import read_lines
 
     checkpoints = [load_checkpoint(path) for path in paths]
     announce_compiling(quiet)
@@ -95,7 +96,8 @@ def show(
 def report(classifier: Classifier, labels: list[str], file: str, writer: TextWriter, as_json: bool) -> None:
     """Print how many labelled lines are found, and how often each label is taken for each."""
     from rnn_cli.display.tables import confusion_table
-    from rnn_cli.language.classification import confusion_of, read_lines
+    from rnn_cli.language.classification import confusion_of
+    from rnn_cli.text.documents import read_lines
 
     confusion = confusion_of(classifier, labels, read_lines(file))
     count, right = sum(map(sum, confusion)), sum(row[place] for place, row in enumerate(confusion))

@@ -40,15 +40,15 @@ def complete(
     from rnn_cli.text.documents import Document, text_for
 
     checkpoint = load_checkpoint(model)
-    vocabulary = checkpoint.codec
+    codec = checkpoint.codec
     announce_compiling(quiet)
-    start = text_for(vocabulary, Document("the prefix", os.fsencode(prefix)))
+    start = text_for(codec, Document("the prefix", os.fsencode(prefix)))
     found = completions_of(checkpoint, start, count, length, threads=cores)
     writer = TextWriter()
     if as_json:
         completions = [
             {
-                "completion": vocabulary.decode(completion.symbols).decode("utf-8", "replace"),
+                "completion": codec.decode(completion.symbols).decode("utf-8", "replace"),
                 "probability": completion.probability,
                 "stopped": "end" if completion.ended else "length",
             }
@@ -59,5 +59,5 @@ def complete(
         for completion in found:
             share = b"" if plain else f"{completion.probability:.4g}\t".encode()
             echo = b"" if no_echo else os.fsencode(prefix)
-            writer.write(share + echo + vocabulary.decode(completion.symbols) + b"\n")
+            writer.write(share + echo + codec.decode(completion.symbols) + b"\n")
     writer.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -117,25 +116,34 @@ def score_rows(
     """Print lines or characters with their bits; all that are there are printed before waiting for more."""
     from rnn_cli.display import scores
     from rnn_cli.display.stdout import TextWriter
-    from rnn_cli.language.line_scores import scored_lines
-    from rnn_cli.text.documents import check_stdin_once
+    from rnn_cli.language.line_scores import score_lines
+    from rnn_cli.text.documents import check_stdin_once, read_pieces
 
     check_stdin_once(paths)
     if per_char:
         render = scores.character_objects if jsonl else scores.character_rows
     else:
         render = scores.line_objects if jsonl else scores.line_rows
-    writer, unknown = TextWriter(), 0
+    writer, unknown, count = TextWriter(), 0, 0
+    rows: dict[int, bytes] = {}  # by position, of those that wait for their order
     for path in paths:
-        for lines in scored_lines(scorer, path):
+        for lines in score_lines(scorer, read_pieces(path)):
             unknown += int(lines.symbol_unknown.sum())
             if per_char:
-                numbers = lines.symbol_bits
+                values = lines.symbol_bits
             else:
-                numbers = lines.bits if total else lines.bits_per_char
-            writer.write(b"".join(selection.take(numbers, partial(render, lines))))
-            writer.flush()
-    writer.write(b"".join(selection.rest()))
+                values = lines.bits if total else lines.bits_per_char
+            positions = selection.take(values)
+            rendered = render(lines, positions - count)
+            count += len(values)
+            if selection.in_order:
+                rows.update(zip(positions.tolist(), rendered))
+                if selection.top is not None:
+                    rows = {position: rows[position] for position in selection.ranked().tolist()}
+            else:
+                writer.write(b"".join(rendered))
+                writer.flush()
+    writer.write(b"".join(rows[position] for position in selection.ranked().tolist()))
     writer.close()
     if unknown:
         note(f"unknown characters: {unknown:,}, of {scorer.unknown_bits:.2f} bits each", quiet)
@@ -158,13 +166,13 @@ def score_whole(
     from rnn_cli.language.evaluation import score_texts
     from rnn_cli.text.documents import read_documents, text_for
 
-    vocabulary = scorer.vocabulary
+    codec = scorer.codec
     documents = read_documents([*paths, *(corpus or [])])
-    given = [text_for(vocabulary, document) for document in documents]
+    given = [text_for(codec, document) for document in documents]
     texts, learned = given[: len(paths)], given[len(paths) :]
     with ScoringDisplay(quiet, sum(map(len, texts))) as display:
         scores = score_texts(scorer, texts, display.advance)
-    others = baseline_bits(vocabulary, texts, scorer.unknown_bits, learned or None) if baselines else {}
+    others = baseline_bits(codec, texts, scorer.unknown_bits, learned or None) if baselines else {}
     writer = TextWriter()
     if as_json:
         compared = {"baselines": others} if baselines else {}

@@ -50,16 +50,16 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     from rnn_cli.network.parameters import parameter_count
     from rnn_cli.text.fingerprint import Fingerprint
 
-    config, vocabulary, record = checkpoint.config, checkpoint.codec, checkpoint.record
+    config, codec, record = checkpoint.config, checkpoint.codec, checkpoint.record
     facts = {
         "cell": config.cell if config.cell != "rnn" else f"{config.cell} ({config.activation})",
         "layers": config.num_layers,
         "hidden_size": config.hidden_size,
         "parameters": parameter_count(config),
-        "symbols": len(vocabulary) - 1,
-        "kind": vocabulary.kind,
-        "mode": "lines" if vocabulary.lines else "stream",
-        "vocabulary": vocabulary.symbols or "",
+        "symbols": len(codec) - 1,
+        "kind": codec.kind,
+        "mode": "lines" if codec.line_mode else "stream",
+        "vocabulary": codec.alphabet,
         "complete": checkpoint.progress is None,
         "fingerprint": None,
     }

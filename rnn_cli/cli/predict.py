@@ -12,7 +12,7 @@ from rnn_cli.cli.options import DEFAULT_MODEL, Json, ModelPath, Quiet, announce_
 
 if TYPE_CHECKING:
     from rnn_cli.language.prediction import Prediction
-    from rnn_cli.text.vocabulary import Vocabulary
+    from rnn_cli.text.codecs import Codec
 
 
 def predict(
@@ -38,30 +38,30 @@ def predict(
     from rnn_cli.text.documents import Document, text_for
 
     checkpoint = load_checkpoint(model)
-    vocabulary = checkpoint.codec
+    codec = checkpoint.codec
     announce_compiling(quiet)
-    steps = predictions(checkpoint, text_for(vocabulary, Document("the text", os.fsencode(text))), top)
+    steps = predictions(checkpoint, text_for(codec, Document("the text", os.fsencode(text))), top)
     writer = TextWriter()
     if as_json:
         shown = steps if each else steps[-1:]
-        objects = [describe(vocabulary, step, each) for step in shown]
+        objects = [describe(codec, step, each) for step in shown]
         writer.write_line(json.dumps(objects if each else objects[0]))
     elif each:
-        writer.write_line(walk([named(vocabulary, step) for step in steps]))
+        writer.write_line(walk([named(codec, step) for step in steps]))
     else:
-        writer.write_line(bars([(vocabulary.name(symbol), p) for symbol, p in steps[-1].expected]))
+        writer.write_line(bars([(codec.name(symbol), p) for symbol, p in steps[-1].expected]))
     writer.close()
 
 
-def named(vocabulary: Vocabulary, step: Prediction) -> tuple[str, str | None, float | None, list[tuple[str, float]]]:
+def named(codec: Codec, step: Prediction) -> tuple[str, str | None, float | None, list[tuple[str, float]]]:
     """Return a step with names for its symbols: (read, came, its probability, expected)."""
-    read = "start" if step.read is None else vocabulary.name(step.read)
-    came = None if step.came is None else vocabulary.name(step.came)
-    return read, came, step.probability, [(vocabulary.name(symbol), p) for symbol, p in step.expected]
+    read = "start" if step.read is None else codec.name(step.read)
+    came = None if step.came is None else codec.name(step.came)
+    return read, came, step.probability, [(codec.name(symbol), p) for symbol, p in step.expected]
 
 
-def describe(vocabulary: Vocabulary, step: Prediction, each: bool) -> dict[str, object]:
+def describe(codec: Codec, step: Prediction, each: bool) -> dict[str, object]:
     """Return what --json prints of a step."""
-    read, came, probability, expected = named(vocabulary, step)
+    read, came, probability, expected = named(codec, step)
     seen = {"read": read, "came": came, "probability": probability} if each else {}
     return {**seen, "expected": [{"symbol": symbol, "probability": p} for symbol, p in expected]}

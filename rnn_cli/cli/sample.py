@@ -27,8 +27,8 @@ from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from rnn_cli.language.candidates import GeneratedText
+    from rnn_cli.text.codecs import Codec
     from rnn_cli.text.documents import Document
-    from rnn_cli.text.vocabulary import Vocabulary
 
 
 class Unknown(StrEnum):
@@ -127,20 +127,17 @@ def sample(
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.display.stdout import TextWriter
-    from rnn_cli.language.candidates import GeneratedText
     from rnn_cli.language.sampling import CHUNK, Sampler
     from rnn_cli.text.documents import Document, text_for
 
     checkpoint = load_checkpoint(model)
-    vocabulary = checkpoint.codec
+    codec = checkpoint.codec
     announce_compiling(quiet)
     sampler = Sampler(
         checkpoint,
-        text_for(vocabulary, read_seed(seed, seed_file, vocabulary.lines))
-        if seeds is None
-        else read_seeds(seeds, vocabulary),
+        text_for(codec, read_seed(seed, seed_file, codec.line_mode)) if seeds is None else read_seeds(seeds, codec),
         config,
-        stop=text_for(vocabulary, Document("the stop text", os.fsencode(stop))),
+        stop=text_for(codec, Document("the stop text", os.fsencode(stop))),
         unknown=unknown.value,
         threads=cores,
     )
@@ -151,16 +148,11 @@ def sample(
 
     if jsonl:
         for text in sampler.texts(count):
-            writer.write_line(json.dumps(describe(vocabulary, text)))
-    elif count == len(sampler.starts) == best_of == 1 and not (unique or novel):
-        writer.write(b"" if no_echo else vocabulary.decode(sampler.starts[0].ids))
-        for piece in sampler.pieces(GeneratedText(), 1 if writer.terminal else CHUNK):
-            writer.write(piece)
-        writer.write(end)
+            writer.write_line(json.dumps(describe(codec, text)))
     else:
-        for text in sampler.texts(count):
-            echo = b"" if no_echo else vocabulary.decode(text.start.ids)
-            writer.write(echo + vocabulary.decode(text.symbols) + end)
+        for piece in sampler.pieces(count, 1 if writer.terminal else CHUNK):
+            echo = codec.decode(piece.text.prompt.ids) if piece.first and not no_echo else b""
+            writer.write(echo + piece.data + (end if piece.last else b""))
     writer.close()
 
 
@@ -179,7 +171,7 @@ def read_seed(seed: str | None, seed_file: str | None, lines: bool) -> Document:
     return Document("the seed", document.data.removesuffix(b"\n")) if lines else document
 
 
-def read_seeds(path: str, vocabulary: Vocabulary) -> list[str | bytes]:
+def read_seeds(path: str, codec: Codec) -> list[str | bytes]:
     """Return the lines of a file as seeds, an empty one being the learned start."""
     from rnn_cli.text.documents import Document, read_documents, text_for
 
@@ -188,16 +180,15 @@ def read_seeds(path: str, vocabulary: Vocabulary) -> list[str | bytes]:
         raise UsageError(f"{document.name} is empty; give a seed on each line")
     lines = document.data.removesuffix(b"\n").split(b"\n")
     return [
-        text_for(vocabulary, Document(f"line {number:,} of {document.name}", line))
-        for number, line in enumerate(lines, 1)
+        text_for(codec, Document(f"line {number:,} of {document.name}", line)) for number, line in enumerate(lines, 1)
     ]
 
 
-def describe(vocabulary: Vocabulary, text: GeneratedText) -> dict[str, object]:
+def describe(codec: Codec, text: GeneratedText) -> dict[str, object]:
     """Return what --jsonl prints of a text."""
     return {
-        "seed": vocabulary.decode(text.start.ids).decode("utf-8", errors="replace"),
-        "text": vocabulary.decode(text.symbols).decode("utf-8", errors="replace"),
+        "seed": codec.decode(text.prompt.ids).decode("utf-8", errors="replace"),
+        "text": codec.decode(text.symbols).decode("utf-8", errors="replace"),
         "characters": len(text.symbols),
         "bits_per_char": text.bits_per_char,
         "stopped": text.stopped,

@@ -25,7 +25,7 @@ def line_objects(scored: ScoredLines, places: np.ndarray) -> list[bytes]:
     unknown, rates = scored.unknown, scored.bits_per_char
     return [
         json_row(
-            line=scored.number + place,
+            line=scored.line_number + place,
             text=to_bytes(scored.lines[place]).decode("utf-8", "replace"),
             characters=int(scored.characters[place]),
             unknown=int(unknown[place]),
@@ -48,7 +48,7 @@ def character_objects(scored: ScoredLines, places: np.ndarray) -> list[bytes]:
     lines = starts.searchsorted(places, side="right") - 1
     return [
         json_row(
-            line=scored.number + line,
+            line=scored.line_number + line,
             column=place - int(starts[line]) + 1,
             character=character_name(scored.text, place),
             unknown=bool(scored.symbol_unknown[place]),

@@ -104,7 +104,7 @@ class AutoConfig:
         self.values = {name: value for name, value in given.items() if value is not None}
         self.reasons: list[str] = []
         self.speed = speed
-        self.vocab_size, self.lines = len(corpus.vocabulary), corpus.vocabulary.lines
+        self.vocab_size, self.lines = len(corpus.codec), corpus.codec.line_mode
         self.characters = corpus.characters
         self.row = next(row for row in SIZES if self.characters <= row.characters)
         self.plan = self.row.lines if self.lines else self.row.stream

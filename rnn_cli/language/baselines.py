@@ -1,4 +1,4 @@
-"""What a text costs without a network: as symbols drawn blindly, by their counts, by 5-grams, and compressed."""
+"""Baselines: bits per character of uniform, unigram and 5-gram models, gzip and xz."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from rnn_cli.text.codecs import UNKNOWN, Codec
 from rnn_cli.text.kneser_ney import ngram_bits
-from rnn_cli.text.vocabulary import Vocabulary
 
 Texts = Sequence[str | bytes]
 
@@ -20,28 +20,26 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def baseline_bits(
-    vocabulary: Vocabulary, texts: Texts, unknown_bits: float, corpus: Texts | None = None
-) -> dict[str, float]:
+def baseline_bits(codec: Codec, texts: Texts, unknown_bits: float, corpus: Texts | None = None) -> dict[str, float]:
     """Return the bits per character of texts: uniform, unigram, 5-gram, gzip and xz.
 
-    The n-grams count what stands in the corpus or, without one, what stands before each character: nothing has seen
-    what it scores. Their unknown characters cost `unknown_bits` each, as the model's do. The compressors are the
-    programs as they are (gzip -9, xz -6e), headers included; with a corpus, it costs what it adds to the corpus:
-    bits(corpus and text) - bits(corpus). Of that, gzip remembers the last 32 KB, xz the last 8 MB.
+    The n-grams are counted in the corpus or, without one, in the text before each character, so no model has seen what
+    it scores. Unknown characters cost `unknown_bits` each, as for the model. The compressors are the usual programs
+    (gzip -9, xz -6e), headers included. With a corpus, their cost is bits(corpus and text) - bits(corpus); of the
+    corpus, gzip remembers the last 32 KB and xz the last 8 MB.
 
-    Raises ValueError where there is nothing to score.
+    Raises ValueError if there is nothing to score.
     """
-    ids, unknown = framed(vocabulary, texts)
-    learned = None if corpus is None else framed(vocabulary, corpus)[0]
-    size, lines = len(vocabulary), vocabulary.lines
-    known = int(np.count_nonzero(ids)) if not lines else len(ids) - 1
+    ids, unknown = encode_texts(codec, texts)
+    learned = None if corpus is None else encode_texts(codec, corpus)[0]
+    size, line_mode = len(codec), codec.line_mode
+    known = int(np.count_nonzero(ids)) if not line_mode else max(len(ids) - 1, 0)
     characters = known + unknown
     if characters == 0:
         raise ValueError("there is no text")
-    totals = {"uniform": known * math.log2(size if lines else size - 1)}
+    totals = {"uniform": known * math.log2(size if line_mode else size - 1)}
     for name, order in (("unigram", 1), ("5-gram", 5)):
-        totals[name] = math.fsum(ngram_bits(ids, size, lines, order, learned))
+        totals[name] = math.fsum(ngram_bits(ids, size, line_mode, order, learned))
     totals = {name: total + unknown * unknown_bits for name, total in totals.items()}
     data, primer = joined(texts), joined(corpus or ())
     for name, compress in COMPRESSORS.items():
@@ -50,18 +48,13 @@ def baseline_bits(
     return {name: total / characters for name, total in totals.items()}
 
 
-def framed(vocabulary: Vocabulary, texts: Texts) -> tuple[np.ndarray, int]:
-    """Return texts as symbols with their boundaries, and how many unknown ones were left out."""
-    parts, unknown = [np.zeros(1, np.int32)], 0
-    for text in filter(len, texts):
-        ids = vocabulary.encode(text)
-        known = ids >= 0
-        unknown += len(ids) - int(np.count_nonzero(known))
-        closing = vocabulary.lines and ids[-1] != 0
-        parts += [ids[known], np.zeros(1 if closing or not vocabulary.lines else 0, np.int32)]
-    return np.concatenate(parts), unknown
+def encode_texts(codec: Codec, texts: Texts) -> tuple[np.ndarray, int]:
+    """Return the known symbols of texts with their boundaries, and the number of unknown ones."""
+    ids = codec.frame(*map(codec.encode, texts))
+    known = ids != UNKNOWN
+    return ids[known], len(ids) - int(np.count_nonzero(known))
 
 
 def joined(texts: Texts) -> bytes:
-    """Return texts as bytes, one after the other."""
+    """Return the concatenation of texts as bytes."""
     return b"".join(text if isinstance(text, bytes) else text.encode("utf-8") for text in texts)

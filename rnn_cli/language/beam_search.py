@@ -1,4 +1,4 @@
-"""Completing text: the most probable ways to go on from a prefix, found by beam search."""
+"""Beam search: the most probable completions of a prefix."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
-from rnn_cli.kernels.text.generate import FORBIDDEN
 from rnn_cli.kernels.threads import Team
-from rnn_cli.language.constraints import follow_table, state_after
+from rnn_cli.language.constraints import state_after
 from rnn_cli.language.stepper import Stepper
 from rnn_cli.network.model import Model
-from rnn_cli.text.vocabulary import encode_seed
+from rnn_cli.text.codecs import FORBIDDEN, UNKNOWN
 
-WIDTH = 64  # beginnings that are looked at side by side, at least
+WIDTH = 64  # beams, at least
 
 
 @dataclass(frozen=True)
 class Completion:
-    """One way to go on, without its prefix and the end of its line.
+    """A completion, without its prefix and the end of its line.
 
-    `log_probability` is that of its symbols and of the end, where it has `ended`; else that of all texts that begin so.
+    `log_probability` is that of its symbols and of the end, if it has `ended`; otherwise that of all texts that begin
+    with it.
     """
 
     symbols: tuple[int, ...]
@@ -31,36 +31,36 @@ class Completion:
 
     @property
     def probability(self) -> float:
-        """The probability itself, which may be too small for a number."""
+        """The probability, which may underflow to 0."""
         return math.exp(self.log_probability)
 
 
 def complete(
     checkpoint: Checkpoint, prefix: str | bytes, count: int, length: int, width: int = WIDTH, threads: int = 1
 ) -> list[Completion]:
-    """Return the most probable completions of a prefix, likeliest first.
+    """Return the `count` most probable completions of a prefix, most probable first.
 
-    A completion goes to the end of the line, or to `length` symbols and, in a model of bytes, on to the end of a
-    character. Beam search goes on with the `width` likeliest beginnings of each length: where there are no more than
-    that it is exact, and else it may miss a completion whose beginning is improbable. Raises UsageError for a character
-    of the prefix that the model does not know.
+    A completion continues to the end of the line, or to `length` symbols and, in a model of bytes, to the end of the
+    character. Beam search keeps the `width` most probable beginnings of each length. It is exact if there are no more
+    than that; otherwise it may miss a completion whose beginning is improbable. Raises UsageError for a character of
+    the prefix that the model does not know.
     """
-    vocabulary, width = checkpoint.codec, max(width, count)
-    follow = follow_table(vocabulary)
-    end = int(vocabulary.encode("\n")[0])  # less than 0 where no line ends
-    ids = encode_seed(vocabulary, prefix, what="the prefix")
-    reader = Stepper(Model.from_torch(checkpoint.config, checkpoint.parameters), width, Team(min(threads, width)))
-    reader.read(ids)
+    codec, width = checkpoint.codec, max(width, count)
+    follow = codec.follow_table()
+    end = codec.newline
+    ids = codec.encode_prompt(prefix, what="the prefix")
+    stepper = Stepper(Model.from_torch(checkpoint.config, checkpoint.parameters), width, Team(min(threads, width)))
+    stepper.read(ids)
     done: list[Completion] = []
     texts: list[tuple[int, ...]] = [()]
-    scores, modes = np.zeros(1), np.array([state_after(follow, ids)])
+    scores, automaton_states = np.zeros(1), np.array([state_after(follow, ids)])
     while texts:
-        whole = np.array([len(text) >= length for text in texts]) & (modes == 0)
+        whole = np.array([len(text) >= length for text in texts]) & (automaton_states == 0)
         done += [Completion(texts[k], float(scores[k]), False) for k in np.flatnonzero(whole)]
-        log_probabilities = reader.step()[: len(texts)]
-        possible = (follow[modes] != FORBIDDEN) & ~whole[:, None]
+        log_probabilities = stepper.step()[: len(texts)]
+        possible = (follow[automaton_states] != FORBIDDEN) & ~whole[:, None]
         totals = np.where(possible, scores[:, None] + log_probabilities, -np.inf)
-        if end >= 0:
+        if end != UNKNOWN:
             ended = np.flatnonzero(totals[:, end] > -np.inf)
             done += [Completion(texts[k], float(totals[k, end]), True) for k in ended]
             totals[:, end] = -np.inf
@@ -70,7 +70,7 @@ def complete(
         if len(done) == count:
             best = best[totals.flat[best] > done[-1].log_probability]
         parents, symbols = np.unravel_index(best, totals.shape)
-        scores, modes = totals.flat[best], follow[modes[parents], symbols]
+        scores, automaton_states = totals.flat[best], follow[automaton_states[parents], symbols]
         texts = [(*texts[parent], int(symbol)) for parent, symbol in zip(parents, symbols)]
-        reader.branch(parents, symbols)
+        stepper.branch(parents, symbols)
     return done

@@ -1,127 +1,197 @@
-"""Texts that are being drawn: where each of them ends, and how many are wanted from each seed."""
+"""Generated texts: how each of them ends, and which of them are kept for each prompt."""
 
 from __future__ import annotations
 
 import math
 from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnn_cli.language.stepper import Start
-from rnn_cli.text.vocabulary import BOUNDARY
+from rnn_cli.language.constraints import LONGEST, unfinished
+from rnn_cli.language.stepper import Prompt
+from rnn_cli.text.codecs import BOUNDARY
 
-AHEAD = 1024  # texts that are begun before the first of them is taken
-TRIES = 1000  # texts in a row that are not taken, after which no further one is looked for
-
-
-class StopText:
-    """Symbols that end a text, looked for symbol by symbol in linear time (Knuth, Morris and Pratt, 1977)."""
-
-    def __init__(self, symbols: list[int]) -> None:
-        self.symbols = symbols
-        self._borders = [0]  # of its first k + 1 symbols: the longest end, but not all, that is their beginning too
-        for symbol in symbols[1:]:
-            self._borders.append(self.follow(self._borders[-1], symbol))
-
-    def __len__(self) -> int:
-        """Return the number of symbols."""
-        return len(self.symbols)
-
-    def follow(self, found: int, symbol: int) -> int:
-        """Return how many of its first symbols end a text, one symbol after it was `found`; there is at least one."""
-        while found and (found == len(self.symbols) or self.symbols[found] != symbol):
-            found = self._borders[found - 1]
-        return found + (self.symbols[found] == symbol)
+MAX_PENDING = 1024  # texts of a prompt, or prompts, that are begun before the first of them is complete
+MAX_REJECTED = 1000  # texts in a row; after that no further text of the prompt is tried
 
 
 @dataclass
 class GeneratedText:
-    """One generated text, without its seed.
+    """A text that a model generates, without its prompt. Only the methods of this class change it.
 
-    `stopped` is "end" (of the line), "stop" (text), "length", or "copy" where all that could follow is copied from the
-    corpus. `to_read` is what is left of the seed to be read before. `stopping` is how many of the last symbols may turn
-    out to be the stop text.
+    symbols, losses   what was sampled, and its cost in nats at temperature 1
+    stopped           None while the text continues; then "end" (of the line), "stop" (text), "length", or "copy" if
+                      every symbol that could follow would be copied from the corpus
+    unread            the symbols of the prompt that the network has yet to read
     """
 
+    prompt: Prompt = field(compare=False, repr=False)
+    unread: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32), compare=False, repr=False)
     symbols: array[int] = field(default_factory=lambda: array("i"))  # compact, as a text may be very long
     losses: array[float] = field(default_factory=lambda: array("f"))
     stopped: str | None = None
-    start: Start = field(default_factory=lambda: Start(np.zeros(0, np.int32)), compare=False, repr=False)
-    to_read: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32), compare=False, repr=False)
-    stopping: int = field(default=0, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.prompt.longest == 0:
+            self.stopped = "length"
 
     @property
     def bits_per_char(self) -> float | None:
-        """The mean surprise of the model at its own text, at temperature 1, or None for an empty text."""
+        """The mean cost of the text under its own model, at temperature 1, or None for an empty text."""
         return sum(self.losses) / len(self.losses) / math.log(2) if self.losses else None
 
     @property
     def surprise(self) -> float:
-        """The bits per character, by which the best of several texts is found; an empty one is the last."""
+        """The bits per character, by which the best of several texts is chosen; an empty text is the worst."""
         bits = self.bits_per_char
         return math.inf if bits is None else bits
 
-    def take(self, symbols: np.ndarray, losses: np.ndarray, stop: StopText) -> None:
-        """Add what was drawn, up to the end of the text, which is not part of it."""
-        start, before = self.start, len(self.symbols)
-        drawn = symbols.tolist()
-        end = drawn.index(BOUNDARY) if BOUNDARY in drawn else len(drawn)
-        count = min(end, start.longest - before)
-        self.symbols.extend(drawn[:count])
-        self.losses.extend(losses[:count].tolist())
-        for k in range(before, len(self.symbols) if stop else before):
-            self.stopping = stop.follow(self.stopping, self.symbols[k])
-            kept = k + 1 - len(stop)
-            if self.stopping == len(stop) and kept >= start.shortest:
-                del self.symbols[kept:], self.losses[kept:]
-                self.stopped = "stop"
-                return
-        if len(self.symbols) == start.longest:
+    @property
+    def remaining(self) -> int:
+        """The number of steps after which the text ends at the latest."""
+        return len(self.unread) + self.prompt.longest - len(self.symbols)
+
+    def add(self, symbols: np.ndarray, losses: np.ndarray, stop: array[int], follow: np.ndarray) -> None:
+        """Add the symbols of some steps, up to the end of the text.
+
+        The first ones are those of the prompt, if it is not read yet. The end and the stop text are not part of the
+        text. A character of several bytes that is cut off at the end is removed.
+        """
+        read = min(len(self.unread), len(symbols))
+        self.unread = self.unread[read:]
+        self._append(symbols[read:].tolist(), losses[read:].tolist(), stop)
+        if self.stopped:
+            self._cut(len(self.symbols) - self.unfinished(follow))
+
+    def _append(self, symbols: list[int], losses: list[float], stop: array[int]) -> None:
+        prompt, before = self.prompt, len(self.symbols)
+        end = symbols.index(BOUNDARY) if BOUNDARY in symbols else len(symbols)
+        count = min(end, prompt.longest - before)
+        self.symbols.extend(symbols[:count])
+        self.losses.extend(losses[:count])
+        if stop:
+            for length in range(max(before + 1, prompt.shortest + len(stop)), len(self.symbols) + 1):
+                if self.symbols[length - 1] == stop[-1] and self.symbols[length - len(stop) : length] == stop:
+                    self._cut(length - len(stop))
+                    self.stopped = "stop"
+                    return
+        if len(self.symbols) == prompt.longest:
             self.stopped = "length"
-        elif end < len(drawn):
-            ended = start.ends and len(self.symbols) >= start.shortest
+        elif end < len(symbols):
+            ended = prompt.ends and len(self.symbols) >= prompt.shortest
             self.stopped = "end" if ended else "copy"
+
+    def _cut(self, length: int) -> None:
+        del self.symbols[length:], self.losses[length:]
+
+    def unfinished(self, follow: np.ndarray) -> int:
+        """Return the number of symbols at the end that begin a character of several bytes and do not complete it."""
+        if len(follow) == 1:
+            return 0
+        ids = [*self.prompt.ids[-LONGEST:].tolist(), *self.symbols[-LONGEST:]]
+        return min(unfinished(follow, ids), len(self.symbols))
+
+    def uncertain(self, stop: array[int], follow: np.ndarray) -> int:
+        """Return the number of symbols at the end that a later `add` may remove."""
+        return 0 if self.stopped else max(overlap(self.symbols, stop), self.unfinished(follow))
+
+
+def overlap(symbols: array[int], stop: array[int]) -> int:
+    """Return the length of the longest suffix of `symbols` that is a prefix of `stop`, but not all of it."""
+    for length in range(min(len(symbols), len(stop) - 1), 0, -1):
+        if symbols[-1] == stop[length - 1] and symbols[-length:] == stop[:length]:
+            return length
+    return 0
 
 
 @dataclass
 class PromptQueue:
-    """The texts that are wanted from one seed: how many were begun, looked at, and taken.
+    """The texts of one prompt: which are to be begun, and which of the complete ones are kept.
 
-    Its texts have numbers from `first` on. A text is looked at when those before it have been, so that which ones are
-    taken does not depend on how many are drawn side by side.
+    They are judged in the order in which they are begun. So which are kept does not depend on how many are generated
+    side by side. `wanted` texts are accepted, and of every `best_of` of them the best one is kept. `first` is the index
+    of the first text, which determines its random numbers.
     """
 
-    start: Start
+    prompt: Prompt
     first: int
     wanted: int
-    begun: int = 0
-    judged: int = 0
-    taken: int = 0
-    refused: int = 0  # since the last that was taken
-    waiting: dict[int, GeneratedText] = field(default_factory=dict)
-    best: GeneratedText | None = None  # of those that were taken since one was yielded
+    best_of: int = 1
+    max_pending: int = MAX_PENDING
+    max_rejected: int = MAX_REJECTED
+    _begun: int = 0
+    _judged: int = 0
+    _accepted: int = 0
+    _rejected: int = 0  # since the last that was accepted
+    _complete: dict[int, GeneratedText] = field(default_factory=dict)
+    _best: GeneratedText | None = None  # of those accepted since the last that was kept
 
     @property
-    def over(self) -> bool:
-        """Whether no further text is looked for."""
-        return self.taken == self.wanted or self.refused == TRIES
+    def done(self) -> bool:
+        """Whether no further text is needed, or too many in a row were rejected."""
+        return self._accepted == self.wanted or self._rejected == self.max_rejected
 
     @property
-    def wants(self) -> bool:
-        """Whether another text is to be begun: at least as many as are missing, and more the rarer they are."""
-        ahead = min(self.wanted - self.taken + self.refused, AHEAD)
-        return not self.over and self.begun - self.judged < ahead
+    def needs_text(self) -> bool:
+        """Whether to begin another text: enough for the missing ones, and more after rejections."""
+        ahead = min(self.wanted - self._accepted + self._rejected, self.max_pending)
+        return not self.done and self._begun - self._judged < ahead
+
+    def begin(self) -> int:
+        """Return the index of the next text, which is now begun."""
+        self._begun += 1
+        return self.first + self._begun - 1
+
+    def complete(self, index: int, text: GeneratedText) -> None:
+        """Take in a text that has stopped."""
+        self._complete[index - self.first] = text
+
+    def kept(self, accepts: Callable[[GeneratedText], bool]) -> Iterator[GeneratedText]:
+        """Judge the complete texts whose predecessors are judged; yield those that are kept."""
+        while not self.done and self._judged in self._complete:
+            text = self._complete.pop(self._judged)
+            self._judged += 1
+            if not accepts(text):
+                self._rejected += 1
+                continue
+            self._accepted, self._rejected = self._accepted + 1, 0
+            if self._best is None or text.surprise < self._best.surprise:
+                self._best = text
+            if self._accepted % self.best_of == 0:
+                yield self._best
+                self._best = None
+        if self.done and self._best:
+            yield self._best
 
 
-def next_prompt_queue(queues: deque[PromptQueue], coming: Iterator[PromptQueue]) -> PromptQueue | None:
-    """Return the first seed that wants another text, begun just now if need be, or None."""
-    for quota in queues:
-        if quota.wants:
-            return quota
-    begun = next(coming, None) if len(queues) < AHEAD else None
-    if begun:
-        queues.append(begun)
-    return begun
+class PromptQueues:
+    """The queues of all prompts, in their order. Those of later prompts are made when there is room for their texts."""
+
+    def __init__(self, coming: Iterable[PromptQueue], max_pending: int = MAX_PENDING) -> None:
+        self._coming, self._max_pending = iter(coming), max_pending
+        self._queues: deque[PromptQueue] = deque()
+
+    def __bool__(self) -> bool:
+        """Return whether a queue in use is not done."""
+        return bool(self._queues)
+
+    def next(self) -> PromptQueue | None:
+        """Return the first queue that needs another text, or None."""
+        for queue in self._queues:
+            if queue.needs_text:
+                return queue
+        coming = next(self._coming, None) if len(self._queues) < self._max_pending else None
+        if coming:
+            self._queues.append(coming)
+        return coming
+
+    def kept(self, accepts: Callable[[GeneratedText], bool]) -> Iterator[GeneratedText]:
+        """Judge the complete texts; yield those that are kept, prompt after prompt. Drop the queues that are done."""
+        while self._queues:
+            yield from self._queues[0].kept(accepts)
+            if not self._queues[0].done:
+                break
+            self._queues.popleft()

@@ -1,4 +1,4 @@
-"""Dynamic evaluation: a model that goes on learning from the text that it scores (Krause et al. 2018)."""
+"""Dynamic evaluation: a model keeps learning from the text that it scores (Krause et al. 2018)."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from rnn_cli.config import check_range
 from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.language.scorer import Scorer
 from rnn_cli.network.workspace import TrainingWindow
-from rnn_cli.text.vocabulary import BOUNDARY
+from rnn_cli.text.codecs import BOUNDARY
 
-# Chosen on the ninth tenth of tinyshakespeare, with a model of the first eight. There the rate may be twice or half as
-# much for the same gain; plain gradient descent gains a fifth less.
-LEARNED = 32  # symbols that are learned from at a time
-DECAY = 0.001  # of the way back to the trained weights, at each step
-MEMORY = 0.999  # of the mean square of the gradient
+# Chosen on the ninth tenth of tinyshakespeare, with a model of the first eight tenths. There the rate may be doubled or
+# halved for the same gain; plain gradient descent gains a fifth less.
+LEARNED = 32  # symbols in each gradient step
+DECAY = 0.001  # share of the way back to the trained weights, at each step
+MEMORY = 0.999  # decay of the mean square of the gradient
 EPSILON = 1e-4
 DEFAULT_RATE = 0.0007
 
 
 class DynamicScorer(Scorer):
-    """A scorer that makes a step of gradient descent on each window of the text, after it has been scored.
+    """A scorer that makes a step of gradient descent on each window of the text, after it has scored the window.
 
-    With g the gradient of the window's mean loss, w the weights, w_0 the trained ones, and s the mean of g^2 so far,
-    in which each window counts for less with every one after it:
+    With g the gradient of the window's mean loss, w the weights, w_0 the trained weights, and s the exponentially
+    weighted mean of g^2 (decay MEMORY):
 
-        w <- w - rate g / (sqrt(s) + epsilon) + DECAY (w_0 - w)
+        w <- w - rate g / (sqrt(s) + EPSILON) + DECAY (w_0 - w)
 
-    Only whole windows are learned from. So neither the weights nor the scores depend on the pieces that a text comes
-    in. The text is read in one row, in its order: no symbol is scored by weights that have seen what is after it.
+    It learns only from whole windows, so neither the weights nor the scores depend on the pieces of the text. The text
+    is read in one row, in order: no symbol is scored by weights that have learned from it or from later symbols.
     """
 
     def __init__(
@@ -46,23 +46,23 @@ class DynamicScorer(Scorer):
         self._learner = TrainingWindow(self.model, LEARNED, 1, self.team, precision)
 
     def start(self) -> None:
-        """Begin a new text: what was learned stays, what was read is forgotten."""
+        """Begin a new text: reset the state, keep the learned weights."""
         super().start()
-        self._pending = np.array([BOUNDARY], np.int32)  # the symbols of the window that is being filled
+        self._pending = np.array([BOUNDARY], np.int32)  # symbols of the current, incomplete window
 
     def read(
         self, symbols: np.ndarray, with_ranks: bool = False, progress: Callable[[int], None] = lambda done: None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Score the next symbols of the text as Scorer does, and learn from them.
 
-        Raises UsageError where the model has learned so fast that it predicts no numbers any more.
+        Raises UsageError if the model has learned so fast that its outputs are no longer finite.
         """
         known = np.cumsum(symbols >= 0)
         parts, start = [], 0
         while start < len(symbols):
-            room = LEARNED + 1 - len(self._pending)
+            missing = LEARNED + 1 - len(self._pending)
             before = int(known[start - 1]) if start else 0
-            end = min(int(np.searchsorted(known, before + room)) + 1, len(symbols))
+            end = min(int(np.searchsorted(known, before + missing)) + 1, len(symbols))
             part = symbols[start:end]
             try:
                 parts.append(super().read(part, with_ranks, progress))
@@ -80,15 +80,17 @@ class DynamicScorer(Scorer):
         return np.concatenate(losses), np.concatenate(ranks)
 
     def _learn(self) -> None:
-        """Make a step on the window that is full, and begin the next one."""
+        """Make a step on the complete window, and begin the next one."""
         learner, weights = self._learner, self.model.parameters
         learner.inputs[:, 0] = self._pending[:-1]
         learner.starts[:] = learner.inputs == BOUNDARY
         learner.targets[:, 0] = self._pending[1:]
         self._pending = self._pending[-1:]
         learner.gradient()
-        if not math.isfinite(np.dot(learner.grad, learner.grad)):
-            learner.state[:] = 0  # or nothing would be learned from here on
+        with np.errstate(over="ignore"):
+            squared_norm = np.dot(learner.grad, learner.grad)
+        if not math.isfinite(squared_norm):
+            learner.state[:] = 0  # otherwise every later gradient would not be finite either
             return
         self._steps += 1
         grad = learner.grad

@@ -1,4 +1,4 @@
-"""Scoring whole texts: how many bits a model needs for each character, each one scored exactly once."""
+"""Scoring whole texts: the bits per character under a model, each character scored exactly once."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
 from rnn_cli.language.dynamic_evaluation import DynamicScorer
 from rnn_cli.language.scorer import Scorer
-from rnn_cli.text.vocabulary import BOUNDARY
 
-PIECE = 1 << 20  # characters that are scored at a time, so that memory does not grow with the text
+PIECE = 1 << 20  # characters scored at a time, so that memory does not grow with the text
 
 
 @dataclass(frozen=True)
@@ -46,14 +45,17 @@ def make_scorer(
     adapt_rate: float | None = None,
     precision: str = "float32",
 ) -> Scorer:
-    """Return what scores texts: forgetting every so many characters, or learning on at this rate, where given.
+    """Return a scorer.
 
-    Raises UsageError for numbers out of range, for both, for resets where each line starts afresh anyway, and for a
-    precision that the processor has not.
+    reset_every  reset the state every N characters
+    adapt_rate   keep learning from the text at this rate (dynamic evaluation)
+
+    Raises UsageError for values out of range, for both together, for resets in line mode, where each line starts from
+    the zero state anyway, and for a precision that the CPU does not support.
     """
     if reset_every is not None:
         check_range("reset-every", reset_every, 1, 10**9)
-        if checkpoint.codec.lines:
+        if checkpoint.codec.line_mode:
             raise UsageError(
                 "--reset-every is for models of a stream, and this one starts afresh at each line; leave it out"
             )
@@ -64,9 +66,9 @@ def make_scorer(
     return DynamicScorer(checkpoint, threads, adapt_rate, precision)
 
 
-def state_of(scorer: Scorer) -> str:
-    """Say what a scorer knows of the past at each character."""
-    past = "reset at each line" if scorer.vocabulary.lines else "carried"
+def describe_state(scorer: Scorer) -> str:
+    """Say how much of the past a scorer knows at each character."""
+    past = "reset at each line" if scorer.codec.line_mode else "carried"
     if scorer.reset_every:
         past = f"reset every {scorer.reset_every:,} characters"
     return f"{past}, adapting" if isinstance(scorer, DynamicScorer) else past
@@ -85,28 +87,31 @@ def evaluate_texts(
 
 
 def score_texts(
-    scorer: Scorer, texts: Sequence[str | bytes], progress: Callable[[int], None] = lambda done: None
+    scorer: Scorer,
+    texts: Sequence[str | bytes],
+    progress: Callable[[int], None] = lambda done: None,
+    piece_size: int = PIECE,
 ) -> Scores:
-    """Score texts together: strings for a model of characters, bytes for a model of bytes. Each starts afresh.
+    """Score texts together: strings for a model of characters, bytes for a model of bytes.
 
-    Unknown characters are counted and cost `unknown_nats` each; the model does not read them. Raises UsageError where
-    there is nothing to score.
+    Each starts from the zero state. Unknown characters are counted and cost `unknown_nats` each; the model does not
+    read them. Raises UsageError if there is nothing to score.
     """
+    codec = scorer.codec
     total, count, unknown, size, first, fifth = [0.0], 0, 0, 0, 0, 0
     for text in texts:
         scorer.start()
-        for start in range(0, len(text), PIECE):
-            piece = text[start : start + PIECE]
-            symbols = scorer.vocabulary.encode(piece)
-            if scorer.vocabulary.lines and start + PIECE >= len(text) and symbols[-1] != BOUNDARY:
-                symbols = np.append(symbols, np.int32(BOUNDARY))
+        pieces = [text[start : start + piece_size] for start in range(0, len(text), piece_size)]
+        size += sum(len(piece if isinstance(piece, bytes) else piece.encode("utf-8")) for piece in pieces)
+        framed = codec.frame_pieces([codec.encode_pieces(pieces)])
+        next(framed)  # the boundary before the text, which the scorer has read
+        for symbols in framed:
             losses, ranks = scorer.read(symbols, with_ranks=True, progress=progress)
             total.append(math.fsum(losses))
             count += len(losses)
             unknown += int(np.count_nonzero(symbols < 0))
-            size += len(piece if isinstance(piece, bytes) else piece.encode("utf-8"))
             first += int(np.count_nonzero(ranks == 0))
-            fifth += int(np.count_nonzero(ranks < min(5, len(scorer.vocabulary))))
+            fifth += int(np.count_nonzero(ranks < min(5, len(codec))))
     if count == 0:
         raise UsageError("there is no text to score: it is empty")
     nats = math.fsum(total) / count
@@ -121,5 +126,5 @@ def score_texts(
         perplexity=math.exp(min(nats, 700)),
         top1_accuracy=first / count,
         top5_accuracy=fifth / count,
-        state=state_of(scorer),
+        state=describe_state(scorer),
     )

@@ -7,24 +7,27 @@ from dataclasses import replace
 import numpy as np
 
 from rnn_cli.errors import UsageError
+from rnn_cli.text.codecs import Codec
 from rnn_cli.text.corpus import Corpus
 from rnn_cli.text.spool import Spool, pieces
-from rnn_cli.text.vocabulary import BOUNDARY, Vocabulary
 
 
-def reencode(corpus: Corpus, vocabulary: Vocabulary) -> Corpus:
-    """Return a corpus encoded with another vocabulary. Raises UsageError if the vocabulary lacks one of its symbols."""
-    own = corpus.vocabulary
-    if own == vocabulary:
+def reencode(corpus: Corpus, codec: Codec) -> Corpus:
+    """Return a corpus encoded with another codec. Raises UsageError if the codec lacks one of its symbols."""
+    own = corpus.codec
+    if own == codec:
         return corpus
-    if own.symbols is None or vocabulary.symbols is None or own.lines != vocabulary.lines:
-        raise UsageError(f"{corpus.name} is read in another way than by the model; give the options of the model")
-    ids = vocabulary.encode(own.symbols)
-    if ids.size and ids.min() < 0:
+    try:
+        ids = own.ids_in(codec)
+    except ValueError as problem:
+        raise UsageError(
+            f"{corpus.name} is read in another way than by the model; give the options of the model"
+        ) from problem
+    if ids.min() < 0:
         raise UsageError(f"{corpus.name} has characters that the model does not know")
-    table = np.append(np.int32(BOUNDARY), ids).astype(np.min_scalar_type(len(vocabulary) - 1))
+    table = ids.astype(codec.dtype)
     validation = None if corpus.validation is None else translate(corpus.validation, table)
-    return replace(corpus, vocabulary=vocabulary, training=translate(corpus.training, table), validation=validation)
+    return replace(corpus, codec=codec, training=translate(corpus.training, table), validation=validation)
 
 
 def translate(ids: np.ndarray, table: np.ndarray) -> np.ndarray:

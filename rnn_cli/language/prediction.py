@@ -1,4 +1,4 @@
-"""What a model expects at each place of a text."""
+"""What a model predicts at each position of a text."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.stepper import Stepper
 from rnn_cli.network.model import Model
-from rnn_cli.text.vocabulary import BOUNDARY, encode_seed
+from rnn_cli.text.codecs import BOUNDARY
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model expects after it has read a symbol, None being the start: (symbol, probability), likeliest first.
+    """The prediction after a symbol is `read`, which is None at the start of the text.
 
-    `came` is the symbol that followed in the text, with its probability; both are None at the end.
+    `expected` lists (symbol, probability), most probable first. `came` is the symbol that followed in the text, with
+    its probability; both are None at the end.
     """
 
     read: int | None
@@ -27,18 +28,18 @@ class Prediction:
 
 
 def predictions(checkpoint: Checkpoint, text: str | bytes, top: int) -> list[Prediction]:
-    """Return what a model expects at the start of a text and after each of its symbols."""
-    vocabulary = checkpoint.codec
-    ids = encode_seed(vocabulary, text, what="the text").tolist()
-    reader = Stepper(Model.from_torch(checkpoint.config, checkpoint.parameters), 1, Team(1))
+    """Return the predictions at the start of a text and after each of its symbols, with the `top` symbols of each."""
+    codec = checkpoint.codec
+    ids = codec.encode_prompt(text, what="the text").tolist()
+    stepper = Stepper(Model.from_torch(checkpoint.config, checkpoint.parameters), 1, Team(1))
     steps = []
     for read, came in zip([None, *ids], [*ids, None]):
-        probabilities = np.exp(reader.step()[0])
+        probabilities = np.exp(stepper.step()[0])
         order = np.argsort(-probabilities, kind="stable")
-        if not vocabulary.lines:
+        if not codec.line_mode:
             order = order[order != BOUNDARY]
         expected = [(int(symbol), float(probabilities[symbol])) for symbol in order[:top]]
         steps.append(Prediction(read, expected, came, None if came is None else float(probabilities[came])))
         if came is not None:
-            reader.branch(np.zeros(1, np.int64), np.array([came]))
+            stepper.branch(np.zeros(1, np.int64), np.array([came]))
     return steps

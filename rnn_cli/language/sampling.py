@@ -1,60 +1,80 @@
-"""Generating text: a model reads a seed and goes on, symbol by symbol."""
+"""Generating text: a model reads a prompt and continues it, symbol by symbol."""
 
 from __future__ import annotations
 
-from collections import deque
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import RnnError, UsageError
 from rnn_cli.kernels.threads import Team
-from rnn_cli.language.candidates import TRIES, GeneratedText, PromptQueue, StopText, next_prompt_queue
+from rnn_cli.language.candidates import MAX_PENDING, MAX_REJECTED, GeneratedText, PromptQueue, PromptQueues
 from rnn_cli.language.config import SamplingConfig
-from rnn_cli.language.constraints import LONGEST, follow_table, state_after, unfinished
-from rnn_cli.language.stepper import DRAWN, Start, Stepper
+from rnn_cli.language.constraints import state_after
+from rnn_cli.language.stepper import SAMPLED, Prompt, Stepper
 from rnn_cli.network.model import Model
+from rnn_cli.text.codecs import BOUNDARY, UNKNOWN
 from rnn_cli.text.fingerprint import Fingerprint
-from rnn_cli.text.vocabulary import BOUNDARY, encode_seed
 
-ROWS = 64  # texts that are drawn side by side
-CHUNK, LINE_CHUNK = 256, 8  # symbols between two looks at what was drawn
+ROWS = 64  # texts generated side by side
+CHUNK, LINE_CHUNK = 256, 8  # steps in one call of the kernel, for a stream and for lines
+
+
+class Piece(NamedTuple):
+    """A part of a generated text, as UTF-8: the `first` and perhaps the `last` one."""
+
+    text: GeneratedText
+    data: bytes
+    first: bool
+    last: bool
+
+
+class Slot(NamedTuple):
+    """A text that a row is generating, its index, and the queue that it belongs to."""
+
+    queue: PromptQueue
+    text_index: int
+    text: GeneratedText
 
 
 class Sampler:
-    """Continues texts from seeds. Text k of seed s depends on the seed, the configuration, s and k alone."""
+    """Continues prompts. Text k of a prompt depends on the prompt, its index, the configuration and k alone.
+
+    `unknown` says what to do with a character of a prompt that the model does not know: "error" or "skip".
+    """
 
     def __init__(
         self,
         checkpoint: Checkpoint,
-        seeds: str | bytes | Sequence[str | bytes] = "",
+        prompts: str | bytes | Sequence[str | bytes] = "",
         config: SamplingConfig | None = None,
         stop: str | bytes = "",
         unknown: str = "error",
         threads: int = 1,
     ) -> None:
         self.config = config or SamplingConfig()
-        self.vocabulary, self.threads = checkpoint.codec, threads
-        self.follow = follow_table(self.vocabulary, self.config.forbid, self.config.valid_utf8)
+        self.codec, self.threads = checkpoint.codec, threads
+        self.follow = self.codec.follow_table(self.config.forbid, self.config.valid_utf8)
         self.fingerprint = fingerprint_for(checkpoint, self.config)
         self.model = Model.from_torch(checkpoint.config, checkpoint.parameters)
-        self.stop = StopText(encode_seed(self.vocabulary, stop, what="the stop text").tolist())
-        if isinstance(seeds, str | bytes):
-            self.starts = [self._start(seeds, unknown, "the seed")]
+        self.stop = array("i", self.codec.encode_prompt(stop, what="the stop text").tolist())
+        if isinstance(prompts, str | bytes):
+            self.prompts = [self._prompt(prompts, unknown, "the seed")]
         else:
-            self.starts = [
-                self._start(seed, unknown, f"the seed in line {line:,}") for line, seed in enumerate(seeds, 1)
+            self.prompts = [
+                self._prompt(prompt, unknown, f"the seed in line {line:,}") for line, prompt in enumerate(prompts, 1)
             ]
 
-    def _start(self, seed: str | bytes, unknown: str, what: str) -> Start:
-        """Return what texts go on from. Raises UsageError where the lengths leave no room.
+    def _prompt(self, text: str | bytes, unknown: str, what: str) -> Prompt:
+        """Return a prompt with its limits. Raises UsageError if the lengths contradict each other.
 
-        In a stream few texts begin, but many lines: without a seed, a text goes on from a newline, if there is one.
+        In a stream few texts begin, but many lines do: an empty prompt is a newline, if the model knows one.
         """
-        config, ids = self.config, encode_seed(self.vocabulary, seed, unknown, what)
+        config, ids, newline = self.config, self.codec.encode_prompt(text, unknown, what), self.codec.newline
         size = len(self._whole(ids))
         longest = config.length
         if config.max_length is not None:
@@ -66,148 +86,152 @@ class Sampler:
             raise UsageError(
                 f"--min-length {config.min_length:,} cannot be reached with {what} and --length {config.length:,}"
             )
-        run = 0
+        copied = 0
         if self.fingerprint and config.max_copy is not None:
-            _, run = self.fingerprint.copied(ids, config.max_copy)
-        lead = [] if self.vocabulary.lines or len(ids) else encode_seed(self.vocabulary, "\n", "skip").tolist()
-        return Start(ids, shortest, longest, state_after(self.follow, ids), run, ends=self.vocabulary.lines, lead=lead)
+            _, copied = self.fingerprint.copied(ids, config.max_copy)
+        return Prompt(
+            ids,
+            shortest,
+            longest,
+            automaton_state=state_after(self.follow, ids),
+            copied=copied,
+            ends=self.codec.line_mode,
+            lead=[] if len(ids) or newline in (BOUNDARY, UNKNOWN) else [newline],
+        )
 
     def _whole(self, ids: np.ndarray) -> np.ndarray:
-        """Return the text that symbols are: in line mode, what stands after the last boundary."""
+        """Return the text that symbols belong to: in line mode, those after the last boundary."""
         return ids[np.flatnonzero(ids == BOUNDARY)[-1] + 1 :] if BOUNDARY in ids else ids
 
-    def _reader(self, rows: int) -> Stepper:
-        """Return so many rows that draw as the configuration says."""
+    def _stepper(self, rows: int) -> Stepper:
         team = Team(min(self.threads, rows))
         return Stepper(self.model, rows, team, self.config, self.follow, self.fingerprint)
 
-    def _read(self, start: Start) -> Start:
-        """Return a start whose seed is read."""
-        reader = self._reader(1)
-        reader.read(reader.begin(0, start, 0))
-        return replace(start, state=reader.state(0))
+    def _read(self, prompt: Prompt) -> Prompt:
+        """Return a prompt with the state of the network after it, so that it is read once for many texts."""
+        stepper = self._stepper(1)
+        stepper.read(stepper.begin(0, prompt, 0))
+        return replace(prompt, network_state=stepper.state(0))
 
-    def _begin(self, reader: Stepper, row: int, text: GeneratedText, start: Start, number: int) -> None:
-        """Begin a text on a row."""
-        text.start, text.to_read = start, reader.begin(row, start, number)
-        text.stopped = None if start.longest else "length"
+    def _advance(self, stepper: Stepper, texts: Sequence[GeneratedText | None], chunk: int) -> None:
+        """Advance the texts on the rows that have not stopped by up to `chunk` symbols."""
+        active = [(row, text) for row, text in enumerate(texts) if text and not text.stopped]
+        steps = min(chunk, max((text.remaining for _, text in active), default=0))
+        symbols = np.full((steps, stepper.rows), SAMPLED, np.int32)
+        for row, text in active:
+            given = text.unread[:steps]
+            symbols[: len(given), row] = given
+        losses = stepper.run(symbols)
+        for row, text in active:
+            text.add(symbols[:, row], losses[:, row], self.stop, self.follow)
 
-    def _advance(self, reader: Stepper, texts: list[GeneratedText | None], chunk: int) -> None:
-        """Go on with the texts on the rows that have not stopped, by up to `chunk` symbols."""
-        going = [(row, text) for row, text in enumerate(texts) if text and not text.stopped]
-        left = max((len(text.to_read) + text.start.longest - len(text.symbols) for _, text in going), default=0)
-        symbols = np.full((min(chunk, left), reader.rows), DRAWN, np.int32)
-        for row, text in going:
-            given = min(len(text.to_read), len(symbols))
-            symbols[:given, row] = text.to_read[:given]
-        losses = reader.run(symbols)
-        for row, text in going:
-            given = min(len(text.to_read), len(symbols))
-            text.to_read = text.to_read[given:]
-            text.take(symbols[given:, row], losses[given:, row], self.stop)
-            if text.stopped:
-                kept = len(text.symbols) - self._unfinished(text)
-                del text.symbols[kept:], text.losses[kept:]
+    def texts(
+        self,
+        count: int,
+        *,
+        rows: int = ROWS,
+        chunk: int | None = None,
+        max_pending: int = MAX_PENDING,
+        max_rejected: int = MAX_REJECTED,
+    ) -> Iterator[GeneratedText]:
+        """Yield `count` texts for each prompt, in their order.
 
-    def _unfinished(self, text: GeneratedText) -> int:
-        """Return how many symbols at the end of a text are the beginning of a character of several bytes."""
-        if len(self.follow) == 1:
-            return 0
-        ids = [*text.start.ids[-LONGEST:].tolist(), *text.symbols[-LONGEST:]]
-        return min(unfinished(self.follow, ids), len(text.symbols))
-
-    def texts(self, count: int) -> Iterator[GeneratedText]:
-        """Yield so many texts for each seed, in their order.
-
-        Raises RnnError at the end where fewer were found: a seed is given up after TRIES texts in a row were refused.
+        They do not depend on `rows`, the texts generated side by side, on `chunk`, the steps between two looks at them,
+        or on `max_pending`. A prompt is given up after `max_rejected` texts in a row were rejected; if fewer texts were
+        found than wanted, raises RnnError at the end.
         """
-        config = self.config
+        config, prompts = self.config, self.prompts
         each = count * config.best_of
-        choosy = config.unique or config.novel
-        rows = ROWS if choosy else max(1, min(each * len(self.starts), ROWS))
-        reader, chunk = self._reader(rows), LINE_CHUNK if self.vocabulary.lines else CHUNK
-        starts = [self._read(self.starts[0])] if len(self.starts) == 1 and rows > 1 else self.starts
-        coming = (PromptQueue(start, index << 32, each) for index, start in enumerate(starts) if each)
-        queues: deque[PromptQueue] = deque()
-        drawn: list[tuple[PromptQueue, int, GeneratedText] | None] = [None] * rows
+        if not (config.unique or config.novel):
+            rows = max(1, min(each * len(prompts), rows))
+        stepper, chunk = self._stepper(rows), chunk or (LINE_CHUNK if self.codec.line_mode else CHUNK)
+        if len(prompts) == 1 and rows > 1:
+            prompts = [self._read(prompts[0])]
+        queues = PromptQueues(
+            (
+                PromptQueue(prompt, index << 32, each, config.best_of, max_pending, max_rejected)
+                for index, prompt in enumerate(prompts)
+                if each
+            ),
+            max_pending,
+        )
+        slots: list[Slot | None] = [None] * rows
         seen: set[bytes] = set()
         found = 0
         while True:
             for row in range(rows):
-                if drawn[row] is None and (quota := next_prompt_queue(queues, coming)):
-                    text = GeneratedText()
-                    self._begin(reader, row, text, quota.start, quota.first + quota.begun)
-                    drawn[row] = quota, quota.begun, text
-                    quota.begun += 1
+                if slots[row] is None and (queue := queues.next()):
+                    slots[row] = self._begin(stepper, row, queue)
             if not queues:
                 break
-            self._advance(reader, [entry and entry[2] for entry in drawn], chunk)
-            for row, entry in enumerate(drawn):
-                if entry and entry[2].stopped:
-                    entry[0].waiting[entry[1]] = entry[2]
-                    drawn[row] = None
-            while queues:
-                for text in self._taken(queues[0], seen):
-                    found += 1
-                    yield text
-                if not queues[0].over:
-                    break
-                queues.popleft()
-            drawn = [None if entry and entry[0].over else entry for entry in drawn]
-        if found < count * len(starts):
+            self._advance(stepper, [slot and slot.text for slot in slots], chunk)
+            for row, slot in enumerate(slots):
+                if slot and slot.text.stopped:
+                    slot.queue.complete(slot.text_index, slot.text)
+                    slots[row] = None
+            for text in queues.kept(lambda text: self._accepts(text, seen)):
+                found += 1
+                yield text
+            slots = [None if slot and slot.queue.done else slot for slot in slots]
+        wanted = count * len(prompts)
+        if found < wanted:
             raise RnnError(
-                f"{found:,} of {count * len(starts):,} texts were found, and then {TRIES:,} in a row that were there "
+                f"{found:,} of {wanted:,} texts were found, and then {max_rejected:,} in a row that were there "
                 "already or in the corpus; ask for fewer, or raise the temperature"
             )
 
-    def _taken(self, quota: PromptQueue, seen: set[bytes]) -> Iterator[GeneratedText]:
-        """Look at the texts of a seed that are drawn, in their order; yield those that are taken."""
-        while not quota.over and quota.judged in quota.waiting:
-            text = quota.waiting.pop(quota.judged)
-            quota.judged += 1
-            if self._refuses(text, seen):
-                quota.refused += 1
-                continue
-            quota.taken, quota.refused = quota.taken + 1, 0
-            if quota.best is None or text.surprise < quota.best.surprise:
-                quota.best = text
-            if quota.taken % self.config.best_of == 0:
-                yield quota.best
-                quota.best = None
-        if quota.over and quota.best:
-            yield quota.best
+    def _begin(self, stepper: Stepper, row: int, queue: PromptQueue) -> Slot:
+        """Begin the next text of a queue on a row."""
+        index = queue.begin()
+        return Slot(queue, index, GeneratedText(queue.prompt, stepper.begin(row, queue.prompt, index)))
 
-    def _refuses(self, text: GeneratedText, seen: set[bytes]) -> bool:
-        """Say whether a text was there before, or stands in the corpus, where such ones are not wanted."""
-        whole = self._whole(np.concatenate([text.start.ids, np.array(text.symbols, np.int32)]))
+    def _accepts(self, text: GeneratedText, seen: set[bytes]) -> bool:
+        """Say whether to accept a text: with `novel` none of the corpus, with `unique` none seen before."""
+        whole = self._whole(np.concatenate([text.prompt.ids, np.array(text.symbols, np.int32)]))
         if self.config.novel and self.fingerprint and self.fingerprint.has_line(whole):
-            return True
+            return False
         if self.config.unique:
             before = len(seen)
             seen.add(whole.tobytes())
-            return len(seen) == before
-        return False
+            return len(seen) > before
+        return True
 
-    def pieces(self, text: GeneratedText, chunk: int) -> Iterator[bytes]:
-        """Draw text number 0 of the first seed, and yield its bytes as soon as it is certain that they belong to it."""
-        reader, shown = self._reader(1), 0
-        self._begin(reader, 0, text, self._read(self.starts[0]), 0)
+    def pieces(self, count: int, chunk: int = CHUNK) -> Iterator[Piece]:
+        """Yield the texts of `texts` as UTF-8, in pieces.
+
+        A single text that cannot be rejected is streamed: `chunk` symbols at a time, as soon as they are certain to
+        belong to it, after an empty piece before the first step. Any other text comes whole.
+        """
+        config = self.config
+        if count == len(self.prompts) == config.best_of == 1 and not (config.unique or config.novel):
+            yield from self._stream(chunk)
+        else:
+            for text in self.texts(count):
+                yield Piece(text, self.codec.decode(text.symbols), first=True, last=True)
+
+    def _stream(self, chunk: int) -> Iterator[Piece]:
+        """Yield text 0 of the first prompt in pieces."""
+        stepper, shown = self._stepper(1), 0
+        text = GeneratedText(self.prompts[0])
+        yield Piece(text, b"", first=True, last=False)
+        prompt = self._read(text.prompt)
+        text.unread = stepper.begin(0, prompt, 0)
         while True:
-            self._advance(reader, [text], chunk)
-            uncertain = 0 if text.stopped else max(text.stopping, self._unfinished(text))
-            certain = max(shown, len(text.symbols) - uncertain)
-            yield self.vocabulary.decode(text.symbols[shown:certain])
+            self._advance(stepper, [text], chunk)
+            certain = max(shown, len(text.symbols) - text.uncertain(self.stop, self.follow))
+            data = self.codec.decode(text.symbols[shown:certain])
             shown = certain
+            yield Piece(text, data, first=False, last=text.stopped is not None)
             if text.stopped:
                 return
 
 
 def fingerprint_for(checkpoint: Checkpoint, config: SamplingConfig) -> Fingerprint | None:
-    """Return the fingerprint of the corpus where it is needed. Raises UsageError where it is missing."""
+    """Return the fingerprint of the corpus if it is needed. Raises UsageError if it is missing."""
     if not config.novel and config.max_copy is None:
         return None
     option = "--novel" if config.novel else "--max-copy"
-    if config.novel and not checkpoint.codec.lines:
+    if config.novel and not checkpoint.codec.line_mode:
         raise UsageError("--novel is for a model of lines; keep this one from copying with --max-copy N")
     if "fingerprint" not in checkpoint.record:
         raise UsageError(
@@ -216,7 +240,7 @@ def fingerprint_for(checkpoint: Checkpoint, config: SamplingConfig) -> Fingerpri
     return Fingerprint.from_dict(checkpoint.record["fingerprint"])
 
 
-def sample_texts(checkpoint: Checkpoint, seed: str | bytes = "", count: int = 1, **options: Any) -> Iterator[bytes]:
-    """Yield `count` texts that go on from the seed, as bytes without it; the options are those of Sampler."""
-    sampler = Sampler(checkpoint, seed, **options)
-    return (sampler.vocabulary.decode(text.symbols) for text in sampler.texts(count))
+def sample_texts(checkpoint: Checkpoint, prompt: str | bytes = "", count: int = 1, **options: Any) -> Iterator[bytes]:
+    """Yield `count` continuations of a prompt, as bytes without it; the options are those of Sampler."""
+    sampler = Sampler(checkpoint, prompt, **options)
+    return (sampler.codec.decode(text.symbols) for text in sampler.texts(count))

@@ -1,4 +1,4 @@
-"""The price of each symbol of a text under a model. The text may come in pieces; each symbol is scored once."""
+"""The cost of each symbol of a text under a model. The text may come in pieces; each symbol is scored once."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from rnn_cli.network.model import Model
 from rnn_cli.network.parameters import round_up
 from rnn_cli.network.workspace import Window, check_finite
 from rnn_cli.text.batches import row_starts
-from rnn_cli.text.vocabulary import BOUNDARY
+from rnn_cli.text.codecs import BOUNDARY
 
-STREAMS = 64  # rows that are scored side by side
+STREAMS = 64  # rows scored side by side
 WINDOW = 8  # steps whose values are in the processor's cache together
-WINDOWS = 16  # in one call: about a tenth of a second, even for a large model
-SCALAR_VALUES = 1_112_064  # characters that Unicode has room for
+WINDOWS = 16  # windows in one call of the kernel: about a tenth of a second, even for a large model
+SCALAR_VALUES = 1_112_064  # possible Unicode characters
 
 
 class Scorer:
-    """Scores one text after the other, each in pieces of any size; the state goes on from piece to piece.
+    """Scores one text after the other, each in pieces of any size; the state is carried from piece to piece.
 
-    Up to `rows` texts are scored side by side, one ending where the next boundary is read: in line mode, lines. With
-    `reset_every` N, for a stream, every N characters the state becomes zero again and the one character before is all
-    that is left of the past: so a character is predicted from at most N before it, as in a model with a fixed context,
-    and the parts of N are scored side by side.
+    Up to `rows` texts are scored side by side; a boundary ends one and starts the next. In line mode these are lines.
+    If `reset_every` is N, for a stream, the state is reset every N characters and the character before is read again.
+    So a character is predicted from at most N before it, as in a model with a fixed context, and the parts of N
+    characters are scored side by side.
 
-    The prices do not depend on the pieces, the threads or what is scored side by side: the rows do not see each other.
-    `precision` is that of the operands of the products, as in training.
+    The scores do not depend on the pieces, the threads, `rows`, `window` (steps) or `windows` (windows in one call of
+    the kernel): rows do not see each other. `precision` is that of the operands of the products, as in training.
     """
 
     def __init__(
@@ -42,20 +42,24 @@ class Scorer:
         reset_every: int | None = None,
         rows: int | None = None,
         precision: str = "float32",
+        *,
+        window: int = WINDOW,
+        windows: int = WINDOWS,
     ) -> None:
-        self.vocabulary = checkpoint.codec
+        self.codec = checkpoint.codec
         self.reset_every = reset_every
         self.unknown_nats = unknown_nats(checkpoint)
         self.team = Team(threads)
         self.model = Model.from_torch(checkpoint.config, checkpoint.parameters)
-        rows = rows or (STREAMS if self.vocabulary.lines or reset_every else 1)
-        self._window = Window(self.model, WINDOW, rows, self.team, precision)
+        rows = rows or (STREAMS if self.codec.line_mode or reset_every else 1)
+        self._windows = windows
+        self._window = Window(self.model, window, rows, self.team, precision)
         self._window.pack()
         self.start()
 
     @property
     def unknown_bits(self) -> float:
-        """The price of a character that the model has never seen, in bits."""
+        """The cost in bits of a character that the model does not know."""
         return self.unknown_nats / math.log(2)
 
     def start(self) -> None:
@@ -67,31 +71,32 @@ class Scorer:
     def read(
         self, symbols: np.ndarray, with_ranks: bool = False, progress: Callable[[int], None] = lambda done: None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Score the next symbols of the text; return their losses (nats, float64) and, where wanted, their ranks.
+        """Score the next symbols of the text; return their losses (nats, float64) and, if `with_ranks`, their ranks.
 
-        A rank says how many symbols were more probable. UNKNOWN costs `unknown_nats`, its rank is the size of the
-        vocabulary, and the model does not read it. `progress` is told how many more symbols are scored.
+        The rank of a symbol is the number of more probable ones. UNKNOWN costs `unknown_nats`, its rank is the number
+        of all symbols, and the model does not read it. `progress` is called with the number of symbols just scored.
 
-        Raises UsageError for a symbol that is none of the vocabulary.
+        Raises UsageError for a symbol that the model does not have.
         """
-        if len(symbols) and symbols.max() >= len(self.vocabulary):
-            raise UsageError(f"there is no symbol {symbols.max()} in a vocabulary of {len(self.vocabulary):,}")
+        if len(symbols) and symbols.max() >= len(self.codec):
+            raise UsageError(f"there is no symbol {symbols.max()} in a vocabulary of {len(self.codec):,}")
         known = symbols >= 0
         ids = np.concatenate([self._last, symbols[known]])
         losses = np.zeros(len(ids) - 1, np.float32)
         ranks = np.zeros(len(losses) if with_ranks else 0, np.int32)
+        window = self._window.sizes.length
         for cuts in self._groups(ids):
             starts, ends = cuts[:-1], cuts[1:]
             self._window.state[:] = 0
             if starts[0] == 0:
                 self._window.state[:, :, 0] = self._state
-            rows = ScoredRows(ids, starts, ends, losses, ranks, self.vocabulary.lines)
+            rows = ScoredRows(ids, starts, ends, losses, ranks, self.codec.line_mode)
             step = 0
-            while (left := ends - starts - step).max() > 0:
-                steps = min(WINDOW * WINDOWS, round_up(int(left.max()), WINDOW))
+            while (remaining := ends - starts - step).max() > 0:
+                steps = min(window * self._windows, round_up(int(remaining.max()), window))
                 self._run(rows, step, steps)
                 step += steps
-                progress(int(left.clip(0, steps).sum()))
+                progress(int(remaining.clip(0, steps).sum()))
             self._state = self._window.state[:, :, len(starts) - 1].copy()
         check_finite(losses)
         self._last = ids[-1:]
@@ -99,7 +104,7 @@ class Scorer:
         progress(len(symbols) - len(losses))
         all_losses = np.full(len(symbols), self.unknown_nats)
         all_losses[known] = losses
-        all_ranks = np.full(len(symbols) if with_ranks else 0, len(self.vocabulary), np.int32)
+        all_ranks = np.full(len(symbols) if with_ranks else 0, len(self.codec), np.int32)
         if with_ranks:
             all_ranks[known] = ranks
         return all_losses, all_ranks
@@ -109,9 +114,9 @@ class Scorer:
         self.team.run(score_symbols, window.network, window.arrays, rows, (step, step + steps))
 
     def _groups(self, ids: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield where rows that are scored side by side begin, and the end of the last one.
+        """Yield the starts of rows to score side by side, with the end of the last one.
 
-        The first row of all goes on from the state before the piece, and the last one leaves the state after it.
+        The very first row continues from the state before the piece, and the last row leaves the state after it.
         """
         pairs, streams = len(ids) - 1, self._window.sizes.batch
         if pairs == 0:
@@ -124,16 +129,16 @@ class Scorer:
                 yield np.append(cuts[first : first + streams + 1], pairs)[: streams + 1]
         else:
             starts = np.concatenate([[0], np.flatnonzero(ids[1:-1] == BOUNDARY) + 1, [pairs]])
-            # Beside one very long text, further rows would be idle for the most part.
+            # Beside one very long text, further rows would mostly be idle.
             streams = min(streams, max(1, 2 * pairs // int(np.diff(starts).max())))
             yield np.unique(row_starts(pairs, streams, starts, pairs))
 
 
 def unknown_nats(checkpoint: Checkpoint) -> float:
-    """Return the price of a character that the model has never seen.
+    """Return the cost of a character that the model does not know: log(n + 1) + log(1,112,064 - V).
 
-    An escape, as probable as one more in all of the training text, then one of the characters that are left:
-    log(n + 1) + log(1,112,064 - V).
+    That is an escape, as probable as one more character among the n of the training text, followed by one of the
+    characters that the model lacks.
     """
     seen = checkpoint.record.get("corpus", {}).get("characters")
     escape = max(seen, 0) + 1 if isinstance(seen, int) else 1

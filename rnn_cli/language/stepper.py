@@ -1,4 +1,4 @@
-"""Rows of a model that read symbols, one step at a time, and draw what follows; no row sees another."""
+"""Stepping through symbols: each row of a batch reads a prompt and samples what follows; no row sees another."""
 
 from __future__ import annotations
 
@@ -14,36 +14,40 @@ from rnn_cli.kernels.threads import Team
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.network.model import Model
 from rnn_cli.network.workspace import Window, check_finite
+from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.fingerprint import Fingerprint, gram_for
-from rnn_cli.text.vocabulary import BOUNDARY
 
-DRAWN = -1  # in place of a symbol that is given
+SAMPLED = -1  # in place of a given symbol: sample one here
 
 
 @dataclass
-class Start:
-    """What a text goes on from: the symbols of a seed, and what follows from them for what is drawn.
+class Prompt:
+    """A prompt, and the sampling limits that follow from it.
 
-    `shortest` and `longest` are the fewest and the most symbols that are drawn; `mode` is the state of the follow
-    table after the seed, and `run` how many of its last symbols are copied from the corpus. `state` is that of the
-    network after the seed, with the symbol that it reads next; without it the seed has yet to be read. `ends` says
-    whether the boundary is the end of a text, as in line mode. `lead` is read before the seed, and no part of the text.
+    ids               the symbols of the prompt
+    shortest, longest the fewest and the most symbols to sample
+    automaton_state   the state of the follow table after the prompt
+    copied            the number of its last symbols that are copied from the corpus
+    ends              whether the boundary ends a text, as in line mode
+    lead              symbols to read before the prompt, which are not part of the text
+    network_state     the state of the network after the prompt, and the symbol that it reads next; None if the prompt
+                      has yet to be read
     """
 
     ids: np.ndarray
     shortest: int = 0
     longest: int = 0
-    mode: int = 0
-    run: int = 0
-    state: tuple[np.ndarray, int] | None = None
+    automaton_state: int = 0
+    copied: int = 0
     ends: bool = False
     lead: Sequence[int] = ()
+    network_state: tuple[np.ndarray, int] | None = None
 
 
 def sampling_state_for(
     sizes: Sizes, config: SamplingConfig, follow: np.ndarray | None = None, fingerprint: Fingerprint | None = None
 ) -> SamplingState:
-    """Return how the rows of a network draw, without the symbols; without a `follow` table everything may follow."""
+    """Return the sampling state of the rows of a network, without symbols. Without a `follow` table, all may follow."""
     rows, gram, hashes, bits = sizes.batch, 1, 1, np.zeros(1, np.uint8)
     if config.max_copy is not None and fingerprint is not None:
         gram, hashes, bits = gram_for(config.max_copy), fingerprint.hashes, fingerprint.bits
@@ -71,7 +75,7 @@ def sampling_state_for(
 
 
 class Stepper:
-    """Rows of a model, which draw as `draws_for` says."""
+    """Rows of a model that read and sample symbols, step by step."""
 
     def __init__(
         self,
@@ -86,18 +90,21 @@ class Stepper:
         self.window = Window(model, 1, rows, team, config.precision)
         self.window.pack()
         self.rows, self.team = rows, team
-        self._draws = sampling_state_for(self.window.sizes, config, follow, fingerprint)
+        self._sampling = sampling_state_for(self.window.sizes, config, follow, fingerprint)
 
-    def begin(self, row: int, start: Start, text: int) -> np.ndarray:
-        """Begin a text of this number on a row; return the symbols that it has to be given first."""
-        state, symbol = (0, BOUNDARY) if start.state is None else start.state
-        given = np.concatenate([start.lead, start.ids]).astype(np.int32) if start.state is None else start.ids[:0]
+    def begin(self, row: int, prompt: Prompt, text_index: int) -> np.ndarray:
+        """Begin a text on a row; return the symbols to give to `run` first. Its index determines its random numbers."""
+        state, symbol = (0, BOUNDARY) if prompt.network_state is None else prompt.network_state
+        given = np.concatenate([prompt.lead, prompt.ids]).astype(np.int32)
+        if prompt.network_state is not None:
+            given = given[:0]
         self.window.state[:, :, row], self.window.inputs[0, row] = state, symbol
-        draws = self._draws
-        draws.texts[row], draws.positions[row], draws.shortest[row] = text, -len(given), start.shortest
-        draws.automaton[row], draws.runs[row], draws.recent[row] = start.mode, start.run, BOUNDARY
-        recent = start.ids[-draws.gram :]
-        draws.recent[row, draws.gram - len(recent) :] = recent
+        sampling = self._sampling
+        sampling.texts[row], sampling.positions[row] = text_index, -len(given)
+        sampling.shortest[row], sampling.automaton[row] = prompt.shortest, prompt.automaton_state
+        sampling.runs[row], sampling.recent[row] = prompt.copied, BOUNDARY
+        recent = prompt.ids[-sampling.gram :]
+        sampling.recent[row, sampling.gram - len(recent) :] = recent
         return given
 
     def state(self, row: int) -> tuple[np.ndarray, int]:
@@ -105,23 +112,23 @@ class Stepper:
         return self.window.state[:, :, row].copy(), int(self.window.inputs[0, row])
 
     def run(self, symbols: np.ndarray) -> np.ndarray:
-        """Read the given symbols (T, rows), drawing those that are DRAWN in place; return their losses in nats."""
+        """Read symbols (T, rows), sampling those that are SAMPLED in place; return their losses (T, rows) in nats."""
         losses = np.zeros(symbols.shape, np.float32)
-        draws = self._draws._replace(symbols=symbols, losses=losses)
-        self.team.run(generate, self.window.network, self.window.arrays, draws)
+        sampling = self._sampling._replace(symbols=symbols, losses=losses)
+        self.team.run(generate, self.window.network, self.window.arrays, sampling)
         check_finite(losses)
-        self._draws.positions[:] += len(symbols)
+        self._sampling.positions[:] += len(symbols)
         return losses
 
     def read(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Read given symbols on every row; return their losses (T) in nats."""
+        """Read the same symbols on every row; return their losses (T) in nats."""
         given = np.ascontiguousarray(np.repeat(np.asarray(ids, np.int32)[:, None], self.rows, axis=1))
         return self.run(given)[:, 0]
 
     def step(self) -> np.ndarray:
-        """Read what is to be read next on each row; return the log probabilities (rows, V) of what follows, float64.
+        """Read the next symbol of each row; return the log probabilities (rows, V) of what follows, float64.
 
-        What that is has to be said, with `branch`, before anything else is read.
+        Call `branch` to choose the next symbols before the next step.
         """
         self.run(np.zeros((1, self.rows), np.int32))
         logits = self.window.logits[0, :, : self.window.sizes.output_size].astype(np.float64)
@@ -129,7 +136,7 @@ class Stepper:
         return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
     def branch(self, parents: np.ndarray, symbols: np.ndarray) -> None:
-        """Let the first rows go on from the rows `parents`, each with its symbol."""
+        """Continue the first rows from the rows `parents`, each with its next symbol."""
         count = len(parents)
         self.window.state[:, :, :count] = self.window.state[:, :, parents]
         self.window.inputs[0, :count] = symbols

@@ -17,10 +17,10 @@ from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.workspace import Batch
 from rnn_cli.text.augmentation import Augmenter
 from rnn_cli.text.batches import StreamBatches
+from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.corpus import Corpus
 from rnn_cli.text.fingerprint import Fingerprint, first_size
 from rnn_cli.text.spool import IN_MEMORY
-from rnn_cli.text.vocabulary import BOUNDARY
 from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.run_state import Report
 from rnn_cli.training.task import Task
@@ -59,18 +59,18 @@ class LanguageTask(Task):
 
     def __init__(self, corpus: Corpus, network: NetworkConfig | None = None) -> None:
         """Take a network for the symbols of the corpus, by default one of NetworkConfig's defaults."""
-        size = len(corpus.vocabulary)
+        size = len(corpus.codec)
         self.corpus, self.network = corpus, network or NetworkConfig.for_symbols(size)
         if (self.network.input_size, self.network.output_size) != (size, size):
             sizes = f"{corpus.name} has {size:,} symbols, the network {self.network.input_size:,}"
-            raise UsageError(f"{sizes}; use NetworkConfig.for_symbols(len(corpus.vocabulary))")
+            raise UsageError(f"{sizes}; use NetworkConfig.for_symbols(len(corpus.codec))")
         self.blind_loss = math.log(size)
 
     def batches(self, config: TrainingConfig) -> TextBatches:
         """Return the text in `batch_size` streams, with text sampled from its n-grams if `augment` asks for it."""
-        ids, vocabulary, augmenter = self.corpus.training, self.corpus.vocabulary, None
+        ids, codec, augmenter = self.corpus.training, self.corpus.codec, None
         if size := round(config.augment * len(ids)):
-            augmenter = Augmenter(ids, len(vocabulary), vocabulary.lines, size, config.random_seed)
+            augmenter = Augmenter(ids, len(codec), codec.line_mode, size, config.random_seed)
         return self._batches(ids, config, config.batch_size, augmenter)
 
     def validation_batches(self, config: TrainingConfig) -> TextBatches | None:
@@ -78,19 +78,19 @@ class LanguageTask(Task):
         ids = self.corpus.validation
         if ids is None:
             return None
-        rows = config.batch_size if self.corpus.vocabulary.lines else max(1, len(ids) // VALIDATED_ALONE)
+        rows = config.batch_size if self.corpus.codec.line_mode else max(1, len(ids) // VALIDATED_ALONE)
         return self._batches(ids, config, min(rows, config.batch_size))
 
     def _batches(
         self, ids: np.ndarray, config: TrainingConfig, rows: int, augmenter: Augmenter | None = None
     ) -> TextBatches:
-        vocabulary, length, seed = self.corpus.vocabulary, config.sequence_length, config.random_seed
-        breaks = [] if vocabulary.lines else [symbol for symbol in vocabulary.encode("\n ").tolist() if symbol >= 0]
-        return TextBatches(StreamBatches(ids, vocabulary.lines, rows, length, seed, augmenter, breaks))
+        codec, length, seed = self.corpus.codec, config.sequence_length, config.random_seed
+        breaks = [] if codec.line_mode else [symbol for symbol in codec.encode("\n ").tolist() if symbol >= 0]
+        return TextBatches(StreamBatches(ids, codec.line_mode, rows, length, seed, augmenter, breaks))
 
     def describe(self) -> dict[str, Any]:
         """Return the name of the task and the codec."""
-        return {"name": self.name, "codec": self.corpus.vocabulary.to_dict()}
+        return {"name": self.name, "codec": self.corpus.codec.to_dict()}
 
     def record(self, config: TrainingConfig) -> dict[str, Any]:
         """Return what the corpus is, and its fingerprint if `config` wants one."""
@@ -110,7 +110,7 @@ class LanguageTask(Task):
     @cached_property
     def fingerprint(self) -> Fingerprint | None:
         """The fingerprint of the training part, None if that is too long for one."""
-        return Fingerprint.of(self.corpus.training, self.corpus.vocabulary.lines)
+        return Fingerprint.of(self.corpus.training, self.corpus.codec.line_mode)
 
     def resumed(self, checkpoint: Checkpoint) -> LanguageTask:
         """Return the task with the network and the codec of a checkpoint. Raises UsageError for another corpus."""
@@ -129,7 +129,7 @@ class LanguageTask(Task):
         if config.augment:
             data += round((AUGMENTED + DRAWN * config.augment) * len(corpus.training))
         if config.fingerprint:
-            data += FINGERPRINTS * first_size(len(corpus.training), corpus.vocabulary.lines)
+            data += FINGERPRINTS * first_size(len(corpus.training), corpus.codec.line_mode)
         return data
 
     def report_to_dict(self, report: Report) -> dict[str, Any]:

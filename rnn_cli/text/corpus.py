@@ -1,9 +1,9 @@
-"""A text to train on: read twice, chunk by chunk, and kept as symbols. A corpus may be larger than the memory."""
+"""A text to train on: read twice, chunk by chunk, and kept as symbols. It may be larger than the memory."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,27 +11,32 @@ import numpy as np
 
 from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
+from rnn_cli.text.codecs import BOUNDARY, ByteCodec, CharacterCodec, Codec
 from rnn_cli.text.documents import joined_names
 from rnn_cli.text.holdout import scored_symbols, split_lines, split_stream
 from rnn_cli.text.line_detection import beginning, detect_lines
 from rnn_cli.text.sources import Source, changed, open_sources
 from rnn_cli.text.spool import Spool
-from rnn_cli.text.vocabulary import BOUNDARY, Vocabulary
 
 
 @dataclass
 class Corpus:
-    """A text to train on and, where there is one, a part that is held out, as symbols with their boundaries.
+    """A text to train on and perhaps a held-out part, as symbols with their boundaries (Codec.frame).
 
-    The arrays are of the smallest unsigned type that holds the vocabulary; Vocabulary.frame says what stands
-    where. In line mode there are no empty lines. Characters are counted as they are scored, with the ends of
-    lines. `digest` (SHA-256) tells texts apart, whatever the random seed. `mode_reason` says why the text is
-    read as lines or not, `split_reason` what is held out, or why nothing is.
+    digest              SHA-256 of the files, whatever the random seed
+    training            of codec.dtype; in line mode without empty lines
+    validation          the same for the held-out part, or None
+    mode_reason         why the text is read as lines or as a stream
+    split_reason        what is held out, or why nothing is
+    dropped_lines       the number of empty lines left out
+    validation_unknown  the number of unknown characters left out of the held-out part
+
+    Characters are counted as they are scored, including the ends of lines.
     """
 
     name: str
     digest: str
-    vocabulary: Vocabulary
+    codec: Codec
     training: np.ndarray
     validation: np.ndarray | None
     mode_reason: str
@@ -41,29 +46,29 @@ class Corpus:
 
     @cached_property
     def characters(self) -> int:
-        """The number of symbols that an epoch of training scores."""
-        return scored_symbols(self.training, self.vocabulary.lines)
+        """The number of symbols scored in an epoch of training."""
+        return scored_symbols(self.training, self.codec.line_mode)
 
     @cached_property
     def validation_characters(self) -> int:
-        """The number of symbols that are held out."""
-        return 0 if self.validation is None else scored_symbols(self.validation, self.vocabulary.lines)
+        """The number of scored symbols of the held-out part."""
+        return 0 if self.validation is None else scored_symbols(self.validation, self.codec.line_mode)
 
 
 def load_corpus(
     paths: Sequence[str],
     *,
     as_bytes: bool,
-    lines: bool | None,
+    line_mode: bool | None,
     validation_fraction: float | None,
     validation_files: Sequence[str] | None = None,
     random_seed: int,
 ) -> Corpus:
-    """Read files ("-" is stdin) as a corpus. Where `lines` is None, the text decides how it is read.
+    """Read files ("-" is stdin) as a corpus. If `line_mode` is None, it is detected.
 
-    Held out are the `validation_files` or, without them, a fraction: the last part of a stream, a random
-    choice of lines. Without any it is a tenth, but nothing of a short stream, which is needed whole. Raises
-    UsageError for a file that cannot be read or decoded, and for nothing to predict.
+    The `validation_files` are held out or, without them, a fraction: the last part of a stream, or random lines.
+    The default fraction is a tenth, and nothing of a short stream. Raises UsageError for a file that cannot be read or
+    decoded, and if there is nothing to predict.
     """
     if isinstance(paths, str):
         raise UsageError("give a list of files; one file is a list of one")
@@ -75,73 +80,71 @@ def load_corpus(
     digest = hashlib.sha256(f"{len(texts)} ".encode())
 
     reason = "as it was asked for"
-    if lines is None:
+    if line_mode is None:
         starts = (beginning(text.chunks()) if as_bytes else beginning(text.characters()) for text in texts)
-        lines, reason = detect_lines(starts)
-    vocabulary = Vocabulary.of_bytes(lines) if as_bytes else read_vocabulary(texts, held_out, lines)
-    ids, dropped, unknown = encode(vocabulary, texts, digest)
+        line_mode, reason = detect_lines(starts)
+    codec = ByteCodec(line_mode) if as_bytes else read_codec(texts, held_out, line_mode)
+    ids, dropped, unknown = encode(codec, texts, digest)
     if unknown:
         raise changed(name)
-    check_predictable(ids, lines, name)
+    check_predictable(ids, line_mode, name)
 
     training, validation = ids, None
     if validation_files:
-        validation, _, unknown = encode(vocabulary, held_out, digest)
+        validation, _, unknown = encode(codec, held_out, digest)
         split_reason = joined_names([source.name for source in held_out])
-        if scored_symbols(validation, lines) == 0:
+        if scored_symbols(validation, line_mode) == 0:
             raise UsageError(f"{split_reason} has no character that is in {name}; give another text to validate on")
     else:
-        split = split_lines(ids, validation_fraction, random_seed) if lines else split_stream(ids, validation_fraction)
+        split = (
+            split_lines(ids, validation_fraction, random_seed) if line_mode else split_stream(ids, validation_fraction)
+        )
         training, validation, split_reason = split
-    return Corpus(name, digest.hexdigest(), vocabulary, training, validation, reason, split_reason, dropped, unknown)
+    return Corpus(name, digest.hexdigest(), codec, training, validation, reason, split_reason, dropped, unknown)
 
 
-def read_vocabulary(texts: Sequence[Source], held_out: Sequence[Source], lines: bool) -> Vocabulary:
-    """Return the characters of texts, having seen that what is held out can be decoded too."""
-    vocabulary = Vocabulary.of_characters((part for source in texts for part in source.characters()), lines)
+def read_codec(texts: Sequence[Source], held_out: Sequence[Source], line_mode: bool) -> Codec:
+    """Return the codec of the characters of texts. Raises UsageError if the held-out files cannot be decoded either."""
+    codec = CharacterCodec.of_texts((part for source in texts for part in source.characters()), line_mode)
     for source in held_out:
         for _ in source.characters():
             pass
-    return vocabulary
+    return codec
 
 
-def encode(vocabulary: Vocabulary, sources: Sequence[Source], digest: hashlib._Hash) -> tuple[np.ndarray, int, int]:
-    """Return texts as symbols with boundaries, and how many empty lines and unknown symbols were left out."""
+def encode(codec: Codec, sources: Sequence[Source], digest: hashlib._Hash) -> tuple[np.ndarray, int, int]:
+    """Return texts as symbols with boundaries, and the numbers of empty lines and of unknown symbols left out."""
     dropped = unknown = 0
-    boundary = np.full(1, BOUNDARY, vocabulary.dtype)
+
+    def known_pieces(source: Source) -> Iterator[np.ndarray]:
+        nonlocal unknown
+        digest.update(f"{source.size} ".encode())
+        read = source.chunks if codec.reads_bytes else source.characters
+        for ids in codec.encode_pieces(read(digest.update)):
+            known = codec.known(ids)
+            unknown += len(ids) - len(known)
+            yield known
+
+    last = -1  # symbol so far
     with Spool() as spool:
-        if vocabulary.lines:
-            spool.write(boundary)
-        for source in sources:
-            digest.update(f"{source.size} ".encode())
-            if not vocabulary.lines:
-                spool.write(boundary)
-            ended = True  # whether the last symbol is the end of a line
-            read = source.chunks if vocabulary.symbols is None else source.characters
-            for part in read(digest.update):
-                ids = vocabulary.encode_known(part)
-                unknown += len(part) - len(ids)
-                if vocabulary.lines and len(ids):
-                    kept = without_empty_lines(ids, ended)
-                    dropped += len(ids) - len(kept)
-                    ended = bool(ids[-1] == BOUNDARY)
-                    ids = kept
-                spool.write(ids)
-            if vocabulary.lines and not ended:
-                spool.write(boundary)
-        return spool.array(vocabulary.dtype), dropped, unknown
+        for ids in codec.frame_pieces(map(known_pieces, sources), codec.dtype):
+            kept = without_empty_lines(ids, last) if codec.line_mode else ids
+            dropped += len(ids) - len(kept)
+            last = int(ids[-1])
+            spool.write(kept)
+        return spool.array(codec.dtype), dropped, unknown
 
 
-def without_empty_lines(ids: np.ndarray, ended: bool) -> np.ndarray:
-    """Return symbols without the boundaries that follow another one; `ended` says whether one stands before."""
+def without_empty_lines(ids: np.ndarray, last: int) -> np.ndarray:
+    """Return symbols without the boundaries that follow another one; `last` is the symbol before them."""
     ends = ids == BOUNDARY
-    empty = ends & np.append(ended, ends[:-1])
+    empty = ends & np.append(last == BOUNDARY, ends[:-1])
     return ids[~empty] if empty.any() else ids
 
 
-def check_predictable(ids: np.ndarray, lines: bool, name: str) -> None:
+def check_predictable(ids: np.ndarray, line_mode: bool, name: str) -> None:
     """Raise UsageError for a text with nothing to predict."""
-    scored = scored_symbols(ids, lines)
+    scored = scored_symbols(ids, line_mode)
     if scored == 0:
         raise UsageError(f"{name} is empty; give a text with at least two characters")
     if scored == 1:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from rnn_cli.errors import UsageError
-from rnn_cli.text.vocabulary import Vocabulary
+from rnn_cli.text.codecs import Codec
 
 OTHER_ENCODINGS = {
     codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark it begins with
@@ -21,6 +21,7 @@ OTHER_ENCODINGS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
+PIECE = 1 << 20  # bytes of lines that are read at a time
 TO_TRAIN = "convert it to UTF-8 or use --bytes"  # what to do with a text to train on that is not UTF-8
 
 
@@ -47,7 +48,7 @@ def read_document(path: str) -> Document:
     return Document(name_of(path), rest, len(data) - len(rest))
 
 
-def read_pieces(path: str, size: int) -> Iterator[tuple[bytes, bool]]:
+def read_pieces(path: str, size: int = PIECE) -> Iterator[tuple[bytes, bool]]:
     """Read a file, or stdin for "-", as it comes: (whole lines, False) as soon as they are there.
 
     A line of more than `size` bytes comes in parts, cut between characters. What has no newline at the end of the file
@@ -73,6 +74,15 @@ def read_pieces(path: str, size: int) -> Iterator[tuple[bytes, bool]]:
         rest = rest.removeprefix(codecs.BOM_UTF8)
     if rest:
         yield bytes(rest), True
+
+
+def read_lines(path: str, size: int = PIECE) -> Iterator[list[bytes]]:
+    """Read the lines of a file, or stdin for "-", as they come, without their newlines.
+
+    A line of more than `size` bytes comes in parts, each as a line of its own.
+    """
+    for data, _ in read_pieces(path, size):
+        yield data.removesuffix(b"\n").split(b"\n")
 
 
 def character_end(data: bytes | bytearray, most: int) -> int:
@@ -124,13 +134,13 @@ def decode_chunks(name: str, chunks: Iterable[bytes], skipped: int = 0, advice: 
 
     Raises UsageError, with the place and the advice, where it is not UTF-8.
     """
-    place, lines, head, rest = skipped, 1, b"", b""
+    offset, lines, head, rest = skipped, 1, b"", b""
 
     def decode(data: bytes, final: bool) -> tuple[str, int]:
         try:
             return codecs.utf_8_decode(data, "strict", final)
         except UnicodeDecodeError as error:
-            byte, line = place + error.start + 1, lines + data.count(b"\n", 0, error.start)
+            byte, line = offset + error.start + 1, lines + data.count(b"\n", 0, error.start)
             marks = [encoding for mark, encoding in OTHER_ENCODINGS.items() if head.startswith(mark)]
             found = f"it begins as {marks[0]} does" if marks else f"found 0x{data[error.start]:02x}"
             raise UsageError(
@@ -143,7 +153,7 @@ def decode_chunks(name: str, chunks: Iterable[bytes], skipped: int = 0, advice: 
         text, taken = decode(data, False)
         yield text
         rest = data[taken:]
-        place += taken
+        offset += taken
         lines += int(np.count_nonzero(np.frombuffer(chunk, np.uint8) == ord("\n")))
     decode(rest, True)
 
@@ -153,17 +163,12 @@ def decode_text(document: Document, advice: str = TO_TRAIN) -> str:
     return "".join(decode_chunks(document.name, [document.data], document.skipped, advice))
 
 
-def as_read(vocabulary: Vocabulary, data: bytes) -> str | bytes:
-    """Return bytes as a model with this vocabulary scores them: what is not UTF-8 becomes lone surrogates, unknown."""
-    return data if vocabulary.symbols is None else data.decode("utf-8", "surrogateescape")
-
-
 def lines_of(text: str | bytes) -> list[str] | list[bytes]:
     """Return the lines of a text without their newlines; the last one may have none."""
     lines: list[Any] = text.split("\n") if isinstance(text, str) else text.split(b"\n")
     return lines if lines[-1] else lines[:-1]
 
 
-def text_for(vocabulary: Vocabulary, document: Document) -> str | bytes:
-    """Return a document as a model with this vocabulary reads it. Raises UsageError as `decode_text` does."""
-    return document.data if vocabulary.symbols is None else decode_text(document, "convert it to UTF-8")
+def text_for(codec: Codec, document: Document) -> str | bytes:
+    """Return a document as a codec encodes it. Raises UsageError as `decode_text` does."""
+    return document.data if codec.reads_bytes else decode_text(document, "convert it to UTF-8")

@@ -1,4 +1,4 @@
-"""The order in which an epoch reads a text that may be larger than the memory: rotated, or by shuffled lines."""
+"""The order in which an epoch reads a text, which may be larger than the memory: rotated, or by shuffled lines."""
 
 from __future__ import annotations
 
@@ -10,61 +10,64 @@ from itertools import pairwise
 import numpy as np
 
 from rnn_cli.rng import generator
+from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.spool import PIECE, release
-from rnn_cli.text.vocabulary import BOUNDARY
 
-GATHER = 1 << 20  # pairs that are put in order at a time
+GATHER = 1 << 20  # pairs that are reordered at a time
 
 
 class EpochOrder:
     """The symbols of an epoch, in segments that are made when they are read."""
 
-    def __init__(self, places: Sequence[int], segment: Callable[[int], np.ndarray]) -> None:
-        """Take where each segment begins and what returns it: its symbols, and possibly the first of the next."""
-        self._places, self._segment = places, segment
+    def __init__(self, starts: Sequence[int], segment: Callable[[int], np.ndarray]) -> None:
+        """Take the position at which each segment starts, and a function that returns the symbols of a segment.
 
-    def _from(self, place: int, count: int) -> np.ndarray:
-        """Return up to `count` symbols from a place on, at least one."""
-        number = bisect_right(self._places, place) - 1
-        first = place - self._places[number]
-        return self._segment(number)[first : first + count]
+        The first symbol of the next segment may follow them.
+        """
+        self._starts, self._segment = starts, segment
 
-    def read(self, place: int, row: np.ndarray) -> None:
-        """Fill a row with the symbols from a place on."""
+    def _from(self, position: int, count: int) -> np.ndarray:
+        """Return up to `count` symbols from a position on, at least one."""
+        index = bisect_right(self._starts, position) - 1
+        first = position - self._starts[index]
+        return self._segment(index)[first : first + count]
+
+    def read(self, position: int, row: np.ndarray) -> None:
+        """Fill a row with the symbols from a position on."""
         done = 0
         while done < len(row):
-            part = self._from(place + done, len(row) - done)
+            part = self._from(position + done, len(row) - done)
             row[done : done + len(part)] = part
             done += len(part)
 
-    def next_of(self, marks: Sequence[int], place: int, reach: int) -> int:
-        """Return where the first of some symbols that there is stands next, up to `reach` away, or the place itself."""
-        symbols = self._from(place, reach + 1)
+    def next_of(self, marks: Sequence[int], position: int, reach: int) -> int:
+        """Return the next position, within `reach`, of the first of `marks` that occurs; otherwise `position`."""
+        symbols = self._from(position, reach + 1)
         for mark in marks:
             found = symbols == mark
-            step = int(found.argmax())
-            if found[step]:
-                return place + step
-        return place
+            offset = int(found.argmax())
+            if found[offset]:
+                return position + offset
+        return position
 
 
 def rotated(ids: np.ndarray, offset: int) -> EpochOrder:
-    """Return the order of a stream text that begins at an offset, and goes round."""
+    """Return the order of a stream text that begins at an offset and wraps around."""
     return EpochOrder([0, len(ids) - offset], [ids[offset:], ids[: offset + 1]].__getitem__)
 
 
-def shuffled(ids: np.ndarray, blocks: np.ndarray, seed: Sequence[int], kept: int) -> EpochOrder:
-    """Return an order of the lines of a text: blocks of them are shuffled, and the lines within each block.
+def shuffled(ids: np.ndarray, blocks: np.ndarray, seed: Sequence[int], cached: int) -> EpochOrder:
+    """Return an order of the lines of a text: blocks of lines are shuffled, and the lines within each block.
 
-    `blocks` is where the blocks begin and where the last one ends. Up to `kept` of them are in memory at once.
+    `blocks` holds the start of each block and the end of the last one. Up to `cached` blocks are in memory at once.
     """
     order = generator(seed).permutation(len(blocks) - 1).tolist()
 
-    @lru_cache(kept)
-    def segment(number: int) -> np.ndarray:
-        block = order[number]
+    @lru_cache(cached)
+    def segment(index: int) -> np.ndarray:
+        block = order[index]
         part = ids[blocks[block] : blocks[block + 1] + 1]
-        if np.count_nonzero(part) == len(part) - 2:  # one line, which may be too long to be copied
+        if np.count_nonzero(part) == len(part) - 2:  # one line, which may be too long to copy
             return part
         starts = np.flatnonzero(part == BOUNDARY)
         lines = generator(seed if len(order) == 1 else [*seed, block + 1]).permutation(len(starts) - 1)
@@ -75,13 +78,14 @@ def shuffled(ids: np.ndarray, blocks: np.ndarray, seed: Sequence[int], kept: int
     return EpochOrder([0, *np.cumsum(np.diff(blocks)[order])[:-1].tolist()], segment)
 
 
-def line_blocks(ids: np.ndarray, size: int) -> tuple[np.ndarray, int]:
-    """Cut a text into blocks of whole lines with about `size` symbols; return also the length of the longest line.
+def line_blocks(ids: np.ndarray, size: int, piece: int = PIECE) -> tuple[np.ndarray, int]:
+    """Cut a text into blocks of whole lines of about `size` symbols; return them and the length of the longest line.
 
-    Returned is where the blocks begin and where the last one ends. A line of more than `size` is a block.
+    The blocks are the start of each one and the end of the last one. A line of more than `size` symbols is a block. The
+    text is read `piece` symbols at a time.
     """
     blocks, last, longest = [0], 0, 0
-    step = min(size, PIECE)
+    step = min(size, piece)
     for first in range(0, len(ids), step):
         starts = first + np.flatnonzero(ids[first : first + step] == BOUNDARY)
         if len(starts):
@@ -95,13 +99,13 @@ def line_blocks(ids: np.ndarray, size: int) -> tuple[np.ndarray, int]:
 
 
 def reordered(ids: np.ndarray, line_starts: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Return a text with its lines in another order; `line_starts` ends with the end of the text."""
+    """Return a text with its lines in another order; the last of `line_starts` is the end of the text."""
     lengths = np.diff(line_starts)[order]
     starts = np.append(0, np.cumsum(lengths))
     sequence = np.zeros_like(ids)
     splits = np.searchsorted(starts, np.arange(0, len(ids), GATHER)).tolist()
     for first, last in pairwise([*splits, len(order)]):
         shifts = line_starts[order[first:last]] - starts[first:last]
-        places = np.arange(starts[first], starts[last])
-        sequence[starts[first] : starts[last]] = ids[places + np.repeat(shifts, lengths[first:last])]
+        positions = np.arange(starts[first], starts[last])
+        sequence[starts[first] : starts[last]] = ids[positions + np.repeat(shifts, lengths[first:last])]
     return sequence

@@ -1,8 +1,7 @@
-"""What a model remembers of its corpus word for word: a filter that knows its lines and its runs of characters.
+"""The fingerprint of a corpus: a Bloom filter of its lines and of its runs of characters.
 
-It stands in the checkpoint in place of the corpus. It finds all that was trained on, by lines and by runs, and a small
-share of what was not; so whatever is kept away from the corpus with its help is away from it. The compiler is loaded
-only where it is made or asked, not where it is described.
+A checkpoint holds it instead of the corpus. It finds every line and run that was trained on (no false negatives), and
+a few others (false positives). Making and querying it loads the compiler; describing it does not.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ import numpy as np
 from rnn_cli.errors import CheckpointError
 from rnn_cli.text.spool import release
 
-GRAMS = (5, 12)  # lengths of the runs that are kept; a copy is measured by the longest that it may have
+GRAMS = (5, 12)  # lengths of the runs in the filter; a copy is measured with the longest that fits
 HASHES = 6
-RATE = 0.03  # of what is found though it is not there, at most, where the sizes allow it
-USELESS = 0.5  # the rate from which on no fingerprint is kept
+RATE = 0.03  # highest rate of false positives, if the sizes allow it
+USELESS = 0.5  # rate of false positives above which no fingerprint is kept
 SMALLEST, LARGEST = 1 << 7, 1 << 24  # bytes, powers of two
-CHUNK = 1 << 20  # symbols that are looked at at a time
+CHUNK = 1 << 20  # symbols processed at a time
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """A Bloom filter over the lines of a text, where it is one of lines, and its runs of 5 and 12 symbols.
+    """A Bloom filter of a text's runs of 5 and 12 symbols and, in line mode, of its lines.
 
     `bits` is a uint8 array whose size is a power of two, with `hashes` bits for each entry.
     """
@@ -38,18 +37,21 @@ class Fingerprint:
     hashes: int
 
     @classmethod
-    def of(cls, ids: np.ndarray, lines: bool) -> Fingerprint | None:
-        """Return the fingerprint of a text (symbols with boundaries), or None where it is too long for a useful one."""
+    def of(cls, ids: np.ndarray, line_mode: bool, *, chunk: int = CHUNK, largest: int = LARGEST) -> Fingerprint | None:
+        """Return the fingerprint of a text (symbols with boundaries), or None if the text is too long for a useful one.
+
+        It has at most `largest` bytes, a power of two. The text is read `chunk` symbols at a time.
+        """
         from rnn_cli.kernels.text.bloom import START, insert_grams, insert_lines
 
-        entries, size = most_entries(len(ids), lines), first_size(len(ids), lines)
+        entries, size = most_entries(len(ids), line_mode), first_size(len(ids), line_mode, largest)
         hashes = min(HASHES, max(1, round(8 * size / entries * math.log(2))))
         bits = np.zeros(size, np.uint8)
         digest = START
-        for part in parts(ids):
+        for part in parts(ids, chunk):
             for length in GRAMS:
                 insert_grams(bits, hashes, part, length)
-            if lines:
+            if line_mode:
                 digest = np.uint64(insert_lines(bits, hashes, part[max(GRAMS) - 1 :], digest))
             if cls(bits, hashes).rate > USELESS:
                 return None
@@ -62,19 +64,19 @@ class Fingerprint:
 
     @property
     def rate(self) -> float:
-        """The probability that something is found that is not there."""
+        """The probability of a false positive."""
         return float((np.bitwise_count(self.bits).sum(dtype=np.int64) / (8 * self.bits.size)) ** self.hashes)
 
     def has_line(self, ids: np.ndarray) -> bool:
-        """Say whether a line (symbols, without boundaries) stands in the text."""
+        """Say whether a line (symbols, without boundaries) is in the text."""
         from rnn_cli.kernels.text.bloom import contains_line
 
         return bool(contains_line(self.bits, self.hashes, np.asarray(ids, np.int32)))
 
     def copied(self, ids: np.ndarray, max_copy: int) -> tuple[int, int]:
-        """Return how long the longest run of symbols is that is copied from the text, and the run at the end.
+        """Return the length of the longest run of symbols copied from the text, and of the run at the end.
 
-        Runs are measured as `max_copy` needs it, with pieces of `gram_for(max_copy)`; shorter ones count as 0.
+        Runs are measured with grams of `gram_for(max_copy)` symbols; shorter ones count as 0.
         """
         from rnn_cli.kernels.text.bloom import copied_runs
 
@@ -82,7 +84,7 @@ class Fingerprint:
         return int(longest), int(last)
 
     def describe(self) -> dict[str, Any]:
-        """Return its size and rate, for people."""
+        """Return its size and its rate of false positives, for people."""
         return {"bytes": self.bits.size, "false_positive_rate": self.rate}
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,7 +93,7 @@ class Fingerprint:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Fingerprint:
-        """Build a fingerprint from what `to_dict` returned. Raises CheckpointError for anything else."""
+        """Build a fingerprint from the result of `to_dict`. Raises CheckpointError for anything else."""
         match values:
             case {"hashes": int(hashes), "bits": str(text)} if (
                 len(values) == 2 and len(text) <= 4 * (LARGEST // 3 + 1) and not isinstance(hashes, bool)
@@ -109,28 +111,28 @@ class Fingerprint:
         return cls(bits, hashes)
 
 
-def most_entries(symbols: int, lines: bool) -> int:
-    """Return how many entries so many symbols are, at most."""
-    return symbols * (len(GRAMS) + lines)
+def most_entries(symbols: int, line_mode: bool) -> int:
+    """Return the greatest number of entries of this number of symbols."""
+    return symbols * (len(GRAMS) + line_mode)
 
 
-def first_size(symbols: int, lines: bool) -> int:
-    """Return how many bytes are filled with so many symbols, before they are folded where there is room left."""
-    bits = most_entries(symbols, lines) * HASHES / math.log(2)
-    return min(max(SMALLEST, 1 << math.ceil(math.log2(bits / 8))), LARGEST)
+def first_size(symbols: int, line_mode: bool, largest: int = LARGEST) -> int:
+    """Return the size in bytes of the filter of this number of symbols, before it is folded to fit."""
+    bits = most_entries(symbols, line_mode) * HASHES / math.log(2)
+    return min(max(SMALLEST, 1 << math.ceil(math.log2(bits / 8))), largest)
 
 
 def gram_for(max_copy: int) -> int:
-    """Return the length of the pieces by which copies of up to `max_copy` symbols, at least GRAMS[0], are measured."""
+    """Return the length of the grams that measure copies of up to `max_copy` symbols, at least GRAMS[0]."""
     return max(length for length in GRAMS if length <= max_copy)
 
 
-def parts(ids: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the symbols after the first boundary in parts (int32), each behind the last few of the one before."""
+def parts(ids: np.ndarray, chunk: int) -> Iterator[np.ndarray]:
+    """Yield the symbols after the first boundary in parts (int32), each after the last few of the part before."""
     overlap = max(GRAMS) - 1
     before = np.zeros(overlap, np.int32)
-    for start in range(1, len(ids), CHUNK):
-        part = np.concatenate([before, ids[start : start + CHUNK].astype(np.int32)])
+    for start in range(1, len(ids), chunk):
+        part = np.concatenate([before, ids[start : start + chunk].astype(np.int32)])
         yield part
         before = part[-overlap:]
         release(ids)

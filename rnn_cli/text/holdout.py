@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from rnn_cli.rng import HELD_OUT, generator
+from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.spool import PIECE, Spool, pieces
-from rnn_cli.text.vocabulary import BOUNDARY
 
 DEFAULT_FRACTION = 0.1
 FEWEST_LINES = 20  # below this, nothing is held out
@@ -25,9 +25,9 @@ def boundaries(ids: np.ndarray) -> int:
     return sum(len(piece) - int(np.count_nonzero(piece)) for piece in pieces(ids))
 
 
-def scored_symbols(ids: np.ndarray, lines: bool) -> int:
+def scored_symbols(ids: np.ndarray, line_mode: bool) -> int:
     """Return how many symbols of a text are scored: in a stream, the boundaries are not."""
-    return len(ids) - 1 if lines else len(ids) - boundaries(ids)
+    return len(ids) - 1 if line_mode else len(ids) - boundaries(ids)
 
 
 def split_lines(ids: np.ndarray, fraction: float | None, random_seed: int) -> Split:
@@ -73,10 +73,10 @@ def split_stream(ids: np.ndarray, fraction: float | None) -> Split:
         return ids, None, "none, as it was asked for"
     cut = len(ids) - round(fraction * len(ids))
     training, rest = ids[:cut], ids[cut:]
-    count = scored_symbols(rest, lines=False)
+    count = scored_symbols(rest, line_mode=False)
     if count < FEWEST_CHARACTERS:
         return ids, None, f"none, as it would have fewer than {FEWEST_CHARACTERS} characters"
-    reason = f"the last {count:,} of {scored_symbols(training, lines=False) + count:,} characters"
+    reason = f"the last {count:,} of {scored_symbols(training, line_mode=False) + count:,} characters"
     if rest[0] == BOUNDARY:  # it begins with a document
         return training, rest, reason
     with Spool() as validation:

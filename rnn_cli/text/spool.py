@@ -1,4 +1,4 @@
-"""Bytes that are kept for the time of a run: in memory or, where they are many, in a temporary file."""
+"""Bytes that are kept while a run lasts: in memory or, if they are many, in a temporary file."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import numpy as np
 from rnn_cli.errors import RnnError
 
 IN_MEMORY = 1 << 24  # bytes; more of them go into a file
-PIECE = 1 << 18  # symbols that are looked at together
+PIECE = 1 << 18  # symbols processed at a time
 
 
 class Spool:
-    """Takes bytes, one after the other, and gives all of them back as an array. To be entered.
+    """Collects bytes and returns all of them as an array. Use it as a context manager.
 
-    More than IN_MEMORY of them are in a file without a name (in $TMPDIR), which ends with the last use of it,
-    however the process ends. They are written, not mapped, so that a full disk is an error and no crash.
+    More than IN_MEMORY bytes are kept in a file without a name (in $TMPDIR), which vanishes after its last use, however
+    the process ends. They are written, not mapped, so that a full disk is an error and not a crash.
     """
 
     def __init__(self) -> None:
@@ -31,23 +31,23 @@ class Spool:
         return self
 
     def __exit__(self, *problem: object) -> None:
-        with suppress(OSError):  # what could not be written before cannot be now
+        with suppress(OSError):  # data that could not be written before cannot be written now
             self._file.close()
 
     def write(self, data: bytes | np.ndarray) -> None:
-        """Add bytes, or the elements of an array. Raises RnnError where there is no room for them."""
+        """Add bytes, or the elements of an array. Raises RnnError if there is no room for them."""
         try:
             self._size += self._file.write(data if isinstance(data, bytes) else data.tobytes())
             self._file.flush()
         except OSError as error:
-            place = tempfile.tempdir or "a temporary file"
+            directory = tempfile.tempdir or "a temporary file"
             raise RnnError(
-                f"cannot keep a text of this size in {place} ({error.strerror}); "
+                f"cannot keep a text of this size in {directory} ({error.strerror}); "
                 "free some space, or set TMPDIR to a directory with enough of it"
             ) from error
 
     def array(self, dtype: np.dtype | type[np.uint8]) -> np.ndarray:
-        """Return all as an array, which is read-only and mapped from the file where there is one."""
+        """Return all bytes as a read-only array, mapped from the file if there is one."""
         if self._size > IN_MEMORY:
             return np.frombuffer(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ), dtype)
         self._file.seek(0)
@@ -55,16 +55,16 @@ class Spool:
 
 
 def pieces(ids: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield an array piece by piece, and let go of each when the next is asked for."""
+    """Yield an array piece by piece; release each one when the next is requested."""
     for start in range(0, len(ids), PIECE):
         yield ids[start : start + PIECE]
         release(ids)
 
 
 def release(ids: np.ndarray) -> None:
-    """Let go of the pages of a mapped array that have been read; they are read again where they are wanted.
+    """Release the pages of a mapped array that have been read; the OS reads them again on demand.
 
-    Until then the process counts them as its memory, the more the longer it reads.
+    Otherwise they count as memory of the process, which would grow as it reads.
     """
     base: Any = ids
     while isinstance(base, np.ndarray | memoryview):

@@ -20,7 +20,7 @@ from rnn_cli.checkpoint.checkpoint import HEADER_LIMIT, Checkpoint, load_checkpo
 from rnn_cli.errors import CheckpointError, RnnError
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.parameters import torch_shapes
-from rnn_cli.text.vocabulary import Vocabulary
+from rnn_cli.text.codecs import ByteCodec, CharacterCodec
 
 RECORD = {
     "corpus": {"name": "names.txt", "digest": "00ff", "characters": 1234, "validation_characters": 123},
@@ -33,16 +33,16 @@ RECORD = {
 
 def make_checkpoint(cell: Cell = CELLS[0], layers: int = 2, finished: bool = False) -> Checkpoint:
     """Return a small checkpoint with random values, some of them of a kind that is easily lost."""
-    vocabulary = Vocabulary("\nabc\u0926\U0001f600", lines=False)
+    codec = CharacterCodec("\nabc\u0926\U0001f600", line_mode=False)
     config = NetworkConfig.for_symbols(
-        len(vocabulary), cell=cell.name, activation=cell.activation, hidden_size=5, num_layers=layers
+        len(codec), cell=cell.name, activation=cell.activation, hidden_size=5, num_layers=layers
     )
     generator = np.random.default_rng(1)
     parameters = {
         name: generator.standard_normal(shape, dtype=np.float32) for name, shape in torch_shapes(config).items()
     }
     parameters["decoder.bias"][:2] = -0.0, 1e-45
-    checkpoint = Checkpoint.of_language(config, vocabulary, parameters, json.loads(json.dumps(RECORD)))
+    checkpoint = Checkpoint.of_language(config, codec, parameters, json.loads(json.dumps(RECORD)))
     if not finished:
         checkpoint.progress = {"step": 200, "state": 2**128 - 1, "best_loss": 0.1}
         checkpoint.source = {"paths": ["/texts/names.txt"], "random_seed": 7}
@@ -96,10 +96,10 @@ def test_comes_back_bit_for_bit(tmp_path: Path, cell: Cell, finished: bool) -> N
 
 
 def test_a_byte_vocabulary_comes_back(tmp_path: Path) -> None:
-    vocabulary = Vocabulary(None, lines=True)
-    config = NetworkConfig.for_symbols(len(vocabulary), cell="gru", hidden_size=1)
+    codec = ByteCodec(True)
+    config = NetworkConfig.for_symbols(len(codec), cell="gru", hidden_size=1)
     parameters = {name: np.ones(shape, np.float32) for name, shape in torch_shapes(config).items()}
-    checkpoint = Checkpoint.of_language(config, vocabulary, parameters)
+    checkpoint = Checkpoint.of_language(config, codec, parameters)
     assert same(load_bytes(tmp_path, to_bytes(checkpoint)), checkpoint)
 
 
@@ -180,7 +180,7 @@ UNFIT = {
     "an empty tensor": (replace_tensor("total", np.zeros((3, 0))), r"\(3, 0\)"),
     "an unknown tensor": (replace_tensor("other", np.zeros(7, np.float32)), "'other' is unknown"),
     "a missing tensor": (lambda c: c.parameters.pop("decoder.bias"), "'decoder.bias' is missing"),
-    "the vocabulary": (lambda c: c.task.update(codec=Vocabulary("abc", lines=False).to_dict()), "vocabulary"),
+    "the vocabulary": (lambda c: c.task.update(codec=CharacterCodec("abc", line_mode=False).to_dict()), "vocabulary"),
     "the cell": (lambda c: setattr(c, "config", NetworkConfig.for_symbols(7, cell="elman")), "elman"),
     "a number": (lambda c: c.record.update(loss=float("nan")), "JSON"),
     "a long number": (lambda c: c.record.update(loss=10**50), "51 digits"),

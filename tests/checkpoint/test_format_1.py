@@ -91,7 +91,9 @@ def test_a_stopped_run_is_resumed_by_the_command(place: Path) -> None:
 @NEEDS_BFLOAT16
 def test_a_stopped_run_is_resumed_by_the_library(place: Path) -> None:
     checkpoint = load_checkpoint(place / "interrupted.safetensors")
-    corpus = load_corpus([str(place / "lines.txt")], as_bytes=False, lines=None, validation_fraction=0.2, random_seed=1)
+    corpus = load_corpus(
+        [str(place / "lines.txt")], as_bytes=False, line_mode=None, validation_fraction=0.2, random_seed=1
+    )
     trainer = Trainer.resume(checkpoint, LanguageTask(corpus), threads=2)
     for _ in trainer:
         pass

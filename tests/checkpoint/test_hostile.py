@@ -33,7 +33,7 @@ from rnn_cli.checkpoint.checkpoint import Checkpoint, save_checkpoint, to_bytes
 from rnn_cli.errors import CheckpointError
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.parameters import torch_shapes
-from rnn_cli.text.vocabulary import Vocabulary
+from rnn_cli.text.codecs import CharacterCodec
 
 GOOD = to_bytes(make_checkpoint())
 HEADER = 8 + int.from_bytes(GOOD[:8], "little")
@@ -156,7 +156,9 @@ def test_models_with_overflowing_outputs_are_refused_on_use(tmp_path: Path, comm
         name: generator.choice(np.array([3e38, -3e38], np.float32), shape)
         for name, shape in torch_shapes(config).items()
     }
-    save_checkpoint(tmp_path / "model", Checkpoint.of_language(config, Vocabulary(symbols, lines=False), weights))
+    save_checkpoint(
+        tmp_path / "model", Checkpoint.of_language(config, CharacterCodec(symbols, line_mode=False), weights)
+    )
     (tmp_path / "text").write_text(symbols * 3)
     done = run_process(*command, "-m", "model", cwd=tmp_path)
     assert done.code == 3

@@ -26,7 +26,7 @@ from commands import (
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from rnn_cli.network.config import NetworkConfig
-from rnn_cli.text.vocabulary import Vocabulary
+from rnn_cli.text.codecs import CharacterCodec
 
 SCORE_KEYS = (
     "model characters bytes unknown nats_per_char bits_per_char bits_per_byte perplexity top1_accuracy "
@@ -310,7 +310,7 @@ def record_of_minutes(**others):
 def test_info_says_how_to_repeat_a_run_of_minutes(record, shown):
     config = NetworkConfig.for_symbols(3, hidden_size=5)
     info = importlib.import_module("rnn_cli.cli.info")
-    checkpoint = Checkpoint.of_language(config, Vocabulary("ab", lines=False), {}, record)
+    checkpoint = Checkpoint.of_language(config, CharacterCodec("ab", line_mode=False), {}, record)
     facts = info.describe(checkpoint)
     assert facts.get("repeat_with") == shown
     assert shown is None or shown in dict(info.flat(facts)).values()

@@ -17,7 +17,7 @@ from rnn_cli.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from rnn_cli.kernels.compiler import cache
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
-from rnn_cli.text.vocabulary import Vocabulary
+from rnn_cli.text.codecs import CharacterCodec
 
 # A small kernel, and the tile, which is kept in another way. It says for each whether it was compiled.
 PROGRAM = """
@@ -294,10 +294,10 @@ def test_the_digest_follows_the_versions(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_command_compiles_once_says_so_and_survives_damage(tmp_path: Path) -> None:
-    vocabulary = Vocabulary("abc", lines=True)
-    config = NetworkConfig.for_symbols(len(vocabulary), cell="lstm", hidden_size=16)
+    codec = CharacterCodec("abc", line_mode=True)
+    config = NetworkConfig.for_symbols(len(codec), cell="lstm", hidden_size=16)
     model = Model.initialised(config, np.random.default_rng(1))
-    save_checkpoint(tmp_path / "model", Checkpoint.of_language(config, vocabulary, model.to_torch()))
+    save_checkpoint(tmp_path / "model", Checkpoint.of_language(config, codec, model.to_torch()))
     place = tmp_path / "cache"
 
     def predict() -> tuple[object, str]:

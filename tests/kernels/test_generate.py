@@ -10,7 +10,7 @@ from rnn_cli.kernels.text.generate import FORBIDDEN, NEVER, draw, forbid, keep_l
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.stepper import sampling_state_for
 from rnn_cli.network.model import PAD
-from rnn_cli.text.vocabulary import BOUNDARY
+from rnn_cli.text.codecs import BOUNDARY
 
 NUMBERS = (np.arange(2000) + 0.5) / 2000
 LOGITS = st.lists(st.sampled_from([-3.0, 0.0, 0.5, 2.0]) | st.integers(-640, 640).map(lambda n: n / 16), min_size=2)

@@ -9,21 +9,21 @@ from hypothesis import strategies as st
 
 from rnn_cli.errors import UsageError
 from rnn_cli.language.autoconfig import HIDDEN_SIZES, LONG_STREAM_LENGTH, MINUTES, SIZES, choose
+from rnn_cli.text.codecs import CharacterCodec
 from rnn_cli.text.corpus import Corpus
-from rnn_cli.text.vocabulary import Vocabulary
 from rnn_cli.training.config import TrainingConfig
 
 LENGTHS = ("steps", "epochs", "minutes")
 LARGE = int(SIZES[-2].characters) + 1  # characters from which time is what counts
 
 
-def corpus_of(characters, lines=False):
+def corpus_of(characters, line_mode=False):
     """Return a corpus of so many characters: one line, or a stream."""
     ids = np.ones(characters + 1, np.uint8)
     ids[0] = 0
-    if lines:
+    if line_mode:
         ids[-1] = 0
-    return Corpus("text", "00ff", Vocabulary("ab", lines), ids, None, "", "", 0, 0)
+    return Corpus("text", "00ff", CharacterCodec("ab", line_mode), ids, None, "", "", 0, 0)
 
 
 def length_of(training):
@@ -38,7 +38,7 @@ def test_every_corpus_gets_a_whole_configuration_that_fits_it(characters, lines)
     assert corpus.characters == characters
     choice = choose(corpus, {})
     training = choice.training
-    assert choice.model.output_size == len(corpus.vocabulary)
+    assert choice.model.output_size == len(corpus.codec)
     assert training.sequence_length <= characters
     assert training.batch_size * training.sequence_length <= characters
     name, value = length_of(training)

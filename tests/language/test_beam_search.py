@@ -1,4 +1,4 @@
-"""The completions of a beam that is wide enough are those of all texts, the most probable ones first."""
+"""A wide enough beam finds the most probable of all texts, most probable first."""
 
 import itertools
 import json
@@ -12,26 +12,28 @@ from rnn_cli.checkpoint.checkpoint import save_checkpoint
 from rnn_cli.errors import UsageError
 from rnn_cli.language.beam_search import complete
 from rnn_cli.language.scorer import Scorer
-from rnn_cli.text.vocabulary import Vocabulary
+from rnn_cli.text.codecs import ByteCodec, CharacterCodec
 
-MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+MODES = pytest.mark.parametrize("line_mode", [False, True], ids=["stream", "lines"])
 
 
-def small(lines, boundary_bias=None):
-    """Return a model of three characters, of which in a stream one is the newline."""
-    return make_checkpoint(lines, boundary_bias=boundary_bias, vocabulary=Vocabulary("abc" if lines else "\nbc", lines))
+def small(line_mode, boundary_bias=None):
+    """Return a model of three characters; in a stream one of them is the newline."""
+    return make_checkpoint(
+        line_mode, boundary_bias=boundary_bias, codec=CharacterCodec("abc" if line_mode else "\nbc", line_mode)
+    )
 
 
 def all_completions(checkpoint, prefix, length):
-    """Return (text, probability, ended) of every completion, likeliest first, by scoring each one."""
-    scorer, vocabulary = Scorer(checkpoint, 1), checkpoint.codec
-    letters = [letter for letter in vocabulary.symbols if letter != "\n"]
+    """Return (text, probability, ended) of every completion, most probable first, by scoring each one."""
+    scorer, codec = Scorer(checkpoint, 1), checkpoint.codec
+    letters = [letter for letter in codec.symbols if letter != "\n"]
     found = []
     for size in range(length + 1):
         for text in map("".join, itertools.product(letters, repeat=size)):
             whole = prefix + text + ("\n" if size < length else "")
             scorer.start()
-            losses, _ = scorer.read(vocabulary.frame(vocabulary.encode(whole))[1:])
+            losses, _ = scorer.read(codec.frame(codec.encode(whole))[1:])
             losses = losses[len(prefix) : len(whole)]
             found.append((text, np.exp(-losses.sum()), size < length))
     return sorted(found, key=lambda completion: -completion[1])
@@ -45,19 +47,19 @@ def texts_of(checkpoint, completions):
 @pytest.mark.parametrize("prefix", ["", "bcb"])
 @pytest.mark.parametrize("length", [1, 4])
 @MODES
-def test_a_wide_beam_finds_all_in_order(lines, length, prefix):
-    checkpoint = small(lines)
+def test_a_wide_beam_finds_all_in_order(line_mode, length, prefix):
+    checkpoint = small(line_mode)
     expected = all_completions(checkpoint, prefix, length)
     found = complete(checkpoint, prefix, 1000, length)
     assert texts_of(checkpoint, found) == [(text, ended) for text, _, ended in expected]
     np.testing.assert_allclose([each.probability for each in found], [p for _, p, _ in expected], rtol=1e-4)
-    if lines:
+    if line_mode:
         assert sum(each.probability for each in found) == pytest.approx(1)
     for count in (1, 3, 7):
         assert complete(checkpoint, prefix, count, length, threads=2) == found[:count]
 
 
-def test_completions_too_improbable_for_a_number_are_still_in_order():
+def test_completions_that_underflow_are_still_in_order():
     found = complete(small(False, boundary_bias=-50), "b", 5, 3000)
     logs = [each.log_probability for each in found]
     assert [each.probability for each in found if not each.ended] == [0.0] * sum(not each.ended for each in found)
@@ -73,8 +75,8 @@ def test_a_narrow_beam_finds_probable_ones():
         assert 0 < found.probability <= best.probability * (1 + 1e-6)
 
 
-def test_a_model_of_bytes_is_completed_with_whole_characters():
-    checkpoint = make_checkpoint(False, vocabulary=Vocabulary.of_bytes(False))
+def test_a_model_of_bytes_completes_whole_characters():
+    checkpoint = make_checkpoint(False, codec=ByteCodec(False))
     seed = b"a\xe2\x82"
     for length in (1, 2, 5):
         found = complete(checkpoint, seed, 20, length)
@@ -90,36 +92,36 @@ def test_an_unknown_character_is_named():
         complete(small(True), "aX", 1, 1)
 
 
-# rnn complete, as users meet it
+# The command rnn complete
 
 
 @pytest.fixture
-def place(tmp_path):
+def folder(tmp_path):
     """Return a directory with a model."""
     save_checkpoint(tmp_path / "model.safetensors", small(True))
     return tmp_path
 
 
-def test_the_command(place):
-    done = run("complete", "ab", "-n", 3, "-l", 4, cwd=place)
+def test_the_command(folder):
+    done = run("complete", "ab", "-n", 3, "-l", 4, cwd=folder)
     assert (done.code, done.stderr) == (0, "")
     expected = complete(small(True), "ab", 3, 4)
     texts = ["ab" + text for text, _ in texts_of(small(True), expected)]
     rows = [line.split("\t") for line in done.text.splitlines()]
     assert [text for _, text in rows] == texts
     assert [float(p) for p, _ in rows] == pytest.approx([each.probability for each in expected], rel=1e-3)
-    assert len(run("complete", "ab", cwd=place).text.splitlines()) == 5
-    plain = run("complete", "ab", "--count", 3, "--length", 4, "--plain", "--threads", 2, "-q", cwd=place)
+    assert len(run("complete", "ab", cwd=folder).text.splitlines()) == 5
+    plain = run("complete", "ab", "--count", 3, "--length", 4, "--plain", "--threads", 2, "-q", cwd=folder)
     assert plain.text.splitlines() == texts
-    bare = run("complete", "ab", "-n", 3, "-l", 4, "--plain", "--no-echo", cwd=place)
+    bare = run("complete", "ab", "-n", 3, "-l", 4, "--plain", "--no-echo", cwd=folder)
     assert ["ab" + text for text in bare.text.splitlines()] == texts
-    printed = json.loads(run("complete", "ab", "-n", 3, "-l", 4, "--json", cwd=place).text)
+    printed = json.loads(run("complete", "ab", "-n", 3, "-l", 4, "--json", cwd=folder).text)
     assert list(printed) == ["prefix", "completions"]
     assert [printed["prefix"] + each["completion"] for each in printed["completions"]] == texts
     assert [each["probability"] for each in printed["completions"]] == [each.probability for each in expected]
     assert {each["stopped"] for each in printed["completions"]} <= {"end", "length"}
 
 
-def test_a_wrong_prefix_is_one_sentence(place):
-    done = run("complete", "aX", cwd=place)
+def test_an_unknown_prefix_is_one_sentence(folder):
+    done = run("complete", "aX", cwd=folder)
     assert (done.code, done.stdout, done.stderr.count("\n")) == (2, b"", 1)

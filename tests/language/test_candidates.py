@@ -1,49 +1,48 @@
-"""Where a stop text ends what is drawn: the first place where it stands, found with few comparisons."""
+"""A stop text ends a text at its first occurrence, and the end that may still be removed is known."""
+
+from array import array
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnn_cli.language.candidates import GeneratedText, StopText
-from rnn_cli.language.stepper import Start
+from rnn_cli.language.candidates import GeneratedText, overlap
+from rnn_cli.language.stepper import Prompt
 
-SOME = st.lists(st.integers(1, 2), max_size=60)
-
-
-class Counted(list):
-    """Symbols that count how often one of them is looked at."""
-
-    looks = 0
-
-    def __getitem__(self, place):
-        self.looks += 1
-        return super().__getitem__(place)
+FOLLOW = np.zeros((1, 3), np.uint8)  # everything may follow
+SYMBOLS = st.lists(st.integers(1, 2), max_size=60)
+STOPS = st.lists(st.integers(1, 2), max_size=5)
 
 
-@given(drawn=SOME, wanted=st.lists(st.integers(1, 2), max_size=5), shortest=st.integers(0, 9), chunk=st.integers(1, 60))
-def test_the_first_stop_text_that_is_not_too_early_ends_a_text(drawn, wanted, shortest, chunk):
-    text, stop = GeneratedText(start=Start(np.zeros(0, np.int32), shortest, longest=100)), StopText(wanted)
-    for start in range(0, len(drawn), chunk):
+@given(sampled=SYMBOLS, wanted=STOPS, shortest=st.integers(0, 9), chunk=st.integers(1, 60))
+def test_the_first_stop_text_after_the_minimum_ends_a_text(sampled, wanted, shortest, chunk):
+    text, stop = GeneratedText(Prompt(np.zeros(0, np.int32), shortest, longest=100)), array("i", wanted)
+    certain = array("i")
+    for start in range(0, len(sampled), chunk):
         if text.stopped is None:
-            part = np.array(drawn[start : start + chunk], np.int32)
-            text.take(part, np.zeros(len(part)), stop)
-            assert text.stopped or text.stopping == expected_stopping(text.symbols.tolist(), wanted)
-    ends = [place for place in range(shortest, len(drawn)) if wanted and drawn[place : place + len(wanted)] == wanted]
+            part = np.array(sampled[start : start + chunk], np.int32)
+            text.add(part, np.zeros(len(part)), stop, FOLLOW)
+            assert text.symbols[: len(certain)] == certain  # what was certain stays
+            certain = text.symbols[: len(text.symbols) - text.uncertain(stop, FOLLOW)]
+    ends = [k for k in range(shortest, len(sampled)) if wanted and sampled[k : k + len(wanted)] == wanted]
     assert text.stopped == ("stop" if ends else None)
-    assert text.symbols.tolist() == (drawn[: ends[0]] if ends else drawn)
+    assert text.symbols.tolist() == (sampled[: ends[0]] if ends else sampled)
     assert len(text.losses) == len(text.symbols)
 
 
-def expected_stopping(symbols, wanted):
-    """Return how many symbols at the end of some are the beginning of the wanted ones, by trying all."""
-    return max(count for count in range(len(wanted) + 1) if symbols[len(symbols) - count :] == wanted[:count])
+@given(SYMBOLS, STOPS)
+def test_overlap_is_the_longest_matching_suffix(symbols, wanted):
+    lengths = [k for k in range(len(wanted)) if symbols[len(symbols) - k :] == wanted[:k] and k <= len(symbols)]
+    assert overlap(array("i", symbols), array("i", wanted)) == max(lengths, default=0)
 
 
-@pytest.mark.parametrize("wanted", [[1] * 2000 + [2], [1] * 2000, [1, 2] * 1000 + [3]], ids=["late", "whole", "pairs"])
-def test_a_long_stop_text_costs_no_more_than_a_short_one(wanted):
-    symbols = Counted(wanted)
-    stop, found, drawn = StopText(symbols), 0, ([1] * 999 + [2]) * 20
-    for symbol in drawn:
-        found = stop.follow(found, symbol)
-    assert symbols.looks <= 3 * (len(wanted) + len(drawn))
+@given(SYMBOLS, SYMBOLS, st.integers(1, 7))
+def test_the_prompt_is_read_before_the_text(given_symbols, sampled, chunk):
+    prompt = Prompt(np.array(given_symbols, np.int32), longest=100)
+    text = GeneratedText(prompt, prompt.ids)
+    steps = np.array(given_symbols + sampled, np.int32)
+    for start in range(0, len(steps), chunk):
+        part = steps[start : start + chunk]
+        assert text.remaining == 100 + len(given_symbols) - start
+        text.add(part, np.zeros(len(part)), array("i"), FOLLOW)
+    assert text.symbols.tolist() == sampled

@@ -1,4 +1,4 @@
-"""The table of what may follow: exactly UTF-8 for bytes, and nothing that is forbidden."""
+"""Follow tables: exactly UTF-8 for bytes, and no forbidden character."""
 
 import numpy as np
 import pytest
@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnn_cli.errors import UsageError
-from rnn_cli.kernels.text.generate import FORBIDDEN
-from rnn_cli.language.constraints import follow_table, state_after, unfinished
-from rnn_cli.text.vocabulary import BOUNDARY, Vocabulary
+from rnn_cli.kernels.text import generate
+from rnn_cli.language.constraints import state_after, unfinished
+from rnn_cli.text.codecs import BOUNDARY, FORBIDDEN, ByteCodec, CharacterCodec
 
-BYTES = Vocabulary.of_bytes(lines=False)
-TABLE = follow_table(BYTES)
-# All edges of the ranges of UTF-8, and neighbours of them.
+BYTES = ByteCodec(False)
+TABLE = BYTES.follow_table()
+# The first and last bytes of the ranges of UTF-8, and their neighbours.
 EDGES = [
     0x00,
     0x41,
@@ -38,7 +38,7 @@ EDGES += [0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xFF]
 
 
 def path(data):
-    """Return the state after bytes that follow each other as the table says, or None."""
+    """Return the state of the table after bytes, or None if it forbids one of them."""
     state = 0
     for symbol in BYTES.encode(data):
         state = int(TABLE[state, symbol])
@@ -56,19 +56,23 @@ def decodes(data):
     return True
 
 
+def test_forbidden_equals_the_value_of_the_kernel():
+    assert FORBIDDEN == generate.FORBIDDEN
+
+
 @given(st.lists(st.sampled_from(EDGES), max_size=6).map(bytes))
 def test_the_table_is_utf8(data):
     assert (path(data) == 0) == decodes(data)
 
 
-def test_every_character_is_in_it_and_no_state_is_a_dead_end():
+def test_every_character_is_allowed_and_no_state_is_final():
     for code in [*range(0, 0xD800, 97), *range(0xE000, 0x110000, 1009), 0x10FFFF]:
         assert path(chr(code).encode()) == 0
     assert (TABLE[:, 1:] != FORBIDDEN).any(axis=1).all()
 
 
 @given(st.text(max_size=5), st.integers(0, 3))
-def test_what_is_unfinished_is_found(text, cut):
+def test_unfinished_characters_are_found(text, cut):
     data = text.encode()
     data = data[: len(data) - cut]
     ids = BYTES.encode(data)
@@ -80,36 +84,36 @@ def test_what_is_unfinished_is_found(text, cut):
 
 
 @pytest.mark.parametrize("data, state", [(b"\xff", 0), (b"\x80\x80\x80\x80", 0), (b"\xe2\xff\xc3", 1), (b"\xe2A", 0)])
-def test_a_state_is_found_after_what_is_no_utf8(data, state):
+def test_there_is_a_state_after_invalid_utf8(data, state):
     assert state_after(TABLE, BYTES.encode(data)) == state
 
 
-def test_the_end_comes_between_characters_in_line_mode_only():
+def test_a_text_ends_between_characters_in_line_mode_only():
     assert (TABLE[:, BOUNDARY] == FORBIDDEN).all()
-    lines = follow_table(Vocabulary.of_bytes(lines=True))
+    lines = ByteCodec(True).follow_table()
     assert (lines[:, BOUNDARY] == FORBIDDEN).tolist() == [False] + [True] * 7
 
 
 @pytest.mark.parametrize("valid_utf8", [False, True])
-def test_no_newline_stands_in_a_line_of_bytes(valid_utf8):
+def test_no_line_of_bytes_contains_a_newline(valid_utf8):
     newline = 1 + ord("\n")
     for lines in (False, True):
-        table = follow_table(Vocabulary.of_bytes(lines), valid_utf8=valid_utf8)
+        table = ByteCodec(lines).follow_table(valid_utf8=valid_utf8)
         assert (table[0, newline] == FORBIDDEN) == lines
         assert (table[0, newline + 1] == FORBIDDEN) is np.False_
 
 
 def test_forbidden_characters():
-    table = follow_table(Vocabulary("abc", lines=True), "b?\n")
+    table = CharacterCodec("abc", line_mode=True).follow_table("b?\n")
     assert (table[0] == FORBIDDEN).tolist() == [False, False, True, False]
-    table = follow_table(BYTES, "b\n")
+    table = BYTES.follow_table("b\n")
     assert np.flatnonzero((table != TABLE).any(axis=0)).tolist() == sorted(BYTES.encode("b\n").tolist())
 
 
 @pytest.mark.parametrize(
-    "vocabulary, forbidden",
-    [(Vocabulary("ab", lines=True), "ba"), (Vocabulary("a", lines=False), "a"), (BYTES, "\u00e9")],
+    "codec, forbidden",
+    [(CharacterCodec("ab", line_mode=True), "ba"), (CharacterCodec("a", line_mode=False), "a"), (BYTES, "\u00e9")],
 )
-def test_what_cannot_be_forbidden_is_refused(vocabulary, forbidden):
+def test_characters_that_cannot_be_forbidden_are_refused(codec, forbidden):
     with pytest.raises(UsageError, match="--forbid"):
-        follow_table(vocabulary, forbidden)
+        codec.follow_table(forbidden)

@@ -19,9 +19,9 @@ from rnn_cli.language.evaluation import make_scorer, score_texts
 from rnn_cli.language.scorer import Scorer
 from rnn_cli.network.model import Model
 from rnn_cli.network.workspace import TrainingWindow
-from rnn_cli.text.vocabulary import BOUNDARY
+from rnn_cli.text.codecs import BOUNDARY
 
-MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+MODES = pytest.mark.parametrize("line_mode", [False, True], ids=["stream", "lines"])
 
 
 def symbols_of(checkpoint, text):
@@ -29,9 +29,9 @@ def symbols_of(checkpoint, text):
 
 
 @MODES
-def test_the_first_window_is_scored_as_it_was_learned(lines):
-    checkpoint = make_checkpoint(lines)
-    symbols = symbols_of(checkpoint, random_text(5 * LEARNED, lines))
+def test_the_first_window_is_scored_as_it_was_learned(line_mode):
+    checkpoint = make_checkpoint(line_mode)
+    symbols = symbols_of(checkpoint, random_text(5 * LEARNED, line_mode))
     plain = Scorer(checkpoint, 2).read(symbols)[0]
     adapted, ranks = DynamicScorer(checkpoint, 2, 0.01).read(symbols, with_ranks=True)
     assert np.array_equal(plain[:LEARNED], adapted[:LEARNED])
@@ -40,10 +40,10 @@ def test_the_first_window_is_scored_as_it_was_learned(lines):
 
 
 @MODES
-def test_the_weights_follow_the_equation(lines):
+def test_the_weights_follow_the_equation(line_mode):
     """w <- w - rate g / (sqrt(s) + epsilon) + DECAY (w_0 - w), in float64, with gradients of a window of its own."""
-    checkpoint, rate, windows = make_checkpoint(lines), 0.01, 4
-    symbols = symbols_of(checkpoint, random_text(3 * windows * LEARNED, lines))[: windows * LEARNED]
+    checkpoint, rate, windows = make_checkpoint(line_mode), 0.01, 4
+    symbols = symbols_of(checkpoint, random_text(3 * windows * LEARNED, line_mode))[: windows * LEARNED]
     scorer = DynamicScorer(checkpoint, 1, rate)
     scorer.read(symbols)
     model = Model.from_torch(checkpoint.config, checkpoint.parameters)
@@ -51,22 +51,22 @@ def test_the_weights_follow_the_equation(lines):
     start = weights = model.parameters.astype(np.float64)
     squares = np.zeros_like(weights)
     framed = np.append(BOUNDARY, symbols)
-    for number in range(windows):
+    for index in range(windows):
         model.parameters[:] = weights
-        part = framed[number * LEARNED : (number + 1) * LEARNED + 1]
+        part = framed[index * LEARNED : (index + 1) * LEARNED + 1]
         window.inputs[:, 0], window.targets[:, 0] = part[:-1], part[1:]
         window.starts[:] = window.inputs == BOUNDARY
         window.gradient()
         grad = window.grad.astype(np.float64)
         squares = MEMORY * squares + (1 - MEMORY) * grad**2
-        scale = np.sqrt(squares / (1 - MEMORY ** (number + 1))) + EPSILON
+        scale = np.sqrt(squares / (1 - MEMORY ** (index + 1))) + EPSILON
         weights = weights - rate * grad / scale + DECAY * (start - weights)
     moved = np.abs(weights - start).max()
     assert moved > rate
     assert np.abs(scorer.model.parameters - weights).max() < 1e-3 * moved
 
 
-def test_a_gradient_that_is_no_number_is_passed_over():
+def test_a_gradient_that_is_not_finite_is_skipped():
     checkpoint = make_checkpoint(False)
     symbols = symbols_of(checkpoint, random_text(6 * LEARNED, False))
     scorer = DynamicScorer(checkpoint, 1, 0.01)
@@ -80,7 +80,7 @@ def test_a_gradient_that_is_no_number_is_passed_over():
     assert not np.array_equal(scorer.model.parameters, before)
 
 
-def test_a_rate_that_is_too_high_is_blamed_and_not_the_model():
+def test_the_error_names_a_rate_that_is_too_high():
     checkpoint = make_checkpoint(False, next(cell for cell in CELLS if cell.activation == "relu"))
     symbols = symbols_of(checkpoint, random_text(40 * LEARNED, False))
     with pytest.raises(UsageError, match="lower --adapt-rate"):
@@ -88,9 +88,9 @@ def test_a_rate_that_is_too_high_is_blamed_and_not_the_model():
 
 
 @MODES
-def test_a_repeated_text_gets_cheaper(lines):
-    checkpoint = make_checkpoint(lines)
-    symbols = symbols_of(checkpoint, random_text(200, lines) * 20)
+def test_a_repeated_text_costs_less(line_mode):
+    checkpoint = make_checkpoint(line_mode)
+    symbols = symbols_of(checkpoint, random_text(200, line_mode) * 20)
     losses = DynamicScorer(checkpoint, 1, 0.005).read(symbols)[0]
     assert losses[-200:].mean() < 0.9 * losses[:200].mean()
     losses = DynamicScorer(checkpoint, 1).read(symbols)[0]
@@ -98,21 +98,21 @@ def test_a_repeated_text_gets_cheaper(lines):
 
 
 @MODES
-def test_what_comes_after_a_place_changes_nothing_before_it(lines):
-    checkpoint = make_checkpoint(lines)
-    symbols = symbols_of(checkpoint, random_text(10 * LEARNED, lines))
-    place = 5 * LEARNED + 3
+def test_later_symbols_change_no_earlier_score(line_mode):
+    checkpoint = make_checkpoint(line_mode)
+    symbols = symbols_of(checkpoint, random_text(10 * LEARNED, line_mode))
+    changed = 5 * LEARNED + 3
     shuffled = symbols.copy()
-    np.random.default_rng(1).shuffle(shuffled[place:])
+    np.random.default_rng(1).shuffle(shuffled[changed:])
     first, second = (DynamicScorer(checkpoint, 1, 0.01).read(some)[0] for some in (symbols, shuffled))
-    assert np.array_equal(first[:place], second[:place])
-    assert not np.array_equal(first[place:], second[place:])
+    assert np.array_equal(first[:changed], second[:changed])
+    assert not np.array_equal(first[changed:], second[changed:])
 
 
 @MODES
-def test_pieces_threads_and_unknown_characters_change_no_bit(lines):
-    checkpoint = make_checkpoint(lines)
-    text = random_text(4 * LEARNED, lines)
+def test_pieces_threads_and_unknown_symbols_change_no_bit(line_mode):
+    checkpoint = make_checkpoint(line_mode)
+    text = random_text(4 * LEARNED, line_mode)
     symbols = symbols_of(checkpoint, text[:50] + "XYZ" + text[50:])
     whole = DynamicScorer(checkpoint, 1, 0.01).read(symbols)[0]
     for size in (1, 13, LEARNED):
@@ -123,7 +123,7 @@ def test_pieces_threads_and_unknown_characters_change_no_bit(lines):
     assert np.array_equal(whole[symbols >= 0], known)
 
 
-def test_a_second_text_starts_afresh_with_what_was_learned():
+def test_a_second_text_resets_the_state_and_keeps_the_weights():
     checkpoint = make_checkpoint(False)
     text = random_text(200, False)
     scorer = DynamicScorer(checkpoint, 1, 0.01)

@@ -1,4 +1,4 @@
-"""Evaluation: every character is scored once, and neither streams, windows nor threads change a bit of it."""
+"""Evaluation: every character is scored once, and neither rows, windows nor threads change a bit."""
 
 import math
 
@@ -12,46 +12,44 @@ from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import UsageError
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16
 from rnn_cli.kernels.threads import Team
-from rnn_cli.language import evaluation
-from rnn_cli.language import scorer as scoring
 from rnn_cli.language.evaluation import evaluate_texts, make_scorer, score_texts
 from rnn_cli.language.prediction import predictions
 from rnn_cli.language.scorer import SCALAR_VALUES, Scorer, unknown_nats
 from rnn_cli.language.stepper import Stepper
 from rnn_cli.network.model import Model
-from rnn_cli.text.vocabulary import UNKNOWN, Vocabulary
+from rnn_cli.text.codecs import UNKNOWN, ByteCodec, CharacterCodec
 
-MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+MODES = pytest.mark.parametrize("line_mode", [False, True], ids=["stream", "lines"])
 
 
 def read_losses(checkpoint, text):
     """Return the losses of a text, read symbol by symbol."""
-    vocabulary = checkpoint.codec
+    codec = checkpoint.codec
     reader = Stepper(Model.from_torch(checkpoint.config, checkpoint.parameters), 1, Team(1))
-    ids = vocabulary.frame(vocabulary.encode(text))[1:]
+    ids = codec.frame(codec.encode(text))[1:]
     return np.concatenate([reader.read([symbol]) for symbol in ids])
 
 
-def score(checkpoint, text, threads=1):
+def score(checkpoint, text, threads=1, **sizes):
     """Return the losses and ranks of all symbols of a text."""
-    vocabulary = checkpoint.codec
-    symbols = vocabulary.frame(vocabulary.encode(text))[1:]
-    return Scorer(checkpoint, threads).read(symbols, with_ranks=True)
+    codec = checkpoint.codec
+    symbols = codec.frame(codec.encode(text))[1:]
+    return Scorer(checkpoint, threads, **sizes).read(symbols, with_ranks=True)
 
 
 @MODES
-def test_every_character_is_scored_once_after_what_stands_before_it(cell, lines):
-    checkpoint = make_checkpoint(lines, cell)
-    text = random_text(600, lines)
+def test_every_character_is_scored_once_given_those_before(cell, line_mode):
+    checkpoint = make_checkpoint(line_mode, cell)
+    text = random_text(600, line_mode)
     losses, _ = score(checkpoint, text)
-    assert len(losses) == 600 + (lines and not text.endswith("\n"))
+    assert len(losses) == 600 + (line_mode and not text.endswith("\n"))
     assert losses == pytest.approx(read_losses(checkpoint, text), rel=1e-5, abs=1e-5)
 
 
 @MODES
-def test_losses_and_ranks_are_those_of_the_reference(cell, lines):
-    checkpoint = make_checkpoint(lines, cell)
-    text = random_text(200, lines)
+def test_losses_and_ranks_are_those_of_the_reference(cell, line_mode):
+    checkpoint = make_checkpoint(line_mode, cell)
+    text = random_text(200, line_mode)
     losses, ranks = score(checkpoint, text)
     framed = checkpoint.codec.frame(checkpoint.codec.encode(text))
     inputs, targets = framed[:-1, None], framed[1:, None]
@@ -67,10 +65,10 @@ def test_losses_and_ranks_are_those_of_the_reference(cell, lines):
 
 @pytest.mark.parametrize("name", sorted({cell.name for cell in CELLS}))
 @MODES
-def test_streams_windows_and_threads_change_no_bit(monkeypatch, name, lines):
+def test_rows_windows_and_threads_change_no_bit(name, line_mode):
     cell = next(cell for cell in CELLS if cell.name == name)
-    checkpoint = make_checkpoint(lines, cell)
-    text = random_text(700, lines)
+    checkpoint = make_checkpoint(line_mode, cell)
+    text = random_text(700, line_mode)
     losses, ranks = score(checkpoint, text)
     for streams, window, threads in [
         (1, 1, 1),
@@ -81,9 +79,7 @@ def test_streams_windows_and_threads_change_no_bit(monkeypatch, name, lines):
         (64, 7, 3),
         (64, 128, 2),
     ]:
-        monkeypatch.setattr(scoring, "STREAMS", streams)
-        monkeypatch.setattr(scoring, "WINDOW", window)
-        others = score(checkpoint, text, threads)
+        others = score(checkpoint, text, threads, rows=streams, window=window)
         assert np.array_equal(losses, others[0])
         assert np.array_equal(ranks, others[1])
 
@@ -96,9 +92,9 @@ PRECISIONS = pytest.mark.parametrize(
 
 @MODES
 @PRECISIONS
-def test_pieces_and_threads_change_no_bit(monkeypatch, lines, precision):
-    checkpoint = make_checkpoint(lines)
-    text = random_text(700, lines) + "XaY"
+def test_pieces_and_threads_change_no_bit(line_mode, precision):
+    checkpoint = make_checkpoint(line_mode)
+    text = random_text(700, line_mode) + "XaY"
     symbols = checkpoint.codec.frame(checkpoint.codec.encode(text))[1:]
     whole, ranks = Scorer(checkpoint, 2, precision=precision).read(symbols, with_ranks=True)
     for size in (1, 7, 256):
@@ -107,15 +103,14 @@ def test_pieces_and_threads_change_no_bit(monkeypatch, lines, precision):
         assert np.array_equal(whole, np.concatenate([losses for losses, _ in parts]))
         assert np.array_equal(ranks, np.concatenate([ranks for _, ranks in parts]))
     scores = score_texts(make_scorer(checkpoint, precision=precision), [text])
-    monkeypatch.setattr(evaluation, "PIECE", 50)
-    in_pieces = score_texts(make_scorer(checkpoint, precision=precision), [text])
+    in_pieces = score_texts(make_scorer(checkpoint, precision=precision), [text], piece_size=50)
     assert in_pieces.nats_per_char == pytest.approx(scores.nats_per_char, rel=1e-12)
     assert in_pieces.top5_accuracy == scores.top5_accuracy
     assert scores.nats_per_char == pytest.approx(evaluate_texts(checkpoint, [text]).nats_per_char, rel=1e-2)
 
 
 @pytest.mark.skipif(not HAS_BFLOAT16, reason="there is no bfloat16")
-def test_adapting_in_bfloat16_is_near_that_in_float32():
+def test_adapting_in_bfloat16_is_close_to_float32():
     checkpoint, text = make_checkpoint(False), random_text(900, False)
     losses = {}
     for precision in ("float32", "bfloat16"):
@@ -126,7 +121,7 @@ def test_adapting_in_bfloat16_is_near_that_in_float32():
 
 
 @pytest.mark.parametrize("every", [1, 5, 64, 10_000])
-def test_resets_leave_one_character_of_the_past(every):
+def test_a_reset_leaves_one_character_of_context(every):
     checkpoint = make_checkpoint(False)
     text = random_text(300, False)
     symbols = checkpoint.codec.encode(text)
@@ -144,7 +139,7 @@ def test_resets_leave_one_character_of_the_past(every):
     assert scores.state == f"reset every {every:,} characters"
 
 
-def test_the_losses_of_a_line_do_not_depend_on_the_other_lines():
+def test_the_losses_of_a_line_do_not_depend_on_other_lines():
     checkpoint = make_checkpoint(True)
     lines = [line + "\n" for line in random_text(400, True).split("\n")]
     together, _ = score(checkpoint, "".join(lines))
@@ -154,9 +149,9 @@ def test_the_losses_of_a_line_do_not_depend_on_the_other_lines():
 
 
 @MODES
-def test_the_scores_are_those_of_the_single_losses(lines):
-    checkpoint = make_checkpoint(lines)
-    text = random_text(300, lines)
+def test_the_scores_follow_from_the_losses(line_mode):
+    checkpoint = make_checkpoint(line_mode)
+    text = random_text(300, line_mode)
     losses, ranks = score(checkpoint, text)
     scores = evaluate_texts(checkpoint, [text], threads=2)
     assert scores.characters == len(losses)
@@ -169,26 +164,26 @@ def test_the_scores_are_those_of_the_single_losses(lines):
     assert scores.top1_accuracy == np.mean(ranks == 0)
     assert scores.top5_accuracy == np.mean(ranks < 5)
     assert 0 < scores.top1_accuracy < scores.top5_accuracy < 1
-    assert scores.state == ("reset at each line" if lines else "carried")
+    assert scores.state == ("reset at each line" if line_mode else "carried")
     assert scores == evaluate_texts(checkpoint, [text], threads=1)
 
 
 @MODES
-def test_the_scores_agree_with_the_predictions(lines):
-    checkpoint = make_checkpoint(lines)
+def test_the_scores_agree_with_the_predictions(line_mode):
+    checkpoint = make_checkpoint(line_mode)
     text = random_text(40, False)
     steps = predictions(checkpoint, text, 100)[: len(text)]
     losses, ranks = score(checkpoint, text)
     assert losses[:40] == pytest.approx([-math.log(step.probability) for step in steps], rel=1e-5, abs=1e-5)
-    if lines:  # in a stream, the boundary has a rank but is not shown
+    if line_mode:  # in a stream, the boundary has a rank but is not shown
         shown = [[symbol for symbol, _ in step.expected].index(step.came) for step in steps]
         assert ranks[:40].tolist() == shown
 
 
 @MODES
-def test_several_texts_start_afresh_and_count_together(lines):
-    checkpoint = make_checkpoint(lines)
-    texts = [random_text(size, lines, size) for size in (90, 1, 40)]
+def test_several_texts_are_independent_and_counted_together(line_mode):
+    checkpoint = make_checkpoint(line_mode)
+    texts = [random_text(size, line_mode, size) for size in (90, 1, 40)]
     scores = [evaluate_texts(checkpoint, [text]) for text in texts]
     counts = [score.characters for score in scores]
     together = evaluate_texts(checkpoint, [*texts, ""])
@@ -196,13 +191,13 @@ def test_several_texts_start_afresh_and_count_together(lines):
     for name in ("nats_per_char", "bits_per_char", "top1_accuracy", "top5_accuracy"):
         mean = np.average([getattr(score, name) for score in scores], weights=counts)
         assert getattr(together, name) == pytest.approx(mean)
-    if not lines:
+    if not line_mode:
         assert together.nats_per_char != pytest.approx(evaluate_texts(checkpoint, ["".join(texts)]).nats_per_char)
 
 
 @MODES
-def test_unknown_characters_are_counted_and_priced(lines):
-    checkpoint = make_checkpoint(lines)
+def test_unknown_characters_are_counted_and_scored(line_mode):
+    checkpoint = make_checkpoint(line_mode)
     price = math.log(CHARACTERS + 1) + math.log(SCALAR_VALUES - len(checkpoint.codec))
     assert unknown_nats(checkpoint) == pytest.approx(price)
     known, mixed = evaluate_texts(checkpoint, ["abcabc"]), evaluate_texts(checkpoint, ["XabcYabX\u0928c"])
@@ -212,28 +207,28 @@ def test_unknown_characters_are_counted_and_priced(lines):
     assert mixed.nats_per_char * mixed.characters == pytest.approx(nats)
     assert mixed.top5_accuracy * mixed.characters == pytest.approx(known.top5_accuracy * known.characters)
     strange = evaluate_texts(checkpoint, ["XYZ"])
-    assert (strange.unknown, strange.characters) == (3, 3 + lines)  # the end of a line is scored whatever is in it
-    end = evaluate_texts(checkpoint, ["\n"]).nats_per_char if lines else 0
+    assert (strange.unknown, strange.characters) == (3, 3 + line_mode)  # the end of a line is always scored
+    end = evaluate_texts(checkpoint, ["\n"]).nats_per_char if line_mode else 0
     assert strange.nats_per_char * strange.characters == pytest.approx(3 * price + end)
 
 
 @pytest.mark.parametrize(
     "record", [{}, {"corpus": {}}, {"corpus": {"characters": "7"}}, {"corpus": {"characters": -5}}]
 )
-def test_the_price_of_the_unknown_needs_no_record(record):
+def test_the_cost_of_unknown_characters_needs_no_record(record):
     checkpoint = make_checkpoint(False)
     checkpoint.record = record
     assert unknown_nats(checkpoint) == pytest.approx(math.log(SCALAR_VALUES - len(checkpoint.codec)))
-    everything = Vocabulary("".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)])), lines=False)
+    everything = CharacterCodec("".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)])), line_mode=False)
     assert unknown_nats(Checkpoint.of_language(checkpoint.config, everything, {})) == 0
 
 
 @MODES
-def test_a_model_of_bytes_scores_bytes(lines):
-    checkpoint = make_checkpoint(lines, vocabulary=Vocabulary.of_bytes(lines))
+def test_a_model_of_bytes_scores_bytes(line_mode):
+    checkpoint = make_checkpoint(line_mode, codec=ByteCodec(line_mode))
     data = np.random.default_rng(2).integers(0, 256, 500, np.uint8).tobytes() + b"a"
     scores = evaluate_texts(checkpoint, [data])
-    assert (scores.characters, scores.bytes, scores.unknown) == (501 + lines, 501, 0)
+    assert (scores.characters, scores.bytes, scores.unknown) == (501 + line_mode, 501, 0)
     assert scores.bits_per_byte == pytest.approx(scores.bits_per_char * scores.characters / 501)
     assert scores.nats_per_char == pytest.approx(read_losses(checkpoint, data).mean(), rel=1e-5)
     accented = "\u00e9\u20ac"
@@ -242,9 +237,9 @@ def test_a_model_of_bytes_scores_bytes(lines):
 
 @pytest.mark.parametrize("texts", [[], [""], ["", ""]], ids=str)
 @MODES
-def test_an_empty_text_is_refused(lines, texts):
+def test_an_empty_text_is_refused(line_mode, texts):
     with pytest.raises(UsageError, match="empty"):
-        evaluate_texts(make_checkpoint(lines), texts)
+        evaluate_texts(make_checkpoint(line_mode), texts)
 
 
 def test_an_empty_line_is_scored_as_its_end():
@@ -254,7 +249,7 @@ def test_an_empty_line_is_scored_as_its_end():
     assert evaluate_texts(checkpoint, ["ab"]).nats_per_char == evaluate_texts(checkpoint, ["ab\n"]).nats_per_char
 
 
-def test_a_hopeless_model_has_a_finite_perplexity():
+def test_a_very_bad_model_has_a_finite_perplexity():
     checkpoint = make_checkpoint(False)
     checkpoint.parameters["decoder.bias"][1] = -5000
     scores = evaluate_texts(checkpoint, ["aaaa"])
@@ -263,15 +258,14 @@ def test_a_hopeless_model_has_a_finite_perplexity():
 
 
 @MODES
-def test_progress_tells_of_every_scored_character(monkeypatch, lines):
-    monkeypatch.setattr(scoring, "WINDOWS", 2)
-    checkpoint, seen = make_checkpoint(lines), []
-    scores = evaluate_texts(checkpoint, [random_text(900, lines), "abc"], progress=seen.append)
+def test_progress_reports_every_scored_character(line_mode):
+    scorer, seen = Scorer(make_checkpoint(line_mode), 1, windows=2), []
+    scores = score_texts(scorer, [random_text(900, line_mode), "abc"], seen.append)
     assert sum(seen) == scores.characters
     assert len(seen) > 2
 
 
-def test_the_state_is_reset_by_characters_that_are_read_not_by_unknown_ones():
+def test_only_known_characters_count_towards_a_reset():
     checkpoint = make_checkpoint(False)
     symbols = checkpoint.codec.encode(random_text(60, False))
     plain = make_scorer(checkpoint, reset_every=7).read(symbols)[0]
@@ -281,7 +275,7 @@ def test_the_state_is_reset_by_characters_that_are_read_not_by_unknown_ones():
     assert np.array_equal(np.concatenate(parts)[known], plain)
 
 
-def test_of_equally_probable_symbols_the_first_is_the_guess():
+def test_ties_are_ranked_in_the_order_of_the_symbols():
     checkpoint = make_checkpoint(False)
     for name in ("decoder.weight", "decoder.bias"):
         checkpoint.parameters[name][:] = 0
@@ -289,7 +283,7 @@ def test_of_equally_probable_symbols_the_first_is_the_guess():
     assert Scorer(checkpoint, 1).read(symbols, with_ranks=True)[1].tolist() == symbols.tolist()
 
 
-def test_what_is_no_symbol_or_no_list_is_refused():
+def test_an_unknown_symbol_and_a_single_text_are_refused():
     checkpoint = make_checkpoint(False)
     with pytest.raises(UsageError, match="no symbol 12"):
         Scorer(checkpoint, 1).read(np.array([1, len(checkpoint.codec)], np.int32))

@@ -1,4 +1,4 @@
-"""Lines as they come: each scored once, in bounded memory, and the choice among them."""
+"""Lines as they come: each is scored once, in bounded memory, and the selection among them."""
 
 import io
 import math
@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from random_models import make_checkpoint, random_text
 
 from rnn_cli.language.evaluation import evaluate_texts
-from rnn_cli.language.line_scores import Selection, scored_lines
+from rnn_cli.language.line_scores import Selection, score_lines
 from rnn_cli.language.scorer import Scorer, unknown_nats
+from rnn_cli.text.codecs import ByteCodec, CharacterCodec
 from rnn_cli.text.documents import read_pieces
-from rnn_cli.text.vocabulary import Vocabulary
 
-MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+MODES = pytest.mark.parametrize("line_mode", [False, True], ids=["stream", "lines"])
 BOM = b"\xef\xbb\xbf"
 
 
 class Trickle(io.RawIOBase):
-    """A stream that yields given parts, one at each reading."""
+    """A stream that returns the given parts, one in each read."""
 
     def __init__(self, parts):
         self.parts = iter(parts)
@@ -35,7 +35,7 @@ class Trickle(io.RawIOBase):
 
 @pytest.fixture
 def stdin(monkeypatch):
-    """Return a function that makes given parts what stdin has."""
+    """Return a function that gives parts to stdin."""
     return lambda parts: monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=Trickle(parts)))
 
 
@@ -60,7 +60,7 @@ def test_pieces_are_the_file(parts):
             piece.decode()  # no character is cut in two
 
 
-def test_lines_are_there_before_more_is_asked_for(stdin):
+def test_lines_come_before_more_is_read(stdin):
     asked = []
 
     def parts():
@@ -79,23 +79,23 @@ def test_lines_are_there_before_more_is_asked_for(stdin):
 
 @pytest.mark.parametrize("size", [8, 1 << 20])
 @MODES
-def test_lines_cost_together_what_the_text_costs(tmp_path, lines, size):
-    checkpoint = make_checkpoint(lines)
-    if not lines:
-        checkpoint = make_checkpoint(lines, vocabulary=Vocabulary("\nabcdefgh\u00e9\u20ac\U0001f600", False))
+def test_the_bits_of_lines_add_up_to_those_of_the_text(tmp_path, line_mode, size):
+    checkpoint = make_checkpoint(line_mode)
+    if not line_mode:
+        checkpoint = make_checkpoint(line_mode, codec=CharacterCodec("\nabcdefgh\u00e9\u20ac\U0001f600", False))
     text = random_text(900, True) + "Xa\n\nYZ"
     (tmp_path / "text").write_text(text, encoding="utf-8")
-    found = list(scored_lines(Scorer(checkpoint, 2), str(tmp_path / "text"), size))
+    found = list(score_lines(Scorer(checkpoint, 2), read_pieces(str(tmp_path / "text"), size)))
     scores = evaluate_texts(checkpoint, [text])
     assert sum(int(part.characters.sum()) for part in found) == scores.characters
     assert sum(int(part.unknown.sum()) for part in found) == scores.unknown == 3
     total = math.fsum(bits for part in found for bits in part.bits)
     assert total == pytest.approx(scores.bits_per_char * scores.characters)
     assert total == pytest.approx(math.fsum(bits for part in found for bits in part.symbol_bits))
-    assert found[-1].number == text.count("\n") + 1
+    assert found[-1].line_number == text.count("\n") + 1
     if size > len(text):
         assert [line for part in found for line in part.lines] == text.split("\n")
-    if lines and size > len(text):
+    if line_mode and size > len(text):
         for line, bits in zip(text.split("\n"), np.concatenate([part.bits for part in found])):
             alone = evaluate_texts(checkpoint, [line + "\n"])
             assert bits == pytest.approx(alone.bits_per_char * alone.characters)
@@ -104,21 +104,21 @@ def test_lines_cost_together_what_the_text_costs(tmp_path, lines, size):
 def test_a_byte_that_is_not_utf8_is_unknown(stdin):
     checkpoint = make_checkpoint(True)
     stdin([b"ab\xffc\n"])
-    (part,) = scored_lines(Scorer(checkpoint, 1), "-")
+    (part,) = score_lines(Scorer(checkpoint, 1), read_pieces("-"))
     assert (part.unknown.tolist(), part.characters.tolist()) == ([1], [5])
     assert part.symbol_bits[2] == pytest.approx(unknown_nats(checkpoint) / math.log(2))
-    of_bytes = make_checkpoint(True, vocabulary=Vocabulary.of_bytes(True))
+    of_bytes = make_checkpoint(True, codec=ByteCodec(True))
     stdin([b"ab\xffc\n"])
-    (part,) = scored_lines(Scorer(of_bytes, 1), "-")
+    (part,) = score_lines(Scorer(of_bytes, 1), read_pieces("-"))
     assert (part.unknown.tolist(), part.lines) == ([0], [b"ab\xffc"])
 
 
 def held(stdin, parts, size):
-    """Return the most memory that scoring holds, in bytes, and the lines."""
+    """Return the peak memory of scoring, in bytes, and the number of lines."""
     scorer, count = Scorer(make_checkpoint(True), 1), 0
     stdin(parts)
     tracemalloc.start()
-    for part in scored_lines(scorer, "-", size):
+    for part in score_lines(scorer, read_pieces("-", size)):
         count += len(part.lines)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -137,25 +137,27 @@ NUMBERS = st.lists(st.integers(0, 9), max_size=40)
 
 
 @given(NUMBERS, st.integers(1, 50), st.booleans(), st.sampled_from([None, 3, 7]), st.sampled_from([None, 1, 5, 100]))
-def test_a_selection_is_what_sorting_all_of_it_gives(numbers, size, below, threshold, top):
+def test_a_selection_equals_sorting_everything(numbers, size, below, threshold, top):
     for in_order in (False, True) if top is None else (True,):
         selection = Selection(threshold, below, in_order, top)
         shown = []
         for start in range(0, len(numbers), size):
-            part = np.array(numbers[start : start + size], float)
-            shown += selection.take(part, lambda places, start=start: [b"%d" % (start + p) for p in places.tolist()])
+            taken = selection.take(np.array(numbers[start : start + size], float)).tolist()
+            assert all(start <= position < start + size for position in taken)
+            shown += taken
         if in_order:
-            assert shown == []
-        shown += selection.rest()
+            assert top is None or len(selection.ranked()) <= top
+            assert set(selection.ranked().tolist()) <= set(shown)
+            shown = selection.ranked().tolist()
         expected = list(enumerate(numbers))
         if threshold is not None:
             expected = [(p, n) for p, n in expected if (n <= threshold if below else n >= threshold)]
         if in_order:
             expected.sort(key=lambda item: item[1] if below else -item[1])
-        assert [int(row) for row in shown] == [place for place, _ in expected][:top]
+        assert shown == [position for position, _ in expected][:top]
 
 
-def test_a_pipe_is_read_as_far_as_it_is_filled(monkeypatch):
+def test_a_pipe_is_read_as_soon_as_it_has_lines(monkeypatch):
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as source, os.fdopen(writer, "wb", buffering=0) as sink:
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=source))

@@ -1,4 +1,4 @@
-"""Sampling: a text depends on its number alone, and its symbols have the probabilities that the model says."""
+"""Sampling: a text depends on its index alone, and its symbols have the probabilities of the model."""
 
 from itertools import islice
 
@@ -11,9 +11,6 @@ from rnn_cli.errors import RnnError, UsageError
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16
 from rnn_cli.kernels.text.generate import uniform
 from rnn_cli.kernels.threads import Team
-from rnn_cli.language import candidates as texts_module
-from rnn_cli.language import sampling
-from rnn_cli.language.candidates import GeneratedText
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.evaluation import evaluate_texts
 from rnn_cli.language.prediction import predictions
@@ -22,12 +19,12 @@ from rnn_cli.language.scorer import Scorer
 from rnn_cli.language.stepper import Stepper
 from rnn_cli.network import workspace
 from rnn_cli.network.model import Model
+from rnn_cli.text.codecs import BOUNDARY, ByteCodec, CharacterCodec
 from rnn_cli.text.fingerprint import Fingerprint
-from rnn_cli.text.vocabulary import BOUNDARY, Vocabulary
 
 needs_bfloat16 = pytest.mark.skipif(not HAS_BFLOAT16, reason="the processor has no bfloat16")
 PRECISIONS = pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=needs_bfloat16)])
-MODES = pytest.mark.parametrize("lines", [False, True], ids=["stream", "lines"])
+MODES = pytest.mark.parametrize("line_mode", [False, True], ids=["stream", "lines"])
 
 
 def draw(checkpoint, count, seed="ab", threads=1, stop="", **config):
@@ -46,7 +43,7 @@ def expected_after(checkpoint, text):
 
 
 def chi_square(counts, probabilities):
-    """Return by how many standard deviations the statistic is above its mean."""
+    """Return the number of standard deviations by which the statistic exceeds its mean."""
     possible = probabilities > 0
     assert not counts[~possible].any()
     expected = counts.sum() * probabilities[possible]
@@ -59,26 +56,25 @@ def chi_square(counts, probabilities):
 @pytest.mark.parametrize("name", sorted({cell.name for cell in CELLS}))
 @PRECISIONS
 @MODES
-def test_a_text_does_not_depend_on_the_others_nor_on_the_threads(monkeypatch, name, lines, precision):
+def test_a_text_does_not_depend_on_others_or_threads(name, line_mode, precision):
     cell = next(cell for cell in CELLS if cell.name == name)
-    checkpoint = make_checkpoint(lines, cell)
+    checkpoint = make_checkpoint(line_mode, cell)
     config = SamplingConfig(length=80, random_seed=4, precision=precision)
 
-    def texts(count, threads):
-        return list(Sampler(checkpoint, "ab", config, threads=threads).texts(count))
+    def texts(count, threads, chunk=None):
+        return list(Sampler(checkpoint, "ab", config, threads=threads).texts(count, chunk=chunk))
 
     many = texts(200, 1)
     assert len({tuple(text.symbols) for text in many}) > 150
     for count, threads in ((200, 2), (200, 3), (70, 2), (3, 1), (3, 2), (1, 1)):
         assert texts(count, threads) == many[:count]
     for chunk in (1, 7):
-        monkeypatch.setattr(sampling, "CHUNK", chunk)
-        assert texts(70, 2) == many[:70]
+        assert texts(70, 2, chunk) == many[:70]
 
 
 @needs_bfloat16
-def test_bfloat16_draws_by_nearly_the_same_probabilities():
-    """The price of the same symbols differs by more than in float32, and as little as operands of 8 bits allow."""
+def test_bfloat16_has_nearly_the_same_probabilities():
+    """The losses differ by more than the rounding of float32, and by no more than operands of 8 bits explain."""
     checkpoint, ids = make_checkpoint(False), np.arange(200) % len(SYMBOLS) + 1
     model = Model.from_torch(checkpoint.config, checkpoint.parameters)
     readers = [Stepper(model, 1, Team(1), SamplingConfig(precision=name)) for name in ("float32", "bfloat16")]
@@ -86,13 +82,13 @@ def test_bfloat16_draws_by_nearly_the_same_probabilities():
     assert 1e-6 < np.abs(rounded - exact).max() < 0.05
 
 
-def test_bfloat16_is_refused_where_the_processor_has_it_not(monkeypatch):
+def test_bfloat16_is_refused_if_the_cpu_lacks_it(monkeypatch):
     monkeypatch.setattr(workspace, "HAS_BFLOAT16", False)
     with pytest.raises(UsageError, match=r"no products in bfloat16.*--precision float32"):
         draw(make_checkpoint(False), 1, precision="bfloat16")
 
 
-def test_a_random_seed_repeats_and_another_one_does_not():
+def test_a_random_seed_repeats_a_text():
     checkpoint = make_checkpoint(False)
     first, again, other = (draw(checkpoint, 5, random_seed=seed) for seed in (1, 1, 2))
     assert first == again
@@ -102,8 +98,8 @@ def test_a_random_seed_repeats_and_another_one_does_not():
 
 @pytest.mark.parametrize("seed", ["", "abc"])
 @MODES
-def test_greedy_takes_the_likeliest_symbol_at_each_step(lines, seed):
-    checkpoint = make_checkpoint(lines)
+def test_greedy_takes_the_most_probable_symbol(line_mode, seed):
+    checkpoint = make_checkpoint(line_mode)
     (text,) = Sampler(checkpoint, seed, SamplingConfig(temperature=0.0, length=30)).texts(1)
     written = seed + checkpoint.codec.decode(text.symbols).decode()
     steps = predictions(checkpoint, written, 1)[len(seed) :]
@@ -116,16 +112,16 @@ def test_greedy_takes_the_likeliest_symbol_at_each_step(lines, seed):
     "config", [{"top_k": 1}, {"temperature": 1e-30}, {"temperature": 1e-39}, {"temperature": 1e-320}]
 )
 @MODES
-def test_the_limits_of_drawing_are_greedy(lines, config):
-    checkpoint = make_checkpoint(lines)
+def test_the_limits_of_sampling_are_greedy(line_mode, config):
+    checkpoint = make_checkpoint(line_mode)
     for seed in ("", "a", "dd", "hgf"):
         assert draw(checkpoint, 3, seed, **config) == draw(checkpoint, 3, seed, temperature=0.0)
 
 
 @pytest.mark.parametrize("config", [{}, {"temperature": 0.5}, {"temperature": 2.0}, {"top_k": 3}], ids=str)
 @MODES
-def test_symbols_have_the_probabilities_of_the_model(lines, config):
-    checkpoint = make_checkpoint(lines)
+def test_symbols_have_the_probabilities_of_the_model(line_mode, config):
+    checkpoint = make_checkpoint(line_mode)
     plain = expected_after(checkpoint, "ab")
     probabilities = plain ** (1 / config.get("temperature", 1))
     if "top_k" in config:
@@ -135,10 +131,10 @@ def test_symbols_have_the_probabilities_of_the_model(lines, config):
     counts = np.bincount([text[0] if text else BOUNDARY for text in texts], minlength=len(plain))
     assert chi_square(counts, probabilities) < 4
     if config:
-        assert chi_square(counts, plain) > 10  # the test tells other distributions apart
+        assert chi_square(counts, plain) > 10  # the test can detect another distribution
 
 
-def test_later_symbols_have_the_probabilities_of_the_model_too():
+def test_later_symbols_have_the_probabilities_too():
     checkpoint = make_checkpoint(False)
     texts = draw(checkpoint, 20_000, length=2, random_seed=8)
     for first in ("a", "c"):
@@ -151,30 +147,30 @@ def test_later_symbols_have_the_probabilities_of_the_model_too():
 
 @pytest.mark.parametrize("top_k", [2, 5])
 @MODES
-def test_top_k_draws_from_the_most_probable_only(lines, top_k):
-    checkpoint = make_checkpoint(lines)
+def test_top_k_samples_from_the_most_probable_only(line_mode, top_k):
+    checkpoint = make_checkpoint(line_mode)
     allowed = set(np.argsort(-expected_after(checkpoint, "ab"))[:top_k].tolist())
     drawn = {text[0] if text else BOUNDARY for text in draw(checkpoint, 2000, length=1, top_k=top_k, temperature=9.0)}
     assert drawn == allowed
 
 
 @MODES
-def test_a_top_k_of_all_symbols_cuts_nothing(lines):
-    checkpoint = make_checkpoint(lines)
+def test_a_top_k_of_all_symbols_changes_nothing(line_mode):
+    checkpoint = make_checkpoint(line_mode)
     plain = draw(checkpoint, 20)
     for top_k in (len(checkpoint.codec), 1_000_000):
         assert draw(checkpoint, 20, top_k=top_k) == plain
 
 
 @MODES
-def test_a_high_temperature_draws_everything(lines):
-    drawn = draw(make_checkpoint(lines), 300, length=50, temperature=100.0)
+def test_a_high_temperature_samples_everything(line_mode):
+    drawn = draw(make_checkpoint(line_mode), 300, length=50, temperature=100.0)
     assert {symbol for text in drawn for symbol in text} == set(range(1, len(SYMBOLS) + 1))
 
 
 @MODES
-def test_losses_are_those_of_the_evaluation(lines):
-    checkpoint = make_checkpoint(lines)
+def test_losses_are_those_of_the_evaluation(line_mode):
+    checkpoint = make_checkpoint(line_mode)
     config = SamplingConfig(length=60, temperature=1.7, top_k=9)
     scorer = Scorer(checkpoint, 1)
     texts = list(Sampler(checkpoint, "", config).texts(20))
@@ -193,18 +189,25 @@ def test_bits_per_char_is_that_of_the_evaluated_text():
     assert text.bits_per_char == pytest.approx(evaluate_texts(checkpoint, [written]).bits_per_char, rel=1e-6)
 
 
-def pieces(checkpoint, chunk, stop="", length=150):
-    text = GeneratedText()
-    sampler = Sampler(checkpoint, "ab", SamplingConfig(length=length, random_seed=3), stop=stop)
-    return text, list(sampler.pieces(text, chunk))
+def joined_pieces(sampler, chunk):
+    """Return a streamed text and the bytes of its pieces."""
+    pieces = list(sampler.pieces(1, chunk))
+    assert [piece.first for piece in pieces] == [True, *[False] * (len(pieces) - 1)]
+    assert [piece.last for piece in pieces] == [*[False] * (len(pieces) - 1), True]
+    return pieces[-1].text, [piece.data for piece in pieces]
+
+
+def stream(checkpoint, chunk, stop="", length=150):
+    """Return a streamed text and the bytes of its pieces."""
+    return joined_pieces(Sampler(checkpoint, "ab", SamplingConfig(length=length, random_seed=3), stop=stop), chunk)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64])
 @MODES
-def test_pieces_are_the_first_text(lines, chunk):
-    checkpoint = make_checkpoint(lines, boundary_bias=-2)
+def test_pieces_are_the_first_text(line_mode, chunk):
+    checkpoint = make_checkpoint(line_mode, boundary_bias=-2)
     (expected,) = Sampler(checkpoint, "ab", SamplingConfig(length=150, random_seed=3)).texts(1)
-    text, parts = pieces(checkpoint, chunk)
+    text, parts = stream(checkpoint, chunk)
     assert text == expected
     assert b"".join(parts) == checkpoint.codec.decode(expected.symbols)
     if chunk == 1:
@@ -216,12 +219,12 @@ def test_pieces_are_the_first_text(lines, chunk):
 @pytest.mark.parametrize(
     "start, end", [(0, 3), (5, 9), (6, 8), (12, 30), (61, 66), (63, 64), (64, 68), (140, 150), (149, 150)]
 )
-def test_a_stop_text_ends_a_text_wherever_it_lies(chunk, start, end):
+def test_a_stop_text_ends_a_text_at_any_position(chunk, start, end):
     checkpoint = make_checkpoint(False)
     (free,) = draw(checkpoint, 1, random_seed=3, length=150)
     whole = checkpoint.codec.decode(free).decode()
     stop = whole[start:end]
-    text, parts = pieces(checkpoint, chunk, stop)
+    text, parts = stream(checkpoint, chunk, stop)
     assert b"".join(parts).decode() == whole[: whole.index(stop)]
     assert (text.symbols, text.stopped) == (free[: whole.index(stop)], "stop")
     assert len(text.losses) == len(text.symbols)
@@ -234,7 +237,7 @@ def test_the_beginning_of_a_stop_text_stays(chunk):
     (free,) = draw(checkpoint, 1, random_seed=3, length=150)
     whole = checkpoint.codec.decode(free).decode()
     stop = whole[-3:] + "abcdefgh"
-    text, parts = pieces(checkpoint, chunk, stop)
+    text, parts = stream(checkpoint, chunk, stop)
     assert b"".join(parts).decode() == whole
     assert (text.symbols, text.stopped) == (free, "length")
 
@@ -247,7 +250,7 @@ def test_texts_have_their_length(length):
         assert len(text.symbols) == len(text.losses) == length
         assert text.stopped == "length"
         assert (text.bits_per_char is None) == (length == 0)
-    assert len(b"".join(sampler.pieces(GeneratedText(), 64)).decode()) == length
+    assert len(b"".join(joined_pieces(sampler, 64)[1]).decode()) == length
 
 
 def test_no_texts_are_an_empty_list():
@@ -276,7 +279,7 @@ def test_a_stream_never_shows_the_boundary(config):
     assert BOUNDARY not in dict(predictions(checkpoint, "ab", 100)[-1].expected)
 
 
-def test_a_seed_is_what_the_text_goes_on_from():
+def test_a_prompt_is_continued():
     checkpoint = make_checkpoint(False)
     (whole,) = draw(checkpoint, 1, "", temperature=0.0, length=40)
     for cut in (1, 17):
@@ -284,22 +287,22 @@ def test_a_seed_is_what_the_text_goes_on_from():
         assert draw(checkpoint, 1, seed, temperature=0.0, length=40 - cut) == [whole[cut:]]
 
 
-def test_an_unknown_character_is_named_with_its_place():
+def test_an_unknown_character_is_named_with_its_position():
     checkpoint = make_checkpoint(False)
     with pytest.raises(UsageError, match=r"'X' \(U\+0058\), character 3 of the seed"):
         Sampler(checkpoint, "abXcY")
     skipping = Sampler(checkpoint, "abXcY", unknown="skip")
-    assert skipping.starts[0].ids.tolist() == checkpoint.codec.encode("abc").tolist()
+    assert skipping.prompts[0].ids.tolist() == checkpoint.codec.encode("abc").tolist()
     assert list(skipping.texts(2)) == list(Sampler(checkpoint, "abc").texts(2))
 
 
-def test_an_unknown_character_of_the_stop_text_is_not_said_to_be_in_the_seed():
+def test_an_unknown_character_of_the_stop_text_is_named():
     with pytest.raises(UsageError, match=r"'X' \(U\+0058\), character 2 of the stop text"):
         Sampler(make_checkpoint(False), "abc", stop="aX")
 
 
 def test_a_stop_text_with_an_unknown_character_is_refused():
-    """It could never come, whatever is done with unknown characters of the seed."""
+    """It could never occur, whatever `unknown` says about the prompt."""
     with pytest.raises(UsageError, match=r"'X' .* of the stop text"):
         Sampler(make_checkpoint(False), "ab", SamplingConfig(length=100), stop="aX", unknown="skip")
 
@@ -312,11 +315,11 @@ def test_sample_texts_gives_bytes():
     assert all(len(text.decode()) == 30 for text in texts)
 
 
-def make_byte_checkpoint(lines=False):
-    return make_checkpoint(lines, vocabulary=Vocabulary.of_bytes(lines), boundary_bias=3)
+def make_byte_checkpoint(line_mode=False):
+    return make_checkpoint(line_mode, codec=ByteCodec(line_mode), boundary_bias=3)
 
 
-def test_a_model_of_bytes_writes_any_byte_where_it_may():
+def test_a_model_of_bytes_may_write_any_byte():
     config = SamplingConfig(length=300, temperature=100.0, valid_utf8=False)
     texts = list(sample_texts(make_byte_checkpoint(), b"\xff\x00", 20, config=config))
     assert {len(text) for text in texts} == {300}
@@ -325,13 +328,13 @@ def test_a_model_of_bytes_writes_any_byte_where_it_may():
 
 @pytest.mark.parametrize("seed", [b"", b"a\xe2\x82", b"\xf0\x9f", b"\xff", b"\xe2\x82\xac"])
 @MODES
-def test_a_model_of_bytes_writes_valid_utf8(lines, seed):
+def test_a_model_of_bytes_writes_valid_utf8(line_mode, seed):
     beginning = seed.replace(b"\xff", b"")
     for length in (1, 2, 3, 50):
         config = SamplingConfig(length=length, temperature=100.0)
-        texts = list(Sampler(make_byte_checkpoint(lines), seed, config).texts(100))
+        texts = list(Sampler(make_byte_checkpoint(line_mode), seed, config).texts(100))
         for text in texts:
-            written = make_byte_checkpoint(lines).codec.decode(text.symbols)
+            written = make_byte_checkpoint(line_mode).codec.decode(text.symbols)
             assert len(text.losses) == len(written) <= length
             if written or not beginning or beginning.endswith(b"\xac"):
                 (beginning + written).decode()
@@ -341,28 +344,28 @@ def test_a_model_of_bytes_writes_valid_utf8(lines, seed):
 
 def test_pieces_of_bytes_end_between_characters():
     checkpoint = make_byte_checkpoint()
-    for number in range(30):
-        config = SamplingConfig(length=20, temperature=100.0, random_seed=number)
-        sampler, text = Sampler(checkpoint, "", config), GeneratedText()
-        parts = [part.decode() for part in sampler.pieces(text, 1)]
-        assert "".join(parts).encode() == checkpoint.codec.decode(text.symbols)
+    for random_seed in range(30):
+        config = SamplingConfig(length=20, temperature=100.0, random_seed=random_seed)
+        sampler = Sampler(checkpoint, "", config)
+        text, parts = joined_pieces(sampler, 1)
+        assert "".join(part.decode() for part in parts).encode() == checkpoint.codec.decode(text.symbols)
         assert text == next(sampler.texts(1))
 
 
-# What may be drawn, and how long
+# Allowed symbols, and lengths
 
 
 @pytest.mark.parametrize("config", [{}, {"temperature": 0.0}, {"temperature": 100.0}, {"top_k": 2}], ids=str)
 @MODES
-def test_forbidden_characters_never_come(lines, config):
-    checkpoint = make_checkpoint(lines)
+def test_forbidden_characters_never_occur(line_mode, config):
+    checkpoint = make_checkpoint(line_mode)
     forbidden = set(checkpoint.codec.encode("bcd\u20ac").tolist())
     texts = draw(checkpoint, 100, "bc", forbid="bcd\u20ac?", **config)
     assert max(map(len, texts)) > 0
     assert not forbidden & {symbol for text in texts for symbol in text}
 
 
-def test_the_rest_keeps_its_probabilities_where_something_is_forbidden():
+def test_allowed_characters_keep_their_probabilities():
     checkpoint = make_checkpoint(True)
     expected = expected_after(checkpoint, "ab")
     expected[checkpoint.codec.encode("bce")] = 0
@@ -374,7 +377,7 @@ def test_the_rest_keeps_its_probabilities_where_something_is_forbidden():
 
 
 @pytest.mark.parametrize("seed", ["", "ab"])
-def test_a_line_has_at_least_and_at_most_so_many_characters_with_its_seed(seed):
+def test_the_limits_of_length_include_the_prompt(seed):
     checkpoint = make_checkpoint(True, boundary_bias=1)
     texts = list(Sampler(checkpoint, seed, SamplingConfig(min_length=4, max_length=9)).texts(300))
     sizes = [len(seed) + len(text.symbols) for text in texts]
@@ -383,14 +386,14 @@ def test_a_line_has_at_least_and_at_most_so_many_characters_with_its_seed(seed):
     assert all((size == 9) == (text.stopped == "length") for size, text in zip(sizes, texts))
 
 
-def test_only_the_last_line_of_a_seed_counts():
+def test_only_the_last_line_of_a_prompt_counts():
     checkpoint = make_checkpoint(True, boundary_bias=1)
     config = SamplingConfig(min_length=4, max_length=9)
     sizes = {len(text.symbols) for text in Sampler(checkpoint, "abcdefgh\nab", config).texts(300)}
     assert sizes == {2, 3, 4, 5, 6, 7}
 
 
-def test_no_stop_text_ends_a_text_that_is_too_short():
+def test_no_stop_text_ends_a_short_text():
     checkpoint = make_checkpoint(False)
     texts = list(Sampler(checkpoint, "ab", SamplingConfig(length=100, min_length=10), stop="a").texts(100))
     (symbol,) = checkpoint.codec.encode("a")
@@ -408,47 +411,47 @@ def test_no_stop_text_ends_a_text_that_is_too_short():
         ({"forbid": SYMBOLS}, "--forbid"),
     ],
 )
-def test_what_leaves_no_text_is_refused(config, words):
+def test_limits_that_leave_no_text_are_refused(config, words):
     with pytest.raises(UsageError, match=words):
         Sampler(make_checkpoint(True), "abc", SamplingConfig(**config))
 
 
-# Several seeds
+# Several prompts
 
 
-def test_several_seeds_are_gone_on_from_as_one_alone():
+def test_several_prompts_are_continued_as_each_alone():
     checkpoint = make_checkpoint(True, boundary_bias=-1)
     seeds = ["ab", "", "abcdefgh" * 9, "c", "ab"] * 20
     sampler = Sampler(checkpoint, seeds, SamplingConfig(length=40, random_seed=3), threads=2)
     texts = list(sampler.texts(2))
-    assert [text.start.ids.tolist() for text in texts] == [
+    assert [text.prompt.ids.tolist() for text in texts] == [
         checkpoint.codec.encode(seed).tolist() for seed in seeds for _ in range(2)
     ]
     assert texts[:2] == list(Sampler(checkpoint, "ab", SamplingConfig(length=40, random_seed=3)).texts(2))
-    assert texts[8:10] != texts[:2]  # the same seed in another line
+    assert texts[8:10] != texts[:2]  # the same prompt in another line
     assert texts[::2] == list(Sampler(checkpoint, seeds, sampler.config).texts(1))
     greedy = SamplingConfig(length=40, temperature=0)
     alone = [next(Sampler(checkpoint, seed, greedy).texts(1)) for seed in seeds[:5]]
     assert list(Sampler(checkpoint, seeds, greedy).texts(1)) == alone * 20
 
 
-def test_a_character_of_a_seed_that_is_unknown_is_named_with_its_line():
+def test_an_unknown_character_of_a_line_is_named():
     with pytest.raises(UsageError, match="character 2 of the seed in line 2"):
         Sampler(make_checkpoint(True), ["ab", "aX"])
 
 
-# What was there before
+# Unique and novel texts
 
 
 def with_fingerprint(checkpoint, lines):
     """Give a checkpoint the fingerprint of these lines."""
     ids = checkpoint.codec.frame(checkpoint.codec.encode("\n".join(lines)))
     ids = ids[ids >= 0]
-    checkpoint.record["fingerprint"] = Fingerprint.of(ids, checkpoint.codec.lines).to_dict()
+    checkpoint.record["fingerprint"] = Fingerprint.of(ids, checkpoint.codec.line_mode).to_dict()
     return checkpoint
 
 
-def test_unique_leaves_out_what_came_before():
+def test_unique_rejects_repeated_texts():
     checkpoint = make_checkpoint(True, boundary_bias=1)
     plain = [tuple(text) for text in draw(checkpoint, 600, max_length=5)]
     assert len(set(plain)) < 500
@@ -456,14 +459,14 @@ def test_unique_leaves_out_what_came_before():
     assert unique == list(dict.fromkeys(plain))[:200]
 
 
-def test_unique_is_about_the_whole_text():
+def test_unique_compares_whole_texts():
     checkpoint = make_checkpoint(True, boundary_bias=1)
     sampler = Sampler(checkpoint, ["a", "ab"], SamplingConfig(max_length=4, unique=True))
-    wholes = [(*text.start.ids.tolist(), *text.symbols) for text in sampler.texts(60)]
+    wholes = [(*text.prompt.ids.tolist(), *text.symbols) for text in sampler.texts(60)]
     assert len(set(wholes)) == len(wholes) == 120
 
 
-def test_novel_leaves_out_the_lines_of_the_corpus():
+def test_novel_rejects_lines_of_the_corpus():
     checkpoint = make_checkpoint(True, boundary_bias=1)
     config = {"max_length": 4, "random_seed": 2}
     plain = draw(checkpoint, 400, **config)
@@ -476,25 +479,22 @@ def test_novel_leaves_out_the_lines_of_the_corpus():
 
 
 @pytest.mark.parametrize("options", [{"unique": True}, {"novel": True}, {"best_of": 3}, {"unique": True, "best_of": 2}])
-def test_which_texts_are_taken_does_not_depend_on_how_many_are_drawn_side_by_side(monkeypatch, options):
+def test_the_kept_texts_do_not_depend_on_the_rows(options):
     checkpoint = with_fingerprint(make_checkpoint(True, boundary_bias=1), ["abc", "aba", "ab", "a", "abab", "b"])
     config = SamplingConfig(max_length=5, **options)
     seeds = ["a", "ab", "b"]
     expected = list(Sampler(checkpoint, seeds, config).texts(40))
     for rows, ahead, threads in ((1, 1, 1), (7, 10, 2), (64, 1024, 3)):
-        monkeypatch.setattr(sampling, "ROWS", rows)
-        monkeypatch.setattr(texts_module, "AHEAD", ahead)
-        assert list(Sampler(checkpoint, seeds, config, threads=threads).texts(40)) == expected
+        sampler = Sampler(checkpoint, seeds, config, threads=threads)
+        assert list(sampler.texts(40, rows=rows, max_pending=ahead)) == expected
     few = list(Sampler(checkpoint, "a", config).texts(10))
     assert few == expected[:10]
 
 
-def test_what_cannot_be_found_ends_with_what_was_found(monkeypatch):
-    for module in (sampling, texts_module):
-        monkeypatch.setattr(module, "TRIES", 200)
-    checkpoint = make_checkpoint(True, boundary_bias=1, vocabulary=Vocabulary("abc", lines=True))
+def test_too_many_rejections_end_the_search():
+    checkpoint = make_checkpoint(True, boundary_bias=1, codec=CharacterCodec("abc", line_mode=True))
     found = []
-    texts = Sampler(checkpoint, ["", "a"], SamplingConfig(max_length=4, unique=True)).texts(1000)
+    texts = Sampler(checkpoint, ["", "a"], SamplingConfig(max_length=4, unique=True)).texts(1000, max_rejected=200)
     with pytest.raises(RnnError, match="of 2,000 texts were found, and then 200 in a row") as caught:
         found.extend(texts)
     assert caught.value.exit_code == 1
@@ -506,17 +506,17 @@ def test_what_cannot_be_found_ends_with_what_was_found(monkeypatch):
         list(greedy.texts(2))
 
 
-def test_the_best_of_several_is_the_most_probable_per_character():
+def test_best_of_keeps_the_most_probable_per_character():
     checkpoint = make_checkpoint(True)
     plain = list(Sampler(checkpoint, "ab", SamplingConfig(length=30)).texts(60))
     best = list(Sampler(checkpoint, "ab", SamplingConfig(length=30, best_of=6)).texts(10))
     assert best == [min(plain[k : k + 6], key=lambda text: text.surprise) for k in range(0, 60, 6)]
 
 
-@pytest.mark.parametrize("lines", [False, True])
+@pytest.mark.parametrize("line_mode", [False, True])
 @pytest.mark.parametrize("max_copy", [5, 8, 11, 12, 20])
-def test_no_more_characters_than_allowed_are_copied(lines, max_copy):
-    checkpoint = make_checkpoint(lines, boundary_bias=-4)
+def test_no_more_than_max_copy_characters_are_copied(line_mode, max_copy):
+    checkpoint = make_checkpoint(line_mode, boundary_bias=-4)
     corpus = "\n".join(decode_all(checkpoint, draw(checkpoint, 50, "", length=60, temperature=0.3, random_seed=1)))
     with_fingerprint(checkpoint, corpus.split("\n"))
     config = {"length": 60, "temperature": 0.3, "random_seed": 1}
@@ -535,19 +535,19 @@ def decode_all(checkpoint, texts):
 
 
 def copied(text, corpus):
-    """Return the length of the longest part of a text that stands in the corpus."""
+    """Return the length of the longest part of a text that is in the corpus."""
     sizes = range(len(text), 0, -1)
     return next((n for n in sizes if any(text[k : k + n] in corpus for k in range(len(text) - n + 1))), 0)
 
 
 def test_a_text_that_could_only_copy_ends():
-    checkpoint = make_checkpoint(False, vocabulary=Vocabulary("a", lines=False))
+    checkpoint = make_checkpoint(False, codec=CharacterCodec("a", line_mode=False))
     with_fingerprint(checkpoint, ["a" * 50])
     (text,) = Sampler(checkpoint, "", SamplingConfig(max_copy=7)).texts(1)
     assert (len(text.symbols), text.stopped) == (7, "copy")
 
 
-def test_without_a_fingerprint_nothing_can_be_new():
+def test_novel_and_max_copy_need_a_fingerprint():
     checkpoint = make_checkpoint(True)
     for options in ({"novel": True}, {"max_copy": 5}):
         with pytest.raises(UsageError, match="needs the fingerprint"):
@@ -557,8 +557,8 @@ def test_without_a_fingerprint_nothing_can_be_new():
 
 
 @MODES
-def test_predictions_are_a_distribution_at_each_step(lines):
-    checkpoint = make_checkpoint(lines)
+def test_predictions_are_a_distribution_at_each_step(line_mode):
+    checkpoint = make_checkpoint(line_mode)
     steps = predictions(checkpoint, "abca", 100)
     ids = checkpoint.codec.encode("abca").tolist()
     assert [step.read for step in steps] == [None, *ids]
@@ -566,20 +566,20 @@ def test_predictions_are_a_distribution_at_each_step(lines):
     for step in steps:
         values = [probability for _, probability in step.expected]
         assert values == sorted(values, reverse=True)
-        assert len(step.expected) == len(checkpoint.codec) - (not lines)
-        assert sum(values) == pytest.approx(1) if lines else sum(values) < 1
+        assert len(step.expected) == len(checkpoint.codec) - (not line_mode)
+        assert sum(values) == pytest.approx(1) if line_mode else sum(values) < 1
         assert step.probability == (None if step.came is None else dict(step.expected)[step.came])
     assert steps[1].expected != steps[4].expected  # after the same letter
     assert [step.expected for step in predictions(checkpoint, "abca", 2)] == [step.expected[:2] for step in steps]
 
 
 @pytest.mark.parametrize("wrong", [{"temperature": -0.1}, {"temperature": float("nan")}, {"top_k": -1}, {"length": -1}])
-def test_what_is_out_of_range_is_refused(wrong):
+def test_values_out_of_range_are_refused(wrong):
     with pytest.raises(UsageError):
         SamplingConfig(**wrong)
 
 
-def test_random_numbers_are_uniform_and_independent_of_each_other():
+def test_random_numbers_are_uniform_and_independent():
     numbers = np.array(
         [[uniform(seed, text, position) for position in range(50)] for seed in range(20) for text in range(20)]
     )
@@ -598,23 +598,32 @@ def test_random_numbers_are_uniform_and_independent_of_each_other():
         assert abs(chi_square(np.bincount(cells, minlength=16), flat)) < 4
 
 
-def test_pieces_come_while_the_text_is_drawn():
+def test_pieces_come_while_the_text_is_generated():
     checkpoint = make_checkpoint(False)
-    text = GeneratedText()
     sampler = Sampler(checkpoint, "ab", SamplingConfig(length=10**9))
-    first = b"".join(islice(sampler.pieces(text, 8), 3))
-    assert len(first.decode()) == len(text.symbols) == 24
+    pieces = list(islice(sampler.pieces(1, 8), 4))
+    assert [len(piece.data.decode()) for piece in pieces] == [0, 8, 8, 8]
+    assert len(pieces[-1].text.symbols) == 24
+
+
+@pytest.mark.parametrize("count, options", [(2, {}), (1, {"best_of": 2}), (1, {"unique": True})])
+def test_texts_that_may_be_rejected_come_whole(count, options):
+    sampler = Sampler(make_checkpoint(True), "ab", SamplingConfig(length=40, **options))
+    pieces = list(sampler.pieces(count, 1))
+    assert [piece.text for piece in pieces] == list(sampler.texts(count))
+    assert all(piece.first and piece.last for piece in pieces)
+    assert [piece.data for piece in pieces] == [sampler.codec.decode(piece.text.symbols) for piece in pieces]
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_without_a_seed_a_stream_goes_on_from_a_newline_that_is_not_shown(count):
-    checkpoint = make_checkpoint(False, vocabulary=Vocabulary("\nabcdefgh", False))
+def test_an_empty_prompt_of_a_stream_is_a_hidden_newline(count):
+    checkpoint = make_checkpoint(False, codec=CharacterCodec("\nabcdefgh", False))
     config = SamplingConfig(length=40, random_seed=2)
     texts, behind = (list(Sampler(checkpoint, seed, config).texts(count)) for seed in ("", "\n"))
     assert [text.symbols for text in texts] == [text.symbols for text in behind]
-    assert all(len(text.start.ids) == 0 for text in texts)
-    assert all(len(text.start.ids) == 1 for text in behind)
-    pieces = b"".join(Sampler(checkpoint, "", config).pieces(GeneratedText(), 7))
-    assert pieces == checkpoint.codec.decode(texts[0].symbols)
-    for model in (make_checkpoint(True, vocabulary=Vocabulary("abcdefgh", True)), make_checkpoint(False)):
-        assert not Sampler(model, "").starts[0].lead
+    assert all(len(text.prompt.ids) == 0 for text in texts)
+    assert all(len(text.prompt.ids) == 1 for text in behind)
+    _, parts = joined_pieces(Sampler(checkpoint, "", config), 7)
+    assert b"".join(parts) == checkpoint.codec.decode(texts[0].symbols)
+    for model in (make_checkpoint(True, codec=CharacterCodec("abcdefgh", True)), make_checkpoint(False)):
+        assert not Sampler(model, "").prompts[0].lead

@@ -1,4 +1,4 @@
-"""Streams: every symbol is a target exactly once, after what really stands before it."""
+"""Streams: every symbol is a target exactly once, after the symbols that precede it in the text."""
 
 from collections import Counter
 from itertools import pairwise
@@ -8,27 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnn_cli.text import batches as streams_module
-from rnn_cli.text import epoch_order as order_module
 from rnn_cli.text.batches import IGNORED, LONG_LINE, StreamBatches, row_starts
+from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.epoch_order import GATHER, line_blocks, reordered, shuffled
-from rnn_cli.text.vocabulary import BOUNDARY
 
 SIZES = {"batch_size": st.integers(1, 40), "sequence_length": st.integers(1, 20)}
 SEEDS = st.integers(0, 2**63 - 1)
 LINES = st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=30).map(tuple), min_size=1, max_size=30)
 
 
-# From one symbol, which makes each line a block, to all in one block; and from one window to all of them.
+# From one symbol, which makes each line a block, to a single block; and from one window to all of them.
 LIMITS = {"in_memory": st.sampled_from([1, 40, 400, 1 << 24]), "read_ahead": st.sampled_from([0, 50, 100_000])}
 
 
 def streams_of(in_memory, read_ahead, *arguments):
-    """Return streams with other limits of what is in memory."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streams_module, "IN_MEMORY", in_memory)
-        patch.setattr(streams_module, "READ_AHEAD", read_ahead)
-        return StreamBatches(*arguments)
+    """Return streams with other limits of the memory."""
+    return StreamBatches(*arguments, in_memory=in_memory, read_ahead=read_ahead)
 
 
 def text_of_lines(lines):
@@ -94,52 +89,52 @@ def test_every_character_of_a_stream_is_a_target_once(
 
 
 @pytest.mark.parametrize("breaks, found", [((1, 2), {1}), ((2,), {2}), ((8, 2), {2}), ((), {1, 2, 3})])
-def test_a_stream_begins_behind_the_first_break_that_is_near(breaks, found):
+def test_a_stream_begins_after_the_first_near_break(breaks, found):
     generator = np.random.default_rng(4)
-    ids = generator.integers(3, 8, 3000).astype(np.uint8)  # 1 is what ends a line, 2 a word
+    ids = generator.integers(3, 8, 3000).astype(np.uint8)  # 1 ends a line, 2 a word
     ids[2::5], ids[10::11], ids[0] = 2, 1, BOUNDARY
     streams, before = StreamBatches(ids, False, 8, 32, 1, None, breaks), set()
     for epoch in range(4):
         inputs, targets = epoch_of(streams, epoch)
         for start in targets[:12].T.tolist():
             whole = np.lib.stride_tricks.sliding_window_view(np.append(ids, ids), 12)
-            places = np.flatnonzero((whole == start).all(axis=1))
-            if len(places) and ids[places[0] - 1] != BOUNDARY:  # not the beginning of the text
-                before.add(min(int(ids[places[0] - 1]), 3))
+            positions = np.flatnonzero((whole == start).all(axis=1))
+            if len(positions) and ids[positions[0] - 1] != BOUNDARY:  # not the beginning of the text
+                before.add(min(int(ids[positions[0] - 1]), 3))
     assert before == found
 
 
 @settings(deadline=None)
 @given(*LIMITS.values(), LINES, st.booleans(), *SIZES.values(), SEEDS, st.lists(st.integers(0, 200), max_size=10))
-def test_any_step_can_be_had_at_any_time(
-    in_memory, read_ahead, lines, as_lines, batch_size, sequence_length, seed, steps
+def test_any_step_can_be_read_at_any_time(
+    in_memory, read_ahead, lines, line_mode, batch_size, sequence_length, seed, steps
 ):
-    ids = text_of_lines(lines) if as_lines else text_of_lines(lines)[:-1]
-    streams = streams_of(in_memory, read_ahead, ids, as_lines, batch_size, sequence_length, seed)
+    ids = text_of_lines(lines) if line_mode else text_of_lines(lines)[:-1]
+    streams = streams_of(in_memory, read_ahead, ids, line_mode, batch_size, sequence_length, seed)
     for step in steps:
-        fresh = streams_of(in_memory, 0, ids, as_lines, batch_size, sequence_length, seed)
+        fresh = streams_of(in_memory, 0, ids, line_mode, batch_size, sequence_length, seed)
         for ours, others in zip(streams.window(step), fresh.window(step)):
             np.testing.assert_array_equal(ours, others)
 
 
-@pytest.mark.parametrize("as_lines", [True, False])
-def test_windows_have_their_shape_and_are_their_owners(as_lines):
+@pytest.mark.parametrize("line_mode", [True, False])
+def test_windows_have_their_shape_and_own_their_data(line_mode):
     ids = text_of_lines([(1, 2, 3), (4,)])
-    streams = StreamBatches(ids, as_lines, 5, 7, 1)
+    streams = StreamBatches(ids, line_mode, 5, 7, 1)
     for array in streams.window(0):
         assert (array.shape, array.dtype, array.flags.c_contiguous) == ((7, 5), np.int32, True)
         array[:] = 99
     assert all((array != 99).all() for array in streams.window(0))
 
 
-@pytest.mark.parametrize("as_lines", [True, False])
-def test_the_order_depends_on_seed_and_epoch(as_lines):
+@pytest.mark.parametrize("line_mode", [True, False])
+def test_the_order_depends_on_seed_and_epoch(line_mode):
     ids = text_of_lines([(symbol,) for symbol in range(1, 100)])
     orders = [
-        epoch_of(StreamBatches(ids, as_lines, 3, 8, seed), epoch)[1].tolist() for seed in (1, 2) for epoch in (0, 1, 2)
+        epoch_of(StreamBatches(ids, line_mode, 3, 8, seed), epoch)[1].tolist() for seed in (1, 2) for epoch in (0, 1, 2)
     ]
     same = [left == right for left, right in zip(orders[:3], orders[3:])]
-    assert same == ([False] * 3 if as_lines else [True, False, False])  # a stream's epoch 0 is not rotated
+    assert same == ([False] * 3 if line_mode else [True, False, False])  # a stream's epoch 0 is not rotated
     assert orders[0] != orders[1] != orders[2]
 
 
@@ -179,7 +174,7 @@ def test_lines_of_a_large_text_move_far():
     orders = [epoch_of(streams_of(40, 0, ids, True, 2, 8, 1), epoch)[1].T.ravel() for epoch in (0, 1)]
     orders = [order[order > 0].tolist() for order in orders]
     assert orders[0] != orders[1]
-    for order in orders:  # near to none of its neighbours in the text, for the most part
+    for order in orders:  # mostly far from its neighbours in the text
         assert np.median(np.abs(np.diff(order))) > 2
         assert np.corrcoef(order, np.arange(200))[0, 1] < 0.5
 
@@ -188,9 +183,7 @@ def test_lines_of_a_large_text_move_far():
 @given(LINES, st.integers(1, 50), st.sampled_from([1, 7, 1 << 18]))
 def test_blocks_are_whole_lines(lines, size, piece):
     ids = text_of_lines(lines)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(order_module, "PIECE", piece)
-        blocks, longest = line_blocks(ids, size)
+    blocks, longest = line_blocks(ids, size, piece)
     assert longest == 1 + max(map(len, lines))
     assert (blocks[0], blocks[-1]) == (0, len(ids) - 1)
     assert not ids[blocks].any()
@@ -206,7 +199,7 @@ def test_a_very_long_line_is_not_copied():
     blocks, _ = line_blocks(ids, 100)
     assert blocks.tolist() == [0, 5, 1006, 1011]
     order = shuffled(ids, blocks, [1], 3)
-    segments = [order._segment(number) for number in range(3)]
+    segments = [order._segment(index) for index in range(3)]
     assert sorted((len(segment), np.shares_memory(segment, ids)) for segment in segments) == [
         (6, False),
         (6, False),
@@ -216,16 +209,16 @@ def test_a_very_long_line_is_not_copied():
 
 def test_reordered_moves_whole_lines_across_chunks():
     lengths = [GATHER // 2 + 3, 5, GATHER + 7, 1, GATHER // 3]
-    lines = [np.full(length, number, np.uint8) for number, length in enumerate(lengths, 1)]
+    lines = [np.full(length, symbol, np.uint8) for symbol, length in enumerate(lengths, 1)]
     end = np.zeros(1, np.uint8)
     ids = np.concatenate([end, *(part for line in lines for part in (line, end))])
     order = np.array([3, 2, 0, 4, 1])
     sequence = reordered(ids, np.flatnonzero(ids == 0), order)
-    expected = np.concatenate([end, *(part for number in order for part in (lines[number], end))])
+    expected = np.concatenate([end, *(part for index in order for part in (lines[index], end))])
     np.testing.assert_array_equal(sequence, expected)
 
 
-def test_cuts_wait_for_the_next_line_as_far_as_they_reach():
+def test_cuts_move_to_the_next_line_within_reach():
     starts = np.array([0, 2, 9, 10])
     assert row_starts(10, 3).tolist() == [0, 4, 8, 10]
     assert row_starts(10, 3, starts, 9).tolist() == [0, 9, 9, 10]

@@ -1,4 +1,4 @@
-"""Corpora: what is read, how it is taken, what is held out, and what is refused in which words."""
+"""Corpora: reading, line detection, hold-out split, and the messages of what is refused."""
 
 import io
 import os
@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from rnn_cli.errors import UsageError
+from rnn_cli.text.codecs import ByteCodec, CharacterCodec
 from rnn_cli.text.corpus import load_corpus
 from rnn_cli.text.documents import Document, decode_text, read_documents, text_for
 from rnn_cli.text.line_detection import looks_like_lines
-from rnn_cli.text.vocabulary import Vocabulary
 
-NAMES = "".join(f"name{number}\n" for number in range(200))
+NAMES = "".join(f"name{index}\n" for index in range(200))
 VERSE = "One short line,\nand another one;\n\nthen a third.\n" * 40
 
 
@@ -27,25 +27,25 @@ def load(tmp_path):
     def load_texts(*texts, validation=(), **options):
         def write(kind, contents):
             paths = []
-            for number, text in enumerate(contents):
-                path = tmp_path / f"{kind}{number}.txt"
+            for index, text in enumerate(contents):
+                path = tmp_path / f"{kind}{index}.txt"
                 path.write_bytes(text if isinstance(text, bytes) else text.encode())
                 paths.append(str(path))
             return paths
 
-        given = {"as_bytes": False, "lines": None, "validation_fraction": 0.1, "random_seed": 1, **options}
+        given = {"as_bytes": False, "line_mode": None, "validation_fraction": 0.1, "random_seed": 1, **options}
         return load_corpus(write("text", texts), validation_files=write("held", validation), **given)
 
     return load_texts
 
 
 def decoded(corpus, ids):
-    """Return symbols as text, the boundaries of a stream shown as a bar."""
-    vocabulary = corpus.vocabulary
-    if vocabulary.lines:
+    """Return symbols as text, with a bar for each boundary of a stream."""
+    codec = corpus.codec
+    if codec.line_mode:
         assert ids[0] == 0
-        return vocabulary.decode(ids[1:]).decode()
-    return b"".join(vocabulary.decode([symbol]) or b"|" for symbol in ids).decode()
+        return codec.decode(ids[1:]).decode()
+    return b"".join(codec.decode([symbol]) or b"|" for symbol in ids).decode()
 
 
 # Reading
@@ -65,7 +65,7 @@ def test_a_dash_is_stdin_once(monkeypatch):
 
 
 def test_stdin_for_training_and_for_validation_is_refused():
-    options = {"as_bytes": False, "lines": None, "validation_fraction": 0.1, "random_seed": 1}
+    options = {"as_bytes": False, "line_mode": None, "validation_fraction": 0.1, "random_seed": 1}
     with pytest.raises(UsageError, match="only once"):
         load_corpus(["-"], validation_files=["-"], **options)
 
@@ -76,7 +76,7 @@ def test_a_closed_stdin_is_refused(monkeypatch):
         read_documents(["-"])
 
 
-def test_what_cannot_be_read_is_named(tmp_path):
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"cannot read '.*nowhere' \(No such file.*check its name"):
         read_documents([str(tmp_path / "nowhere")])
     with pytest.raises(UsageError, match=r"cannot read .*directory\); give the files in it"):
@@ -94,12 +94,12 @@ def test_a_pipe_is_read_to_its_end(tmp_path):
     writer.join()
 
 
-def test_wrong_utf8_is_refused_with_its_place():
+def test_invalid_utf8_is_refused_with_its_position():
     data = b"a\n" * 1000 + b"b\xffc"
     with pytest.raises(UsageError) as caught:
         decode_text(Document("corpus.txt", data))
-    place, advice = str(caught.value).split(": ")
-    assert place == "corpus.txt is not valid UTF-8 at byte 2,002 (line 1,001)"
+    problem, advice = str(caught.value).split(": ")
+    assert problem == "corpus.txt is not valid UTF-8 at byte 2,002 (line 1,001)"
     assert advice == "found 0xff; convert it to UTF-8 or use --bytes"
     with pytest.raises(UsageError, match="byte 2,005 "):  # as the file counts them
         decode_text(Document("corpus.txt", data, 3))
@@ -111,23 +111,23 @@ def test_other_encodings_are_recognised_by_their_mark(encoding, name):
         decode_text(Document("corpus.txt", "text".encode(encoding)))
 
 
-def test_surrogates_are_no_utf8():
+def test_surrogates_are_not_utf8():
     with pytest.raises(UsageError, match="byte 1 "):
         decode_text(Document("corpus.txt", b"\xed\xa0\x80"))
 
 
-def test_text_for_is_what_the_vocabulary_reads():
-    assert text_for(Vocabulary.of_bytes(False), Document("seed", b"\xff")) == b"\xff"
-    assert text_for(Vocabulary.of_characters("a", False), Document("seed", b"\xc3\xa9")) == "\u00e9"
+def test_text_for_is_what_the_codec_encodes():
+    assert text_for(ByteCodec(False), Document("seed", b"\xff")) == b"\xff"
+    assert text_for(CharacterCodec.of_texts("a", False), Document("seed", b"\xc3\xa9")) == "\u00e9"
     with pytest.raises(UsageError, match=r"convert it to UTF-8$"):
-        text_for(Vocabulary.of_characters("a", False), Document("seed", b"\xff"))
+        text_for(CharacterCodec.of_texts("a", False), Document("seed", b"\xff"))
 
 
 # Detection
 
 
 @pytest.mark.parametrize(
-    "text, lines, reason",
+    "text, line_mode, reason",
     [
         (NAMES, True, "at most 7 characters"),
         (NAMES.replace("\n", "\r\n"), True, "at most 7 characters"),
@@ -152,21 +152,21 @@ def test_text_for_is_what_the_vocabulary_reads():
         ("b" * 3_000_000, False, "characters"),
     ],
 )
-def test_lines_are_told_from_a_stream(text, lines, reason):
+def test_lines_are_told_from_a_stream(text, line_mode, reason):
     for kind in (text, text.encode()) if text.isascii() else (text,):
         verdict, why = looks_like_lines(kind)
-        assert verdict is lines
+        assert verdict is line_mode
         assert reason in why
 
 
-def test_only_the_first_part_of_a_long_text_is_looked_at():
+def test_only_the_first_part_of_a_long_text_is_examined():
     assert looks_like_lines("abc\n" * 300_000 + "x" * 1000)[0]
     assert not looks_like_lines("x" * 1000 + "\n" + "abc\n" * 300_000)[0]
 
 
-def test_one_document_that_is_no_list_makes_all_a_stream(load):
+def test_one_document_without_lines_makes_all_a_stream(load):
     corpus = load(NAMES, "", VERSE)
-    assert not corpus.vocabulary.lines
+    assert not corpus.codec.line_mode
     assert "empty" in corpus.mode_reason
 
 
@@ -174,7 +174,7 @@ def test_one_document_that_is_no_list_makes_all_a_stream(load):
 
 
 def test_a_stream_has_a_boundary_before_each_document(load):
-    corpus = load("ab\ncd\n", "ef", lines=False, validation_fraction=0.0)
+    corpus = load("ab\ncd\n", "ef", line_mode=False, validation_fraction=0.0)
     assert decoded(corpus, corpus.training) == "|ab\ncd\n|ef"
     assert corpus.characters == 8
     assert corpus.name == "text0.txt, text1.txt"
@@ -184,8 +184,8 @@ def test_a_stream_has_a_boundary_before_each_document(load):
 
 
 def test_lines_have_a_boundary_before_between_and_after(load):
-    corpus = load("ab\n\n\nc", "\nd\n", lines=True)
-    assert corpus.vocabulary.symbols == "abcd"
+    corpus = load("ab\n\n\nc", "\nd\n", line_mode=True)
+    assert corpus.codec.symbols == "abcd"
     assert corpus.training.tolist() == [0, 1, 2, 0, 3, 0, 4, 0]
     assert corpus.dropped_lines == 3
     assert corpus.characters == 7
@@ -194,8 +194,8 @@ def test_lines_have_a_boundary_before_between_and_after(load):
 
 def test_ids_take_the_smallest_type(load):
     assert load("ab").training.dtype == np.uint8
-    assert load("".join(map(chr, range(0x100, 0x1FF))), lines=False).training.dtype == np.uint8
-    assert load("".join(map(chr, range(0x100, 0x200))), lines=False).training.dtype == np.uint16
+    assert load("".join(map(chr, range(0x100, 0x1FF))), line_mode=False).training.dtype == np.uint8
+    assert load("".join(map(chr, range(0x100, 0x200))), line_mode=False).training.dtype == np.uint16
     assert load(b"\xff\xfe", as_bytes=True).training.tolist() == [0, 256, 255, 0]
 
 
@@ -203,12 +203,12 @@ def test_many_names_are_cut_short(load):
     assert load(*["ab"] * 5).name == "text0.txt, text1.txt, text2.txt, 2 more"
 
 
-# Holding out
+# Hold-out split
 
 
 def test_the_last_part_of_a_stream_is_held_out(load):
-    text = "".join(chr(97 + number % 26) for number in range(2000))
-    corpus = load(text, lines=False, validation_fraction=0.25)
+    text = "".join(chr(97 + index % 26) for index in range(2000))
+    corpus = load(text, line_mode=False, validation_fraction=0.25)
     assert decoded(corpus, corpus.training) == "|" + text[:1500]
     assert decoded(corpus, corpus.validation) == "|" + text[1500:]
     assert (corpus.characters, corpus.validation_characters) == (1500, 500)
@@ -216,22 +216,22 @@ def test_the_last_part_of_a_stream_is_held_out(load):
 
 
 @pytest.mark.parametrize("size, fraction, held_out", [(49_000, None, 0), (51_000, None, 5100), (49_000, 0.1, 4900)])
-def test_a_short_stream_is_needed_whole_if_nothing_else_is_said(load, size, fraction, held_out):
-    corpus = load("ab" * (size // 2), lines=False, validation_fraction=fraction)
+def test_nothing_of_a_short_stream_is_held_out_by_default(load, size, fraction, held_out):
+    corpus = load("ab" * (size // 2), line_mode=False, validation_fraction=fraction)
     assert (corpus.characters, corpus.validation_characters) == (size - held_out, held_out)
     assert ("needed whole" in corpus.split_reason) == (held_out == 0)
-    assert load("ab\n" * 1000, lines=True, validation_fraction=fraction).validation_characters == 300
+    assert load("ab\n" * 1000, line_mode=True, validation_fraction=fraction).validation_characters == 300
 
 
 def test_a_held_out_document_has_one_boundary(load):
-    corpus = load("a" * 898, "b" * 100, lines=False, validation_fraction=0.101)
+    corpus = load("a" * 898, "b" * 100, line_mode=False, validation_fraction=0.101)
     assert decoded(corpus, corpus.training) == "|" + "a" * 898
     assert decoded(corpus, corpus.validation) == "|" + "b" * 100
 
 
 def test_a_small_stream_is_not_split(load):
-    assert load("ab" * 495, lines=False).validation is None
-    assert load("ab" * 505, lines=False).validation_characters == 101
+    assert load("ab" * 495, line_mode=False).validation is None
+    assert load("ab" * 505, line_mode=False).validation_characters == 101
 
 
 def test_a_random_tenth_of_the_lines_is_held_out_in_order(load):
@@ -258,9 +258,9 @@ def test_19_lines_are_not_split_and_20_are(load):
     assert load("ab\n" * 20).validation_characters == 6
 
 
-def test_validation_files_leave_the_whole_corpus_to_train_on(load):
+def test_validation_files_leave_the_whole_corpus(load):
     corpus = load("abc\n" * 30, validation=["ab\u00e9\nzz\nc\n"], random_seed=3)
-    assert corpus.vocabulary.symbols == "abc"
+    assert corpus.codec.symbols == "abc"
     assert corpus.characters == 120
     assert decoded(corpus, corpus.validation) == "ab\nc\n"
     assert corpus.validation_unknown == 3
@@ -278,17 +278,17 @@ def test_a_fraction_out_of_range_is_refused(load, fraction):
         load(NAMES, validation_fraction=fraction)
 
 
-def test_the_digest_sees_where_documents_end_and_what_they_are_for(load):
+def test_the_digest_depends_on_ends_and_uses_of_documents(load):
     corpora = [load("abcd"), load("ab", "cd"), load("abc", "d"), load("abce"), load("ab", "ba")]
     corpora.append(load("ab", validation=["ba"]))
     assert len({corpus.digest for corpus in corpora}) == len(corpora)
 
 
-# What cannot be learned
+# Texts with nothing to learn
 
 
 @pytest.mark.parametrize(
-    "texts, lines, message",
+    "texts, line_mode, message",
     [
         ([""], None, "is empty; give a text with at least two characters"),
         (["", "\ufeff"], None, "is empty"),
@@ -296,12 +296,12 @@ def test_the_digest_sees_where_documents_end_and_what_they_are_for(load):
         (["a"], False, "has a single character, so there is nothing to predict"),
     ],
 )
-def test_nothing_to_predict_is_refused(load, texts, lines, message):
+def test_nothing_to_predict_is_refused(load, texts, line_mode, message):
     with pytest.raises(UsageError, match=message):
-        load(*texts, lines=lines)
+        load(*texts, line_mode=line_mode)
 
 
-def test_the_smallest_texts_are_taken(load):
-    assert load("a", lines=True).training.tolist() == [0, 1, 0]
-    assert load("aa", lines=False).training.tolist() == [0, 1, 1]
-    assert load("a").vocabulary.lines
+def test_the_smallest_texts_are_accepted(load):
+    assert load("a", line_mode=True).training.tolist() == [0, 1, 0]
+    assert load("aa", line_mode=False).training.tolist() == [0, 1, 1]
+    assert load("a").codec.line_mode

@@ -1,4 +1,4 @@
-"""The fingerprint finds all that is in the corpus, little of what is not, and is refused where it is damaged."""
+"""The fingerprint has no false negatives and few false positives, and is refused if it is damaged."""
 
 import base64
 
@@ -8,17 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnn_cli.errors import CheckpointError
-from rnn_cli.text import fingerprint
 from rnn_cli.text.fingerprint import GRAMS, LARGEST, RATE, Fingerprint
 
 GENERATOR = np.random.default_rng(5)
 LINES = [GENERATOR.integers(1, 30, GENERATOR.integers(1, 30)) for _ in range(2000)]
 TEXT = np.concatenate([[0], *([*line, 0] for line in LINES)]).astype(np.uint8)
-FOUND = Fingerprint.of(TEXT, lines=True)
+FOUND = Fingerprint.of(TEXT, line_mode=True)
 
 
 def longest_copy(ids, text, least):
-    """Return the longest run of symbols that stands in a text without boundaries in it, 0 where it is shorter."""
+    """Return the length of the longest run that a text contains without a boundary; 0 if it is shorter than a gram."""
     ids, text = bytes(ids), bytes(text)
     runs = (
         size for size in range(len(ids), least - 1, -1) for j in range(len(ids) - size + 1) if ids[j : j + size] in text
@@ -36,7 +35,7 @@ def test_few_other_lines_are_found():
     assert FOUND.rate <= RATE
 
 
-def test_the_rate_is_the_one_that_is_measured():
+def test_the_rate_is_the_measured_one():
     small = Fingerprint(FOUND.bits[: FOUND.bits.size // 8] | GENERATOR.integers(0, 256, 1, np.uint8), 2)
     others = GENERATOR.integers(1, 30, (20_000, 20))
     assert np.mean([small.has_line(line) for line in others]) == pytest.approx(small.rate, rel=0.1)
@@ -47,7 +46,7 @@ def test_the_rate_is_the_one_that_is_measured():
     st.integers(0, len(TEXT) - 40), st.integers(0, 40), st.lists(st.integers(1, 29), max_size=8), st.sampled_from(GRAMS)
 )
 def test_no_copy_is_missed(start, size, others, gram):
-    """What is measured may be more than what was copied, never less."""
+    """The measured length may exceed the copied one, but is never less."""
     piece = [symbol for symbol in TEXT[start : start + size].tolist() if symbol]
     ids = np.array([*others, *piece, *others])
     longest, last = FOUND.copied(ids, gram)
@@ -65,46 +64,42 @@ def test_copies_are_measured():
         assert FOUND.copied(line[: gram - 1], gram) == (0, 0)
 
 
-def test_no_copy_goes_over_a_boundary():
+def test_no_copy_crosses_a_boundary():
     first, second = LINES[0], LINES[1]
     ids = np.array([*first, *second])
     assert FOUND.copied(ids, 5)[0] < len(ids)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
-def test_it_does_not_depend_on_the_parts_in_which_the_text_is_read(monkeypatch, chunk):
-    monkeypatch.setattr(fingerprint, "CHUNK", chunk)
+def test_it_does_not_depend_on_the_chunks(chunk):
     text = TEXT[: 20 * chunk + 300]
-    parts = Fingerprint.of(text, lines=True)
-    monkeypatch.setattr(fingerprint, "CHUNK", 1 << 20)
-    assert parts.to_dict() == Fingerprint.of(text.astype(np.uint32), lines=True).to_dict()
+    parts = Fingerprint.of(text, line_mode=True, chunk=chunk)
+    assert parts.to_dict() == Fingerprint.of(text.astype(np.uint32), line_mode=True).to_dict()
 
 
 def test_a_stream_has_no_lines():
-    stream = Fingerprint.of(TEXT, lines=False)
+    stream = Fingerprint.of(TEXT, line_mode=False)
     assert not any(stream.has_line(line) for line in LINES[:50] if len(line) not in GRAMS)
     assert stream.copied(LINES[0], 5) == FOUND.copied(LINES[0], 5)
 
 
-def test_a_text_that_repeats_itself_takes_little():
-    assert Fingerprint.of(np.tile(np.arange(1, 20, dtype=np.uint8), 50_000), lines=False).bits.size == 128
+def test_a_repetitive_text_takes_few_bytes():
+    assert Fingerprint.of(np.tile(np.arange(1, 20, dtype=np.uint8), 50_000), line_mode=False).bits.size == 128
 
 
-def test_a_text_that_is_too_long_is_known_less_exactly_and_then_not_at_all(monkeypatch):
-    monkeypatch.setattr(fingerprint, "LARGEST", 1 << 15)
-    full = Fingerprint.of(TEXT, lines=True)
+def test_a_longer_text_has_a_higher_rate_and_then_none():
+    full = Fingerprint.of(TEXT, line_mode=True, largest=1 << 15)
     assert full.bits.size <= 1 << 15
     assert RATE < full.rate < 0.5
     assert all(full.has_line(line) for line in LINES)
-    monkeypatch.setattr(fingerprint, "LARGEST", 1 << 11)
-    assert Fingerprint.of(TEXT, lines=True) is None
+    assert Fingerprint.of(TEXT, line_mode=True, largest=1 << 11) is None
 
 
-def test_it_comes_back():
+def test_a_fingerprint_comes_back():
     again = Fingerprint.from_dict(FOUND.to_dict())
     assert again.bits.tobytes() == FOUND.bits.tobytes()
     assert again.hashes == FOUND.hashes
-    assert again.bits.flags.writeable  # as a made one is: the kernels are compiled for one kind
+    assert again.bits.flags.writeable  # as in a new fingerprint: the kernels are compiled for writeable arrays
     assert again.describe() == {"bytes": FOUND.bits.size, "false_positive_rate": FOUND.rate}
 
 
@@ -132,11 +127,11 @@ GOOD = Fingerprint(np.zeros(128, np.uint8), 6).to_dict()
     ],
     ids=lambda change: str(change)[:30],
 )
-def test_a_damaged_one_is_refused(change):
+def test_a_damaged_fingerprint_is_refused(change):
     with pytest.raises(CheckpointError, match="fingerprint"):
         Fingerprint.from_dict(GOOD | change)
 
 
-def test_the_largest_comes_back():
+def test_the_largest_fingerprint_comes_back():
     largest = Fingerprint(np.zeros(LARGEST, np.uint8), 1)
     assert Fingerprint.from_dict(largest.to_dict()).bits.size == LARGEST

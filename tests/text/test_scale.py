@@ -1,4 +1,4 @@
-"""Corpora larger than memory: the same symbols as in memory, a memory that stays, and what can happen to files."""
+"""Corpora larger than memory: the same symbols as in memory, bounded memory, and files that change."""
 
 import io
 import mmap
@@ -26,11 +26,11 @@ from rnn_cli.text.documents import decode_chunks
 from rnn_cli.text.sources import open_source
 from rnn_cli.text.spool import Spool, pieces, release
 
-OPTIONS = {"as_bytes": False, "lines": None, "validation_fraction": 0.1, "random_seed": 1}
+OPTIONS = {"as_bytes": False, "line_mode": None, "validation_fraction": 0.1, "random_seed": 1}
 
 
 def text_of(alphabet, size):
-    """Return characters of an alphabet at random, always the same."""
+    """Return random characters of an alphabet, the same in each call."""
     return "".join(random.Random(size).choices(alphabet, k=size)).encode()
 
 
@@ -46,14 +46,14 @@ TEXTS = {
 
 
 def base_of(ids):
-    """Return what holds the memory of an array."""
+    """Return the object that owns the memory of an array."""
     while isinstance(ids, np.ndarray):
         ids = ids.base
     return ids.obj if isinstance(ids, memoryview) else ids
 
 
 def make_small(monkeypatch, directory=None):
-    """Put nearly everything into files, and read it in the smallest pieces."""
+    """Keep nearly everything in files, and read it in the smallest pieces."""
     monkeypatch.setattr(spool, "IN_MEMORY", 64)
     monkeypatch.setattr(spool, "PIECE", 7)
     monkeypatch.setattr(sources, "CHUNK", 5)
@@ -70,16 +70,16 @@ def files(tmp_path):
 
 
 CASES = {
-    "lines": (["lines"], [], {"lines": True}),
-    "lines of several files": (["lines", "empty", "empty lines"], [], {"lines": True}),
-    "lines of bytes": (["lines", "wide"], [], {"lines": True, "as_bytes": True}),
+    "lines": (["lines"], [], {"line_mode": True}),
+    "lines of several files": (["lines", "empty", "empty lines"], [], {"line_mode": True}),
+    "lines of bytes": (["lines", "wide"], [], {"line_mode": True, "as_bytes": True}),
     "a stream": (["stream"], [], {"validation_fraction": 0.3}),
-    "streams": (["stream", "wide", "empty", "byte order mark"], [], {"lines": False}),
-    "bytes": (["byte order mark", "many symbols"], [], {"as_bytes": True, "lines": False}),
-    "many symbols": (["many symbols"], [], {"lines": True, "validation_fraction": 0.5}),
-    "nothing held out": (["lines"], [], {"lines": True, "validation_fraction": 0.0}),
+    "streams": (["stream", "wide", "empty", "byte order mark"], [], {"line_mode": False}),
+    "bytes": (["byte order mark", "many symbols"], [], {"as_bytes": True, "line_mode": False}),
+    "many symbols": (["many symbols"], [], {"line_mode": True, "validation_fraction": 0.5}),
+    "nothing held out": (["lines"], [], {"line_mode": True, "validation_fraction": 0.0}),
     "validation files": (["stream"], ["wide", "lines"], {}),
-    "lines to validate": (["lines"], ["wide", "empty lines"], {"lines": True}),
+    "lines to validate": (["lines"], ["wide", "empty lines"], {"line_mode": True}),
 }
 
 
@@ -95,7 +95,7 @@ def test_a_corpus_in_files_is_the_same_as_in_memory(case, files, tmp_path, monke
     small = load_corpus(paths, **options)
     assert not isinstance(base_of(usual.training), mmap.mmap)
     assert isinstance(base_of(small.training), mmap.mmap)
-    assert list(temporary.iterdir()) == []  # what is there has no name
+    assert list(temporary.iterdir()) == []  # its files have no names
     for ids, expected in ((small.training, usual.training), (small.validation, usual.validation)):
         assert (ids is None) == (expected is None)
         if ids is not None:
@@ -106,13 +106,13 @@ def test_a_corpus_in_files_is_the_same_as_in_memory(case, files, tmp_path, monke
     assert repr(replace(small, **nothing)) == repr(replace(usual, **nothing))
 
 
-@pytest.mark.parametrize("lines", [True, False])
-def test_windows_of_mapped_symbols_are_the_same(lines, files, monkeypatch):
-    options = {**OPTIONS, "lines": lines}
+@pytest.mark.parametrize("line_mode", [True, False])
+def test_windows_of_mapped_symbols_are_the_same(line_mode, files, monkeypatch):
+    options = {**OPTIONS, "line_mode": line_mode}
     usual = load_corpus([files["lines"]], **options)
     make_small(monkeypatch)
     small = load_corpus([files["lines"]], **options)
-    streams = [StreamBatches(corpus.training, lines, 5, 9, 1) for corpus in (small, usual)]
+    streams = [StreamBatches(corpus.training, line_mode, 5, 9, 1) for corpus in (small, usual)]
     for step in range(2 * streams[1].steps_per_epoch):
         for ours, expected in zip(*(stream.window(step) for stream in streams)):
             np.testing.assert_array_equal(ours, expected)
@@ -122,26 +122,25 @@ def test_many_lines_are_held_out_block_by_block(tmp_path, monkeypatch):
     monkeypatch.setattr(splitting, "PIECE", 50)
     monkeypatch.setattr(spool, "PIECE", 50)
     path = tmp_path / "names"
-    path.write_text("".join(f"{number}\n" for number in range(1000)))
+    path.write_text("".join(f"{index}\n" for index in range(1000)))
     corpus = load_corpus([str(path)], **OPTIONS)
-    held = [int(line) for line in corpus.vocabulary.decode(corpus.validation[1:]).split()]
-    kept = [int(line) for line in corpus.vocabulary.decode(corpus.training[1:]).split()]
+    held = [int(line) for line in corpus.codec.decode(corpus.validation[1:]).split()]
+    kept = [int(line) for line in corpus.codec.decode(corpus.training[1:]).split()]
     assert corpus.split_reason == "100 of 1,000 lines, at random"
     assert np.bincount(np.array(held) // 50).tolist() == [5] * 20
     assert sorted(held + kept) == list(range(1000))
     assert (held, kept) == (sorted(held), sorted(kept))
-    assert len({number % 50 for number in held}) > 20
+    assert len({line % 50 for line in held}) > 20
 
 
-# The memory
+# Memory
 
 CHILD = """
 import sys
 from rnn_cli.text import spool
-from rnn_cli.text import batches as streams
-spool.IN_MEMORY = streams.IN_MEMORY = 1 << 20
+spool.IN_MEMORY = 1 << 20
 from rnn_cli.text.corpus import load_corpus
-from rnn_cli.text.batches import Streams
+from rnn_cli.text.batches import StreamBatches
 
 def highest():
     with open("/proc/self/status") as file:
@@ -149,9 +148,9 @@ def highest():
 
 path, lines = sys.argv[1], sys.argv[2] == "lines"
 before = highest()
-corpus = load_corpus([path], as_bytes=False, lines=lines, validation_fraction=0.5, random_seed=1)
-ids = Streams(corpus.training, lines, 64, 64, 1), Streams(corpus.validation, lines, 64, 64, 1)
-for streams in ids:
+corpus = load_corpus([path], as_bytes=False, line_mode=lines, validation_fraction=0.5, random_seed=1)
+for ids in corpus.training, corpus.validation:
+    streams = StreamBatches(ids, lines, 64, 64, 1, in_memory=1 << 20)
     for step in range(0, streams.steps_per_epoch, 4):
         streams.window(step)
 print(corpus.characters, corpus.validation_characters, highest() - before)
@@ -160,7 +159,7 @@ print(corpus.characters, corpus.validation_characters, highest() - before)
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize("kind", ["lines", "stream"])
-def test_the_memory_does_not_follow_the_corpus(kind, tmp_path):
+def test_memory_does_not_grow_with_the_corpus(kind, tmp_path):
     path = tmp_path / "text"
     size = 48 << 20
     path.write_bytes(b"some words in a line\nand more in another\n" * (size // 41))
@@ -184,7 +183,7 @@ def test_release_leaves_the_symbols_as_they_are(monkeypatch):
     np.testing.assert_array_equal(np.concatenate(list(pieces(ids))), np.arange(10_000))
 
 
-def test_a_full_disk_is_said(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported(tmp_path, monkeypatch):
     resource = pytest.importorskip("resource")
     make_small(monkeypatch, tmp_path)
     path = tmp_path / "text"
@@ -202,7 +201,7 @@ def test_a_full_disk_is_said(tmp_path, monkeypatch):
     assert [entry.name for entry in tmp_path.iterdir()] == ["text"]
 
 
-# What is read
+# Reading
 
 
 @given(st.one_of(st.binary(max_size=40), st.text(max_size=20).map(str.encode)), st.integers(1, 9))
@@ -235,7 +234,7 @@ def test_a_pipe_and_stdin_are_read_as_a_file_is(name, files, tmp_path, monkeypat
         np.testing.assert_array_equal(corpus.training, expected.training)
 
 
-def test_of_a_file_that_grows_the_first_part_is_read(tmp_path):
+def test_only_the_first_part_of_a_growing_file_is_read(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(b"abc")
     source = open_source(str(path))
@@ -252,21 +251,21 @@ def test_a_file_that_becomes_shorter_is_refused(tmp_path):
         list(source.chunks())
 
 
-def test_a_file_with_other_characters_the_second_time_is_refused(tmp_path, monkeypatch):
+def test_a_file_with_other_characters_later_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "text"
     path.write_bytes(b"abcabc")
-    survey = corpus_module.read_vocabulary
+    survey = corpus_module.read_codec
 
     def change(*arguments):
-        vocabulary = survey(*arguments)
+        codec = survey(*arguments)
         path.write_bytes(b"abcxyz")
-        return vocabulary
+        return codec
 
-    monkeypatch.setattr(corpus_module, "read_vocabulary", change)
+    monkeypatch.setattr(corpus_module, "read_codec", change)
     with pytest.raises(UsageError, match="text was changed while it was read"):
         load_corpus([str(path)], **OPTIONS)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the system has no /proc")
-def test_a_file_that_does_not_say_its_size_is_read():
+def test_a_file_without_a_known_size_is_read():
     assert b"Pid:" in b"".join(open_source("/proc/self/status").chunks())

@@ -12,8 +12,8 @@ from rnn_cli.language.fine_tuning import reencode
 from rnn_cli.language.task import LanguageTask
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
+from rnn_cli.text.codecs import ByteCodec, CharacterCodec
 from rnn_cli.text.corpus import load_corpus
-from rnn_cli.text.vocabulary import Vocabulary
 from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.fine_tuning import initialise_from
 from rnn_cli.training.trainer import Trainer
@@ -34,7 +34,7 @@ def corpus_of(place, name):
     return load_corpus(
         [str(place / name)],
         as_bytes=False,
-        lines=True,
+        line_mode=True,
         validation_fraction=0.0,
         validation_files=[str(place / "held_out.txt")],
         random_seed=1,
@@ -43,7 +43,7 @@ def corpus_of(place, name):
 
 def trained(corpus, steps, rate, **others):
     config = TrainingConfig(steps=steps, learning_rate=rate, batch_size=8, sequence_length=16, evaluate_every=25)
-    model = NetworkConfig.for_symbols(len(corpus.vocabulary), hidden_size=32)
+    model = NetworkConfig.for_symbols(len(corpus.codec), hidden_size=32)
     trainer = Trainer(LanguageTask(corpus, model), config, 1, **others)
     for _ in trainer:
         pass
@@ -54,7 +54,7 @@ def test_fine_tuning_beats_starting_afresh(place):
     base = trained(corpus_of(place, "many.txt"), 600, 0.01).checkpoint()
     few = corpus_of(place, "few.txt")
     afresh = min(trained(few, 150, rate).progress.best_loss for rate in (0.005, 0.01, 0.02))
-    few = reencode(few, base.codec.extended_with(few.vocabulary))
+    few = reencode(few, base.codec.extended_with(few.codec))
     tuned = trained(few, 150, 0.005, start=base.parameters).progress.best_loss
     assert tuned < afresh - 0.05
 
@@ -62,14 +62,12 @@ def test_fine_tuning_beats_starting_afresh(place):
 def test_known_symbols_keep_their_weights_and_numbers(place):
     base = trained(corpus_of(place, "many.txt"), 3, 0.01).checkpoint()
     few = corpus_of(place, "few.txt")
-    text = few.vocabulary.decode(few.training)
-    corpus = reencode(few, base.codec.extended_with(few.vocabulary))
-    assert corpus.vocabulary.symbols == base.codec.symbols + "\u00e9"
-    assert corpus.vocabulary.decode(corpus.training) == text
-    assert corpus.vocabulary.decode(corpus.validation) == few.vocabulary.decode(few.validation)
-    model = Model.initialised(
-        NetworkConfig.for_symbols(len(corpus.vocabulary), hidden_size=32), np.random.default_rng(1)
-    )
+    text = few.codec.decode(few.training)
+    corpus = reencode(few, base.codec.extended_with(few.codec))
+    assert corpus.codec.symbols == base.codec.symbols + "\u00e9"
+    assert corpus.codec.decode(corpus.training) == text
+    assert corpus.codec.decode(corpus.validation) == few.codec.decode(few.validation)
+    model = Model.initialised(NetworkConfig.for_symbols(len(corpus.codec), hidden_size=32), np.random.default_rng(1))
     drawn = model.to_torch()
     initialise_from(model, base.parameters)
     tensors = model.to_torch()
@@ -83,7 +81,7 @@ def test_known_symbols_keep_their_weights_and_numbers(place):
 
 def test_a_vocabulary_that_does_not_fit_is_refused(place):
     corpus = corpus_of(place, "few.txt")
-    for other in (Vocabulary("abc", True), Vocabulary.of_bytes(True), Vocabulary(corpus.vocabulary.symbols, False)):
+    for other in (CharacterCodec("abc", True), ByteCodec(True), CharacterCodec(corpus.codec.symbols, False)):
         with pytest.raises(UsageError):
             reencode(corpus, other)
 
@@ -91,7 +89,7 @@ def test_a_vocabulary_that_does_not_fit_is_refused(place):
 def test_a_fine_tuned_run_resumes(place):
     base = trained(corpus_of(place, "many.txt"), 3, 0.01).checkpoint()
     few = corpus_of(place, "few.txt")
-    grown = reencode(few, base.codec.extended_with(few.vocabulary))
+    grown = reencode(few, base.codec.extended_with(few.codec))
     whole = trained(grown, 40, 0.01, start=base.parameters)
     config, path = whole.config, place / "model"
     part = Trainer(whole.task, config, 1, start=base.parameters)
@@ -101,7 +99,7 @@ def test_a_fine_tuned_run_resumes(place):
     again = Trainer.resume(load_checkpoint(path), LanguageTask(few), 2)
     list(again)
     assert np.array_equal(again.best_parameters, whole.best_parameters)
-    assert again.task.corpus.vocabulary == grown.vocabulary
+    assert again.task.corpus.codec == grown.codec
 
 
 # The command
@@ -161,4 +159,4 @@ def test_bytes_go_on_as_bytes(base):
     run("train", "many.txt", *SMALL, "--bytes", "--steps", 3, "-m", "bytes", cwd=base)
     done = run("train", "few.txt", "--from", "bytes", "-m", "new", "--steps", 3, cwd=base)
     assert done.code == 0, done.stderr
-    assert load_checkpoint(base / "new").codec == Vocabulary.of_bytes(True)
+    assert load_checkpoint(base / "new").codec == ByteCodec(True)

@@ -17,7 +17,7 @@ from rnn_cli.text.corpus import Corpus
 from rnn_cli.training.memory_estimate import peak_memory
 from rnn_cli.text.spool import Spool
 from rnn_cli.training.trainer import Trainer
-from rnn_cli.text.vocabulary import Vocabulary
+from rnn_cli.text.codecs import CharacterCodec
 
 hidden, layers, batch, length, characters, average, dropout, augment = map(float, sys.argv[2:])
 generator = np.random.default_rng(1)
@@ -26,7 +26,7 @@ with Spool() as spool:
     for _ in range(int(characters) // 10_000):
         spool.write(generator.integers(1, 9, 10_000, dtype=np.uint8))
     ids = spool.array(np.uint8)
-corpus = Corpus("text", "00", Vocabulary("".join(map(chr, range(48, 112))), False), ids, ids[:5000], "", "", 0, 0)
+corpus = Corpus("text", "00", CharacterCodec("".join(map(chr, range(48, 112))), False), ids, ids[:5000], "", "", 0, 0)
 model = NetworkConfig.for_symbols(65, hidden_size=int(hidden), num_layers=int(layers))
 config = TrainingConfig(
     batch_size=int(batch), sequence_length=int(length), steps=10, evaluate_every=8, average=average,

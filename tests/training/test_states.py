@@ -45,9 +45,9 @@ class Run(RuleBasedStateMachine):
         """Begin a run on a small text."""
         (self.directory / "text").write_text("abracadabra, so they sat and sat\n" * 9)
         corpus = load_corpus(
-            [str(self.directory / "text")], as_bytes=False, lines=False, validation_fraction=0.4, random_seed=1
+            [str(self.directory / "text")], as_bytes=False, line_mode=False, validation_fraction=0.4, random_seed=1
         )
-        self.task = LanguageTask(corpus, NetworkConfig.for_symbols(len(corpus.vocabulary), hidden_size=4))
+        self.task = LanguageTask(corpus, NetworkConfig.for_symbols(len(corpus.codec), hidden_size=4))
         self.trainer = Trainer(self.task, CONFIG, 1)
 
     @precondition(lambda self: self.trainer is not None)

@@ -17,8 +17,8 @@ from rnn_cli.language.evaluation import evaluate_texts
 from rnn_cli.language.prediction import predictions
 from rnn_cli.language.task import LanguageTask
 from rnn_cli.network.config import NetworkConfig
+from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.corpus import load_corpus
-from rnn_cli.text.vocabulary import BOUNDARY
 from rnn_cli.training import trainer as training
 from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.run_state import Report
@@ -52,7 +52,7 @@ def corpora(tmp_path_factory):
     path = tmp_path_factory.mktemp("corpora") / "words.txt"
     path.write_text("\n".join(words))
     options = {"as_bytes": False, "validation_fraction": 0.2, "random_seed": 5}
-    return {lines: load_corpus([str(path)], lines=lines, **options) for lines in (False, True)}
+    return {lines: load_corpus([str(path)], line_mode=lines, **options) for lines in (False, True)}
 
 
 def load_text(tmp_path, text, held_out=None, **options):
@@ -65,13 +65,13 @@ def load_text(tmp_path, text, held_out=None, **options):
         validation_fraction=0.0,
         validation_files=[str(tmp_path / "held_out.txt")] if held_out else None,
         random_seed=5,
-        **{"lines": None, **options},
+        **{"line_mode": None, **options},
     )
 
 
 def model_of(corpus, name="lstm", activation="tanh", layers=1):
     return NetworkConfig.for_symbols(
-        len(corpus.vocabulary), cell=name, activation=activation, hidden_size=16, num_layers=layers
+        len(corpus.codec), cell=name, activation=activation, hidden_size=16, num_layers=layers
     )
 
 
@@ -282,7 +282,7 @@ def test_the_held_out_part_is_never_trained_on(corpora, lines):
 
 def overfitting(tmp_path, **options):
     """Return a run that learns a text which the held-out one contradicts."""
-    corpus = load_text(tmp_path, "abcd" * 100 + "aabbccdd", "ddccbbaa" * 20, lines=False)
+    corpus = load_text(tmp_path, "abcd" * 100 + "aabbccdd", "ddccbbaa" * 20, line_mode=False)
     options = {"dropout": 0.0, "steps": None, "epochs": 40.0, "evaluate_every": 5, **options}
     return corpus, make_trainer(corpus, replace(CONFIG, **options))
 
@@ -394,12 +394,12 @@ def test_minutes_are_not_used_up_where_some_epochs_are_enough(corpora, most_step
 def learned(tmp_path, given):
     """Return the likeliest symbol at each letter of "namaskar", and the least of their probabilities."""
     corpus = load_text(tmp_path, "namaskar\n")
-    assert corpus.vocabulary.lines
+    assert corpus.codec.line_mode
     choice = choose(corpus, given)
     trainer = Trainer(LanguageTask(corpus, choice.model), choice.training, 1)
     train_until(trainer)
     guesses = [step.expected[0] for step in predictions(trainer.checkpoint(), "namaskar", 1)]
-    text = corpus.vocabulary.decode([symbol for symbol, _ in guesses])
+    text = corpus.codec.decode([symbol for symbol, _ in guesses])
     return text.decode(), min(probability for _, probability in guesses)
 
 
@@ -597,7 +597,7 @@ def test_the_numbers_of_the_reports_fit_together(corpora, lines):
         assert report.validation_score is None
     assert all(one.seconds < other.seconds for one, other in pairwise(reports))
     assert reports[-1].seconds == trainer.progress.seconds
-    assert reports[0].loss == pytest.approx(math.log(len(trainer.task.corpus.vocabulary)), rel=0.1)
+    assert reports[0].loss == pytest.approx(math.log(len(trainer.task.corpus.codec)), rel=0.1)
 
 
 @MODES
@@ -618,8 +618,8 @@ def test_a_reported_loss_is_the_mean_over_the_symbols_since_the_last_one(corpora
 def test_the_validation_loss_counts_every_held_out_symbol_once(corpora, lines):
     trainer = make_trainer(corpora[lines], replace(CONFIG, batch_size=1, evaluate_every=10**6))
     train_until(trainer, 9)
-    vocabulary = corpora[lines].vocabulary
-    held_out = vocabulary.decode(corpora[lines].validation[1:]).decode()
+    codec = corpora[lines].codec
+    held_out = codec.decode(corpora[lines].validation[1:]).decode()
     trainer.best_parameters[:] = trainer.model.parameters
     scores = evaluate_texts(trainer.checkpoint(), [held_out])
     assert scores.characters == corpora[lines].validation_characters
@@ -657,7 +657,7 @@ def test_a_run_needs_one_length(corpora, lengths):
 @pytest.mark.parametrize("vocab_size", [2, 26, 28])
 def test_a_network_for_another_vocabulary_is_refused(corpora, vocab_size):
     corpus = corpora[True]
-    assert len(corpus.vocabulary) not in (2, 26, 28)
+    assert len(corpus.codec) not in (2, 26, 28)
     with pytest.raises(UsageError, match="for_symbols"):
         LanguageTask(corpus, NetworkConfig.for_symbols(vocab_size, hidden_size=5))
 
@@ -665,7 +665,7 @@ def test_a_network_for_another_vocabulary_is_refused(corpora, vocab_size):
 def test_a_changed_corpus_is_refused(corpora, tmp_path):
     trainer = make_trainer(corpora[True])
     train_until(trainer, 3)
-    other = load_text(tmp_path, "\n".join(["abcdef", "fedcba"] * 20), lines=True)
+    other = load_text(tmp_path, "\n".join(["abcdef", "fedcba"] * 20), line_mode=True)
     with pytest.raises(UsageError, match=r"text\.txt is not the text"):
         Trainer.resume(trainer.checkpoint(), LanguageTask(other), 1)
 
@@ -688,7 +688,7 @@ def test_the_library_resumes_what_the_command_wrote(tmp_path):
     assert checkpoint.source["paths"] == [str((tmp_path / "stream.txt").resolve())]
     fraction = checkpoint.source["validation_fraction"]
     corpus = load_corpus(
-        checkpoint.source["paths"], as_bytes=False, lines=None, validation_fraction=fraction, random_seed=4
+        checkpoint.source["paths"], as_bytes=False, line_mode=None, validation_fraction=fraction, random_seed=4
     )
     trainer = Trainer.resume(checkpoint, LanguageTask(corpus), 2)
     assert trainer.progress.step == 10

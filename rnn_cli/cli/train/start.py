@@ -38,7 +38,7 @@ def read_corpus(source: dict[str, Any]) -> Corpus:
     return load_corpus(
         source["paths"],
         as_bytes=bool(source["as_bytes"]),
-        lines=source["lines"],
+        line_mode=source["lines"],
         validation_fraction=source["validation_fraction"],
         validation_files=source["validation_files"],
         random_seed=source["random_seed"],
@@ -70,10 +70,10 @@ def is_path(value: Any) -> bool:
 
 def inherit_options(checkpoint: Checkpoint, path: Path, given: dict[str, Any], source: dict[str, Any]) -> None:
     """Take the options that the model fixes from it. Raises UsageError if they were given other values."""
-    config, vocabulary = checkpoint.config.to_dict(), checkpoint.codec
+    config, codec = checkpoint.config.to_dict(), checkpoint.codec
     fixed = (
         (given, {name: config[name] for name in ("cell", "activation", "hidden_size", "num_layers")}),
-        (source, {"lines": vocabulary.lines, "as_bytes": vocabulary.symbols is None}),
+        (source, {"lines": codec.line_mode, "as_bytes": codec.kind == "bytes"}),
     )
     for options, values in fixed:
         for name, value in values.items():
@@ -108,9 +108,9 @@ def start_run(
         source["validation_fraction"] = DEFAULT_FRACTION  # shows whether the user's own length overfits
     corpus = read_corpus(source)
     if checkpoint:
-        corpus = reencode(corpus, checkpoint.codec.extended_with(corpus.vocabulary))
+        corpus = reencode(corpus, checkpoint.codec.extended_with(corpus.codec))
         corpus.mode_reason = "as the model it starts from does"
-        new = len(corpus.vocabulary) - len(checkpoint.codec)
+        new = len(corpus.codec) - len(checkpoint.codec)
         display.note(f"starting from {base}, which knows {len(checkpoint.codec) - 1:,} symbols; {new:,} are new")
     for line in describe(corpus).split("\n"):
         display.note(line)
@@ -168,16 +168,16 @@ def resume_run(
 
 def describe(corpus: Corpus) -> str:
     """Return lines on what the corpus is and how it is read."""
-    vocabulary = corpus.vocabulary
-    mode = "lines" if vocabulary.lines else "one stream"
+    codec = corpus.codec
+    mode = "lines" if codec.line_mode else "one stream"
     dropped = f"; {corpus.dropped_lines:,} empty lines left out" if corpus.dropped_lines else ""
     unknown = f", {corpus.validation_unknown:,} unknown characters left out" if corpus.validation_unknown else ""
     returns = ""
-    if "\r" in (vocabulary.symbols or ""):
+    if "\r" in codec.alphabet:
         returns = "\nit has carriage returns (\\r), which count as a character; tr -d '\\r' removes them"
     return (
         f"{corpus.name}: {corpus.characters:,} characters to train on, "
-        f"{len(vocabulary) - 1:,} different {vocabulary.kind}\n"
+        f"{len(codec) - 1:,} different {codec.kind}\n"
         f"read as {mode}: {corpus.mode_reason}{dropped}\n"
         f"held out to validate: {corpus.split_reason}{unknown}{returns}"
     )

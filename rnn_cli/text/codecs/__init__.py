@@ -1,0 +1,23 @@
+"""Codecs: how a text becomes the symbols that a network reads. Each file holds one kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rnn_cli.errors import CheckpointError
+from rnn_cli.text.codecs.bytes import ByteCodec
+from rnn_cli.text.codecs.characters import CharacterCodec
+from rnn_cli.text.codecs.codec import BOUNDARY, FORBIDDEN, UNKNOWN, Codec
+
+__all__ = ["BOUNDARY", "FORBIDDEN", "UNKNOWN", "ByteCodec", "CharacterCodec", "Codec", "codec_from_dict"]
+
+
+def codec_from_dict(values: Mapping[str, Any]) -> Codec:
+    """Build the codec that `to_dict` described. Raises CheckpointError for anything else."""
+    if not isinstance(values, Mapping) or set(values) != {"symbols", "lines"}:
+        raise CheckpointError("the vocabulary has missing or unknown fields; the file is damaged")
+    symbols, line_mode = values["symbols"], values["lines"]
+    if not isinstance(line_mode, bool) or not isinstance(symbols, str | None):
+        raise CheckpointError("the vocabulary has fields of a wrong type; the file is damaged")
+    return ByteCodec(line_mode) if symbols is None else CharacterCodec.from_dict(values)
