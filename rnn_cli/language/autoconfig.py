@@ -143,7 +143,7 @@ class AutoConfig:
     def choose_length(self) -> None:
         """Pick minutes for a large text, and epochs for a text that the network would overfit."""
         if self.most_epochs is None and not LENGTHS & self.values.keys():
-            self.pick("minutes", MINUTES, "for a large text; --minutes gives it more")
+            self.pick("minutes", MINUTES, "for a large text; a longer run improves the model")
         elif self.most_epochs is not None and not LENGTHS & self.values.keys():
             self.pick("epochs", self.most_epochs, "epochs: typical for this length")
         elif self.most_epochs is not None and "minutes" in self.values:

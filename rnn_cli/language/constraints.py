@@ -54,11 +54,11 @@ def follow_table(vocabulary: Vocabulary, forbidden: str = "", valid_utf8: bool =
     if vocabulary.symbols is None and vocabulary.lines:
         table[:, 1 + ord("\n")] = FORBIDDEN  # the newline of a line is its boundary
     if vocabulary.symbols is None and not forbidden.isascii():
-        raise UsageError("--forbid takes only ASCII characters for a model of bytes; leave the others out")
+        raise UsageError("`forbid` takes only ASCII characters for a model of bytes; leave the others out")
     symbols = vocabulary.encode(forbidden)
     table[:, symbols[symbols > BOUNDARY]] = FORBIDDEN
     if (table[0, BOUNDARY + 1 :] == FORBIDDEN).all():
-        raise UsageError("--forbid leaves no character that could be drawn; forbid fewer")
+        raise UsageError("`forbid` leaves no character to sample; forbid fewer")
     return table
 
 

@@ -52,13 +52,13 @@ def make_scorer(
     precision that the processor has not.
     """
     if reset_every is not None:
-        check_range("reset-every", reset_every, 1, 10**9)
+        check_range("reset_every", reset_every, 1, 10**9)
         if checkpoint.codec.lines:
             raise UsageError(
-                "--reset-every is for models of a stream, and this one starts afresh at each line; leave it out"
+                "`reset_every` is for models of a stream, and this one starts afresh at each line; leave it out"
             )
         if adapt_rate is not None:
-            raise UsageError("--reset-every and --adapt contradict each other; give one of them")
+            raise UsageError("`reset_every` and `adapt_rate` contradict each other; give one of them")
     if adapt_rate is None:
         return Scorer(checkpoint, threads, reset_every, precision=precision)
     return DynamicScorer(checkpoint, threads, adapt_rate, precision)

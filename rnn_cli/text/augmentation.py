@@ -36,7 +36,7 @@ class Augmenter:
         Raises UsageError for a text of more than LONGEST symbols.
         """
         if len(ids) > LONGEST:
-            raise UsageError(f"--augment is for texts of up to {LONGEST:,} characters; leave it out")
+            raise UsageError(f"`augment` is for texts of up to {LONGEST:,} characters; leave it out")
         self.ids, self.vocab_size, self.lines = ids, vocab_size, lines
         self.size, self.random_seed = size, random_seed
         self.longest = int(np.diff(np.flatnonzero(ids == BOUNDARY)).max()) if lines else 0  # line, with its end

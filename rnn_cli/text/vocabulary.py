@@ -173,7 +173,7 @@ def encode_seed(
     ids = vocabulary.encode(seed)
     missing = np.flatnonzero(ids < 0)
     if len(missing) and unknown == "error":
-        advice = ", or leave it out with --unknown skip" if what.startswith("the seed") else ""
+        advice = ', or leave it out with `unknown="skip"`' if what.startswith("the seed") else ""
         character = seed[int(missing[0])]
         assert isinstance(character, str)  # a byte model knows every byte
         known = ", ".join(f"'{near}'" for near in vocabulary.nearest(character))

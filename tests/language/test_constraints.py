@@ -111,5 +111,5 @@ def test_forbidden_characters():
     [(Vocabulary("ab", lines=True), "ba"), (Vocabulary("a", lines=False), "a"), (BYTES, "\u00e9")],
 )
 def test_what_cannot_be_forbidden_is_refused(vocabulary, forbidden):
-    with pytest.raises(UsageError, match="--forbid"):
+    with pytest.raises(UsageError, match="`forbid`"):
         follow_table(vocabulary, forbidden)

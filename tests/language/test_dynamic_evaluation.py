@@ -83,7 +83,7 @@ def test_a_gradient_that_is_no_number_is_passed_over():
 def test_a_rate_that_is_too_high_is_blamed_and_not_the_model():
     checkpoint = make_checkpoint(False, next(cell for cell in CELLS if cell.activation == "relu"))
     symbols = symbols_of(checkpoint, random_text(40 * LEARNED, False))
-    with pytest.raises(UsageError, match="lower --adapt-rate"):
+    with pytest.raises(UsageError, match="lower `adapt_rate`"):
         DynamicScorer(checkpoint, 1, 1.0).read(symbols)
 
 

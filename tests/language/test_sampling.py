@@ -88,7 +88,7 @@ def test_bfloat16_draws_by_nearly_the_same_probabilities():
 
 def test_bfloat16_is_refused_where_the_processor_has_it_not(monkeypatch):
     monkeypatch.setattr(workspace, "HAS_BFLOAT16", False)
-    with pytest.raises(UsageError, match=r"no products in bfloat16.*--precision float32"):
+    with pytest.raises(UsageError, match=r"no products in bfloat16.*`precision=\"float32\"`"):
         draw(make_checkpoint(False), 1, precision="bfloat16")
 
 
@@ -402,10 +402,10 @@ def test_no_stop_text_ends_a_text_that_is_too_short():
 @pytest.mark.parametrize(
     "config, words",
     [
-        ({"min_length": 5, "max_length": 4}, "--max-length 4"),
+        ({"min_length": 5, "max_length": 4}, "`max_length=4`"),
         ({"max_length": 2}, "the seed has 3 characters"),
-        ({"min_length": 9, "length": 5}, "--min-length 9 cannot be reached"),
-        ({"forbid": SYMBOLS}, "--forbid"),
+        ({"min_length": 9, "length": 5}, "`min_length=9` cannot be reached"),
+        ({"forbid": SYMBOLS}, "`forbid`"),
     ],
 )
 def test_what_leaves_no_text_is_refused(config, words):
@@ -552,7 +552,7 @@ def test_without_a_fingerprint_nothing_can_be_new():
     for options in ({"novel": True}, {"max_copy": 5}):
         with pytest.raises(UsageError, match="needs the fingerprint"):
             Sampler(checkpoint, "", SamplingConfig(**options))
-    with pytest.raises(UsageError, match="--novel is for a model of lines"):
+    with pytest.raises(UsageError, match="`novel` is for a model of lines"):
         Sampler(make_checkpoint(False), "", SamplingConfig(novel=True))
 
 

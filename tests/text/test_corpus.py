@@ -100,7 +100,7 @@ def test_wrong_utf8_is_refused_with_its_place():
         decode_text(Document("corpus.txt", data))
     place, advice = str(caught.value).split(": ")
     assert place == "corpus.txt is not valid UTF-8 at byte 2,002 (line 1,001)"
-    assert advice == "found 0xff; convert it to UTF-8 or use --bytes"
+    assert advice == "found 0xff; convert it to UTF-8 or use `as_bytes=True`"
     with pytest.raises(UsageError, match="byte 2,005 "):  # as the file counts them
         decode_text(Document("corpus.txt", data, 3))
 
