@@ -274,7 +274,7 @@ def test_a_validation_file_of_unknown_characters_is_refused(load):
 
 @pytest.mark.parametrize("fraction", [-0.1, 0.95, float("nan")])
 def test_a_fraction_out_of_range_is_refused(load, fraction):
-    with pytest.raises(UsageError, match="validation-fraction must be"):
+    with pytest.raises(UsageError, match="`validation_fraction` must be"):
         load(NAMES, validation_fraction=fraction)
 
 
