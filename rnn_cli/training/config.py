@@ -7,6 +7,8 @@ from functools import partial
 
 from rnn_cli.config import Config, limited, one_of, setting
 
+LENGTHS = {"steps", "epochs", "minutes"}  # of which a run has one
+
 length = partial(limited, group="How long")
 learning = partial(limited, group="Learning")
 regularising = partial(limited, group="Against overfitting")
