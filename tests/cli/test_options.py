@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
+import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
-from commands import run
+from commands import SMALL, run
 from options import OPTIONS
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -26,6 +28,7 @@ from rnn_cli.network.config import NetworkConfig
 from rnn_cli.training.config import TrainingConfig
 
 SCREEN_LINES = 24
+CORPORA = Path(__file__).parents[2] / "corpora"
 COMMANDS: dict[str, Any] = vars(get_command(app))["commands"]
 
 
@@ -127,6 +130,19 @@ def test_each_group_of_the_help_fits_a_screen(name: str) -> None:
     text = run(*name.split(), "--help", env={"COLUMNS": "80"}).text
     assert all(len(line) <= 80 for line in text.splitlines())
     assert all(len(group.splitlines()) < SCREEN_LINES for group in re.split(r"\n\n(?=\S)", text))
+
+
+def test_examples_of_the_help_run(tmp_path: Path) -> None:
+    (tmp_path / "corpora").symlink_to(CORPORA)
+    shutil.copy(CORPORA / "stars.txt", tmp_path / "names.txt")
+    for model in ("model", "stars", "dinosaurs"):
+        path = f"{model}.safetensors"
+        assert run("train", "corpora/stars.txt", *SMALL, "--steps", 1, "-m", path, cwd=tmp_path).code == 0
+    quick = {"train": [*SMALL, "--steps", "1", "-m", "new.safetensors"]}
+    for name, command in COMMANDS.items():
+        (example,) = re.findall(r"Example: rnn (.*)", command.help)
+        done = run(*shlex.split(example), *quick.get(name, []), cwd=tmp_path)
+        assert (done.code, bool(done.stdout)) == (0, name != "train"), done.stderr
 
 
 def test_nothing_below_the_commands_names_an_option() -> None:

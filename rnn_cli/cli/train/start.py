@@ -139,7 +139,7 @@ def describe(corpus: Corpus) -> str:
     unknown = f", {corpus.validation_unknown:,} unknown characters left out" if corpus.validation_unknown else ""
     returns = ""
     if "\r" in (vocabulary.symbols or ""):
-        returns = "\nit has carriage returns (\\r), which count as a character; tr -d '\\r' takes them out"
+        returns = "\nit has carriage returns (\\r), which count as a character; tr -d '\\r' removes them"
     return (
         f"{corpus.name}: {corpus.characters:,} characters to train on, "
         f"{len(vocabulary) - 1:,} different {vocabulary.kind}\n"
