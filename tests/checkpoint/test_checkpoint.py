@@ -181,7 +181,7 @@ UNFIT = {
     "an unknown tensor": (replace_tensor("other", np.zeros(7, np.float32)), "'other' is unknown"),
     "a missing tensor": (lambda c: c.parameters.pop("decoder.bias"), "'decoder.bias' is missing"),
     "the vocabulary": (lambda c: c.task.update(codec=Vocabulary("abc", lines=False).to_dict()), "vocabulary"),
-    "the cell": (lambda c: setattr(c, "config", NetworkConfig.for_symbols(7, activation="relu")), "no activation 'relu'"),
+    "the cell": (lambda c: setattr(c, "config", NetworkConfig.for_symbols(7, activation="relu")), "no activation"),
     "a number": (lambda c: c.record.update(loss=float("nan")), "JSON"),
     "a long number": (lambda c: c.record.update(loss=10**50), "51 digits"),
     "the history": (lambda c: c.record.update(history={}), "'history'"),
