@@ -28,7 +28,7 @@ INHERITED = ("cell", "activation", "hidden_size", "num_layers")  # of the model 
 
 
 def start_run(request: TrainRequest, threads: int, display: TrainingDisplay) -> tuple[Trainer, TrainRequest]:
-    """Start a new run and report what was chosen. Returns the request completed by its random seed and its base model."""
+    """Start a new run and report what was chosen. Returns it with the completed request."""
     asked_seed = request.random_seed
     request = replace(request, random_seed=seed_or_random(asked_seed))
     checkpoint = None
