@@ -23,14 +23,16 @@ class NetworkConfig(Config):
                      empty: the mean, by the squared error
     """
 
-    cell: str = "lstm"
-    activation: str = "tanh"
+    cell: str = one_of("lstm", "gru", "rnn", group="The network", help="Recurrent cell.")
+    activation: str = one_of(
+        "tanh", "relu", "sigmoid", group="The network", help="Activation function of the cell rnn."
+    )
     inputs: str = one_of("symbols", "numbers")
     input_size: int = limited(1, MAX_SYMBOLS, 2)
     outputs: str = one_of("symbols", "numbers")
     output_size: int = limited(1, MAX_SYMBOLS, 2)
-    hidden_size: int = limited(1, 8192, 128)
-    num_layers: int = limited(1, 16, 1, option="layers")
+    hidden_size: int = limited(1, 8192, 128, automatic=True, group="The network", help="Units in each layer.")
+    num_layers: int = limited(1, 16, 1, option="layers", group="The network", help="Recurrent layers.")
     directions: int = limited(1, 2, 1)
     readout: str = one_of("last", "mean")
     quantiles: tuple[float, ...] = ()

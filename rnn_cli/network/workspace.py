@@ -54,7 +54,7 @@ def operand_type(precision: str, dtype: Any) -> np.dtype:
     if precision != "bfloat16":
         raise UsageError(f"precision must be float32 or bfloat16, not {precision}")
     if not HAS_BFLOAT16:
-        raise UsageError("this processor has no products in bfloat16 (AVX512_BF16); use --precision float32")
+        raise UsageError('this processor has no products in bfloat16 (AVX512_BF16); use `precision="float32"`')
     return np.dtype(np.uint32)
 
 

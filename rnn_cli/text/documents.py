@@ -22,7 +22,7 @@ OTHER_ENCODINGS = {
     codecs.BOM_UTF16_BE: "UTF-16",
 }
 PIECE = 1 << 20  # bytes of lines that are read at a time
-TO_TRAIN = "convert it to UTF-8 or use --bytes"  # what to do with a text to train on that is not UTF-8
+TO_TRAIN = "convert it to UTF-8 or use `as_bytes=True`"  # what to do with a text to train on that is not UTF-8
 
 
 @dataclass(frozen=True)
