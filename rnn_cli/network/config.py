@@ -17,6 +17,7 @@ class NetworkConfig(Config):
 
     inputs, outputs  what a step reads and predicts: "symbols" are indices below the size, "numbers" vectors of it
     directions       2: each layer also runs from the end of a text to its start
+    embedding        "tied": symbols are read as rows of the decoder's weight, of hidden_size numbers each
     readout          what the linear map reads at a step: "last", the output of the last layer at this step, or "mean",
                      the mean of its outputs from the start of the text up to this step
     quantiles        of numbers that are predicted: output j is the quantile of level quantiles[j % len(quantiles)];
@@ -34,11 +35,15 @@ class NetworkConfig(Config):
     hidden_size: int = limited(1, 8192, 128, automatic=True, group="The network", help="Units in each layer.")
     num_layers: int = limited(1, 16, 1, option="layers", group="The network", help="Recurrent layers.")
     directions: int = limited(1, 2, 1)
+    embedding: str = one_of("none", "tied")
     readout: str = one_of("last", "mean")
     quantiles: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        tied = ("symbols", "symbols", self.input_size, 1)
+        if self.embedding == "tied" and (self.inputs, self.outputs, self.output_size, self.directions) != tied:
+            raise UsageError("a tied embedding is for a network with one direction and one vocabulary")
         if not isinstance(self.quantiles, list | tuple):
             raise UsageError(f"quantiles must be a list of levels, not {self.quantiles}")
         object.__setattr__(self, "quantiles", tuple(self.quantiles))  # JSON has lists

@@ -16,6 +16,7 @@ from rnn_cli.cells import Cell, find_cell
 from rnn_cli.network.config import NetworkConfig
 
 EMBEDDING_BOUND = 4.0
+TIED_BOUND = 0.1  # Merity, Keskar and Socher 2018
 RELU_EMBEDDING_BOUND = 2.0  # relu passes on any value, however large
 
 
@@ -28,7 +29,9 @@ def runs_of(config: NetworkConfig) -> Iterator[tuple[int, int, str]]:
 
 def input_size_of(config: NetworkConfig, layer: int) -> int:
     """Return the number of inputs of a layer."""
-    return config.directions * config.hidden_size if layer else config.input_size
+    if layer:
+        return config.directions * config.hidden_size
+    return config.hidden_size if config.embedding == "tied" else config.input_size
 
 
 def torch_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
@@ -36,7 +39,8 @@ def torch_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
 
     Layer k has weight_ih (G H, I), weight_hh (G H, H), bias_ih and bias_hh (G H), and the same again with the suffix
     `_reverse` if there are two directions. G is the number of gates, I the size of the input for layer 0, else
-    directions H. The decoder has weight (V, directions H) and bias (V).
+    directions H. The decoder has weight (V, directions H) and bias (V). A tied embedding takes the place of its weight,
+    as encoder.weight.
     """
     rows = len(find_cell(config.cell, config.activation).torch_gates) * config.hidden_size
     shapes: dict[str, tuple[int, ...]] = {}
@@ -45,9 +49,14 @@ def torch_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
         shapes[f"rnn.weight_hh_{suffix}"] = (rows, config.hidden_size)
         shapes[f"rnn.bias_ih_{suffix}"] = (rows,)
         shapes[f"rnn.bias_hh_{suffix}"] = (rows,)
-    shapes["decoder.weight"] = (config.output_size, config.directions * config.hidden_size)
+    shapes[decoder_name(config)] = (config.output_size, config.directions * config.hidden_size)
     shapes["decoder.bias"] = (config.output_size,)
     return shapes
+
+
+def decoder_name(config: NetworkConfig) -> str:
+    """Return the name of the tensor that makes the logits."""
+    return "encoder.weight" if config.embedding == "tied" else "decoder.weight"
 
 
 def parameter_count(config: NetworkConfig) -> int:
@@ -79,6 +88,8 @@ class Layout:
         self.width = round_up((config.directions - 1) * config.hidden_size + self.hidden, pad)
         self.columns = round_up(config.output_size, pad)
         self.input_size = config.input_size if config.inputs == "symbols" else round_up(config.input_size, pad)
+        if config.embedding == "tied":
+            self.input_size = self.width
         self.input_columns = len(self.cell.input_gates) * self.hidden
         self.recurrent_columns = len(self.cell.recurrent_gates) * self.hidden
         self.offsets = np.zeros((config.num_layers * config.directions + 1, 3), np.int64)
@@ -116,7 +127,10 @@ class Layout:
         """Return views of the decoder's weight (directions H, V) and bias (V) without their padding."""
         weight, bias, _ = self.offsets[-1]
         rows, columns = self.config.directions * self.config.hidden_size, self.config.output_size
-        block = flat[weight:bias].reshape(self.width, self.columns)
+        if self.config.embedding == "tied":
+            block = flat[weight:bias].reshape(self.columns, self.width).T
+        else:
+            block = flat[weight:bias].reshape(self.width, self.columns)
         return block[:rows, :columns], flat[bias : bias + columns]
 
     def to_torch(self, flat: np.ndarray) -> dict[str, np.ndarray]:
@@ -141,7 +155,7 @@ class Layout:
             tensors[f"rnn.bias_ih_{suffix}"] = np.concatenate(first)
             tensors[f"rnn.bias_hh_{suffix}"] = np.concatenate(second)
         weight, bias = self.decoder(flat)
-        tensors["decoder.weight"], tensors["decoder.bias"] = weight.T.copy(), bias.copy()
+        tensors[decoder_name(self.config)], tensors["decoder.bias"] = weight.T.copy(), bias.copy()
         return tensors
 
     def from_torch(self, flat: np.ndarray, tensors: Mapping[str, np.ndarray]) -> None:
@@ -164,7 +178,7 @@ class Layout:
                     bias[cell.input_gates.index(gate)] += first[index]
                     bias[cell.recurrent_block + cell.recurrent_gates.index(gate)] += second[index]
         weight, bias = self.decoder(flat)
-        weight[:], bias[:] = tensors["decoder.weight"].T, tensors["decoder.bias"]
+        weight[:], bias[:] = tensors[decoder_name(config)].T, tensors["decoder.bias"]
 
     def compact(self, flat: np.ndarray) -> np.ndarray:
         """Return the values of `to_torch` in one vector: the same on every machine, whatever its padding."""
@@ -188,8 +202,8 @@ class Layout:
         embedding = RELU_EMBEDDING_BOUND if config.activation == "relu" else EMBEDDING_BOUND
         tensors = {}
         for name, shape in torch_shapes(config).items():
-            symbols = config.inputs == "symbols" and name.startswith("rnn.weight_ih_l0")
-            bound = embedding if symbols else usual
+            symbols = config.inputs == "symbols" and config.embedding == "none" and name.startswith("rnn.weight_ih_l0")
+            bound = embedding if symbols else TIED_BOUND if name == "encoder.weight" else usual
             sampled = generator.uniform(-bound, bound, shape)
             tensors[name] = np.zeros(shape) if "bias" in name else sampled
         self.from_torch(flat, tensors)

@@ -16,6 +16,7 @@ from rnn_cli.kernels.network.memory import Backward, Sizes, Workspace
 from rnn_cli.kernels.network.optimizer import BLOCK, Step, Vectors, update_step
 from rnn_cli.kernels.network.sources import Dense, OneHot
 from rnn_cli.kernels.network.step import Network, Objective, gradient_step, pack_all, score_step
+from rnn_cli.kernels.network.tied import DEPTH, TiedCrossEntropy
 from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.simd.bfloat16 import ONES
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16, TILE_VECTORS, VECTOR_BYTES
@@ -83,7 +84,8 @@ class Window:
         self.numbers = 2 if precision == "bfloat16" else 1  # in an element of an operand
         cell = layout.cell
         self.model, self.team = model, team
-        numbers = layout.input_size if self._reads_numbers else 0
+        numbers = 0 if self._reads_symbols else layout.input_size
+        logit_rows = batch * (1 if self._keeps_one_step else length)
         self.widest = max(cell.blocks * layout.hidden, layout.columns, layout.width, numbers)
         self.sizes = Sizes(
             layers=config.num_layers,
@@ -103,6 +105,7 @@ class Window:
             plane=(length + 1) * batch * layout.hidden,
             scratch=self.widest // self.numbers + PAD,
             pooled=int(config.readout == "mean"),
+            logit_rows=logit_rows,
         )
         install_tile(self.operand)
         zeros, hidden, width = partial(aligned_zeros, dtype=dtype), layout.hidden, layout.width
@@ -115,7 +118,7 @@ class Window:
         self.mask = zeros((runs, batch, hidden))
         self.mask.fill(1)
         self.losses = zeros((length, batch))
-        self.logits = zeros((length, batch, layout.columns))
+        self.logits = zeros((logit_rows // batch, batch, layout.columns))
         slack = (config.directions - 1) * steps * hidden  # see layer_of in kernels/network/memory.py
         spacing = self.sizes.states * self.sizes.plane + slack
         self.arrays = Workspace(
@@ -146,8 +149,14 @@ class Window:
         self._set_roles(symbols)
 
     @property
-    def _reads_numbers(self) -> bool:
-        return self.model.config.inputs == "numbers"
+    def _reads_symbols(self) -> bool:
+        """Whether layer 0 gathers rows of its weight, rather than multiplying it with numbers."""
+        return self.model.config.inputs == "symbols" and self.model.config.embedding == "none"
+
+    @property
+    def _keeps_one_step(self) -> bool:
+        """Whether the logits of one step are kept at a time; here those of all steps are read afterwards."""
+        return False
 
     def _set_roles(self, symbols: int) -> None:
         """Choose source and loss by the configuration, and make the arrays that they read."""
@@ -155,7 +164,7 @@ class Window:
         window = (sizes.length, sizes.batch)
         dtype = self.model.parameters.dtype
         source: OneHot | Dense
-        if self._reads_numbers:
+        if config.inputs == "numbers":
             numbers = aligned_zeros((*window, sizes.input_size), dtype)
             self.inputs = numbers[..., : config.input_size]
             source = Dense(numbers.ravel(), 0, sizes.input_size, arrays.output, 0, 0)
@@ -163,7 +172,7 @@ class Window:
             indices = np.zeros((*window, symbols), np.int32)
             self.inputs = indices[..., 0] if symbols == 1 else indices
             source = OneHot(indices.ravel(), symbols, 0)
-        loss: CrossEntropy | SquaredError | Quantile
+        loss: CrossEntropy | SquaredError | Quantile | TiedCrossEntropy
         if config.outputs == "numbers":
             levels = np.resize(np.array(config.quantiles or [0.5], dtype), sizes.columns)
             values = np.full((*window, sizes.columns), np.nan, dtype)
@@ -172,7 +181,27 @@ class Window:
         else:
             self.targets = np.zeros(window, np.int32)
             loss = CrossEntropy(self.targets.ravel())
+        if config.embedding == "tied":
+            loss = self._tied_loss()
+            source = Dense(loss.embedded, 0, sizes.width, loss.grad_embedded, 0, 1)
         self.network = Network(self.model.equations, source, loss, sizes)
+
+    def _tied_loss(self) -> TiedCrossEntropy:
+        """Return the loss of a tied embedding, with what training needs if this window is for training."""
+        sizes, dtype, threads = self.sizes, self.model.parameters.dtype, self.team.threads
+        steps, trained = sizes.length * sizes.batch, self._keeps_one_step
+        tile = TILE_VECTORS * VECTOR_BYTES // dtype.itemsize
+        depth = DEPTH if trained else 0
+        part = (depth + PAD) * max(sizes.width, tile) + tile * PAD
+        return TiedCrossEntropy(
+            targets=self.targets.ravel(),
+            symbols=self.inputs.ravel(),
+            embedded=aligned_zeros(steps * sizes.width, dtype),
+            normalisers=aligned_zeros(steps, dtype),
+            grad_embedded=aligned_zeros(steps * sizes.width if trained else 1, dtype),
+            scratch=aligned_zeros((threads, 3, part), self.operand),
+            block=aligned_zeros((threads, depth * tile), dtype),
+        )
 
     @property
     def state(self) -> np.ndarray:
@@ -228,7 +257,7 @@ class TrainingWindow(Window):
         self.average = aligned_zeros(size, dtype)
         tile_width = TILE_VECTORS * VECTOR_BYTES // dtype.itemsize
         block = depth_block(self.operand)
-        layer_input = max(sizes.width, sizes.input_size if self._reads_numbers else 0)
+        layer_input = max(sizes.width, 0 if self._reads_symbols else sizes.input_size)
         left = max(block * (sizes.hidden + layer_input), tile_width * self.widest)
         self.carry = aligned_zeros((sizes.layers * sizes.directions, sizes.states, batch, sizes.hidden), dtype)
         self.back = Backward(
@@ -236,7 +265,7 @@ class TrainingWindow(Window):
             dropped_weights=aligned_zeros(size, dtype),
             grad=self.grad,
             grad_output=aligned_zeros(sizes.directions * length * batch * sizes.width, dtype),
-            zeros=aligned_zeros(sizes.width, dtype),
+            zeros=aligned_zeros(max(sizes.width, sizes.input_size if not self._reads_symbols else 0), dtype),
             ones=np.full(block // self.numbers, ONES if self.numbers == 2 else 1, self.operand),
             carry=self.carry.ravel(),
             lhs_scratch=aligned_zeros((team.threads, left + PAD), self.operand),
@@ -253,6 +282,11 @@ class TrainingWindow(Window):
             norm=np.zeros(1),
             barrier=self.arrays.barrier,
         )
+
+    @property
+    def _keeps_one_step(self) -> bool:
+        """Whether the logits of one step are kept at a time: with a tied embedding, whose vocabulary may be large."""
+        return self.model.config.embedding == "tied"
 
     def gradient(self, dropconnect: DropConnect = DropConnect()) -> float:  # noqa: B008 - a tuple of constants
         """Compute `losses` and `grad`, the gradient of the mean loss; return that mean (nats per scored step)."""

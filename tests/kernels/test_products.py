@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rnn_cli.kernels.compiler.jit import kernel
-from rnn_cli.kernels.matmul.matrix import Matrix, Packed, Panel, Scratch
+from rnn_cli.kernels.matmul.matrix import Matrix, Packed, Panel, Scratch, Span
 from rnn_cli.kernels.matmul.packing import (
     pack,
     pack_panel,
@@ -17,7 +17,7 @@ from rnn_cli.kernels.matmul.packing import (
 from rnn_cli.kernels.matmul.product import multiply_onto
 from rnn_cli.kernels.matmul.tile import install_tile
 from rnn_cli.kernels.network.deep_products import add_product, add_sums, scatter_rows
-from rnn_cli.kernels.network.gradients import Span, products_before
+from rnn_cli.kernels.network.gradients import products_before
 from rnn_cli.kernels.network.sources import Dense, OneHot
 from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.simd.bfloat16 import ONES

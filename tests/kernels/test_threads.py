@@ -20,9 +20,10 @@ def train(window):
     return np.array(results), model.parameters, window.moments, window.losses, window.state, window.carry
 
 
-def test_the_bits_do_not_depend_on_the_number_of_threads(make_window, cell):
+@pytest.mark.parametrize("others", [{}, {"directions": 2, "readout": "mean"}, {"embedding": "tied"}], ids=str)
+def test_the_bits_do_not_depend_on_the_number_of_threads(make_window, cell, others):
     # So large that each thread has rows, panels and blocks of the norm.
-    sizes = {"batch": 7, "hidden_size": 50, "vocab_size": 70, "num_layers": 2}
+    sizes = {"batch": 7, "hidden_size": 50, "vocab_size": 70, "num_layers": 2} | others
     alone = train(make_window(cell, np.float32, Team(1), **sizes))
     initial = make_window(cell, np.float32, Team(1), **sizes).model.parameters
     assert not np.array_equal(alone[1], initial)

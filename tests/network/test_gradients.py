@@ -16,10 +16,11 @@ SIZES = [
     {"num_layers": 3, "hidden_size": 6, "length": 8, "batch": 3, "vocab_size": 17},
     {"num_layers": 2, "hidden_size": 19, "length": 6, "batch": 4, "vocab_size": 9, "directions": 2},
     {"num_layers": 2, "hidden_size": 5, "length": 7, "batch": 3, "vocab_size": 10, "directions": 2, "readout": "mean"},
+    {"num_layers": 2, "hidden_size": 21, "length": 6, "batch": 5, "vocab_size": 37, "embedding": "tied"},
 ]
 
 
-@pytest.fixture(params=SIZES, ids=["1-layer", "3-layers", "2-directions", "mean"])
+@pytest.fixture(params=SIZES, ids=["1-layer", "3-layers", "2-directions", "mean", "tied"])
 def window(request, make_window, cell):
     """A window whose losses and gradients are computed."""
     return make_window(cell, **request.param)
@@ -114,12 +115,13 @@ def test_gradient_of_a_layers_input(make_window, cell):
     assert_same_gradient(analytic, numeric_gradient(loss, mask.copy())[kept], "the input of layer 1")
 
 
+@pytest.mark.parametrize("others", [{}, {"directions": 2}, {"embedding": "tied"}], ids=str)
 @pytest.mark.parametrize("precision, bound", [("float32", 1e-5), ("bfloat16", 0.05)])
-def test_gradient_in_fewer_digits_is_near_that_in_float64(make_window, cell, precision, bound):
+def test_gradient_in_fewer_digits_is_near_that_in_float64(make_window, cell, precision, bound, others):
     """Sizes of which none fills the tiles, the registers or the blocks of rows that products are made of."""
     if precision == "bfloat16" and not HAS_BFLOAT16:
         pytest.skip("the processor has no bfloat16")
-    sizes = {"num_layers": 2, "hidden_size": 70, "length": 15, "batch": 37, "vocab_size": 21}
+    sizes = {"num_layers": 2, "hidden_size": 70, "length": 15, "batch": 37, "vocab_size": 21} | others
     exact, rounded = make_window(cell, **sizes), make_window(cell, np.float32, precision=precision, **sizes)
     losses = [window.gradient() for window in (exact, rounded)]
     bound *= 4 if cell.activation == "relu" else 1  # whose gradient jumps where a sum changes its sign

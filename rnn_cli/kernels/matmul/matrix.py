@@ -55,6 +55,14 @@ class Packed(NamedTuple):
     scratch: Any
 
 
+class Span(NamedTuple):
+    """Rows k .. k + depth of a window of T * B rows, and the columns of a panel from `first` on."""
+
+    k: int
+    depth: int
+    first: int
+
+
 @kernel
 def block(m, row, column):
     """Return a matrix from one of its rows and columns on; the columns of a row are contiguous if `column` is not 0."""

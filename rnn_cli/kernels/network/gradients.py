@@ -11,12 +11,12 @@ The gradient in the pre-activations, which is too large for the caches, is read 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from rnn_cli.kernels.compiler.jit import kernel
-from rnn_cli.kernels.matmul.matrix import ONE, Matrix, Packed, Panel, Scratch
+from rnn_cli.kernels.matmul.matrix import ONE, Matrix, Packed, Panel, Scratch, Span
 from rnn_cli.kernels.matmul.packing import (
     ZERO,
     pack_panel,
@@ -40,14 +40,6 @@ def depth_block(operand: Any) -> int:
     sums weighs more.
     """
     return 512 if HAS_AMX and operand == np.uint32 else 128
-
-
-class Span(NamedTuple):
-    """Rows k .. k + depth of all T * B, and the columns of a panel from `first` on."""
-
-    k: int
-    depth: int
-    first: int
 
 
 @kernel
@@ -98,9 +90,10 @@ def layer_gradients(source, layer, back, share):
 
 
 @kernel
-def decoder_gradients(sizes, arrays, back, share):
+def decoder_gradients(network, arrays, back, objective, share):
     """Compute the gradient in the decoder: sum output_t^T grad_logits_t and sum grad_logits_t, this share's columns."""
-    grad, width = back.grad, sizes.columns
+    sizes, grad = network.sizes, back.grad
+    width = sizes.columns
     depth = sizes.length * sizes.batch
     weight, bias = decoder_offset(sizes, arrays, ZERO), decoder_offset(sizes, arrays, ONE)
     logits = Matrix(arrays.logits, ZERO, width, ONE)

@@ -16,7 +16,7 @@ def readout_forward(sizes, arrays, t, rows):
     scratch = Scratch(arrays.scratch, rows.first * sizes.scratch)
     weight = Packed(arrays.packed, decoder_offset(sizes, arrays, ZERO), sizes.width, sizes.columns, scratch)
     bias = Matrix(arrays.parameters, decoder_offset(sizes, arrays, ONE), ZERO, ONE)
-    logits = Matrix(arrays.logits, k * sizes.columns, sizes.columns, ONE)
+    logits = Matrix(arrays.logits, k % sizes.logit_rows * sizes.columns, sizes.columns, ONE)
     multiply_onto(logits, bias, top_output(sizes, arrays, k), rows.last - rows.first, weight)
 
 
@@ -28,5 +28,5 @@ def readout_backward(top, back, t, rows):
     scratch = Scratch(arrays.scratch, rows.first * sizes.scratch)
     weight = Packed(back.packed_transposed, decoder_offset(sizes, arrays, ZERO), sizes.columns, sizes.width, scratch)
     grad_output = Matrix(back.grad_output, top.grad_output + k * sizes.width, sizes.width, ONE)
-    grad_logits = Matrix(arrays.logits, k * sizes.columns, sizes.columns, ONE)
+    grad_logits = Matrix(arrays.logits, k % sizes.logit_rows * sizes.columns, sizes.columns, ONE)
     multiply_onto(grad_output, Matrix(back.zeros, ZERO, ZERO, ONE), grad_logits, rows.last - rows.first, weight)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from rnn_cli.kernels.compiler.jit import chosen_by_type, kernel
 from rnn_cli.kernels.network.arrays import clear
+from rnn_cli.kernels.network.tied import TiedCrossEntropy
 from rnn_cli.kernels.simd.vector import broadcast, first_lanes, lanes, load, maximum, maximum_lane, store, sum_lanes
 from rnn_cli.kernels.simd.vector_math import LOG2_E, exp2
 
@@ -42,21 +43,36 @@ class Quantile(NamedTuple):
 
 @chosen_by_type
 def loss_and_gradient(loss, sizes, outputs, k, weight):
-    """Return the loss of row k of `outputs` (T * B, columns), and replace the row by `weight` times its gradient."""
-    rows = {CrossEntropy: cross_entropy_row, SquaredError: squared_error_row, Quantile: quantile_row}
+    """Return the loss of row k of T * B, and replace its row of `outputs` by `weight` times the gradient in it."""
+    rows = {
+        CrossEntropy: cross_entropy_row,
+        TiedCrossEntropy: tied_row,
+        SquaredError: squared_error_row,
+        Quantile: quantile_row,
+    }
     return rows[loss.instance_class]
 
 
 @kernel
 def cross_entropy_row(loss, sizes, outputs, k, weight):
     """Return softmax cross-entropy of a row; see `softmax_cross_entropy`."""
-    return softmax_cross_entropy(sizes, outputs, k * sizes.columns, loss.targets[k], weight)
+    return softmax_cross_entropy(sizes, outputs, k % sizes.logit_rows * sizes.columns, loss.targets[k], weight)
+
+
+@kernel
+def tied_row(loss, sizes, outputs, k, weight):
+    """Return softmax cross-entropy of a row, and keep the log of its normaliser (tied.py)."""
+    start, target = k % sizes.logit_rows * sizes.columns, loss.targets[k]
+    logit = outputs[start + max(target, 0)]
+    value = softmax_cross_entropy(sizes, outputs, start, target, weight)
+    loss.normalisers[k] = value + logit
+    return value
 
 
 @kernel
 def squared_error_row(loss, sizes, outputs, k, weight):
     """Return half the squared error of a row."""
-    total, start = 0.0, k * sizes.columns
+    total, start = 0.0, k % sizes.logit_rows * sizes.columns
     for j in range(start, start + sizes.columns):
         error = outputs[j] - loss.targets[j] if j < start + sizes.output_size else 0.0
         if math.isnan(error) and not math.isnan(outputs[j]):  # a target that is NaN
@@ -69,7 +85,7 @@ def squared_error_row(loss, sizes, outputs, k, weight):
 @kernel
 def quantile_row(loss, sizes, outputs, k, weight):
     """Return the pinball loss of a row."""
-    total, start = 0.0, k * sizes.columns
+    total, start = 0.0, k % sizes.logit_rows * sizes.columns
     for j in range(start, start + sizes.columns):
         error = loss.targets[j] - outputs[j] if j < start + sizes.output_size else 0.0
         if math.isnan(error) and not math.isnan(outputs[j]):

@@ -21,7 +21,8 @@ class Sizes(NamedTuple):
     `hidden`, `width` and `columns` are padded to whole vectors: hidden_size `units`, directions * `units`, and
     `output_size`. `input_size` is the number of symbols, or the padded width of the numbers that are read. `plane` is
     the distance from one state to the next, as from h to c; `scratch` is the scratch for a row of the batch.
-    `pooled` is 1 if the readout reads the mean of a text so far.
+    `pooled` is 1 if the readout reads the mean of a text so far. `logit_rows` is T * B, or B if the logits of one step
+    are kept at a time.
     """
 
     layers: int
@@ -41,6 +42,7 @@ class Sizes(NamedTuple):
     plane: int
     scratch: int
     pooled: int
+    logit_rows: int
 
 
 class Workspace(NamedTuple):
@@ -59,7 +61,7 @@ class Workspace(NamedTuple):
     output (layers, T, B, W)       h * mask, as the next layer reads it. The last vector of the first direction reaches
                                    into the columns of the second, which is computed after it and overwrites them
     shares (T, B), pooled (T, B, W) the share of a step in the mean of the text so far, and that mean of the outputs
-    logits (T, B, columns), losses (T, B)
+    logits (logit_rows, columns), losses (T, B)
     """
 
     parameters: Any

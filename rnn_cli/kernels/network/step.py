@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from rnn_cli.kernels.compiler.jit import entry_kernel, kernel
+from rnn_cli.kernels.compiler.jit import chosen_by_type, entry_kernel, kernel
 from rnn_cli.kernels.matmul.matrix import ONE, Matrix, Packed, Scratch
 from rnn_cli.kernels.matmul.packing import ZERO, pack, pack_transposed
 from rnn_cli.kernels.network.arrays import clear, copy
@@ -21,6 +21,13 @@ from rnn_cli.kernels.network.losses import loss_and_gradient
 from rnn_cli.kernels.network.memory import Sizes, addresses, backward_addresses, decoder_offset, layer_of
 from rnn_cli.kernels.network.pooling import pool_backward, pool_forward
 from rnn_cli.kernels.network.sources import Dense, source_address
+from rnn_cli.kernels.network.tied import (
+    TiedCrossEntropy,
+    embed,
+    pack_tied,
+    pack_tied_transposed,
+    tied_gradients,
+)
 from rnn_cli.kernels.threads import Share, rows_of_share, wait_for_all
 
 
@@ -29,7 +36,7 @@ class Network(NamedTuple):
 
     cell    an `Equations` (compiler/cell_inlining.py)
     source  what layer 0 reads: `OneHot` or `Dense` (sources.py)
-    loss    `CrossEntropy`, `SquaredError` or `Quantile` (losses.py)
+    loss    `CrossEntropy`, `SquaredError` or `Quantile` (losses.py), or `TiedCrossEntropy` (tied.py)
     """
 
     cell: Any
@@ -59,6 +66,58 @@ def layer_below(layer, grad, mode):
     return Dense(layer.arrays.output, below.output, sizes.width, grad, below.grad_output, mode)
 
 
+@chosen_by_type
+def read_inputs(network, arrays, rows):
+    """Make what layer 0 reads of some rows: the embeddings of symbols, if they are tied to the decoder."""
+    return embed if is_tied(network) else nothing_to_read
+
+
+@kernel
+def nothing_to_read(network, arrays, rows):
+    """Do nothing: the source is read as it is."""
+
+
+@chosen_by_type
+def pack_decoder(network, arrays, scratch, share):
+    """Pack the decoder for the logits, this share's panels."""
+    return pack_tied if is_tied(network) else pack_untied
+
+
+@kernel
+def pack_untied(network, arrays, scratch, share):
+    """Pack the decoder (W, V)."""
+    sizes = network.sizes
+    at = decoder_offset(sizes, arrays, ZERO)
+    target = Packed(arrays.packed, at, sizes.width, sizes.columns, scratch)
+    pack(Matrix(arrays.parameters, at, sizes.columns, ONE), target, share)
+
+
+@chosen_by_type
+def pack_decoder_transposed(network, arrays, back, share):
+    """Pack the decoder for the gradient in the output of the last layer, this share's panels."""
+    return pack_tied_transposed if is_tied(network) else pack_untied_transposed
+
+
+@kernel
+def pack_untied_transposed(network, arrays, back, share):
+    """Pack the transpose of the decoder."""
+    sizes = network.sizes
+    at = decoder_offset(sizes, arrays, ZERO)
+    target = Packed(back.packed_transposed, at, sizes.columns, sizes.width, Scratch(back.lhs_scratch, ZERO))
+    pack_transposed(Matrix(arrays.parameters, at, sizes.columns, ONE), target, share)
+
+
+@chosen_by_type
+def readout_gradients(network, arrays, back, objective, share):
+    """Compute the gradient in the decoder, and in the embedding that is tied to it, this share's part."""
+    return tied_gradients if is_tied(network) else decoder_gradients
+
+
+def is_tied(network):
+    """Return whether the Numba type of a network has a tied embedding."""
+    return network.types[network.fields.index("loss")].instance_class is TiedCrossEntropy
+
+
 @kernel
 def pack_weights(network, arrays, recurrent, share):
     """Pack all weights for the forward products, W_hh from the vector `recurrent`, this share's panels."""
@@ -74,9 +133,7 @@ def pack_weights(network, arrays, recurrent, share):
             if width > 0:
                 weight = Packed(arrays.packed, layer.weight_ih, width, columns, scratch)
                 pack(Matrix(arrays.parameters, layer.weight_ih, columns, ONE), weight, share)
-    at = decoder_offset(sizes, arrays, ZERO)
-    weight = Packed(arrays.packed, at, sizes.width, sizes.columns, scratch)
-    pack(Matrix(arrays.parameters, at, sizes.columns, ONE), weight, share)
+    pack_decoder(network, arrays, scratch, share)
 
 
 @kernel
@@ -90,13 +147,11 @@ def pack_weights_transposed(network, arrays, back, recurrent, share):
             columns = sizes.recurrent_columns
             weight = Packed(target, layer.weight_hh, columns, sizes.hidden, scratch)
             pack_transposed(Matrix(recurrent, layer.weight_hh, columns, ONE), weight, share)
-            if index > 0:
-                columns = sizes.input_columns
-                weight = Packed(target, layer.weight_ih, columns, sizes.width, scratch)
+            columns, width = sizes.input_columns, sizes.width if index > 0 else network.source.width
+            if width > 0:
+                weight = Packed(target, layer.weight_ih, columns, width, scratch)
                 pack_transposed(Matrix(arrays.parameters, layer.weight_ih, columns, ONE), weight, share)
-    at = decoder_offset(sizes, arrays, ZERO)
-    weight = Packed(target, at, sizes.columns, sizes.width, scratch)
-    pack_transposed(Matrix(arrays.parameters, at, sizes.columns, ONE), weight, share)
+    pack_decoder_transposed(network, arrays, back, share)
 
 
 @entry_kernel
@@ -110,6 +165,7 @@ def pack_all(part, parts, network, arrays):
 def layers_forward(network, arrays, rows):
     """Run some rows through all layers."""
     sizes = network.sizes
+    read_inputs(network, arrays, rows)
     for index in range(sizes.layers):
         for direction in range(sizes.directions):
             layer = layer_of(sizes, arrays, index, direction)
@@ -174,7 +230,7 @@ def clear_carry(sizes, back, rows):
 
 
 @kernel
-def parameters_backward(network, arrays, back, share):
+def parameters_backward(network, arrays, back, objective, share):
     """Compute the gradient in all parameters, this share's columns."""
     sizes = network.sizes
     for index in range(sizes.layers):
@@ -184,7 +240,7 @@ def parameters_backward(network, arrays, back, share):
                 layer_gradients(network.source, layer, back, share)
             else:
                 layer_gradients(layer_below(layer, back.grad_output, ZERO), layer, back, share)
-    decoder_gradients(sizes, arrays, back, share)
+    readout_gradients(network, arrays, back, objective, share)
 
 
 @kernel
@@ -230,7 +286,7 @@ def backward_phase(network, arrays, back, objective, share):
 @kernel
 def gradient_phase(network, arrays, back, objective, share):
     """Compute the gradient in the weights."""
-    parameters_backward(network, arrays, back, share)
+    parameters_backward(network, arrays, back, objective, share)
 
 
 @kernel
@@ -283,8 +339,9 @@ def score_step(part, parts, network, arrays):
     """Run a window forward: losses (T, B)."""
     network, arrays = network_addresses(network), addresses(arrays)
     rows = rows_of_share(Share(part, parts), network.sizes.batch)
-    forward(network, arrays, rows)
+    layers_forward(network, arrays, rows)
     for t in range(network.sizes.length):
+        readout_forward(network.sizes, arrays, t, rows)
         score_rows(network, arrays, t, 1.0, rows)
     if network.sizes.directions == 1:
         carry_states(network.sizes, arrays.states, rows)
