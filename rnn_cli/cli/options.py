@@ -94,10 +94,11 @@ def note(sentence: str, quiet: bool) -> None:
 
 def announce_compiling(quiet: bool) -> None:
     """Say once, on stderr, when kernels have to be compiled, because that takes seconds."""
-    from rnn_cli.kernels.compiler.cache import on_compile
+    from rnn_cli.kernels.compiler.cache import announcement, on_compile, on_unkept
 
     def say() -> None:
         on_compile.clear()
-        note("compiling kernels (first run only)", quiet)
+        note(announcement(), quiet)
 
     on_compile.append(say)
+    on_unkept.append(lambda sentence: note(sentence, quiet))
