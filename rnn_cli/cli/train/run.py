@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
-from rnn_cli.atomic_files import write_atomically
+from rnn_cli.atomic_files import unusable, write_atomically
 from rnn_cli.errors import CheckpointError, DivergenceError, RnnError, UsageError
 
 if TYPE_CHECKING:
@@ -165,7 +165,8 @@ class LogWriter:
             else:
                 self._file = path.open("w", encoding="utf-8", buffering=1)
         except OSError as problem:
-            raise UsageError(f"the log {path} cannot be written: {problem.strerror}; name another file") from problem
+            sentence = f"the log {path} cannot be written: {problem.strerror}; name another file"
+            raise unusable(problem, sentence) from problem
 
     def __enter__(self) -> Self:
         return self
