@@ -54,7 +54,7 @@ def classify(
         raise UsageError("--json is for --labels; give both, or --jsonl")
     if jsonl and labelled:
         raise UsageError("--jsonl and --labels contradict each other; give one of them")
-    cores = thread_count(threads)
+    cores = thread_count(threads, quiet)
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.display.stdout import TextWriter

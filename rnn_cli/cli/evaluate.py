@@ -90,7 +90,7 @@ def evaluate(
         check_range("threshold", threshold, 0.0, 1e9)
     if top is not None:
         check_range("top", top, 1, 10**9)
-    cores = thread_count(threads)
+    cores = thread_count(threads, quiet)
     paths = files or ["-"]
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint

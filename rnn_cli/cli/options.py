@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from rnn_cli.cpu_count import available_processors, usable_cores
+
 DEFAULT_MODEL = Path("model.safetensors")
 
 
@@ -51,19 +53,19 @@ RandomSeed = Annotated[int | None, typer.Option("--random-seed", help="Makes the
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-def usable_cores() -> int:
-    """Return how many processors this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def thread_count(threads: int | None) -> int:
-    """Return the number of threads to use, checked."""
+def thread_count(threads: int | None, quiet: bool = False) -> int:
+    """Return the number of threads to use, checked: no more than processors, as more only wait for one another."""
     from rnn_cli.config import check_range
 
     if threads is None:
         return usable_cores()
     check_range("threads", threads, 1, 1024)
-    return threads
+    processors = available_processors()
+    if threads > processors:
+        note(f"this process may use {processors} processor{'s' * (processors > 1)}: --threads {processors}", quiet)
+    elif threads > usable_cores():
+        note(f"--threads {threads} is more than the CPU quota allows; --threads {usable_cores()} is faster", quiet)
+    return min(threads, processors)
 
 
 def precision_for(chosen: Precision) -> str:

@@ -123,7 +123,7 @@ def sample(
         precision=precision_for(precision),
         random_seed=random_seed(random_seed_option),
     )
-    cores = thread_count(threads)
+    cores = thread_count(threads, quiet)
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.display.stdout import TextWriter

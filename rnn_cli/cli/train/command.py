@@ -200,7 +200,7 @@ def train(
     if not resume and not corpus:
         raise UsageError("name a text file to train on, or - for stdin; for example: rnn train corpus.txt")
     check_written(model, log, [*(corpus or []), *(validation_file or [])], base)
-    cores = thread_count(threads)
+    cores = thread_count(threads, quiet)
     announce_compiling(quiet)
     if dry_run:
         with TrainingDisplay(quiet) as display:
