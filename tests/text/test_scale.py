@@ -162,7 +162,7 @@ print(corpus.characters, corpus.validation_characters, highest() - before)
 def test_memory_does_not_grow_with_the_corpus(kind, tmp_path):
     path = tmp_path / "text"
     size = 48 << 20
-    path.write_bytes(b"some words in a line\nand more in another\n" * (size // 41))
+    path.write_bytes(b"".join(b"some words in line %d\n" % number for number in range(size // 29)))
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(path), kind], capture_output=True, text=True, check=True, env=os.environ
     )
