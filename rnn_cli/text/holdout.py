@@ -87,19 +87,18 @@ def repeated_lines(ids: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]
     with Spool() as spool:
         for hashes in line_hashes(ids):
             spool.write(hashes)
-        hashes = spool.array(np.uint64)
+        hashes = spool.array(np.dtype(np.uint64))
     bits = max(0, count - 1).bit_length() - (HASHES_AT_A_TIME.bit_length() - 1)
     found = [repeats_in_part(hashes, part, max(bits, 0)) for part in range(1 << max(bits, 0))]
-    repeats, firsts = (np.concatenate([np.zeros(0, np.int64), *columns]) for columns in zip(*found))
-    return repeats, firsts
+    return np.concatenate([repeats for repeats, _ in found]), np.concatenate([firsts for _, firsts in found])
 
 
 def repeats_in_part(hashes: np.ndarray, part: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
     """Return what `repeated_lines` does, of the hashes that begin with these bits."""
     indices, values, offset = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)], 0
     for piece in pieces(hashes):
-        chosen = np.flatnonzero(piece >> np.uint64(64 - bits) == part) if bits else np.arange(len(piece))
-        indices.append(chosen + offset)
+        chosen = np.arange(len(piece)) if bits == 0 else np.flatnonzero(piece >> np.uint64(64 - bits) == part)
+        indices.append((chosen + offset).astype(np.int64))
         values.append(piece[chosen])
         offset += len(piece)
     value = np.concatenate(values)
@@ -107,7 +106,6 @@ def repeats_in_part(hashes: np.ndarray, part: int, bits: int) -> tuple[np.ndarra
     if (ordered[1:] != ordered[:-1]).all():
         return indices[0], indices[0]
     index, order = np.concatenate(indices), np.argsort(value, kind="stable")
-    ordered = value[order]
     is_repeat = np.append(False, ordered[1:] == ordered[:-1])
     first = np.maximum.accumulate(np.where(is_repeat, 0, np.arange(len(order))))
     return index[order[is_repeat]], index[order[first[is_repeat]]]
@@ -118,8 +116,8 @@ def line_hashes(ids: np.ndarray) -> Iterator[np.ndarray]:
 
     The hash of a line is the sum of m(symbol) r^position modulo 2^64, with a random number m for each symbol.
     """
-    mixed = np.random.default_rng(0).integers(1, 1 << 63, min(1 + int(np.iinfo(ids.dtype).max), MOST_SYMBOLS))
-    mixed = 2 * mixed.astype(np.uint64) + np.uint64(1)
+    random = np.random.default_rng(0).integers(1, 1 << 63, min(1 + int(np.iinfo(ids.dtype).max), MOST_SYMBOLS))
+    mixed = 2 * random.astype(np.uint64) + np.uint64(1)
     mixed[BOUNDARY] = 0
     powers = np.multiply.accumulate(np.append(np.uint64(1), np.full(PIECE, HASH_BASE, np.uint64)))
     pending, offset = np.zeros(1, np.uint64), 0  # the hash and the length of a line that goes on in the next piece
