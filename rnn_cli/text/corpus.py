@@ -13,7 +13,15 @@ from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
 from rnn_cli.text.codecs import BOUNDARY, ByteCodec, CharacterCodec, Codec
 from rnn_cli.text.documents import joined_names
-from rnn_cli.text.holdout import scored_symbols, split_lines, split_stream
+from rnn_cli.text.holdout import (
+    COPY_SAMPLES,
+    boundaries,
+    copied_samples,
+    lines_in_both,
+    scored_symbols,
+    split_lines,
+    split_stream,
+)
 from rnn_cli.text.line_detection import beginning, detect_lines
 from rnn_cli.text.sources import Source, changed, open_sources
 from rnn_cli.text.spool import Spool
@@ -30,6 +38,8 @@ class Corpus:
     split_reason        what is held out, or why nothing is
     dropped_lines       the number of empty lines left out
     validation_unknown  the number of unknown characters left out of the held-out part
+    mode_detected       whether the text decided how it is read
+    remarks             what is odd about the text, each with the command that mends it
 
     Characters are counted as they are scored, including the ends of lines.
     """
@@ -43,6 +53,8 @@ class Corpus:
     split_reason: str
     dropped_lines: int
     validation_unknown: int
+    mode_detected: bool = False
+    remarks: tuple[str, ...] = ()
 
     @cached_property
     def characters(self) -> int:
@@ -76,13 +88,16 @@ def load_corpus(
         check_range("validation_fraction", validation_fraction, 0.0, 0.9)
     sources = open_sources([*paths, *(validation_files or ())])
     texts, held_out = sources[: len(paths)], sources[len(paths) :]
+    remarks: list[str] = []
     name = joined_names([source.name for source in texts])
     digest = hashlib.sha256(f"{len(texts)} ".encode())
 
-    reason = "as it was asked for"
+    reason, detected = "as requested", line_mode is None
     if line_mode is None:
         starts = (beginning(text.chunks()) if as_bytes else beginning(text.characters()) for text in texts)
         line_mode, reason = detect_lines(starts)
+    if not line_mode:
+        texts = without_copies(texts, remarks)
     codec = ByteCodec(line_mode) if as_bytes else read_codec(texts, held_out, line_mode)
     ids, dropped, unknown = encode(codec, texts, digest)
     if unknown:
@@ -95,12 +110,64 @@ def load_corpus(
         split_reason = joined_names([source.name for source in held_out])
         if scored_symbols(validation, line_mode) == 0:
             raise UsageError(f"{split_reason} has no character that is in {name}; give another text to validate on")
+        split_reason += overlap(ids, validation, line_mode)
     else:
         split = (
             split_lines(ids, validation_fraction, random_seed) if line_mode else split_stream(ids, validation_fraction)
         )
         training, validation, split_reason = split
-    return Corpus(name, digest.hexdigest(), codec, training, validation, reason, split_reason, dropped, unknown)
+    remarks += remarks_on(codec, ids)
+    return Corpus(
+        name,
+        digest.hexdigest(),
+        codec,
+        training,
+        validation,
+        reason,
+        split_reason,
+        dropped,
+        unknown,
+        detected,
+        tuple(remarks),
+    )
+
+
+def without_copies(sources: Sequence[Source], remarks: list[str]) -> list[Source]:
+    """Return texts without those that are copies of one before, or the last part of a stream would be no test."""
+    kept: list[Source] = []
+    for source in sources:
+        copy_of = next((other for other in kept if other.is_copy_of(source)), None)
+        if copy_of is None:
+            kept.append(source)
+        else:
+            what = "given twice" if copy_of.name == source.name else f"a copy of {copy_of.name}"
+            remarks.append(f"{source.name} is {what}, and read once")
+    return kept
+
+
+def overlap(training: np.ndarray, validation: np.ndarray, line_mode: bool) -> str:
+    """Return how much of a text to validate on is in the training text, if it is."""
+    if line_mode:
+        count, total = lines_in_both(training, validation), boundaries(validation) - 1
+        return f", but {count:,} of its {total:,} lines are in the training text too" if count else ""
+    copied = copied_samples(training, validation)
+    if 2 * copied < COPY_SAMPLES:
+        return ""
+    return f", but {copied} of {COPY_SAMPLES} samples of it are in the training text word for word"
+
+
+def remarks_on(codec: Codec, ids: np.ndarray) -> Iterator[str]:
+    """Yield what is odd about the characters of a text, and the command that mends it."""
+    if "\r" in codec.alphabet:
+        if boundaries(ids) - 1 <= 1 if codec.line_mode else "\n" not in codec.alphabet:
+            yield "its lines end in carriage returns (\\r) alone; tr '\\r' '\\n' makes them newlines"
+        else:
+            yield "it has carriage returns (\\r), which are learned as a character; tr -d '\\r' takes them out"
+    if "\ufeff" in codec.alphabet:
+        yield (
+            "it has byte order marks (U+FEFF) within, as joined files have, which are learned as a character; "
+            "sed 's/\\xEF\\xBB\\xBF//g' takes them out"
+        )
 
 
 def read_codec(texts: Sequence[Source], held_out: Sequence[Source], line_mode: bool) -> Codec:

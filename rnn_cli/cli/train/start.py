@@ -172,12 +172,16 @@ def describe(corpus: Corpus) -> str:
     mode = "lines" if codec.line_mode else "one stream"
     dropped = f"; {corpus.dropped_lines:,} empty lines left out" if corpus.dropped_lines else ""
     unknown = f", {corpus.validation_unknown:,} unknown characters left out" if corpus.validation_unknown else ""
-    returns = ""
-    if "\r" in codec.alphabet:
-        returns = "\nit has carriage returns (\\r), which count as a character; tr -d '\\r' removes them"
     return (
         f"{corpus.name}: {corpus.characters:,} characters to train on, "
         f"{len(codec) - 1:,} different {codec.kind}\n"
-        f"read as {mode}: {corpus.mode_reason}{dropped}\n"
-        f"held out to validate: {corpus.split_reason}{unknown}{returns}"
+        f"read as {mode}: {corpus.mode_reason}{dropped}{other_modes(corpus)}\n"
+        f"held out to validate: {corpus.split_reason}{unknown}" + "".join(f"\n{remark}" for remark in corpus.remarks)
     )
+
+
+def other_modes(corpus: Corpus) -> str:
+    """Return the options that read a text in another way, if the way was not chosen by the user."""
+    if not corpus.mode_detected:
+        return ""
+    return "; --stream reads it as one text" if corpus.codec.line_mode else "; --lines reads each line as a text"
