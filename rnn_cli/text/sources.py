@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnn_cli.errors import UsageError
-from rnn_cli.text.documents import check_stdin_once, decode_chunks, name_of, reading
+from rnn_cli.text.documents import check_stdin_once, decode_chunks, head_of, name_of, reading
+from rnn_cli.text.file_kinds import opener_of
 from rnn_cli.text.spool import Spool, pieces
 
 CHUNK = 1 << 17  # bytes that are read at a time: with what is made of them, they stay in the processor's cache
@@ -83,12 +84,13 @@ def open_sources(paths: Sequence[str]) -> list[Source]:
 
 
 def open_source(path: str) -> Source:
-    """Make a file ready to be read, by a copy where it is no regular file, whose bytes come only once."""
+    """Make a file ready to be read, by a copy if it is compressed or not a regular file."""
     with reading(path) as file:
         size = 0
         if path != "-":
             status = os.fstat(file.fileno())
-            size = status.st_size if stat.S_ISREG(status.st_mode) else 0  # 0 is also the size of files in /proc
+            plain = stat.S_ISREG(status.st_mode) and opener_of(path, head_of(file)) is None
+            size = status.st_size if plain else 0  # 0 is also the size of files in /proc
         if size:
             start = file.read(len(codecs.BOM_UTF8))
             copy = None
