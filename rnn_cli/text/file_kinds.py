@@ -85,7 +85,7 @@ def encoding_of(head: bytes) -> str | None:
     head = head[: len(head) // 2 * 2]
     for odd in (0, 1):  # the byte that the characters of a script share comes first in big-endian order
         shared, others = (controls_in(head[start::2]) for start in (odd, 1 - odd))
-        if len(head) >= 8 and shared >= UTF16_SHARED and others < UTF16_OTHERS:
+        if len(head) >= 16 and shared >= UTF16_SHARED and others < UTF16_OTHERS:
             return "UTF-16LE" if odd else "UTF-16BE"
     return None
 
