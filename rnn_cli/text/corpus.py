@@ -23,7 +23,7 @@ from rnn_cli.text.holdout import (
     split_stream,
 )
 from rnn_cli.text.line_detection import beginning, detect_lines
-from rnn_cli.text.sources import Source, changed, open_sources
+from rnn_cli.text.sources import Source, changed, expand, open_sources
 from rnn_cli.text.spool import Spool
 
 
@@ -76,7 +76,7 @@ def load_corpus(
     validation_files: Sequence[str] | None = None,
     random_seed: int,
 ) -> Corpus:
-    """Read files ("-" is stdin) as a corpus. If `line_mode` is None, it is detected.
+    """Read files, and those in directories ("-" is stdin), as a corpus. If `line_mode` is None, it is detected.
 
     The `validation_files` are held out or, without them, a fraction: the last part of a stream, or random lines.
     The default fraction is a tenth, and nothing of a short stream. Raises UsageError for a file that cannot be read or
@@ -86,9 +86,11 @@ def load_corpus(
         raise UsageError("give a list of files; one file is a list of one")
     if validation_fraction is not None:
         check_range("validation_fraction", validation_fraction, 0.0, 0.9)
-    sources = open_sources([*paths, *(validation_files or ())])
+    paths, left_out = expand(paths, as_bytes)
+    held_out_paths, _ = expand(validation_files or (), as_bytes)
+    sources = open_sources([*paths, *held_out_paths])
     texts, held_out = sources[: len(paths)], sources[len(paths) :]
-    remarks: list[str] = []
+    remarks = [f"{left_out:,} files that are not text are left out"] if left_out else []
     name = joined_names([source.name for source in texts])
     digest = hashlib.sha256(f"{len(texts)} ".encode())
 

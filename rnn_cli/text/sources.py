@@ -13,7 +13,7 @@ import numpy as np
 
 from rnn_cli.errors import UsageError
 from rnn_cli.text.documents import check_stdin_once, decode_chunks, head_of, name_of, reading
-from rnn_cli.text.file_kinds import opener_of
+from rnn_cli.text.file_kinds import HEAD, opener_of, other_kind
 from rnn_cli.text.spool import Spool, pieces
 
 CHUNK = 1 << 17  # bytes that are read at a time: with what is made of them, they stay in the processor's cache
@@ -75,6 +75,51 @@ def digest_of(chunks: Iterator[bytes]) -> bytes:
     for chunk in chunks:
         digest.update(chunk)
     return digest.digest()
+
+
+def expand(paths: Sequence[str], as_bytes: bool = False) -> tuple[list[str], int]:
+    """Return paths with the text files in directories, sorted, in place of these, and how many files were left out.
+
+    Hidden files are passed over, and files that are not text are left out unless bytes are read. Raises UsageError for
+    a directory without a text file.
+    """
+    files: list[str] = []
+    left_out = 0
+    for path in paths:
+        if path == "-" or not os.path.isdir(path):
+            files.append(path)
+            continue
+        inside = [
+            os.path.join(folder, name)
+            for folder, folders, names in os.walk(path, onerror=raise_it)
+            if not any(part.startswith(".") for part in os.path.relpath(folder, path).split(os.sep) if part != ".")
+            for name in names
+            if not name.startswith(".")
+        ]
+        texts = [file for file in sorted(inside) if as_bytes or is_text(file)]
+        if not texts:
+            raise UsageError(f"there is no text file in the directory '{path}'; give one with texts, or files")
+        left_out += len(inside) - len(texts)
+        files += texts
+    return files, left_out
+
+
+def raise_it(error: OSError) -> None:
+    """Raise UsageError for a directory that cannot be listed."""
+    raise UsageError(f"cannot read the directory '{error.filename}' ({error.strerror}); check its permissions")
+
+
+def is_text(path: str) -> bool:
+    """Say whether a file in a directory begins as text does: a regular file of UTF-8 without a NUL, also compressed."""
+    if not os.path.isfile(path):
+        return False
+    with reading(path) as file:
+        head = file.read(HEAD)
+    try:
+        codecs.utf_8_decode(head, "strict", len(head) < HEAD)
+    except UnicodeDecodeError:
+        return False
+    return bool(head) and b"\0" not in head and other_kind(head) is None
 
 
 def open_sources(paths: Sequence[str]) -> list[Source]:

@@ -1,5 +1,6 @@
 """Corpora: reading, line detection, hold-out split, and the messages of what is refused."""
 
+import gzip
 import io
 import os
 import sys
@@ -221,6 +222,36 @@ def test_a_validation_file_that_was_trained_on_is_said(load):
 def test_odd_characters_are_named_with_the_command_that_helps(load, text, command, line_mode):
     (remark,) = load(text, line_mode=line_mode).remarks
     assert command in remark
+
+
+def test_the_text_files_of_a_directory_are_read_in_order(tmp_path):
+    poems = tmp_path / "poems"
+    (poems / "old").mkdir(parents=True)
+    (poems / ".git").mkdir()
+    for name, data in {
+        "b.txt": b"second",
+        "a.txt": b"first ",
+        "old/z.txt.gz": gzip.compress(b" third"),
+        "model.safetensors": b"\x10\0\0\0{}",
+        "image": b"\xff\xd8\xff",
+        "empty": b"",
+        ".hidden": b"hidden",
+        ".git/config": b"hidden",
+    }.items():
+        (poems / name).write_bytes(data)
+    options = {"as_bytes": False, "line_mode": False, "validation_fraction": 0.0, "random_seed": 1}
+    corpus = load_corpus([str(poems)], **options)
+    assert decoded(corpus, corpus.training) == "|first |second| third"
+    assert corpus.name == "a.txt, b.txt, z.txt.gz"
+    assert corpus.remarks == ("3 files that are not text are left out",)
+    with pytest.raises(UsageError, match=r"no text file in the directory '.*\.git'"):
+        load_corpus([str(make_empty(tmp_path))], **options)
+
+
+def make_empty(tmp_path):
+    """Return an empty directory, whose name is hidden."""
+    (tmp_path / ".git").mkdir()
+    return tmp_path / ".git"
 
 
 # Symbols

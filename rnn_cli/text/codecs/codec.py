@@ -112,11 +112,19 @@ class Codec(ABC):
         character = prompt[index]
         assert isinstance(character, str)  # a codec of bytes knows every byte
         known = ", ".join(f"'{near}'" for near in self.nearest(character))
-        known = f"the nearest that it knows are {known}; " if known else ""
+        known = f"the nearest known ones are {known}; " if known else ""
+        if character == "\\" and prompt[index + 1 : index + 2] in ("n", "t", "r"):
+            known = f"the shell makes a control character of $'\\{prompt[index + 1]}'; "
+        elif self._knows_other_case(prompt):
+            known += f"it knows {'lower' if character.isupper() else 'upper'} case: '{prompt.swapcase()}'; "
         return UsageError(
             f"the model has never seen '{character}' (U+{ord(character):04X}), character {index + 1} of {what}; "
             f"{known}change it{advice}"
         )
+
+    def _knows_other_case(self, prompt: str | bytes) -> bool:
+        """Say whether all of a prompt is known if upper and lower case are exchanged."""
+        return bool((self.encode(prompt.swapcase()) >= 0).all()) and len(prompt) < 40
 
     def frame(self, *documents: np.ndarray) -> np.ndarray:
         """Return the symbols of documents with their boundaries, as `frame_pieces` does."""
