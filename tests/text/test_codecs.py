@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnn_cli.errors import CheckpointError
+from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.text.codecs import BOUNDARY, UNKNOWN, ByteCodec, CharacterCodec, codec_from_dict
 from rnn_cli.text.codecs.characters import CHUNK
 

@@ -109,8 +109,8 @@ class Codec(ABC):
     def _unknown_error(self, prompt: str | bytes, index: int, what: str) -> UsageError:
         """Return the error for an unknown character of a prompt."""
         advice = ", or leave it out with --unknown skip" if what.startswith("the seed") else ""
+        assert isinstance(prompt, str)  # a codec of bytes knows every byte
         character = prompt[index]
-        assert isinstance(character, str)  # a codec of bytes knows every byte
         known = ", ".join(f"'{near}'" for near in self.nearest(character))
         known = f"the nearest known ones are {known}; " if known else ""
         if character == "\\" and prompt[index + 1 : index + 2] in ("n", "t", "r"):
@@ -122,7 +122,7 @@ class Codec(ABC):
             f"{known}change it{advice}"
         )
 
-    def _knows_other_case(self, prompt: str | bytes) -> bool:
+    def _knows_other_case(self, prompt: str) -> bool:
         """Say whether all of a prompt is known if upper and lower case are exchanged."""
         return bool((self.encode(prompt.swapcase()) >= 0).all()) and len(prompt) < 40
 
