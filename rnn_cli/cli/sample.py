@@ -144,7 +144,7 @@ def sample(
     if random_seed_option is None and temperature > 0:
         note(f"random seed {config.random_seed}", quiet)
     writer = TextWriter(raw=raw)
-    end = b"" if raw else b"\n"
+    end = b"" if raw else codec.text_end
 
     if jsonl:
         for text in sampler.texts(count):

@@ -9,6 +9,7 @@ import numpy as np
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import UsageError
+from rnn_cli.language.line_scores import check_lines
 from rnn_cli.language.scorer import STREAMS, Scorer
 from rnn_cli.text.codecs import BOUNDARY, UNKNOWN
 from rnn_cli.text.documents import lines_of
@@ -57,6 +58,7 @@ def line_bits(scorer: Scorer, lines: list[bytes]) -> np.ndarray:
     empty line: it has learned what follows a newline, but has seen few beginnings of texts.
     """
     codec = scorer.codec
+    check_lines(codec)
     data = b"\n".join(lines) + b"\n"
     text = codec.as_read(data)
     symbols = codec.encode(text)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
-from rnn_cli.text.codecs import BOUNDARY, ByteCodec, CharacterCodec, Codec
+from rnn_cli.text.codecs import BOUNDARY, SEPARATORS, ByteCodec, CharacterCodec, Codec, ParagraphCodec
 from rnn_cli.text.documents import joined_names
 from rnn_cli.text.holdout import (
     COPY_SAMPLES,
@@ -75,8 +75,13 @@ def load_corpus(
     validation_fraction: float | None,
     validation_files: Sequence[str] | None = None,
     random_seed: int,
+    separator: str | None = None,
+    min_count: int = 1,
 ) -> Corpus:
     """Read files, and those in directories ("-" is stdin), as a corpus. If `line_mode` is None, it is detected.
+
+    With a `separator` ("blank line" or "file") a text ends there instead, and its lines belong together. Characters
+    that occur less than `min_count` times are left out, and unknown to the model.
 
     The `validation_files` are held out or, without them, a fraction: the last part of a stream, or random lines.
     The default fraction is a tenth, and nothing of a short stream. Raises UsageError for a file that cannot be read or
@@ -86,6 +91,13 @@ def load_corpus(
         raise UsageError("give a list of files; one file is a list of one")
     if validation_fraction is not None:
         check_range("validation_fraction", validation_fraction, 0.0, 0.9)
+    check_range("min_count", min_count, 1, 10**9)
+    if as_bytes and (separator or min_count > 1):
+        raise UsageError("bytes have neither paragraphs nor rare characters; leave one of the two out")
+    if separator and separator not in SEPARATORS:
+        raise UsageError(f"separator must be one of {', '.join(SEPARATORS)}, not {separator}")
+    if separator:
+        line_mode = True
     paths, left_out = expand(paths, as_bytes)
     held_out_paths, _ = expand(validation_files or (), as_bytes)
     sources = open_sources([*paths, *held_out_paths])
@@ -100,9 +112,12 @@ def load_corpus(
         line_mode, reason = detect_lines(starts)
     if not line_mode:
         texts = without_copies(texts, remarks)
-    codec = ByteCodec(line_mode) if as_bytes else read_codec(texts, held_out, line_mode)
+    codec = ByteCodec(line_mode) if as_bytes else read_codec(texts, held_out, line_mode, separator)
+    if min_count > 1 and isinstance(codec, CharacterCodec):
+        codec, rare = without_rare(codec, texts, min_count)
+        remarks.append(rare)
     ids, dropped, unknown = encode(codec, texts, digest)
-    if unknown:
+    if unknown and min_count == 1:
         raise changed(name)
     check_predictable(ids, line_mode, name)
 
@@ -114,9 +129,10 @@ def load_corpus(
             raise UsageError(f"{split_reason} has no character that is in {name}; give another text to validate on")
         split_reason += overlap(ids, validation, line_mode)
     else:
-        split = (
-            split_lines(ids, validation_fraction, random_seed) if line_mode else split_stream(ids, validation_fraction)
-        )
+        if line_mode:
+            split = split_lines(ids, validation_fraction, random_seed, "texts" if separator else "lines")
+        else:
+            split = split_stream(ids, validation_fraction)
         training, validation, split_reason = split
     remarks += remarks_on(codec, ids)
     return Corpus(
@@ -131,6 +147,23 @@ def load_corpus(
         unknown,
         detected,
         tuple(remarks),
+    )
+
+
+def without_rare(codec: CharacterCodec, texts: Sequence[Source], min_count: int) -> tuple[CharacterCodec, str]:
+    """Return a codec without the characters that occur less than `min_count` times, and how many these are."""
+    counts = np.zeros(len(codec) + 1, np.int64)
+    for source in texts:
+        for part in source.characters():
+            counts += np.bincount(codec.encode(part) + 1, minlength=len(counts))
+    rare = {character for character, count in zip(codec.symbols, counts[2:]) if count < min_count}
+    occurrences = int(counts[2:][counts[2:] < min_count].sum())
+    kept = replace(codec, symbols="".join(symbol for symbol in codec.symbols if symbol not in rare))
+    if not kept.symbols:
+        raise UsageError(f"no character occurs {min_count:,} times; lower min_count")
+    return kept, (
+        f"{len(rare):,} characters that occur less than {min_count:,} times are left out ({occurrences:,} in all); "
+        "to the model they are unknown"
     )
 
 
@@ -172,9 +205,12 @@ def remarks_on(codec: Codec, ids: np.ndarray) -> Iterator[str]:
         )
 
 
-def read_codec(texts: Sequence[Source], held_out: Sequence[Source], line_mode: bool) -> Codec:
+def read_codec(
+    texts: Sequence[Source], held_out: Sequence[Source], line_mode: bool, separator: str | None
+) -> Codec:
     """Return the codec of the characters of texts. Raises UsageError if the held-out files cannot be decoded either."""
-    codec = CharacterCodec.of_texts((part for source in texts for part in source.characters()), line_mode)
+    parts = (part for source in texts for part in source.characters())
+    codec = ParagraphCodec.of_separated(parts, separator) if separator else CharacterCodec.of_texts(parts, line_mode)
     for source in held_out:
         for _ in source.characters():
             pass

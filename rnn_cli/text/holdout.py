@@ -35,10 +35,11 @@ def scored_symbols(ids: np.ndarray, line_mode: bool) -> int:
     return len(ids) - 1 if line_mode else len(ids) - boundaries(ids)
 
 
-def split_lines(ids: np.ndarray, fraction: float | None, random_seed: int) -> Split:
+def split_lines(ids: np.ndarray, fraction: float | None, random_seed: int, texts: str = "lines") -> Split:
     """Return the lines to train on, those to hold out, each in their order, and what was done.
 
-    Of distinct lines the fraction is held out; a repeated line goes where its first occurrence goes.
+    Of distinct lines the fraction is held out; a repeated line goes where its first occurrence goes. `texts` is what
+    the message calls the lines.
     """
     fraction, count = DEFAULT_FRACTION if fraction is None else fraction, boundaries(ids) - 1
     if fraction == 0:
@@ -47,12 +48,12 @@ def split_lines(ids: np.ndarray, fraction: float | None, random_seed: int) -> Sp
     distinct = count - len(repeats)
     if distinct < FEWEST_LINES:
         different = " different" if len(repeats) else ""
-        return ids, None, f"none (fewer than {FEWEST_LINES}{different} lines)"
-    reason = f"of {count:,} lines, at random"
+        return ids, None, f"none (fewer than {FEWEST_LINES}{different} {texts})"
+    reason = f"of {count:,} {texts}, at random"
     drawn = held_lines(distinct, fraction, random_seed)
     if len(repeats):
         drawn = iter([with_repeats(count, np.concatenate([*drawn]), repeats, firsts)])
-        reason += f" but equal ones together; {len(repeats):,} of {count:,} lines are repeats"
+        reason += f" but equal ones together; {len(repeats):,} of {count:,} {texts} are repeats"
     waiting, continues, total = np.zeros(0, bool), False, 0  # `continues`: the piece begins within a line that is held
     with Spool() as training, Spool() as validation:
         for piece in pieces(ids[:-1]):

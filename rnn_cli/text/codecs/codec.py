@@ -80,6 +80,16 @@ class Codec(ABC):
         return np.min_scalar_type(len(self) - 1)
 
     @property
+    def text_end(self) -> bytes:
+        """What is printed after a text."""
+        return b"\n"
+
+    @property
+    def ends_at_newline(self) -> bool:
+        """Whether the end of a line is the end of a text."""
+        return self.line_mode and self.newline == BOUNDARY
+
+    @property
     def newline(self) -> int:
         """The symbol of a newline: BOUNDARY in line mode, UNKNOWN if the codec lacks it."""
         return int(self.encode("\n")[0])
