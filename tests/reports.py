@@ -97,6 +97,33 @@ REPORTS = [
         thread="char-rnn#218",
     ),
     Report(
+        "symptoms",
+        "scoring a file with carriage returns",
+        "evaluate -m lines.model text",
+        {"text": "anna\r\nbela\r\nan\u00e9\r\n"},
+        says=[r"unknown characters: \\r 3, '\u00e9' 1; the lines end in CR LF: tr -d '\\r'"],
+    ),
+    Report(
+        "symptoms",
+        "scoring the lines of a file with carriage returns",
+        "evaluate -m lines.model text --per-line",
+        {"text": "anna\r\nbela\r\n"},
+        says=[r"unknown characters: 2, of [0-9.]+ bits each: \\r 2; "],
+    ),
+    Report(
+        "symptoms",
+        "labels for a file with carriage returns",
+        "classify -m lines.model -m other.model text",
+        {"text": "anna\r\nbela\r\n"},
+        says=[r"unknown to lines: \\r 2; ", r"unknown to other: \\r 2; "],
+    ),
+    Report(
+        "symptoms",
+        "a seed with characters that are left out",
+        "sample -m lines.model --seed an\u00e9 --unknown skip -l 5",
+        says=["left out of the seed: '\u00e9' 1"],
+    ),
+    Report(
         "directories",
         "a directory of texts",
         f"train poems {SMALL}",

@@ -24,7 +24,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("report", REPORTS, ids=lambda report: f"{report.kind}: {report.what}")
 def test_the_user_sees_what_helps(tmp_path: Path, model: Path, report: Report) -> None:
-    (tmp_path / "lines.model").write_bytes(model.read_bytes())
+    for name in ("lines.model", "other.model"):
+        (tmp_path / name).write_bytes(model.read_bytes())
     for name, content in report.files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -128,19 +128,28 @@ def sample(
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.language.sampling import CHUNK, Sampler
+    from rnn_cli.language.unknown import UnknownCharacters
     from rnn_cli.text.documents import Document, text_for
 
     checkpoint = load_checkpoint(model)
     codec = checkpoint.codec
     announce_compiling(quiet)
+    prompts = (
+        [text_for(codec, read_seed(seed, seed_file, codec.line_mode))] if seeds is None else read_seeds(seeds, codec)
+    )
+    left_out = UnknownCharacters(codec)
+    for prompt in prompts:
+        left_out.add(prompt)
     sampler = Sampler(
         checkpoint,
-        text_for(codec, read_seed(seed, seed_file, codec.line_mode)) if seeds is None else read_seeds(seeds, codec),
+        prompts[0] if seeds is None else prompts,
         config,
         stop=text_for(codec, Document("the stop text", os.fsencode(stop))),
         unknown=unknown.value,
         threads=cores,
     )
+    if left_out:
+        note(f"left out of the seed: {left_out.describe()}", quiet)
     if random_seed_option is None and temperature > 0:
         note(f"random seed {config.random_seed}", quiet)
     writer = TextWriter(raw=raw)
