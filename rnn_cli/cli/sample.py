@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -28,7 +29,6 @@ from rnn_cli.errors import UsageError
 if TYPE_CHECKING:
     from rnn_cli.language.candidates import GeneratedText
     from rnn_cli.text.codecs import Codec
-    from rnn_cli.text.documents import Document
 
 
 class Unknown(StrEnum):
@@ -40,9 +40,15 @@ class Unknown(StrEnum):
 
 def sample(
     seed: Annotated[
-        str | None, typer.Option("--seed", "--prompt", help="The text to go on from.", show_default=False)
+        str | None,
+        typer.Option("--seed", "--prompt", help="The text to go on from, or - for stdin.", show_default=False),
     ] = None,
-    seed_file: Annotated[str | None, typer.Option("--seed-file", help="A file with the seed, or - for stdin.")] = None,
+    seed_file: Annotated[
+        str | None,
+        typer.Option(
+            "--seed-file", help="A file with the seed, or - for stdin; of a model of lines without its final newline."
+        ),
+    ] = None,
     seeds: Annotated[
         str | None, typer.Option("--seeds", help="A file of seeds, one a line, or - for stdin; each is gone on from.")
     ] = None,
@@ -134,15 +140,15 @@ def sample(
     checkpoint = load_checkpoint(model)
     codec = checkpoint.codec
     announce_compiling(quiet)
-    prompts = (
-        [text_for(codec, read_seed(seed, seed_file, codec.line_mode))] if seeds is None else read_seeds(seeds, codec)
-    )
+    prompts = read_prompts(seed, seed_file, seeds, codec)
+    if not given and has_unread_stdin():
+        note("stdin is not read without being asked for; --seed - reads a seed from it", quiet)
     left_out = UnknownCharacters(codec)
     for prompt in prompts:
         left_out.add(prompt)
     sampler = Sampler(
         checkpoint,
-        prompts[0] if seeds is None else prompts,
+        prompts[0] if len(prompts) == 1 and seeds is None else prompts,
         config,
         stop=text_for(codec, Document("the stop text", os.fsencode(stop))),
         unknown=unknown.value,
@@ -165,32 +171,57 @@ def sample(
     writer.close()
 
 
-def read_seed(seed: str | None, seed_file: str | None, lines: bool) -> Document:
-    """Return the seed: the option, the file, stdin where that is no terminal, or nothing.
+def read_prompts(seed: str | None, seed_file: str | None, seeds: str | None, codec: Codec) -> list[str | bytes]:
+    """Return the prompts: the option, a file, or stdin where that is asked for with "-"; by default an empty one.
 
-    Where a line is the text, the newline that ends a file is not part of it.
+    If a line is a text, lines of stdin are several prompts, and the newline that ends a file is not part of one.
     """
-    from rnn_cli.text.documents import Document, read_documents
+    from rnn_cli.text.documents import Document, read_documents, text_for
 
-    if seed is not None:
-        return Document("the seed", os.fsencode(seed))
-    if seed_file is None and (sys.stdin is None or sys.stdin.isatty()):
-        return Document("the seed", b"")
-    (document,) = read_documents(["-" if seed_file is None else seed_file])
-    return Document("the seed", document.data.removesuffix(b"\n")) if lines else document
+    if seeds is not None:
+        return read_seeds(seeds, codec)
+    path = "-" if seed == "-" else seed_file
+    if path is None:
+        return [text_for(codec, Document("the seed", os.fsencode(seed or "")))]
+    if path == "-" and codec.ends_at_newline:
+        return read_seeds(path, codec, empty=True)
+    (document,) = read_documents([path])
+    data = document.data.removesuffix(b"\n") if codec.line_mode else document.data
+    return [text_for(codec, Document("the seed", data))]
 
 
-def read_seeds(path: str, codec: Codec) -> list[str | bytes]:
-    """Return the lines of a file as seeds, an empty one being the learned start."""
+def read_seeds(path: str, codec: Codec, empty: bool = False) -> list[str | bytes]:
+    """Return the lines of a file as prompts; an empty line, or a file that may be `empty`, is the start."""
     from rnn_cli.text.documents import Document, read_documents, text_for
 
     (document,) = read_documents([path])
-    if not document.data:
+    if not document.data and not empty:
         raise UsageError(f"{document.name} is empty; give a seed on each line")
     lines = document.data.removesuffix(b"\n").split(b"\n")
-    return [
-        text_for(codec, Document(f"line {number:,} of {document.name}", line)) for number, line in enumerate(lines, 1)
-    ]
+    names = (
+        ["the seed"]
+        if empty and len(lines) == 1
+        else [f"line {n:,} of {document.name}" for n in range(1, 1 + len(lines))]
+    )
+    return [text_for(codec, Document(name, line)) for name, line in zip(names, lines)]
+
+
+def has_unread_stdin() -> bool:
+    """Say whether text waits on stdin: a file, or a pipe into which something has been written."""
+    try:
+        descriptor = sys.stdin.fileno()
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            return status.st_size > os.lseek(descriptor, 0, os.SEEK_CUR)
+        if not stat.S_ISFIFO(status.st_mode):
+            return False
+        import fcntl
+        import termios
+
+        waiting = fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4))
+        return int.from_bytes(waiting, sys.byteorder) > 0
+    except (AttributeError, ImportError, OSError, ValueError):  # no stdin, or a system without such questions
+        return False
 
 
 def describe(codec: Codec, text: GeneratedText) -> dict[str, object]:
