@@ -77,11 +77,13 @@ def load_corpus(
     random_seed: int,
     separator: str | None = None,
     min_count: int = 1,
+    column: str | None = None,
 ) -> Corpus:
     """Read files, and those in directories ("-" is stdin), as a corpus. If `line_mode` is None, it is detected.
 
     With a `separator` ("blank line" or "file") a text ends there instead, and its lines belong together. Characters
-    that occur less than `min_count` times are left out, and unknown to the model.
+    that occur less than `min_count` times are left out, and unknown to the model. With a `column` the files are tables
+    (CSV, TSV, JSON lines), of which the values of that column are read, each as a line.
 
     The `validation_files` are held out or, without them, a fraction: the last part of a stream, or random lines.
     The default fraction is a tenth, and nothing of a short stream. Raises UsageError for a file that cannot be read or
@@ -98,9 +100,11 @@ def load_corpus(
         raise UsageError(f"separator must be one of {', '.join(SEPARATORS)}, not {separator}")
     if separator:
         line_mode = True
+    if column is not None and line_mode is None:
+        line_mode = True
     paths, left_out = expand(paths, as_bytes)
     held_out_paths, _ = expand(validation_files or (), as_bytes)
-    sources = open_sources([*paths, *held_out_paths])
+    sources = open_sources([*paths, *held_out_paths], column)
     texts, held_out = sources[: len(paths)], sources[len(paths) :]
     remarks = [f"{left_out:,} files that are not text are left out"] if left_out else []
     name = joined_names([source.name for source in texts])

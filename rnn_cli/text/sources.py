@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnn_cli.errors import UsageError
+from rnn_cli.text.columns import column_values
 from rnn_cli.text.documents import check_stdin_once, decode_chunks, head_of, name_of, reading
 from rnn_cli.text.file_kinds import HEAD, opener_of, other_kind
 from rnn_cli.text.spool import Spool, pieces
@@ -122,10 +123,23 @@ def is_text(path: str) -> bool:
     return bool(head) and b"\0" not in head and other_kind(head) is None
 
 
-def open_sources(paths: Sequence[str]) -> list[Source]:
-    """Make files, and stdin for "-", ready to be read. Raises UsageError for one that cannot be read."""
+def open_sources(paths: Sequence[str], column: str | None = None) -> list[Source]:
+    """Make files, and stdin for "-", ready to be read, or a `column` of them. Raises UsageError for one that cannot be.
+
+    The values of a column are a line each; a newline within one is a blank.
+    """
     check_stdin_once(paths)
-    return [open_source(path) for path in paths]
+    return [open_source(path) if column is None else open_column(path, column) for path in paths]
+
+
+def open_column(path: str, column: str) -> Source:
+    """Make a column of a table ready to be read, by a copy."""
+    with Spool() as spool:
+        for value in column_values(path, column):
+            line = " ".join(value.replace("\r", "\n").split("\n")).strip()
+            spool.write(line.encode("utf-8", "replace") + b"\n")
+        copy = spool.array(np.uint8)
+    return Source(path, 0, len(copy), copy)
 
 
 def open_source(path: str) -> Source:
