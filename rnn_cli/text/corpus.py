@@ -209,9 +209,7 @@ def remarks_on(codec: Codec, ids: np.ndarray) -> Iterator[str]:
         )
 
 
-def read_codec(
-    texts: Sequence[Source], held_out: Sequence[Source], line_mode: bool, separator: str | None
-) -> Codec:
+def read_codec(texts: Sequence[Source], held_out: Sequence[Source], line_mode: bool, separator: str | None) -> Codec:
     """Return the codec of the characters of texts. Raises UsageError if the held-out files cannot be decoded either."""
     parts = (part for source in texts for part in source.characters())
     codec = ParagraphCodec.of_separated(parts, separator) if separator else CharacterCodec.of_texts(parts, line_mode)
