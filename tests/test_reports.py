@@ -10,7 +10,18 @@ import pytest
 from commands import LINES_TEXT, SMALL, run
 from reports import REPORTS, Report
 
-KINDS = {"validation", "detection", "symptoms", "escapes", "prompts", "directories", "resources"}
+KINDS = {
+    "validation",
+    "detection",
+    "symptoms",
+    "escapes",
+    "prompts",
+    "directories",
+    "resources",
+    "texts",
+    "columns",
+    "rare characters",
+}
 
 
 @pytest.fixture(scope="module")

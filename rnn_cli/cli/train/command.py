@@ -65,7 +65,9 @@ class ScheduleName(StrEnum):
 
 
 def train(
-    corpus: Annotated[list[str] | None, typer.Argument(help="Text files, or - for stdin.", show_default=False)] = None,
+    corpus: Annotated[
+        list[str] | None, typer.Argument(help="Text files, directories of them, or - for stdin.", show_default=False)
+    ] = None,
     model: ModelPath = DEFAULT_MODEL,
     minutes: Annotated[float | None, typer.Option("--minutes", help="How long to train, after compiling.")] = None,
     epochs: Annotated[float | None, typer.Option("--epochs", help="How many passes over the text.")] = None,
@@ -115,6 +117,17 @@ def train(
     lines: Annotated[
         bool | None,
         typer.Option("--lines/--stream", help="Each line a text of its own, or one long text; default: detected."),
+    ] = None,
+    paragraphs: Annotated[
+        bool, typer.Option("--paragraphs", help="Each text ends at a blank line; its lines belong together.")
+    ] = False,
+    whole_files: Annotated[bool, typer.Option("--files", help="Each file is a text of its own.")] = False,
+    column: Annotated[
+        str | None,
+        typer.Option("--column", help="Of a CSV or TSV file or JSON lines, this column; each value is a line."),
+    ] = None,
+    min_count: Annotated[
+        int | None, typer.Option("--min-count", help="Leave out characters that occur less often; they are unknown.")
     ] = None,
     as_bytes: Annotated[bool | None, typer.Option("--bytes", help="Symbols are bytes: any file will do.")] = None,
     validation_fraction: Annotated[
@@ -189,10 +202,15 @@ def train(
     source: dict[str, Any] = {
         "lines": lines,
         "as_bytes": as_bytes,
+        "separator": "blank line" if paragraphs else "file" if whole_files else None,
+        "column": column,
+        "min_count": min_count,
         "validation_fraction": validation_fraction,
         "validation_files": validation_file or None,
     }
     check_options(given, source)
+    if paragraphs and whole_files:
+        raise UsageError("--paragraphs and --files contradict each other; give one of them")
     if resume and overwrite:
         raise UsageError("--resume and --overwrite contradict each other; give one of them")
     if dry_run and (resume or log):
@@ -266,6 +284,12 @@ def check_options(given: dict[str, Any], source: dict[str, Any]) -> None:
     TrainingConfig(**values)
     if config.activation != NetworkConfig.activation and config.cell != "rnn":
         raise UsageError("--activation is for --cell rnn; give both or leave it out")
+    if source["separator"] and source["lines"] is not None:
+        raise UsageError("--paragraphs and --files say what a text is, as --lines and --stream do; give one of them")
+    if source["as_bytes"] and (source["separator"] or source["min_count"] is not None):
+        raise UsageError("--bytes has neither paragraphs nor rare characters; leave one of the two out")
+    if source["min_count"] is not None:
+        check_range("min-count", source["min_count"], 1, 10**9)
     if source["validation_fraction"] is not None:
         check_range("validation-fraction", source["validation_fraction"], 0.0, 0.9)
         if source["validation_files"]:

@@ -42,6 +42,9 @@ def read_corpus(source: dict[str, Any]) -> Corpus:
         validation_fraction=source["validation_fraction"],
         validation_files=source["validation_files"],
         random_seed=source["random_seed"],
+        separator=source.get("separator"),
+        column=source.get("column"),
+        min_count=source.get("min_count") or 1,
     )
 
 
@@ -56,7 +59,9 @@ def is_source(value: Any) -> TypeGuard[dict[str, Any]]:
             "validation_files": list() | None as held_out,
             "random_seed": int(random_seed),
         }:
-            return 0 <= random_seed < 1 << 63 and all(map(is_path, [*paths, *(held_out or [])]))
+            names = {"separator": str | None, "column": str | None, "min_count": int | None}  # since 0.2
+            known = all(isinstance(value.get(name), kind) for name, kind in names.items())
+            return known and 0 <= random_seed < 1 << 63 and all(map(is_path, [*paths, *(held_out or [])]))
     return False
 
 
@@ -70,10 +75,19 @@ def is_path(value: Any) -> bool:
 
 def inherit_options(checkpoint: Checkpoint, path: Path, given: dict[str, Any], source: dict[str, Any]) -> None:
     """Take the options that the model fixes from it. Raises UsageError if they were given other values."""
+    from rnn_cli.text.codecs import ParagraphCodec
+
     config, codec = checkpoint.config.to_dict(), checkpoint.codec
     fixed = (
         (given, {name: config[name] for name in ("cell", "activation", "hidden_size", "num_layers")}),
-        (source, {"lines": codec.line_mode, "as_bytes": codec.kind == "bytes"}),
+        (
+            source,
+            {
+                "lines": codec.line_mode,
+                "as_bytes": codec.kind == "bytes",
+                "separator": codec.separator if isinstance(codec, ParagraphCodec) else None,
+            },
+        ),
     )
     for options, values in fixed:
         for name, value in values.items():
@@ -81,6 +95,8 @@ def inherit_options(checkpoint: Checkpoint, path: Path, given: dict[str, Any], s
                 option = option_of(name)
                 if name == "lines":
                     option = "--lines" if options[name] else "--stream"
+                if name == "separator":
+                    option = "--files" if options[name] == "file" else "--paragraphs"
                 raise UsageError(f"{option} contradicts the model {path}, which fixes it; leave it out")
         options.update(values)
 
@@ -169,7 +185,7 @@ def resume_run(
 def describe(corpus: Corpus) -> str:
     """Return lines on what the corpus is and how it is read."""
     codec = corpus.codec
-    mode = "lines" if codec.line_mode else "one stream"
+    mode = "one stream" if not codec.line_mode else "lines" if codec.ends_at_newline else "texts of several lines"
     dropped = f"; {corpus.dropped_lines:,} empty lines left out" if corpus.dropped_lines else ""
     unknown = f", {corpus.validation_unknown:,} unknown characters left out" if corpus.validation_unknown else ""
     return (
@@ -184,4 +200,5 @@ def other_modes(corpus: Corpus) -> str:
     """Return the options that read a text in another way, if the way was not chosen by the user."""
     if not corpus.mode_detected:
         return ""
-    return "; --stream reads it as one text" if corpus.codec.line_mode else "; --lines reads each line as a text"
+    other = "--stream reads it as one text" if corpus.codec.line_mode else "--lines reads each line as a text"
+    return f"; {other}, --paragraphs a text up to each blank line, --files a text in each file"
