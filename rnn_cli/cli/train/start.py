@@ -89,6 +89,9 @@ def inherit_options(checkpoint: Checkpoint, path: Path, given: dict[str, Any], s
             },
         ),
     )
+    if isinstance(codec, ParagraphCodec) and source["lines"] is not None:
+        option = "--lines" if source["lines"] else "--stream"
+        raise UsageError(f"{option} contradicts the model {path}, which reads texts of several lines; leave it out")
     for options, values in fixed:
         for name, value in values.items():
             if options[name] not in (None, value):
