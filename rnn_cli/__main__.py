@@ -1,4 +1,4 @@
-"""The one process boundary: exit codes, closed pipes, signals, and one sentence for each failure."""
+"""The boundary of the process: exit codes, closed pipes, signals, and one sentence for each failure."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def main(arguments: Sequence[str] | None = None, app: Callable[..., Any] | None 
 
 
 def program() -> NoReturn:
-    """Run the command line as the whole of a process.
+    """Run the command line as a whole process.
 
-    All is flushed and closed by then. Python's own exit would wait for a thread that still computes, where the command
-    was stopped, and take a quarter of a second to forget what the compiler knows.
+    Exits at once, with everything flushed and closed. Python's own exit would wait for a thread that still computes if
+    the command was stopped, and take a quarter of a second to free the compiler's data.
     """
     os._exit(main())
 
 
 def replace_closed_streams() -> None:
-    """Open the null device for a closed stdin and stderr, or the next file opened would take its number."""
+    """Open the null device for a closed stdin or stderr, so that the next file does not get its descriptor."""
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: SIM115
     if sys.stderr is None:
@@ -61,7 +61,7 @@ def run(arguments: Sequence[str], app: Callable[..., Any] | None) -> int:
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Raise UsageError for an argument that is not UTF-8, whatever Python decoded its bytes as."""
+    """Raise UsageError for an argument that is not valid UTF-8 in its original bytes."""
     for number, argument in enumerate(arguments, 1):
         try:
             os.fsencode(argument).decode("utf-8")
@@ -70,7 +70,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
 
 
 def attempt(action: Callable[[], int | None]) -> int:
-    """Return the exit code of an action, having explained its failure on stderr."""
+    """Run an action and return its exit code. Explains a failure on stderr."""
     try:
         return action() or 0
     except BaseException as error:
@@ -86,7 +86,7 @@ def attempt(action: Callable[[], int | None]) -> int:
 
 
 def explain(error: BaseException) -> tuple[int, str]:
-    """Return the exit code for what ended a command, and a sentence, empty where there is nothing to say."""
+    """Return the exit code for an exception, and a sentence, which is empty if there is nothing to say."""
     match error:
         case TaskError():
             from rnn_cli.cli.verbs import right_verb
@@ -109,7 +109,7 @@ def explain(error: BaseException) -> tuple[int, str]:
         case OSError():
             where = f": {error.filename}" if error.filename is not None else ""
             return 1, f"reading or writing failed{where}: {error.strerror or error}"
-    if hasattr(error, "format_message"):  # one of Typer's, whose base class is not public in all its versions
+    if hasattr(error, "format_message"):  # an exception of Typer, whose base class is not public in all versions
         return explain_usage(error)
     reason = " ".join(str(error).split())[:LONGEST_HALF]
     if shadow := shadowing_file():
@@ -148,7 +148,7 @@ def import_advice(error: ImportError) -> str:
 
 
 def explain_usage(error: Any) -> tuple[int, str]:
-    """Return the exit code and the sentence for wrong usage that Typer found."""
+    """Return the exit code and the sentence for an error of usage that Typer found."""
     if type(error).__name__ == "NoArgsIsHelpError":
         with suppress(OSError):
             print(error.format_message(), file=sys.stderr)
@@ -160,7 +160,7 @@ def explain_usage(error: Any) -> tuple[int, str]:
 
 
 def complain(sentence: str) -> None:
-    """Write an error to stderr, the middle left out where it is very long; nothing where stderr is closed or full."""
+    """Write an error to stderr, without its middle if it is very long. Does nothing if stderr is closed or full."""
     if len(sentence) > 2 * LONGEST_HALF:
         sentence = f"{sentence[:LONGEST_HALF]} ... {sentence[-LONGEST_HALF:]}"
     with suppress(OSError):
@@ -168,7 +168,7 @@ def complain(sentence: str) -> None:
 
 
 def release(stream: TextIO) -> None:
-    """Flush a stream; what it cannot take is thrown away, or Python would complain of it at exit."""
+    """Flush a stream. Drops what cannot be written, of which Python would complain at exit."""
     try:
         stream.flush()
     except OSError:

@@ -1,4 +1,4 @@
-"""Configurations: what a model is and how it is trained, with the limits that every entrance checks."""
+"""Configurations: each value is declared once, with its range or choices and with the words that explain it."""
 
 from __future__ import annotations
 
@@ -9,31 +9,39 @@ from typing import Any
 from rnn_cli.errors import UsageError
 
 
-def limited(low: float, high: float, default: Any = None, option: str | None = None) -> Any:
-    """Declare a number of a configuration that lies in [low, high], or is None where that is the default.
+def setting(default: Any, *, help: str = "", group: str = "", option: str = "", short: str = "", **more: Any) -> Any:
+    """Declare a value of a configuration. With a `help`, it is also an option of the commands.
 
-    `option` is its name on the command line where that is another one.
+    group   heading under which the help of a command lists the option
+    option  name on the command line, without its dashes, if it is not the name of the field
+    short   one-letter name on the command line
     """
-    return field(default=default, metadata={"low": low, "high": high, "option": option})
+    return field(default=default, metadata={"help": help, "group": group, "option": option, "short": short, **more})
 
 
-def one_of(*names: str) -> Any:
-    """Declare a name of a configuration, the first of which is the default."""
-    return field(default=names[0], metadata={"names": names})
+def limited(low: float, high: float, default: float | None = None, *, automatic: bool = False, **about: Any) -> Any:
+    """Declare a number in [low, high], or None if that is the default; whole if both limits are.
+
+    `automatic` says that `rnn train` chooses the value if it is not given.
+    """
+    return setting(default, low=low, high=high, automatic=automatic, **about)
+
+
+def one_of(*names: str, **about: Any) -> Any:
+    """Declare a name out of several, the first of which is the default."""
+    return setting(names[0], names=names, **about)
 
 
 class Config:
-    """What a dataclass of named values inherits: UsageError where one is out of its range, not finite or no number."""
+    """Base class of the configurations. Raises UsageError if a value is not of its choices, range or kind."""
 
     def __post_init__(self) -> None:
         for item in fields(self):  # type: ignore[arg-type]
             value = getattr(self, item.name)
             if value not in item.metadata.get("names", (value,)):
-                raise UsageError(
-                    f"{item.name.replace('_', '-')} must be one of {', '.join(item.metadata['names'])}, not {value}"
-                )
+                raise UsageError(f"`{item.name}` must be one of {', '.join(item.metadata['names'])}, not {value}")
             if "low" in item.metadata and (value is not None or item.default is not None):
-                check_range(item.metadata["option"] or item.name, value, item.metadata["low"], item.metadata["high"])
+                check_range(item.name, value, item.metadata["low"], item.metadata["high"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values as a JSON-ready dictionary."""
@@ -44,16 +52,16 @@ class Config:
         """Build the configuration from a dictionary that holds exactly its fields."""
         names = {item.name for item in fields(cls)}  # type: ignore[arg-type]
         if set(values) != names:
-            odd = sorted(set(values) ^ names)
-            raise UsageError(f"the {cls.__name__} has missing or unknown fields: {', '.join(map(str, odd))}")
+            unexpected = sorted(set(values) ^ names)
+            raise UsageError(f"the {cls.__name__} has missing or unknown fields: {', '.join(map(str, unexpected))}")
         return cls(**values)
 
 
 def check_range(name: str, value: Any, low: float, high: float) -> None:
-    """Raise UsageError unless `value` is a finite number in [low, high], whole where both limits are whole numbers."""
+    """Raise UsageError unless `value` is a finite number in [low, high], whole if both limits are."""
     whole = isinstance(low, int) and isinstance(high, int)
     kind = "a whole number" if whole else "a number"
     allowed = int if whole else (int, float)
     if not isinstance(value, allowed) or isinstance(value, bool) or not low <= value <= high:
         shown = f"{low:,} to {high:,}" if whole else f"{low:g} to {high:g}"
-        raise UsageError(f"{name.replace('_', '-')} must be {kind} from {shown}, not {value}")
+        raise UsageError(f"`{name}` must be {kind} from {shown}, not {value}")

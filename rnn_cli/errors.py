@@ -1,4 +1,8 @@
-"""What can go wrong, each kind with the exit code that the command line promises for it."""
+"""The errors of the package, each with the exit code that the command line promises for it.
+
+A message names a parameter in backticks, alone or with a value: `max_copy`, `unknown="skip"`. The commands write these
+as their options (cli/options.py).
+"""
 
 
 class RnnError(Exception):
@@ -8,7 +12,7 @@ class RnnError(Exception):
 
 
 class UsageError(RnnError):
-    """A wrong option, or input text that cannot be used. Exit code 2."""
+    """A wrong parameter, or input text that cannot be used. Exit code 2."""
 
     exit_code = 2
 

@@ -108,7 +108,7 @@ REPORTS = [
         "scoring the lines of a file with carriage returns",
         "evaluate -m lines.model text --per-line",
         {"text": "anna\r\nbela\r\n"},
-        says=[r"unknown characters: 2, of [0-9.]+ bits each: \\r 2; "],
+        says=[r"unknown characters: 2, at [0-9.]+ bits each: \\r 2; "],
     ),
     Report(
         "symptoms",
@@ -144,7 +144,7 @@ REPORTS = [
         f"train text --paragraphs --lines {SMALL}",
         {"text": VERSE},
         2,
-        ["--paragraphs and --files say what a text is"],
+        ["--lines and --paragraphs contradict each other"],
     ),
     Report(
         "columns",

@@ -237,10 +237,10 @@ def upgraded(description: dict[str, Any]) -> dict[str, Any]:
             **others,
         } if not others and network.keys() == {"cell", "activation", "hidden_size", "num_layers"}:
             counts = progress and {name: value for name, value in progress.items() if name != "source"}
-            symbols = {"inputs": "symbols", "input_size": size, "outputs": "symbols", "output_size": size}
+            sizes = {"input_size": size, "output_size": size}
             return {
                 "format": 1,
-                "network": network | symbols | {"directions": 1},
+                "network": NetworkConfig().to_dict() | network | sizes,
                 "task": {"name": LANGUAGE, "codec": codec},
                 "record": record,
                 "progress": counts,

@@ -1,15 +1,17 @@
-"""The commands. Each is one file: options -> configuration -> one verb -> display.
+"""The commands. Each is one file or folder: options -> configuration -> one call of the library -> display.
 
 Nothing heavy is imported before a command runs, so that --help, --version and completion are quick.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from rnn_cli.cli.classify import classify
+from rnn_cli.cli.commands import Command, CommandGroup
 from rnn_cli.cli.complete import complete
 from rnn_cli.cli.evaluate import evaluate
 from rnn_cli.cli.info import info
@@ -19,15 +21,26 @@ from rnn_cli.cli.train.command import train as train_command  # `cli.train` stay
 
 app = typer.Typer(
     name="rnn",
+    cls=CommandGroup,
     help="Train small recurrent networks on a text, and let them write, score and predict.",
+    epilog="The options of a command: rnn COMMAND --help",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (train_command, sample, complete, evaluate, classify, predict, info):
-    app.command()(command)
+COMMANDS: dict[str, list[Callable[..., None]]] = {  # by the headings of the help
+    "Train": [train_command],
+    "Generate": [sample, complete, predict],
+    "Score": [evaluate],
+    "Label": [classify],
+    "Look inside": [info],
+}
+
+for purpose, commands in COMMANDS.items():
+    for command in commands:
+        app.command(cls=Command, rich_help_panel=purpose)(command)
 
 
 def show_version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""rnn classify: lines and several models -> the model that finds each line most probable."""
+"""rnn classify: lines and several models -> for each line, the model that gives it the highest probability."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ def classify(
         typer.Option(
             "--model",
             "-m",
-            help="A model file, two or more times; its name is the label.",
+            help="A model file; give two or more. Its name is the label.",
             show_default=False,
             autocompletion=model_files,
         ),
     ] = None,
     labelled: Annotated[
-        bool, typer.Option("--labels", help="The lines are label TAB line: print how many are found, and which.")
+        bool, typer.Option("--labels", help="Lines are label TAB line: print the accuracy and a confusion table.")
     ] = False,
-    jsonl: Annotated[bool, typer.Option("--jsonl", help="A JSON object for each line.")] = False,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print a JSON object for each line.")] = False,
     as_json: Json = False,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
-    """Say which model finds each line most probable: label TAB margin TAB line.
+    """Label each line with the most probable of several models.
 
-    The margin is in bits over the second.
+    Prints label TAB margin TAB line; the margin is in bits over the second label.
 
     Example: rnn classify -m stars.safetensors -m dinosaurs.safetensors names.txt
     """
@@ -81,15 +81,15 @@ def classify(
 def show(
     classifier: Classifier, labels: list[str], lines: list[bytes], number: int, writer: TextWriter, jsonl: bool
 ) -> None:
-    """Print the label of each line."""
+    """Print the label of each line; `number` is that of the first line."""
     all_bits = classifier.bits(lines)
     ordered = all_bits.copy()
     ordered.sort(axis=0)
     margins = (ordered[1] - ordered[0]).tolist()
-    for place, (line, best, margin) in enumerate(zip(lines, all_bits.argmin(axis=0).tolist(), margins)):
+    for index, (line, best, margin) in enumerate(zip(lines, all_bits.argmin(axis=0).tolist(), margins)):
         if jsonl:
-            scores = dict(zip(labels, all_bits[:, place].tolist()))
-            values = {"line": number + place, "text": line.decode("utf-8", "replace"), "label": labels[best]}
+            scores = dict(zip(labels, all_bits[:, index].tolist()))
+            values = {"line": number + index, "text": line.decode("utf-8", "replace"), "label": labels[best]}
             writer.write_line(json.dumps({**values, "margin_bits": margin, "bits": scores}))
         else:
             writer.write(b"%s\t%.4f\t%s\n" % (os.fsencode(labels[best]), margin, line))
@@ -97,16 +97,16 @@ def show(
 
 
 def report(classifier: Classifier, labels: list[str], file: str, writer: TextWriter, as_json: bool) -> None:
-    """Print how many labelled lines are found, and how often each label is taken for each."""
+    """Print the accuracy on labelled lines, and a confusion table."""
     from rnn_cli.display.tables import confusion_table
     from rnn_cli.language.classification import confusion_of
     from rnn_cli.text.documents import read_lines
 
     confusion = confusion_of(classifier, labels, read_lines(file))
-    count, right = sum(map(sum, confusion)), sum(row[place] for place, row in enumerate(confusion))
+    count, right = sum(map(sum, confusion)), sum(row[index] for index, row in enumerate(confusion))
     if as_json:
         values = {"lines": count, "right": right, "accuracy": right / count, "labels": labels, "confusion": confusion}
         writer.write_line(json.dumps(values))
     else:
-        writer.write_line(f"{right:,} of {count:,} lines are found: {right / count:.1%}")
+        writer.write_line(f"{right:,} of {count:,} lines are right: {right / count:.1%}")
         writer.write_line(confusion_table(labels, confusion))

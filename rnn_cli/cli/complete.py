@@ -1,4 +1,4 @@
-"""rnn complete: a prefix and a model -> the most probable ways to go on."""
+"""rnn complete: a prefix and a model -> the most probable continuations."""
 
 from __future__ import annotations
 
@@ -9,27 +9,24 @@ from typing import Annotated
 import typer
 
 from rnn_cli.cli.options import DEFAULT_MODEL, Json, ModelPath, Quiet, Threads, announce_compiling, thread_count
+from rnn_cli.config import check_range
 
 
 def complete(
     prefix: Annotated[str, typer.Argument(help="The text so far.", show_default=False)],
     model: ModelPath = DEFAULT_MODEL,
-    count: Annotated[int, typer.Option("--count", "-n", help="How many completions.")] = 5,
-    length: Annotated[
-        int, typer.Option("--length", "-l", help="How many new characters each; the end of the line may come before.")
-    ] = 40,
-    plain: Annotated[bool, typer.Option("--plain", help="Leave the probabilities out.")] = False,
-    no_echo: Annotated[bool, typer.Option("--no-echo", help="Leave the prefix out.")] = False,
+    count: Annotated[int, typer.Option("--count", "-n", help="Number of completions.")] = 5,
+    length: Annotated[int, typer.Option("--length", "-l", help="New characters of each; a line may end earlier.")] = 40,
+    plain: Annotated[bool, typer.Option("--plain", help="Leave out the probabilities.")] = False,
+    no_echo: Annotated[bool, typer.Option("--no-echo", help="Leave out the prefix.")] = False,
     as_json: Json = False,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
-    """Show the most probable completions: probability TAB text.
+    """Print the most probable completions: probability TAB text.
 
     Example: rnn complete "nam" -n 3
     """
-    from rnn_cli.config import check_range
-
     check_range("count", count, 1, 1000)
     check_range("length", length, 1, 10_000)
     cores = thread_count(threads, quiet)

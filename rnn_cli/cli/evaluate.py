@@ -1,4 +1,4 @@
-"""rnn evaluate: texts and a model -> scores, of a whole text, of its lines or of its characters."""
+"""rnn evaluate: texts and a model -> scores of the whole text, of its lines or of its characters."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnn_cli.cli.options import (
+    COMPUTATION,
     DEFAULT_MODEL,
     Json,
     ModelPath,
@@ -19,6 +20,7 @@ from rnn_cli.cli.options import (
     precision_for,
     thread_count,
 )
+from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,44 +28,80 @@ if TYPE_CHECKING:
     from rnn_cli.language.line_scores import Selection
     from rnn_cli.language.scorer import Scorer
 
+ROWS, STATE, BASELINES = "Lines and characters", "The state", "Baselines"
+
 
 def evaluate(
     files: Annotated[list[str] | None, typer.Argument(help="Text files, or - for stdin.", show_default=False)] = None,
-    model: ModelPath = DEFAULT_MODEL,
-    as_json: Json = False,
     per_line: Annotated[
-        bool, typer.Option("--per-line", help="bits TAB bits per character TAB line, for each line as it comes.")
+        bool, typer.Option("--per-line", help="Print bits TAB bits per character TAB line.", rich_help_panel=ROWS)
     ] = False,
-    per_char: Annotated[bool, typer.Option("--per-char", help="bits TAB character, for each character.")] = False,
-    jsonl: Annotated[bool, typer.Option("--jsonl", help="A JSON object for each line, or each character.")] = False,
+    per_char: Annotated[
+        bool, typer.Option("--per-char", help="Print bits TAB character.", rich_help_panel=ROWS)
+    ] = False,
+    jsonl: Annotated[
+        bool,
+        typer.Option("--jsonl", help="Print a JSON object for each line, or each character.", rich_help_panel=ROWS),
+    ] = False,
     threshold: Annotated[
-        float | None, typer.Option("--threshold", help="Only what has so many bits per character, or more.")
+        float | None,
+        typer.Option("--threshold", help="Only those of at least this many bits per character.", rich_help_panel=ROWS),
     ] = None,
-    sort: Annotated[bool, typer.Option("--sort", help="The most surprising first, at the end of the text.")] = False,
-    top: Annotated[int | None, typer.Option("--top", help="Only the first N of that order.")] = None,
-    below: Annotated[
-        bool, typer.Option("--below/--above", help="Threshold and order from the other end: the least surprising.")
+    sort: Annotated[
+        bool,
+        typer.Option("--sort", help="Print the most surprising first, at the end of the text.", rich_help_panel=ROWS),
     ] = False,
-    total: Annotated[bool, typer.Option("--total", help="Threshold and order by the bits of the whole line.")] = False,
+    top: Annotated[
+        int | None, typer.Option("--top", help="Print only the first N of that order.", rich_help_panel=ROWS)
+    ] = None,
+    below: Annotated[
+        bool,
+        typer.Option(
+            "--below/--above", help="Select and sort the least surprising, or the most.", rich_help_panel=ROWS
+        ),
+    ] = False,
+    total: Annotated[
+        bool,
+        typer.Option("--total", help="Select and sort by the bits of the whole line.", rich_help_panel=ROWS),
+    ] = False,
     reset_every: Annotated[
-        int | None, typer.Option("--reset-every", help="Forget the past every N characters (not for lines).")
+        int | None,
+        typer.Option("--reset-every", help="Reset the state every N characters (not of lines).", rich_help_panel=STATE),
     ] = None,
     adapt: Annotated[
-        bool, typer.Option("--adapt", help="Go on learning from the text, after it was scored; the file stays.")
+        bool,
+        typer.Option(
+            "--adapt", help="Learn from the text once it is scored; the file does not change.", rich_help_panel=STATE
+        ),
     ] = False,
     adapt_rate: Annotated[
-        float | None, typer.Option("--adapt-rate", help="How fast it learns; implies --adapt; default: 0.0007.")
+        float | None,
+        typer.Option(
+            "--adapt-rate", help="Learning rate of --adapt, which it implies; default: 0.0007.", rich_help_panel=STATE
+        ),
     ] = None,
     baselines: Annotated[
-        bool, typer.Option("--baselines", help="Beside it: uniform, unigram, 5-gram, gzip and xz.")
+        bool,
+        typer.Option(
+            "--baselines", help="Compare with uniform, unigram, 5-gram, gzip and xz.", rich_help_panel=BASELINES
+        ),
     ] = False,
     corpus: Annotated[
-        list[str] | None, typer.Option("--corpus", help="What the baselines learn from before.", show_default=False)
+        list[str] | None,
+        typer.Option(
+            "--corpus", help="A text that the baselines learn from.", show_default=False, rich_help_panel=BASELINES
+        ),
     ] = None,
+    model: ModelPath = DEFAULT_MODEL,
+    as_json: Json = False,
     precision: Annotated[
         Precision,
-        typer.Option("--precision", help="bfloat16 is faster, for lines most; bits differ in the third digit."),
-    ] = Precision.float32,
+        typer.Option(
+            "--precision",
+            help="bfloat16 is faster, mostly for lines; bits differ in the third digit.",
+            rich_help_panel=COMPUTATION,
+        ),
+    ] = "float32",
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
@@ -71,8 +109,6 @@ def evaluate(
 
     Example: rnn evaluate corpora/stars.txt --json
     """
-    from rnn_cli.config import check_range
-
     selecting = threshold is not None or sort or top is not None
     in_rows = per_line or per_char or jsonl or selecting
     if per_line and per_char:
@@ -86,6 +122,8 @@ def evaluate(
         raise UsageError("--total is about lines; leave it out with --per-char")
     if corpus and not baselines:
         raise UsageError("--corpus is what the baselines learn from; give --baselines too")
+    if reset_every is not None and adapt:
+        raise UsageError("--reset-every and --adapt contradict each other; give one of them")
     if threshold is not None:
         check_range("threshold", threshold, 0.0, 1e9)
     if top is not None:
@@ -113,7 +151,7 @@ def evaluate(
 def score_rows(
     scorer: Scorer, paths: list[str], selection: Selection, *, per_char: bool, jsonl: bool, total: bool, quiet: bool
 ) -> None:
-    """Print lines or characters with their bits; all that are there are printed before waiting for more."""
+    """Print lines or characters with their bits, as soon as they are read."""
     from rnn_cli.display import scores
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.language.line_scores import score_lines
@@ -149,7 +187,7 @@ def score_rows(
     writer.write(b"".join(rows[position] for position in selection.ranked().tolist()))
     writer.close()
     if unknown:
-        price = f"unknown characters: {unknown:,}, of {scorer.unknown_bits:.2f} bits each"
+        price = f"unknown characters: {unknown:,}, at {scorer.unknown_bits:.2f} bits each"
         note(f"{price}: {characters.describe()}", quiet)
 
 
@@ -163,7 +201,7 @@ def score_whole(
     corpus: list[str] | None,
     quiet: bool,
 ) -> None:
-    """Print the scores of whole texts together."""
+    """Print the scores of all texts together."""
     from rnn_cli.display.progress import ScoringDisplay
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.language.baselines import baseline_bits
@@ -183,7 +221,7 @@ def score_whole(
         compared = {"baselines": others} if baselines else {}
         writer.write_line(json.dumps({"model": model, **scores.to_dict(), **compared}))
     else:
-        writer.write_line(in_words(scores, others))
+        writer.write_line(format_scores(scores, others))
     writer.close()
     if scores.unknown:
         characters = UnknownCharacters(codec)
@@ -192,8 +230,8 @@ def score_whole(
         note(f"unknown characters: {characters.describe()}", quiet)
 
 
-def in_words(scores: Scores, baselines: dict[str, float]) -> str:
-    """Return scores, and bits per character of baselines, as lines for people."""
+def format_scores(scores: Scores, baselines: dict[str, float]) -> str:
+    """Return scores and the bits per character of baselines as a table."""
     from rnn_cli.display.tables import key_values
 
     return key_values(
@@ -202,8 +240,8 @@ def in_words(scores: Scores, baselines: dict[str, float]) -> str:
             ("nats per character", f"{scores.nats_per_char:.4f}"),
             ("bits per byte", f"{scores.bits_per_byte:.4f}"),
             ("perplexity", f"{scores.perplexity:.3f}"),
-            ("right at first guess", f"{scores.top1_accuracy:.1%}"),
-            ("right in five guesses", f"{scores.top5_accuracy:.1%}"),
+            ("top-1 accuracy", f"{scores.top1_accuracy:.1%}"),
+            ("top-5 accuracy", f"{scores.top5_accuracy:.1%}"),
             ("characters", f"{scores.characters:,} ({scores.unknown:,} unknown)"),
             ("state", scores.state),
             *((f"bits of {name}", f"{bits:.4f}") for name, bits in baselines.items()),

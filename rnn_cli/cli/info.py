@@ -1,4 +1,4 @@
-"""rnn info: a model file -> what it is."""
+"""rnn info: a model file -> its sizes, vocabulary and training."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from rnn_cli.checkpoint.checkpoint import Checkpoint
 
 LONGEST_VALUE = 64
-RESERVED = {"model", "repeat_with", "file_bytes"}  # what a record, which may be a stranger's, has no say in
+RESERVED = {"model", "repeat_with", "file_bytes"}  # names that a record, which is untrusted, cannot set
 WRITTEN = {
     *("corpus", "training", "steps", "total_steps", "seconds", "best_step", "best_loss", "rollbacks"),
     *("history", "versions", "fingerprint"),
-}  # the parts of a record that rnn writes; others are shown in JSON only, where they cannot be taken for facts
+}  # the parts of a record that rnn writes; others are printed in JSON only, where nobody takes them for facts
 
 
 def info(model: ModelPath = DEFAULT_MODEL, as_json: Json = False, quiet: Quiet = False) -> None:
-    """Show what a model file is: sizes, vocabulary, training history. Safe on a file from a stranger.
+    """Describe a model file: sizes, vocabulary, training history. Safe on untrusted files.
 
     Example: rnn info -m model.safetensors
     """
@@ -36,10 +36,10 @@ def info(model: ModelPath = DEFAULT_MODEL, as_json: Json = False, quiet: Quiet =
         writer.write_line(json.dumps({"model": str(model), **facts}))
     else:
         losses = history(checkpoint)
-        odd = checkpoint.record.keys() - WRITTEN
-        writer.write_line(key_values(flat({name: value for name, value in facts.items() if name not in odd})))
+        unexpected = checkpoint.record.keys() - WRITTEN
+        writer.write_line(key_values(flatten({name: value for name, value in facts.items() if name not in unexpected})))
         if len(losses) > 1:
-            span = f"{losses[0]:.2f} to {losses[-1]:.2f} nats per character, {min(losses):.2f} at best"
+            span = f"{losses[0]:.2f} to {losses[-1]:.2f} nats per character, best {min(losses):.2f}"
             writer.write_line(f"\nloss over the training, {span}:")
             writer.write_line(curve(losses))
     writer.close()
@@ -71,9 +71,9 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def repetition(checkpoint: Checkpoint) -> str | None:
-    """Return the options that, in place of --minutes, repeat a run in which the speed of the machine had a say.
+    """Return the options that repeat a run of --minutes, whose length depended on the speed of the machine.
 
-    None for another run, for one that is not over, and where the record holds anything but numbers.
+    None for other runs, for a run that is not complete, and if the record holds anything but numbers.
     """
     training, steps = checkpoint.record.get("training"), checkpoint.record.get("total_steps")
     if not isinstance(training, dict) or training.get("minutes") is None or checkpoint.progress is not None:
@@ -90,13 +90,13 @@ def repetition(checkpoint: Checkpoint) -> str | None:
     return " ".join(f"--{name} {value}" for name, value in values.items())
 
 
-def flat(facts: Mapping[str, Any], group: str = "") -> list[tuple[str, str]]:
-    """Return the facts as rows of a name and a readable value; those of a group carry its name."""
+def flatten(facts: Mapping[str, Any], group: str = "") -> list[tuple[str, str]]:
+    """Return the facts as rows of a name and a readable value; `group` comes before each name."""
     rows: list[tuple[str, str]] = []
     for name, value in facts.items():
         label = f"{group} {name.replace('_', ' ')}".strip()[:LONGEST_VALUE]
         if isinstance(value, Mapping):
-            rows += flat(value, label)
+            rows += flatten(value, label)
         elif isinstance(value, bool):
             rows.append((label, "yes" if value else "no"))
         elif isinstance(value, int):
@@ -110,7 +110,7 @@ def flat(facts: Mapping[str, Any], group: str = "") -> list[tuple[str, str]]:
 
 
 def history(checkpoint: Checkpoint) -> list[float]:
-    """Return the losses over the training: validation where there is one, else training."""
+    """Return the losses over the training: the validation loss if there is one, else the training loss."""
     losses = []
     for report in checkpoint.record.get("history", []):
         loss = report.get("validation_loss") if isinstance(report, dict) else None

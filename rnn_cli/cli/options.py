@@ -1,31 +1,113 @@
-"""Options that several commands share, in one wording."""
+"""Options: those of configurations, made from their fields, and those that several commands share."""
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from enum import StrEnum
+from dataclasses import MISSING, Field, fields
+from inspect import Parameter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 
+from rnn_cli.config import Config, check_range
 from rnn_cli.cpu_count import available_processors, usable_cores
 
 DEFAULT_MODEL = Path("model.safetensors")
+LARGEST_SHOWN = 10_000  # a range that ends above it says nothing to a reader of the help
+NAMED_PARAMETER = re.compile(r"`(\w+)(?:=([^`]*))?`")
+QUOTES = "\"'"
+COMPUTATION, GENERAL, MODEL_FILE, OUTPUT = "Computation", "General", "The model file", "Output"
+
+Command = TypeVar("Command", bound=Callable[..., None])
 
 
-class Precision(StrEnum):
-    """The precisions of the matrix products; auto is what suits the processor."""
+def with_options(*configs: type[Config], given_only: bool = False) -> Callable[[Command], Command]:
+    """Replace `**values` of a command by an option for each field of the configurations that has a help.
 
-    auto = "auto"
-    float32 = "float32"
-    bfloat16 = "bfloat16"
+    A field that the command has as a parameter of its own is left to it. With `given_only` the value of an option that
+    is not given is None, not the default of the field.
+    """
+
+    def decorate(command: Command) -> Command:
+        own = {
+            name: parameter.replace(kind=Parameter.KEYWORD_ONLY)
+            for name, parameter in inspect.signature(command, eval_str=True).parameters.items()
+            if parameter.kind is not Parameter.VAR_KEYWORD
+        }
+        made = {
+            item.name: option_of_field(item, get_type_hints(config)[item.name], given_only)
+            for config in configs
+            for item in fields(config)  # type: ignore[arg-type]
+            if item.metadata.get("help") and item.name not in own
+        }
+        parameters = own | made
+        command.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+        command.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
+        return command
+
+    return decorate
+
+
+def option_of_field(item: Field[Any], kind: Any, given_only: bool) -> Parameter:
+    """Return the parameter of a command that stands for a field."""
+    about = item.metadata
+    assert item.default is not MISSING
+    name = f"--{about['option'] or item.name.replace('_', '-')}"
+    if item.default is True:
+        name = f" /--no-{name.removeprefix('--')}"  # Typer's way to write a switch that can only be turned off
+    option = typer.Option(
+        name,
+        *([f"-{about['short']}"] if about["short"] else []),
+        help=" ".join([about["help"], *remarks(item)]),
+        show_default=False,
+        rich_help_panel=about["group"],
+    )
+    if "names" in about:
+        kind = Literal[about["names"]]
+    default = None if given_only else item.default
+    return Parameter(item.name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind | None, option])
+
+
+def remarks(item: Field[Any]) -> list[str]:
+    """Return the range and the default of a field in brackets, for a reader of the help."""
+    about, parts = item.metadata, []
+    if about.get("low") is not None and about["high"] <= LARGEST_SHOWN and (about["low"] == 0 or about["low"] >= 1):
+        parts.append(f"{about['low']:,g} to {about['high']:,g}")
+    if about.get("automatic"):
+        parts.append("chosen")
+    elif item.default not in (None, "") and not isinstance(item.default, bool):
+        parts.append(f"default: {item.default}" if isinstance(item.default, str) else f"default: {item.default:g}")
+    return [f"[{'; '.join(parts)}]"] if parts else []
+
+
+def in_options(text: str, parameters: Sequence[Any]) -> str:
+    """Write the parameters that a text names in backticks as options, if the command has them; others stay.
+
+    `max_copy` becomes --max-copy, `unknown="skip"` --unknown skip, `as_bytes=True` --bytes. `parameters` are those of a
+    Typer command.
+    """
+    options = {parameter.name: parameter for parameter in parameters if parameter.param_type_name == "option"}
+
+    def replaced(match: re.Match[str]) -> str:
+        name, value = match[1], match[2]
+        if name not in options:
+            return match[0]
+        option = options[name]
+        names = option.secondary_opts if value == "False" or not option.opts else option.opts
+        long = next((each for each in names if each.startswith("--")), names[0])
+        return long if value in (None, "True", "False") else f"{long} {value.strip(QUOTES)}"
+
+    return NAMED_PARAMETER.sub(replaced, text)
 
 
 def model_files(incomplete: str) -> list[str]:
-    """Return the model files whose path begins so; where there are none, the shell itself offers directories."""
+    """Return the model files whose path begins so; if there are none, the shell itself offers directories."""
     folder, name = os.path.split(incomplete)
     try:
         found = os.listdir(folder or ".")
@@ -45,18 +127,28 @@ ModelPath = Annotated[
         help="The model file.",
         show_default=True,
         autocompletion=model_files,
+        rich_help_panel=MODEL_FILE,
     ),
 ]
-Threads = Annotated[int | None, typer.Option("--threads", help="Threads to use; default: all cores that one may use.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
-RandomSeed = Annotated[int | None, typer.Option("--random-seed", help="Makes the result repeatable.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Precision = Literal["auto", "float32", "bfloat16"]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", help="Number of threads; default: one for each usable core.", rich_help_panel=COMPUTATION
+    ),
+]
+RandomSeed = Annotated[
+    int | None, typer.Option("--random-seed", help="Makes the result repeatable.", rich_help_panel=COMPUTATION)
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors on stderr.", rich_help_panel=GENERAL)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=OUTPUT)]
 
 
 def thread_count(threads: int | None, quiet: bool = False) -> int:
-    """Return the number of threads to use, checked: no more than processors, as more only wait for one another."""
-    from rnn_cli.config import check_range
+    """Return the number of threads to use: no more than processors, as more only wait for one another.
 
+    Raises UsageError if it is out of range.
+    """
     if threads is None:
         return usable_cores()
     check_range("threads", threads, 1, 1024)
@@ -69,26 +161,24 @@ def thread_count(threads: int | None, quiet: bool = False) -> int:
 
 
 def precision_for(chosen: Precision) -> str:
-    """Return the precision, for `auto` the one that the processor is fastest in."""
-    if chosen is not Precision.auto:
-        return chosen.value
+    """Return the precision; for "auto", the one that the processor is fastest in."""
+    if chosen != "auto":
+        return chosen
     from rnn_cli.kernels.simd.cpu import HAS_FAST_BFLOAT16
 
     return "bfloat16" if HAS_FAST_BFLOAT16 else "float32"
 
 
-def random_seed(given: int | None) -> int:
-    """Return the seed that was given, checked, or draw one."""
-    from rnn_cli.config import check_range
-
+def seed_or_random(given: int | None) -> int:
+    """Return the random seed that was given, or a new one. Raises UsageError if it is out of range."""
     if given is None:
         return int.from_bytes(os.urandom(4), "little") >> 1  # the module secrets would take milliseconds to import
-    check_range("random-seed", given, 0, 2**63 - 1)
+    check_range("random_seed", given, 0, 2**63 - 1)
     return given
 
 
 def note(sentence: str, quiet: bool) -> None:
-    """Say something on stderr, unless that is not wanted; one that is closed or full is no reason to fail."""
+    """Print a sentence on stderr unless `quiet`. Does nothing if stderr is closed or full."""
     if not quiet:
         with suppress(OSError):
             print(sentence, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""rnn predict: a text and a model -> what comes next, or what was expected at each letter."""
+"""rnn predict: a text and a model -> the next symbols, at its end or at each of its symbols."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnn_cli.cli.options import DEFAULT_MODEL, Json, ModelPath, Quiet, announce_compiling
+from rnn_cli.config import check_range
 
 if TYPE_CHECKING:
     from rnn_cli.language.prediction import Prediction
@@ -18,17 +19,15 @@ if TYPE_CHECKING:
 def predict(
     text: Annotated[str, typer.Argument(help="The text so far.", show_default=False)],
     model: ModelPath = DEFAULT_MODEL,
-    top: Annotated[int, typer.Option("--top", help="How many symbols to show.")] = 5,
-    each: Annotated[bool, typer.Option("--each", help="Walk through the text, letter by letter.")] = False,
+    top: Annotated[int, typer.Option("--top", help="Number of symbols to print.")] = 5,
+    each: Annotated[bool, typer.Option("--each", help="At each symbol of the text, not only at its end.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show what comes next, with probabilities.
+    """Print the most probable next symbols with their probabilities.
 
     Example: rnn predict --each namaskar
     """
-    from rnn_cli.config import check_range
-
     check_range("top", top, 1, 1_114_113)
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
@@ -47,21 +46,21 @@ def predict(
         objects = [describe(codec, step, each) for step in shown]
         writer.write_line(json.dumps(objects if each else objects[0]))
     elif each:
-        writer.write_line(walk([named(codec, step) for step in steps]))
+        writer.write_line(walk([with_names(codec, step) for step in steps]))
     else:
         writer.write_line(bars([(codec.name(symbol), p) for symbol, p in steps[-1].expected]))
     writer.close()
 
 
-def named(codec: Codec, step: Prediction) -> tuple[str, str | None, float | None, list[tuple[str, float]]]:
-    """Return a step with names for its symbols: (read, came, its probability, expected)."""
+def with_names(codec: Codec, step: Prediction) -> tuple[str, str | None, float | None, list[tuple[str, float]]]:
+    """Return a step with names for its symbols: (symbol read, next symbol, its probability, expected symbols)."""
     read = "start" if step.read is None else codec.name(step.read)
     came = None if step.came is None else codec.name(step.came)
     return read, came, step.probability, [(codec.name(symbol), p) for symbol, p in step.expected]
 
 
 def describe(codec: Codec, step: Prediction, each: bool) -> dict[str, object]:
-    """Return what --json prints of a step."""
-    read, came, probability, expected = named(codec, step)
+    """Return a step as --json prints it."""
+    read, came, probability, expected = with_names(codec, step)
     seen = {"read": read, "came": came, "probability": probability} if each else {}
     return {**seen, "expected": [{"symbol": symbol, "probability": p} for symbol, p in expected]}

@@ -1,4 +1,4 @@
-"""rnn sample: a seed and a model -> texts on stdout."""
+"""rnn sample: a prompt and a model -> texts on stdout."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import json
 import os
 import stat
 import sys
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from rnn_cli.cli.options import (
+    COMPUTATION,
     DEFAULT_MODEL,
+    OUTPUT,
     ModelPath,
     Precision,
     Quiet,
@@ -21,113 +22,95 @@ from rnn_cli.cli.options import (
     announce_compiling,
     note,
     precision_for,
-    random_seed,
+    seed_or_random,
     thread_count,
+    with_options,
 )
+from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
+from rnn_cli.language.config import LENGTH, SamplingConfig
 
 if TYPE_CHECKING:
     from rnn_cli.language.candidates import GeneratedText
     from rnn_cli.text.codecs import Codec
 
-
-class Unknown(StrEnum):
-    """What to do with a character of the seed that the model has never seen."""
-
-    error = "error"
-    skip = "skip"
+PROMPT = "The prompt"
 
 
+@with_options(SamplingConfig)
 def sample(
     seed: Annotated[
         str | None,
-        typer.Option("--seed", "--prompt", help="The text to go on from, or - for stdin.", show_default=False),
+        typer.Option(
+            "--seed",
+            "--prompt",
+            help="The text to continue, or - for stdin.",
+            show_default=False,
+            rich_help_panel=PROMPT,
+        ),
     ] = None,
     seed_file: Annotated[
         str | None,
         typer.Option(
-            "--seed-file", help="A file with the seed, or - for stdin; of a model of lines without its final newline."
+            "--seed-file",
+            help="A file with the prompt, or - for stdin. A model of lines ignores its final newline.",
+            rich_help_panel=PROMPT,
         ),
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option("--seeds", help="A file of seeds, one a line, or - for stdin; each is gone on from.")
+        str | None,
+        typer.Option(
+            "--seeds", help="A file of prompts, or - for stdin; each line is continued.", rich_help_panel=PROMPT
+        ),
     ] = None,
-    model: ModelPath = DEFAULT_MODEL,
-    count: Annotated[int, typer.Option("--count", "-n", help="How many texts, for each seed.")] = 1,
-    length: Annotated[
-        int, typer.Option("--length", "-l", help="How many new characters each; a line may end before.")
-    ] = 500,
-    min_length: Annotated[
-        int, typer.Option("--min-length", help="No text ends, at --stop neither, with fewer characters, seed included.")
-    ] = 0,
-    max_length: Annotated[
-        int | None, typer.Option("--max-length", help="With more characters, seed included, a text is cut off.")
-    ] = None,
-    temperature: Annotated[
-        float, typer.Option("--temperature", "-t", help="Less than 1 is safer, more is wilder, 0 is greedy.")
-    ] = 1.0,
-    top_k: Annotated[
-        int, typer.Option("--top-k", help="After the temperature: draw from the K most probable only; 0: from all.")
-    ] = 0,
-    top_p: Annotated[
-        float, typer.Option("--top-p", help="After --top-k: from the fewest that have this share of probability.")
-    ] = 1.0,
-    min_p: Annotated[
-        float, typer.Option("--min-p", help="After --top-p: from those this many times as probable as the first.")
-    ] = 0.0,
-    forbid: Annotated[str, typer.Option("--forbid", help="Characters never to draw.", show_default=False)] = "",
-    unique: Annotated[bool, typer.Option("--unique", help="No text twice.")] = False,
-    novel: Annotated[bool, typer.Option("--novel", help="No line that stands in the training text.")] = False,
-    max_copy: Annotated[
-        int | None, typer.Option("--max-copy", help="No more characters in a row from the training text; at least 5.")
-    ] = None,
-    best_of: Annotated[
-        int, typer.Option("--best-of", help="Of so many texts keep the one most probable per character.")
-    ] = 1,
-    stop: Annotated[str, typer.Option("--stop", help="End at this text.", show_default=False)] = "",
-    no_echo: Annotated[bool, typer.Option("--no-echo", help="Leave the seed out.")] = False,
     unknown: Annotated[
-        Unknown, typer.Option("--unknown", help="A seed character that the model does not know.")
-    ] = Unknown.error,
-    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a text.")] = False,
+        Literal["error", "skip"],
+        typer.Option(
+            "--unknown", help="What to do with a character of the prompt unknown to the model.", rich_help_panel=PROMPT
+        ),
+    ] = "error",
+    count: Annotated[
+        int, typer.Option("--count", "-n", help="How many texts for each prompt.", rich_help_panel=LENGTH)
+    ] = 1,
+    stop: Annotated[
+        str, typer.Option("--stop", help="End at this text.", show_default=False, rich_help_panel=LENGTH)
+    ] = "",
+    model: ModelPath = DEFAULT_MODEL,
+    no_echo: Annotated[bool, typer.Option("--no-echo", help="Leave the prompt out.", rich_help_panel=OUTPUT)] = False,
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="Print one JSON object for each text.", rich_help_panel=OUTPUT)
+    ] = False,
     raw: Annotated[
-        bool, typer.Option("--raw", help="No final newline, control characters and bytes as they are drawn.")
+        bool,
+        typer.Option(
+            "--raw", help="No final newline; control characters and bytes as sampled.", rich_help_panel=OUTPUT
+        ),
     ] = False,
     precision: Annotated[
-        Precision, typer.Option("--precision", help="bfloat16 is faster, for many texts most; a seed gives other ones.")
-    ] = Precision.float32,
-    random_seed_option: RandomSeed = None,
+        Precision,
+        typer.Option(
+            "--precision",
+            help="bfloat16 is faster, mostly for many texts; a random seed gives other texts.",
+            rich_help_panel=COMPUTATION,
+        ),
+    ] = "float32",
+    random_seed: RandomSeed = None,
     threads: Threads = None,
     quiet: Quiet = False,
+    **values: Any,
 ) -> None:
-    """Write on from a seed.
+    """Generate text, continuing a prompt if there is one.
 
     Example: rnn sample --seed "nama" -n 5
     """
-    from rnn_cli.config import check_range
-    from rnn_cli.language.config import SamplingConfig
-
     sources = {"--seed": seed, "--seed-file": seed_file, "--seeds": seeds}
     given = [name for name, value in sources.items() if value is not None]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} contradict each other; give one of them")
     check_range("count", count, 1, 10**9)
+    values["forbid"] = os.fsencode(values["forbid"]).decode()
     config = SamplingConfig(
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        length=length,
-        min_length=min_length,
-        max_length=max_length,
-        forbid=os.fsencode(forbid).decode(),
-        max_copy=max_copy,
-        valid_utf8=not raw,
-        unique=unique,
-        novel=novel,
-        best_of=best_of,
-        precision=precision_for(precision),
-        random_seed=random_seed(random_seed_option),
+        **values, valid_utf8=not raw, precision=precision_for(precision), random_seed=seed_or_random(random_seed)
     )
     cores = thread_count(threads, quiet)
 
@@ -151,12 +134,12 @@ def sample(
         prompts[0] if len(prompts) == 1 and seeds is None else prompts,
         config,
         stop=text_for(codec, Document("the stop text", os.fsencode(stop))),
-        unknown=unknown.value,
+        unknown=unknown,
         threads=cores,
     )
     if left_out:
         note(f"left out of the seed: {left_out.describe()}", quiet)
-    if random_seed_option is None and temperature > 0:
+    if random_seed is None and config.temperature > 0:
         note(f"random seed {config.random_seed}", quiet)
     writer = TextWriter(raw=raw)
     end = b"" if raw else codec.text_end
@@ -196,7 +179,7 @@ def read_seeds(path: str, codec: Codec, empty: bool = False) -> list[str | bytes
 
     (document,) = read_documents([path])
     if not document.data and not empty:
-        raise UsageError(f"{document.name} is empty; give a seed on each line")
+        raise UsageError(f"{document.name} is empty; give a prompt on each line")
     lines = document.data.removesuffix(b"\n").split(b"\n")
     names = (
         ["the seed"]

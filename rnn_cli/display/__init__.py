@@ -1,1 +1,1 @@
-"""What people see: text, progress and tables. The only place that imports rich."""
+"""Output for people: text, progress and tables. The only importer of rich."""

@@ -12,30 +12,37 @@ from rnn_cli.display.stdout import visible
 
 
 class TrainingDisplay(Screen):
-    """Shows what a training reports, chooses and writes."""
+    """Shows the reports of a training, its choices, and samples. `wording` rewrites each note, as for the options."""
 
-    def __init__(self, quiet: bool, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        quiet: bool,
+        wording: Callable[[str], str] = lambda line: line,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__(quiet, clock=clock)
+        self._wording = wording
         self._validation: float | None = None
         self._unprinted: str | None = None
 
     def note(self, line: str) -> None:
-        """Print a line as it is, above the live one."""
-        self.print(visible(line))
+        """Print a line that stays, above the live one."""
+        self.print(visible(self._wording(line)))
 
     def sample(self, text: str) -> None:
-        """Print a text that the model wrote, set off by a bar."""
+        """Print a sample of the model, set off by a bar."""
         for line in text.removesuffix("\n").split("\n"):
             self.print(f"  | {visible(line)}")
 
     def report(
         self, values: Mapping[str, Any], fraction: float | None = None, remaining_seconds: float | None = None
     ) -> None:
-        """Show the newest values where it is time; on a terminal, each validation gets a line that stays.
+        """Show the newest values if it is time; on a terminal, each validation gets a line that stays.
 
         `values` holds `step epoch chars_per_second loss bits_per_char validation_bits_per_char learning_rate
-        grad_norm`: the loss in nats per character, None for a validation that was not made. `fraction` is how
-        much is done, from 0 to 1.
+        grad_norm`: the loss in nats per character, None if there was no validation. `fraction` is the part of the
+        run that is done, from 0 to 1.
         """
         measured = values["validation_bits_per_char"]
         if measured is not None:
@@ -53,7 +60,7 @@ class TrainingDisplay(Screen):
                 self._print_values()
 
     def close(self) -> None:
-        """Remove the live line, and print the last values where they are not printed yet."""
+        """Remove the live line, and print the last values if they are not printed yet."""
         super().close()
         self._print_values()
 
@@ -72,7 +79,7 @@ class ScoringDisplay(Screen):
         self._done = 0
 
     def advance(self, count: int) -> None:
-        """Take in that so many more characters are scored."""
+        """Add `count` characters to those that are scored."""
         self._done += count
         if self.is_due():
             line = f"{min(self._done / max(self._total, 1), 1):.0%} of {self._total:,} characters scored"

@@ -11,7 +11,7 @@ Values = Mapping[str, Any]
 def plain_line(
     values: Values, fraction: float | None, remaining_seconds: float | None, validation: float | None
 ) -> str:
-    """Return a report in words, for a log. `validation` is the last one measured, in bits per character."""
+    """Return a report as a plain line. `validation` is the last measured one, in bits per character."""
     parts = [f"step {values['step']}" if fraction is None else f"step {values['step']} ({fraction:.0%})"]
     parts.append(f"epoch {values['epoch']:.2f}")
     if remaining_seconds is not None:
@@ -20,13 +20,13 @@ def plain_line(
     if validation is not None:
         parts.append(f"validation {validation:.3f} bits/char")
     parts += [f"learning rate {values['learning_rate']:.2g}", f"gradient norm {values['grad_norm']:.2g}"]
-    if values["chars_per_second"]:  # not of the first step alone, which compiles
+    if values["chars_per_second"]:  # 0 if only the first step is done, which compiles
         parts.append(f"{format_count(values['chars_per_second'])} chars/s")
     return ", ".join(parts)
 
 
 def validation_line(values: Values) -> str:
-    """Return what a validation found, in less than 80 columns."""
+    """Return the result of a validation, in less than 80 columns."""
     training, validation = values["bits_per_char"], values["validation_bits_per_char"]
     where = f"step {values['step']}, epoch {values['epoch']:.2f}"
     return f"{where}: {training:.3f} bits/char, validation {validation:.3f} bits/char"
@@ -39,7 +39,7 @@ def live_line(
     validation: float | None,
     width: int,
 ) -> str:
-    """Return a report in at most `width` columns, the last parts left out where they do not fit."""
+    """Return a report in at most `width` columns; the last parts are left out if they do not fit."""
     parts = [f"step {values['step']}" if fraction is None else f"{fraction:.0%}"]
     if remaining_seconds is not None:
         parts.append(f"ETA {format_time(remaining_seconds)}")
@@ -64,8 +64,8 @@ def format_time(seconds: float) -> str:
 
 
 def format_count(number: float) -> str:
-    """Return a number in three digits or so: 950, 12.3k, 1.23M."""
+    """Return a number in about three digits: 950, 12.3k, 1.23M."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= 0.9995 * size:  # which is rounded up
+        if number >= 0.9995 * size:  # it rounds up to the unit
             return f"{number / size:.3g}{letter}"
     return f"{number:.0f}"

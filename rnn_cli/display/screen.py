@@ -1,4 +1,4 @@
-"""A place on stderr for lines that stay and one line that changes; the latter only on a terminal."""
+"""Lines on stderr that stay and, on a terminal, one line that changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIVE_SECONDS, PLAIN_SECONDS = 0.1, 10.0
 class Screen:
     """Writes to stderr, or nothing when `quiet`. Use as a context manager. `clock` returns seconds.
 
-    A closed terminal is no reason to lose a model: where stderr fails, the screen is quiet from then on.
+    If writing to stderr fails, the screen is quiet from then on: a closed terminal must not end a training.
     """
 
     def __init__(self, quiet: bool, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,7 +30,7 @@ class Screen:
         self.animated = self._live is not None
 
     def is_due(self) -> bool:
-        """Say whether it is time to show progress again; if so the next time is a good while later."""
+        """Say whether it is time to show progress again, and if so start the next interval."""
         now = self._clock()
         due = now - self._shown >= (LIVE_SECONDS if self.animated else PLAIN_SECONDS)
         if due:
@@ -39,7 +39,7 @@ class Screen:
 
     @property
     def width(self) -> int:
-        """The columns that the changing line may take: one less than the terminal has, lest it wrap."""
+        """Columns for the changing line: one less than the terminal has, so that it does not wrap."""
         return self._live.console.width - 1 if self._live else 79
 
     def print(self, line: str) -> None:
@@ -52,7 +52,7 @@ class Screen:
                     print(line, file=sys.stderr, flush=True)
 
     def redraw(self, line: str) -> None:
-        """Replace the line that changes. Does nothing where there is none."""
+        """Replace the line that changes. Does nothing if there is none."""
         if self._live and not self.quiet:
             from rich.text import Text
 
@@ -83,12 +83,12 @@ class Screen:
 
 
 def can_animate() -> bool:
-    """Say whether stderr is a terminal that can redraw a line; FORCE_COLOR has no say in it."""
+    """Say whether stderr is a terminal that can redraw a line, whatever FORCE_COLOR says."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def make_live() -> Live:
-    """Return a live line on stderr that is drawn when it is told to, without a thread of its own."""
+    """Return a live line on stderr that is redrawn on request, without a thread of its own."""
     from rich.console import Console
     from rich.live import Live
 

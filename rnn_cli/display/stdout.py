@@ -1,4 +1,4 @@
-"""Text on its way out: exact bytes for a pipe, harmless characters for a terminal."""
+"""Text for stdout: exact bytes for a pipe, harmless characters for a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HIDDEN_BUT_LAYOUT = re.compile(f"(?![\\t\\n])[{HIDDEN}]")
 
 
 def visible(text: str, *, keep_newlines: bool = False) -> str:
-    r"""Return the text with characters that act on a terminal, or hide, as escapes: `\x1b`, `\u202e`.
+    r"""Return the text with escapes for characters that control a terminal or are invisible: `\x1b`, `\u202e`.
 
     With `keep_newlines` newlines and tabs stay as they are.
     """
@@ -30,20 +30,20 @@ def escape(match: re.Match[str]) -> str:
 class TextWriter:
     """Writes UTF-8 to stdout: visible and flushed at once on a terminal, the exact bytes in blocks elsewhere.
 
-    The bytes may come in any pieces; a terminal gets whole characters, and U+FFFD for what is no UTF-8. `raw`
-    leaves control characters as they are. `terminal` says whether stdout is one. Raises OSError with the name
-    "standard output".
+    Pieces may be cut anywhere: a terminal gets whole characters, and U+FFFD for bytes that are not valid UTF-8. `raw`
+    leaves control characters as they are. `terminal` says whether stdout is a terminal. An OSError names the "standard
+    output" as its file.
     """
 
     def __init__(self, *, raw: bool = False) -> None:
-        flush_stdout()  # what was printed stands before what is written
+        flush_stdout()  # keeps the order of what was printed and what is written
         self._stream = sys.stdout.buffer
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._raw = raw
         self.terminal = sys.stdout.isatty()
 
     def write(self, data: bytes, *, final: bool = False) -> None:
-        """Write a piece of the text; `final` says that no character goes on behind it."""
+        """Write a piece of the text; `final` says that it ends with a whole character."""
         with naming_stdout():
             if self.terminal and not self._raw:
                 data = visible(self._decoder.decode(data, final), keep_newlines=True).encode()
@@ -56,24 +56,24 @@ class TextWriter:
         self.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
     def flush(self) -> None:
-        """Hand over what was written so far."""
+        """Flush what was written so far."""
         flush_stdout()
 
     def close(self) -> None:
-        """Write what is left of an unfinished character, and flush. The stream stays open."""
+        """Write the rest of an incomplete character, and flush. The stream stays open."""
         self.write(b"", final=True)
         flush_stdout()
 
 
 def flush_stdout() -> None:
-    """Hand over what stdout still holds. Raises OSError that names the standard output."""
+    """Flush stdout. An OSError names the standard output."""
     with naming_stdout():
         sys.stdout.flush()
 
 
 @contextmanager
 def naming_stdout() -> Iterator[None]:
-    """Give an OSError without a file the name of the standard output."""
+    """Name the standard output in an OSError that names no file."""
     try:
         yield
     except OSError as error:

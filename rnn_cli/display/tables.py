@@ -1,4 +1,4 @@
-"""Tables and small pictures made of text."""
+"""Tables, bars and curves made of text."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def stdout_is_utf8() -> bool:
 def bars(rows: Sequence[tuple[str, float]], width: int = 80, *, ascii_only: bool | None = None) -> str:
     """Return a line for each (label, probability): the label, the percentage, and a bar that is full at 1.
 
-    The lines are at most `width` columns, whatever the width of the characters in the labels. `ascii_only` is
-    about the bars, not the labels; by default it is what stdout asks for.
+    Lines have at most `width` columns, for characters of any width. `ascii_only` is about the bars, not the labels;
+    by default it follows the encoding of stdout.
     """
     from rich.cells import cell_len, set_cell_size
 
@@ -45,7 +45,7 @@ def bars(rows: Sequence[tuple[str, float]], width: int = 80, *, ascii_only: bool
 
 
 def draw_bar(length: float, plain: bool) -> str:
-    """Return a bar of this length: to the nearest column in ASCII, to the nearest eighth of one in blocks."""
+    """Return a bar of `length` columns, rounded to whole columns in ASCII and to eighths of a column in blocks."""
     if plain:
         return "#" * round(length)
     whole, eighths = divmod(round(length * 8), 8)
@@ -53,9 +53,9 @@ def draw_bar(length: float, plain: bool) -> str:
 
 
 def walk(steps: Sequence[tuple[str, str | None, float | None, Sequence[tuple[str, float]]]], width: int = 80) -> str:
-    """Return a heading, and a line for each (read, came, probability of that, expected with probabilities).
+    """Return a heading and a line for each (symbol read, next symbol, its probability, expected symbols).
 
-    The lines are at most `width` columns; what does not fit of the expected ones is left out.
+    Lines have at most `width` columns; expected symbols that do not fit are left out.
     """
     from rich.cells import cell_len, set_cell_size
 
@@ -78,7 +78,7 @@ def walk(steps: Sequence[tuple[str, str | None, float | None, Sequence[tuple[str
 
 
 def spaced(label: str) -> str:
-    """Return a label that takes room and does no harm: a combining mark alone gets a circle to stand on."""
+    """Return a label that is visible and harmless: a combining mark alone gets a dotted circle as its base."""
     from rich.cells import cell_len
 
     label = visible(label)
@@ -86,17 +86,17 @@ def spaced(label: str) -> str:
 
 
 def key_values(rows: Sequence[tuple[str, object]]) -> str:
-    """Return a line for each (name, value), the values under each other."""
+    """Return a line for each (name, value), with the values aligned."""
     lines = [(visible(name), visible(str(value))) for name, value in rows]
     name_width = max((len(name) for name, _ in lines), default=0)
     return "\n".join(f"{name:{name_width}}  {value}".rstrip() for name, value in lines)
 
 
 def curve(values: Sequence[float], width: int = 60, height: int = 6, *, ascii_only: bool | None = None) -> str:
-    """Return a picture of the values, `width` columns by `height` lines, with the extremes of what is drawn.
+    """Return a plot of the values, `width` columns by `height` lines, labelled with the extremes of the points.
 
-    Values that are not finite, or beyond 1e99, are left out; without any the picture is empty.
-    `ascii_only` is by default what stdout asks for.
+    Values that are not finite, or beyond 1e99, are left out; without any, the plot is empty.
+    `ascii_only` follows the encoding of stdout by default.
     """
     finite = [value for value in values if abs(value) < 1e99]  # false for NaN
     if not finite:
@@ -111,7 +111,7 @@ def curve(values: Sequence[float], width: int = 60, height: int = 6, *, ascii_on
     cells = [[0] * columns for _ in range(height)]
     for x, row in enumerate(rows):
         before = rows[x - 1] if x else row
-        for y in {row, *range(before + 1, row), *range(row + 1, before)}:  # no gap to the point before
+        for y in {row, *range(before + 1, row), *range(row + 1, before)}:  # no gap to the previous point
             cells[y // down][x // across] |= 1 if plain else DOTS[y % 4][x % 2]
     lines = ["".join(" *"[cell] if plain else chr(BRAILLE + cell) for cell in line) for line in cells]
     labels = [f"{high:.3g}", *[""] * (height - 2), f"{low:.3g}"]
@@ -119,24 +119,24 @@ def curve(values: Sequence[float], width: int = 60, height: int = 6, *, ascii_on
 
 
 def resample(values: Sequence[float], count: int) -> list[float]:
-    """Return `count` values: means of equal parts of more values, or points on lines between fewer."""
+    """Return `count` values: means of equal parts if there are more, linear interpolation if there are fewer."""
     size = len(values)
     if size >= count:
         parts = [values[i * size // count : (i + 1) * size // count] for i in range(count)]
         return [sum(part) / len(part) for part in parts]
     points = []
     for i in range(count):
-        place = i * (size - 1) / max(count - 1, 1)
-        left = values[int(place)]
-        right = values[min(int(place) + 1, size - 1)]
-        points.append(left + (right - left) * (place % 1))
+        position = i * (size - 1) / max(count - 1, 1)
+        before = values[int(position)]
+        after = values[min(int(position) + 1, size - 1)]
+        points.append(before + (after - before) * (position % 1))
     return points
 
 
 def confusion_table(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
-    """Return a line for each label with how often it was taken for each label, under a heading."""
+    """Return a row for each actual label with the counts of the predicted labels, under a heading."""
     names = [visible(label) for label in labels]
-    rows = [("is, taken for", names), *((name, [f"{n:,}" for n in row]) for name, row in zip(names, counts))]
+    rows = [("actual \\ predicted", names), *((name, [f"{n:,}" for n in row]) for name, row in zip(names, counts))]
     first = max(len(name) for name, _ in rows)
     widths = [max(map(len, column)) for column in zip(*(row for _, row in rows))]
     return "\n".join(

@@ -41,7 +41,7 @@ class Team:
                     self._pool.submit(all_here.wait)
             except RuntimeError as problem:
                 all_here.abort()
-                raise RnnError(f"the system does not start {threads} threads; give fewer with --threads") from problem
+                raise RnnError(f"the system cannot start {threads} threads; lower `threads`") from problem
 
     def run(self, kernel: Callable[..., None], *args: Any) -> None:
         """Call kernel(part, parts, *args) once on each thread, and wait for all."""

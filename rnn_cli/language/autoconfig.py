@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from rnn_cli.kernels.simd.cpu import HAS_FAST_BFLOAT16
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.text.corpus import Corpus
-from rnn_cli.training.config import TrainingConfig
+from rnn_cli.training.config import LENGTHS, TrainingConfig
 
 
 class EpochPlan(NamedTuple):
@@ -60,7 +60,6 @@ DROPOUT_OF_AN_EPOCH = 0.06  # after those
 # -, -, 1.406, 1.430. 768 units in the time of those 22 epochs: 1.415 without, 1.408 with 0.25.
 EPOCHS_WITHOUT_RECURRENT_DROPOUT = 9
 RECURRENT_DROPOUT_OF_AN_EPOCH, MOST_RECURRENT_DROPOUT = 0.03, 0.25
-LENGTHS = {"steps", "epochs", "minutes"}
 MINUTES = 3.0
 LINE_LENGTH, STREAM_LENGTH, LONG_STREAM_LENGTH = 32, 64, 96
 MOST_STREAMS = 64
@@ -143,7 +142,7 @@ class AutoConfig:
     def choose_length(self) -> None:
         """Pick minutes for a large text, and epochs for a text that the network would overfit."""
         if self.most_epochs is None and not LENGTHS & self.values.keys():
-            self.pick("minutes", MINUTES, "for a large text; --minutes gives it more")
+            self.pick("minutes", MINUTES, "for a large text; a longer run improves the model")
         elif self.most_epochs is not None and not LENGTHS & self.values.keys():
             self.pick("epochs", self.most_epochs, "epochs: typical for this length")
         elif self.most_epochs is not None and "minutes" in self.values:

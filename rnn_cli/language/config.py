@@ -4,46 +4,66 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rnn_cli.config import Config, limited
+from rnn_cli.config import Config, limited, one_of, setting
 from rnn_cli.errors import UsageError
+
+LENGTH, PROBABILITIES, TEXTS = "How much", "Probabilities", "Which texts"
 
 
 @dataclass(frozen=True)
 class SamplingConfig(Config):
-    """How symbols are drawn, and which texts are taken.
+    """How symbols are sampled, and which texts are kept.
 
-    The distribution is softmax(logits / temperature) over the symbols that may come, cut down in this order: to the
-    `top_k` most probable (0: all), to the fewest of these that have at least the share `top_p`, and to those that are
-    at least `min_p` times as probable as the first. Temperature 0 takes the most probable symbol.
+    The distribution is softmax(logits / temperature) over the symbols that are allowed, truncated in this order: to
+    the `top_k` most probable (0: all), to the fewest of these whose probabilities add up to `top_p`, and to those at
+    least `min_p` times as probable as the most probable one. Temperature 0 takes the most probable symbol.
 
-    A text has at most `length` new symbols; with its seed at least `min_length`, before which no end and no stop text
-    ends it, and at most `max_length`, where it is cut off. No character of `forbid` is drawn. More than `max_copy`
-    symbols in a row are not copied from the corpus; a text that could not go on otherwise ends. In a model of bytes,
-    `valid_utf8` draws no byte that cannot go on, and leaves out a character that the length would cut in two.
+    A text has at most `length` new symbols; with its prompt at least `min_length`, before which neither an end nor a
+    stop text ends it, and at most `max_length`, at which it is cut off. No character of `forbid` is sampled. At most
+    `max_copy` symbols in a row are copied from the corpus; a text that could not continue otherwise ends. In a model
+    of bytes, `valid_utf8` samples no byte that makes the text invalid, and drops a last character that is incomplete.
 
-    `unique` takes no text twice, `novel` none that is a line of the corpus; further texts take their places. Of
-    `best_of` texts the one with the fewest bits per character is taken.
+    `unique` keeps no text twice, `novel` none that is a line of the corpus; further texts are sampled instead. Of
+    `best_of` texts the one with the fewest bits per character is kept.
 
-    `precision` is that of the operands of the products, as in training. In bfloat16 a seed gives other texts.
+    `precision` is that of the operands of the products, as in training. In bfloat16 a random seed gives other texts.
     """
 
-    temperature: float = limited(0.0, 100.0, 1.0)
-    top_k: int = limited(0, 1_114_113, 0)
-    length: int = limited(0, 10**9, 500)
+    temperature: float = limited(
+        0.0, 100.0, 1.0, short="t", group=PROBABILITIES, help="Lower is safer, higher more random, 0 greedy."
+    )
+    top_k: int = limited(
+        0, 1_114_113, 0, group=PROBABILITIES, help="Sample from the K most probable symbols; 0: from all."
+    )
+    length: int = limited(
+        0, 10**9, 500, short="l", group=LENGTH, help="New characters of each text; a line may end earlier."
+    )
     random_seed: int = limited(0, 2**63 - 1, 0)
-    top_p: float = limited(0.0, 1.0, 1.0)
-    min_p: float = limited(0.0, 1.0, 0.0)
-    forbid: str = ""
-    min_length: int = limited(0, 10**9, 0)
-    max_length: int | None = limited(1, 10**9)
-    max_copy: int | None = limited(5, 10**9)
+    top_p: float = limited(
+        0.0, 1.0, 1.0, group=PROBABILITIES, help="Then from the fewest that add up to this probability."
+    )
+    min_p: float = limited(
+        0.0, 1.0, 0.0, group=PROBABILITIES, help="Then from those this many times as probable as the first."
+    )
+    forbid: str = setting("", group=TEXTS, help="Characters that are never sampled.")
+    min_length: int = limited(
+        0, 10**9, 0, group=LENGTH, help="Minimum length, prompt included; a stop text does not end a text earlier."
+    )
+    max_length: int | None = limited(
+        1, 10**9, group=LENGTH, help="Maximum length, prompt included, at which a text is cut off."
+    )
+    max_copy: int | None = limited(
+        5, 10**9, group=TEXTS, help="Most characters in a row copied from the training text, at least 5."
+    )
     valid_utf8: bool = True
-    unique: bool = False
-    novel: bool = False
-    best_of: int = limited(1, 10**6, 1)
-    precision: str = "float32"
+    unique: bool = setting(False, group=TEXTS, help="No text twice.")
+    novel: bool = setting(False, group=TEXTS, help="No line of the training text.")
+    best_of: int = limited(
+        1, 10**6, 1, group=TEXTS, help="Of this many texts, keep the most probable one per character."
+    )
+    precision: str = one_of("float32", "bfloat16")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.max_length is not None and self.min_length > self.max_length:
-            raise UsageError(f"--min-length {self.min_length} is more than --max-length {self.max_length}")
+            raise UsageError(f"`min_length={self.min_length}` is more than `max_length={self.max_length}`")

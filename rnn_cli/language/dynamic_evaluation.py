@@ -38,7 +38,7 @@ class DynamicScorer(Scorer):
     def __init__(
         self, checkpoint: Checkpoint, threads: int, rate: float = DEFAULT_RATE, precision: str = "float32"
     ) -> None:
-        check_range("adapt-rate", rate, 0.0, 1.0)
+        check_range("adapt_rate", rate, 0.0, 1.0)
         super().__init__(checkpoint, threads, rows=1, precision=precision)
         self._rate, self._steps = rate, 0
         self._trained = self.model.parameters.copy()
@@ -69,7 +69,7 @@ class DynamicScorer(Scorer):
             except CheckpointError as problem:
                 if not self._steps:
                     raise
-                raise UsageError(f"{problem}; it learned too fast: give a lower --adapt-rate") from problem
+                raise UsageError(f"{problem}; it learned too fast: give a lower `adapt_rate`") from problem
             self._pending = np.concatenate([self._pending, part[part >= 0]])
             if len(self._pending) > LEARNED:
                 self._learn()

@@ -54,13 +54,13 @@ def make_scorer(
     the zero state anyway, and for a precision that the CPU does not support.
     """
     if reset_every is not None:
-        check_range("reset-every", reset_every, 1, 10**9)
+        check_range("reset_every", reset_every, 1, 10**9)
         if checkpoint.codec.line_mode:
             raise UsageError(
-                "--reset-every is for models of a stream, and this one starts afresh at each line; leave it out"
+                "`reset_every` is for models of a stream, and this one starts afresh at each line; leave it out"
             )
         if adapt_rate is not None:
-            raise UsageError("--reset-every and --adapt contradict each other; give one of them")
+            raise UsageError("`reset_every` and `adapt_rate` contradict each other; give one of them")
     if adapt_rate is None:
         return Scorer(checkpoint, threads, reset_every, precision=precision)
     return DynamicScorer(checkpoint, threads, adapt_rate, precision)

@@ -79,12 +79,12 @@ class Sampler:
         longest = config.length
         if config.max_length is not None:
             if size > config.max_length:
-                raise UsageError(f"{what} has {size:,} characters, and --max-length is {config.max_length:,}")
+                raise UsageError(f"{what} has {size:,} characters, and `max_length` is {config.max_length:,}")
             longest = min(longest, config.max_length - size)
         shortest = max(0, config.min_length - size)
         if shortest > longest:
             raise UsageError(
-                f"--min-length {config.min_length:,} cannot be reached with {what} and --length {config.length:,}"
+                f"`min_length={config.min_length}` cannot be reached with {what} and `length={config.length}`"
             )
         copied = 0
         if self.fingerprint and config.max_copy is not None:
@@ -230,12 +230,12 @@ def fingerprint_for(checkpoint: Checkpoint, config: SamplingConfig) -> Fingerpri
     """Return the fingerprint of the corpus if it is needed. Raises UsageError if it is missing."""
     if not config.novel and config.max_copy is None:
         return None
-    option = "--novel" if config.novel else "--max-copy"
+    parameter = "novel" if config.novel else "max_copy"
     if config.novel and not checkpoint.codec.line_mode:
-        raise UsageError("--novel is for a model of lines; keep this one from copying with --max-copy N")
+        raise UsageError("`novel` is for a model of lines; keep this one from copying with `max_copy`")
     if "fingerprint" not in checkpoint.record:
         raise UsageError(
-            f"{option} needs the fingerprint of the corpus, which this model was trained without; leave it out"
+            f"`{parameter}` needs the fingerprint of the corpus, which this model was trained without; leave it out"
         )
     return Fingerprint.from_dict(checkpoint.record["fingerprint"])
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
-from rnn_cli.config import Config, limited, one_of
+from rnn_cli.config import Config, check_range, limited, one_of
+from rnn_cli.errors import UsageError
 
 MAX_SYMBOLS = 1_114_113  # every code point of Unicode, and the boundary
 
@@ -16,17 +17,35 @@ class NetworkConfig(Config):
 
     inputs, outputs  what a step reads and predicts: "symbols" are indices below the size, "numbers" vectors of it
     directions       2: each layer also runs from the end of a text to its start
+    readout          what the linear map reads at a step: "last", the output of the last layer at this step, or "mean",
+                     the mean of its outputs from the start of the text up to this step
+    quantiles        of numbers that are predicted: output j is the quantile of level quantiles[j % len(quantiles)];
+                     empty: the mean, by the squared error
     """
 
-    cell: str = "lstm"
-    activation: str = "tanh"
+    cell: str = one_of("lstm", "gru", "rnn", group="The network", help="Recurrent cell.")
+    activation: str = one_of(
+        "tanh", "relu", "sigmoid", group="The network", help="Activation function of the cell rnn."
+    )
     inputs: str = one_of("symbols", "numbers")
     input_size: int = limited(1, MAX_SYMBOLS, 2)
     outputs: str = one_of("symbols", "numbers")
     output_size: int = limited(1, MAX_SYMBOLS, 2)
-    hidden_size: int = limited(1, 8192, 128)
-    num_layers: int = limited(1, 16, 1, option="layers")
+    hidden_size: int = limited(1, 8192, 128, automatic=True, group="The network", help="Units in each layer.")
+    num_layers: int = limited(1, 16, 1, option="layers", group="The network", help="Recurrent layers.")
     directions: int = limited(1, 2, 1)
+    readout: str = one_of("last", "mean")
+    quantiles: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.quantiles, list | tuple):
+            raise UsageError(f"quantiles must be a list of levels, not {self.quantiles}")
+        object.__setattr__(self, "quantiles", tuple(self.quantiles))  # JSON has lists
+        for level in self.quantiles:
+            check_range("quantiles", level, 0.001, 0.999)
+        if self.quantiles and (self.outputs != "numbers" or self.output_size % len(self.quantiles)):
+            raise UsageError("quantiles are for outputs that are numbers, a multiple of as many as there are levels")
 
     @classmethod
     def for_symbols(cls, vocab_size: int, **others: Any) -> Self:

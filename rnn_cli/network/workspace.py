@@ -11,7 +11,7 @@ from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.kernels.matmul.tile import install_tile
 from rnn_cli.kernels.network.dropconnect import DropConnect
 from rnn_cli.kernels.network.gradients import depth_block
-from rnn_cli.kernels.network.losses import CrossEntropy, SquaredError
+from rnn_cli.kernels.network.losses import CrossEntropy, Quantile, SquaredError
 from rnn_cli.kernels.network.memory import Backward, Sizes, Workspace
 from rnn_cli.kernels.network.optimizer import BLOCK, Step, Vectors, update_step
 from rnn_cli.kernels.network.sources import Dense, OneHot
@@ -54,7 +54,7 @@ def operand_type(precision: str, dtype: Any) -> np.dtype:
     if precision != "bfloat16":
         raise UsageError(f"precision must be float32 or bfloat16, not {precision}")
     if not HAS_BFLOAT16:
-        raise UsageError("this processor has no products in bfloat16 (AVX512_BF16); use --precision float32")
+        raise UsageError('this processor has no products in bfloat16 (AVX512_BF16); use `precision="float32"`')
     return np.dtype(np.uint32)
 
 
@@ -102,6 +102,7 @@ class Window:
             columns=layout.columns,
             plane=(length + 1) * batch * layout.hidden,
             scratch=self.widest // self.numbers + PAD,
+            pooled=int(config.readout == "mean"),
         )
         install_tile(self.operand)
         zeros, hidden, width = partial(aligned_zeros, dtype=dtype), layout.hidden, layout.width
@@ -110,6 +111,7 @@ class Window:
         self._all_starts = np.zeros((config.directions, length, batch), np.uint8)
         if config.directions == 1:
             self.starts = self._all_starts[0]
+        self._shares = np.ones((length, batch), dtype)
         self.mask = zeros((runs, batch, hidden))
         self.mask.fill(1)
         self.losses = zeros((length, batch))
@@ -127,6 +129,8 @@ class Window:
             gates=zeros(runs * steps * cell.blocks * hidden),
             states=zeros(runs * spacing + slack),
             output=zeros(config.num_layers * steps * width),
+            shares=self._shares.ravel(),
+            pooled=zeros(steps * width if self.sizes.pooled else 1),
             logits=self.logits.ravel(),
             losses=self.losses.ravel(),
             barrier=aligned_zeros(BARRIER_SIZE, np.int64),
@@ -159,11 +163,12 @@ class Window:
             indices = np.zeros((*window, symbols), np.int32)
             self.inputs = indices[..., 0] if symbols == 1 else indices
             source = OneHot(indices.ravel(), symbols, 0)
-        loss: CrossEntropy | SquaredError
+        loss: CrossEntropy | SquaredError | Quantile
         if config.outputs == "numbers":
+            levels = np.resize(np.array(config.quantiles or [0.5], dtype), sizes.columns)
             values = np.full((*window, sizes.columns), np.nan, dtype)
             self.targets = values[..., : config.output_size]
-            loss = SquaredError(values.ravel())
+            loss = Quantile(values.ravel(), levels) if config.quantiles else SquaredError(values.ravel())
         else:
             self.targets = np.zeros(window, np.int32)
             loss = CrossEntropy(self.targets.ravel())
@@ -190,13 +195,20 @@ class Window:
 
     def score(self) -> None:
         """Run the window forward: fills `losses`."""
-        self._find_ends()
+        self._follow_starts()
         self.team.run(score_step, self.network, self.arrays)
 
-    def _find_ends(self) -> None:
-        """Mark for the second direction where texts end: before the next start."""
+    def _follow_starts(self) -> None:
+        """Derive from the starts where texts end, for the second direction, and the shares of steps in a mean.
+
+        A window continues no text if its network has two directions, or reads the mean.
+        """
         if self.model.config.directions == 2:
             self._all_starts[0], self._all_starts[1, :-1] = self.starts, self.starts[1:]
+        if self.sizes.pooled:
+            steps = np.arange(self.sizes.length)[:, None]
+            first = np.maximum.accumulate(np.where(self.starts != 0, steps, 0), axis=0)
+            self._shares[:] = 1 / (steps - first + 1)
 
 
 class TrainingWindow(Window):
@@ -244,7 +256,7 @@ class TrainingWindow(Window):
 
     def gradient(self, dropconnect: DropConnect = DropConnect()) -> float:  # noqa: B008 - a tuple of constants
         """Compute `losses` and `grad`, the gradient of the mean loss; return that mean (nats per scored step)."""
-        self._find_ends()
+        self._follow_starts()
         weight = 1 / max(count_scored(self.targets), 1)
         self.team.run(gradient_step, self.network, self.arrays, self.back, Objective(weight, dropconnect))
         return float(self.losses.sum(dtype=np.float64)) * weight

@@ -36,7 +36,7 @@ class Augmenter:
         Raises UsageError for a text of more than LONGEST symbols.
         """
         if len(ids) > LONGEST:
-            raise UsageError(f"--augment is for texts of up to {LONGEST:,} characters; leave it out")
+            raise UsageError(f"`augment` is for texts of up to {LONGEST:,} characters; leave it out")
         self.ids, self.vocab_size, self.line_mode = ids, vocab_size, line_mode
         self.size, self.random_seed = size, random_seed
         # The length of the longest line, including its end.
@@ -80,7 +80,7 @@ def count_grams(ids: np.ndarray, vocab_size: int, line_mode: bool) -> Grams:
     predicted[0] = False
     gram_ids = number_grams(x, reach, vocab_size, ORDER)
     first, found = [0, 1], 0
-    contexts, starts, following, taken = [np.zeros(1, np.int64)], [], [], []
+    contexts, starts, following, keep_mask = [np.zeros(1, np.int64)], [], [], []
     for k in range(ORDER):
         positions = np.flatnonzero(reach >= k)
         context = first[k] + (
@@ -95,7 +95,7 @@ def count_grams(ids: np.ndarray, vocab_size: int, line_mode: bool) -> Grams:
         order = np.flatnonzero(counts)[np.argsort(context[counts], kind="stable")]
         starts.append(found + np.searchsorted(context[order], np.arange(first[k], first[k + 1])))
         following.append(x[at[order]].astype(np.int32))
-        taken.append((np.maximum(n - discount, 0) / n)[order].astype(np.float32))
+        keep_mask.append((np.maximum(n - discount, 0) / n)[order].astype(np.float32))
         found += len(order)
     ends = [*starts, np.array([found])]
-    return Grams(np.array(first), *map(np.concatenate, (contexts, ends, following, taken)))
+    return Grams(np.array(first), *map(np.concatenate, (contexts, ends, following, keep_mask)))

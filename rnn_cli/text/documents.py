@@ -17,7 +17,7 @@ from rnn_cli.text.codecs import Codec
 from rnn_cli.text.file_kinds import HEAD, encoding_of, is_damage, opener_of, other_kind
 
 PIECE = 1 << 20  # bytes of lines that are read at a time
-TO_TRAIN = "convert it to UTF-8 or use --bytes"  # what to do with a text to train on that is not UTF-8
+TO_TRAIN = "convert it to UTF-8 or use `as_bytes=True`"  # what to do with a text to train on that is not UTF-8
 
 
 @dataclass(frozen=True)

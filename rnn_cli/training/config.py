@@ -3,42 +3,58 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
-from rnn_cli.config import Config, limited, one_of
+from rnn_cli.config import Config, limited, one_of, setting
+
+LENGTHS = {"steps", "epochs", "minutes"}  # of which a run has one
+
+length = partial(limited, group="How long")
+learning = partial(limited, group="Learning")
+regularising = partial(limited, group="Against overfitting")
 
 
 @dataclass(frozen=True)
 class TrainingConfig(Config):
     """How a model is trained. Exactly one of `steps`, `epochs` and `minutes` says for how long.
 
-    most_epochs        after which a run of minutes ends even if there is time left
-    momentum           of sgd
-    recurrent_dropout  share of the recurrent weights that a step leaves out (DropConnect)
-    average            share of the steps, the last ones, over which the weights are averaged
-    augment            how many symbols drawn from the n-grams of the text are read with each one of it
-    reset_chance       probability that a stream starts a window from the zero state
-    precision          of the operands of the matrix products: "float32", or "bfloat16" where the processor has it
+    most_epochs     passes after which a run of minutes ends even if there is time left
+    evaluate_every  steps between two evaluations
     """
 
-    batch_size: int = limited(1, 4096, 32)
-    sequence_length: int = limited(1, 4096, 64)
-    optimizer: str = one_of("adam", "sgd", "rmsprop", "adagrad")
-    momentum: float = limited(0.0, 0.999, 0.9)
-    schedule: str = one_of("linear", "cosine", "step", "plateau", "constant")
-    learning_rate: float = limited(1e-7, 10.0, 2e-3)
-    clip_norm: float = limited(1e-6, 1e6, 1.0)
-    dropout: float = limited(0.0, 0.95, 0.0)
-    recurrent_dropout: float = limited(0.0, 0.95, 0.0)
-    weight_decay: float = limited(0.0, 10.0, 0.0)
-    average: float = limited(0.0, 0.5, 0.0)
-    augment: float = limited(0.0, 100.0, 0.0)
-    reset_chance: float = limited(0.0, 1.0, 0.0)
-    steps: int | None = limited(1, 10**9)
-    epochs: float | None = limited(1e-3, 1e6)
-    minutes: float | None = limited(1e-3, 1e5)
+    batch_size: int = learning(1, 4096, 32, automatic=True, help="Sequences side by side in a step.")
+    sequence_length: int = learning(1, 4096, 64, automatic=True, help="Time steps back that gradients go.")
+    optimizer: str = one_of("adam", "sgd", "rmsprop", "adagrad", group="Learning", help="How weights are updated.")
+    momentum: float = learning(0.0, 0.999, 0.9, help="Momentum of sgd.")
+    schedule: str = one_of(
+        "linear",
+        "cosine",
+        "step",
+        "plateau",
+        "constant",
+        group="Learning",
+        help="How the learning rate falls in the second half of the run.",
+    )
+    learning_rate: float = learning(1e-7, 10.0, 2e-3, automatic=True, help="Peak learning rate.")
+    clip_norm: float = learning(1e-6, 1e6, 1.0, help="Norm to which longer gradients are scaled down.")
+    dropout: float = regularising(0.0, 0.95, 0.0, automatic=True, help="Share of the outputs that a step drops.")
+    recurrent_dropout: float = regularising(
+        0.0, 0.95, 0.0, automatic=True, help="The same for recurrent weights (DropConnect)."
+    )
+    weight_decay: float = regularising(0.0, 10.0, 0.0, help="Weight decay, decoupled from the gradient.")
+    average: float = regularising(0.0, 0.5, 0.0, help="Average the weights over this last share of the steps.")
+    augment: float = regularising(
+        0.0, 100.0, 0.0, automatic=True, help="Characters sampled from the text's 5-grams, for each of its own."
+    )
+    reset_chance: float = regularising(0.0, 1.0, 0.0, help="Probability of resetting a stream's state before a window.")
+    steps: int | None = length(1, 10**9, help="Optimizer steps.")
+    epochs: float | None = length(1e-3, 1e6, help="Passes over the text.")
+    minutes: float | None = length(1e-3, 1e5, help="Minutes, not counting compilation.")
     most_epochs: float | None = limited(1e-3, 1e6)
-    precision: str = "float32"
+    precision: str = one_of("float32", "bfloat16")
     evaluate_every: int = limited(1, 10**9, 100)
-    patience: int | None = limited(1, 10**6)
-    fingerprint: bool = True
+    patience: int | None = length(1, 10**6, help="Evaluations without improvement after which to stop early.")
+    fingerprint: bool = setting(
+        True, group="The model file", help="Save no fingerprint of the text, which sampling novel text needs."
+    )
     random_seed: int = limited(0, 2**63 - 1, 0)

@@ -30,7 +30,7 @@ def diagnosis(history: Sequence[Report], model: NetworkConfig, training: Trainin
     losses = [report.validation_loss or 0.0 for report in reports]
     late = max(1, round(TAIL_SHARE * len(losses)))
     best, last, trained = min(losses), losses[-1], reports[-1].loss
-    restrain = f" or --dropout {DROPOUT}" if training.dropout < DROPOUT else ""
+    restrain = f" or `dropout={DROPOUT}`" if training.dropout < DROPOUT else ""
     if last > best * (1 + RISE):
         if trained >= reports[losses.index(best)].loss:
             return None
@@ -40,12 +40,12 @@ def diagnosis(history: Sequence[Report], model: NetworkConfig, training: Trainin
         if training.most_epochs is not None and reports[-1].epoch > training.most_epochs - 0.01:
             lengths = {"epochs": training.most_epochs}
         name, length = next((name, length) for name, length in lengths.items() if length is not None)
-        return f"more time would help most, as the validation loss was falling to the end;\ntry --{name} {2 * length:g}"
+        return f"more time would help most, as the validation loss was falling to the end;\ntry `{name}={2 * length:g}`"
     if training.augment:
         return "more text would help most, as this one is short;\ntry more files"
     if last - trained > GAP * last:
         return f"more text would help most, as the held-out part is predicted much worse;\ntry more files{restrain}"
     return (
         "a larger model would help most, as this one has learned what it can hold;\n"
-        f"try --hidden-size {2 * model.hidden_size}"
+        f"try `hidden_size={2 * model.hidden_size}`"
     )

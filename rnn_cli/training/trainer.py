@@ -131,7 +131,7 @@ class Trainer:
         if config.epochs is not None:
             steps = self.progress.total_steps = max(1, round(config.epochs * self.batches.steps_per_epoch))
             if steps > MOST_STEPS:
-                raise UsageError(f"--epochs {config.epochs:g} are {steps:,} steps, and the limit is {MOST_STEPS:,}")
+                raise UsageError(f"`epochs={config.epochs:g}` is {steps:,} steps, and the limit is {MOST_STEPS:,}")
         self.good = RunState.of(self.window, self.progress)
 
     @property
@@ -265,7 +265,7 @@ class Trainer:
             kept = f"the model of step {now.best_step:,} is kept" if now.best_step else "there is no model yet"
             lower = self.config.learning_rate * now.rate_factor / 4
             raise DivergenceError(
-                f"{where}, though the rate was halved {MOST_ROLLBACKS} times; {kept}; try --learning-rate {lower:.2g}"
+                f"{where}, though the rate was halved {MOST_ROLLBACKS} times; {kept}; try `learning_rate={lower:.2g}`"
             )
         good = self.good.restore(self.window)
         if not good.averaged:

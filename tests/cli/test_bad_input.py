@@ -99,7 +99,7 @@ TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
     ("sample --seeds", "-m good.model --seeds missing.txt", 2, ["missing.txt", "No such file"]),
     ("sample --seeds", "-m good.model --seeds ''", 2, ["cannot read"]),
     ("sample --seeds", "-m good.model --seeds .", 2, ["directory"]),
-    ("sample --seeds", "-m good.model --seeds empty.txt", 2, ["empty.txt", "a seed on each line"]),
+    ("sample --seeds", "-m good.model --seeds empty.txt", 2, ["empty.txt", "a prompt on each line"]),
     ("sample --seeds", "-m good.model --seeds middle.txt", 2, ["line 2 of middle.txt", "UTF-8"]),
     ("sample --seeds", "-m good.model --seeds digits.txt", 2, ["U\\+0030", "the seed in line 1"]),
     ("sample --forbid", "-m good.model --seed the --forbid ' ,.acdeghlmnosty\n'", 2, ["--forbid leaves no", "fewer"]),

@@ -177,7 +177,7 @@ CORPORA: list[tuple[str, int, list[str]]] = [
     ("sample -m good.model --seed-file folder", 2, ["folder"]),
     ("sample -m good.model --seed-file middle.txt", 2, [r"middle.txt .* byte 6 \(line 2\)"]),
     ("sample -m good.model --seeds missing.txt", 2, ["missing.txt"]),
-    ("sample -m good.model --seeds empty.txt", 2, ["empty.txt", "a seed on each line"]),
+    ("sample -m good.model --seeds empty.txt", 2, ["empty.txt", "a prompt on each line"]),
     ("sample -m good.model --seeds middle.txt", 2, [r"line 2 of middle.txt .* byte 3"]),
     ("sample -m good.model --seeds digits.txt", 2, ["'0'", "character 1 of the seed in line 1", "--unknown skip"]),
 ]

@@ -135,8 +135,8 @@ def test_evaluate_agrees_with_predict(place: Path) -> None:
 def test_evaluate_for_people(place: Path) -> None:
     scores = parsed(place, "evaluate", "stream.txt", "--json")
     shown = succeed(place, "evaluate", "stream.txt").text
-    assert f"bits per character     {scores['bits_per_char']:.4f}\n" in shown
-    assert f"characters             {len(STREAM_TEXT):,} (0 unknown)\n" in shown
+    assert f"bits per character  {scores['bits_per_char']:.4f}\n" in shown
+    assert f"characters          {len(STREAM_TEXT):,} (0 unknown)\n" in shown
     assert succeed(place, "evaluate", "stream.txt", "-q").text == shown
 
 
@@ -313,7 +313,7 @@ def test_info_says_how_to_repeat_a_run_of_minutes(record, shown):
     checkpoint = Checkpoint.of_language(config, CharacterCodec("ab", line_mode=False), {}, record)
     facts = info.describe(checkpoint)
     assert facts.get("repeat_with") == shown
-    assert shown is None or shown in dict(info.flat(facts)).values()
+    assert shown is None or shown in dict(info.flatten(facts)).values()
     checkpoint.record |= {"repeat_with": "--steps 1; echo", "model": "x", "file_bytes": 1}
     facts = info.describe(checkpoint)
     assert (facts.get("repeat_with"), facts.keys() & {"model", "file_bytes"}) == (shown, set())

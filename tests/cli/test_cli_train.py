@@ -527,7 +527,7 @@ def test_a_model_that_cannot_be_saved_when_it_is_stopped_is_a_failure(place: Pat
     )
     assert stopped.code == 1
     assert "rnn: error: the model could not be saved" in stopped.stderr
-    assert "go on with" not in stopped.stderr
+    assert "continue with" not in stopped.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")

@@ -14,8 +14,8 @@ from commands import ENVIRONMENT, run
 from rnn_cli import __version__
 from rnn_cli.cells import CELLS
 from rnn_cli.cli import app
-from rnn_cli.cli.train.command import Activation, CellName, OptimizerName, ScheduleName
 from rnn_cli.kernels.network.optimizer import RULES
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.training.config import TrainingConfig
 
 HEAVY = ["numpy", "numba", "llvmlite", "rich", "safetensors", "secrets"]
@@ -144,9 +144,8 @@ def test_the_commands_are_the_promised_ones() -> None:
     assert set(commands()) == set(PROMISED)
 
 
-def test_the_choices_are_those_of_the_registry() -> None:
-    assert {name.value for name in CellName} == {cell.name for cell in CELLS}
-    assert {name.value for name in Activation} == {cell.activation for cell in CELLS}
-    names = {field.name: field.metadata.get("names") for field in fields(TrainingConfig)}
-    assert names["optimizer"] == tuple(OptimizerName) == tuple(RULES)
-    assert names["schedule"] == tuple(ScheduleName)
+def test_the_choices_are_those_of_the_registries() -> None:
+    names = {item.name: item.metadata.get("names") for item in (*fields(NetworkConfig), *fields(TrainingConfig))}
+    assert set(names["cell"]) == {cell.name for cell in CELLS}
+    assert set(names["activation"]) == {cell.activation for cell in CELLS}
+    assert names["optimizer"] == tuple(RULES)

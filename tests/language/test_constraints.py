@@ -115,5 +115,5 @@ def test_forbidden_characters():
     [(CharacterCodec("ab", line_mode=True), "ba"), (CharacterCodec("a", line_mode=False), "a"), (BYTES, "\u00e9")],
 )
 def test_characters_that_cannot_be_forbidden_are_refused(codec, forbidden):
-    with pytest.raises(UsageError, match="--forbid"):
+    with pytest.raises(UsageError, match="`forbid`"):
         codec.follow_table(forbidden)

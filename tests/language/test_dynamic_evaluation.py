@@ -83,7 +83,7 @@ def test_a_gradient_that_is_not_finite_is_skipped():
 def test_the_error_names_a_rate_that_is_too_high():
     checkpoint = make_checkpoint(False, next(cell for cell in CELLS if cell.activation == "relu"))
     symbols = symbols_of(checkpoint, random_text(40 * LEARNED, False))
-    with pytest.raises(UsageError, match="lower --adapt-rate"):
+    with pytest.raises(UsageError, match="lower `adapt_rate`"):
         DynamicScorer(checkpoint, 1, 1.0).read(symbols)
 
 

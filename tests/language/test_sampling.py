@@ -84,7 +84,7 @@ def test_bfloat16_has_nearly_the_same_probabilities():
 
 def test_bfloat16_is_refused_if_the_cpu_lacks_it(monkeypatch):
     monkeypatch.setattr(workspace, "HAS_BFLOAT16", False)
-    with pytest.raises(UsageError, match=r"no products in bfloat16.*--precision float32"):
+    with pytest.raises(UsageError, match=r"no products in bfloat16.*`precision=\"float32\"`"):
         draw(make_checkpoint(False), 1, precision="bfloat16")
 
 
@@ -405,10 +405,10 @@ def test_no_stop_text_ends_a_short_text():
 @pytest.mark.parametrize(
     "config, words",
     [
-        ({"min_length": 5, "max_length": 4}, "--max-length 4"),
+        ({"min_length": 5, "max_length": 4}, "`max_length=4`"),
         ({"max_length": 2}, "the seed has 3 characters"),
-        ({"min_length": 9, "length": 5}, "--min-length 9 cannot be reached"),
-        ({"forbid": SYMBOLS}, "--forbid"),
+        ({"min_length": 9, "length": 5}, "`min_length=9` cannot be reached"),
+        ({"forbid": SYMBOLS}, "`forbid`"),
     ],
 )
 def test_limits_that_leave_no_text_are_refused(config, words):
@@ -552,7 +552,7 @@ def test_novel_and_max_copy_need_a_fingerprint():
     for options in ({"novel": True}, {"max_copy": 5}):
         with pytest.raises(UsageError, match="needs the fingerprint"):
             Sampler(checkpoint, "", SamplingConfig(**options))
-    with pytest.raises(UsageError, match="--novel is for a model of lines"):
+    with pytest.raises(UsageError, match="`novel` is for a model of lines"):
         Sampler(make_checkpoint(False), "", SamplingConfig(novel=True))
 
 

@@ -6,16 +6,20 @@ from gradcheck import assert_same_gradient, numeric_gradient
 
 from rnn_cli.kernels.network.dropconnect import DropConnect
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16
+from rnn_cli.network.config import NetworkConfig
+from rnn_cli.network.model import Model
 from rnn_cli.network.parameters import parameter_count, runs_of
+from rnn_cli.network.workspace import TrainingWindow
 
 SIZES = [
     {"num_layers": 1, "hidden_size": 19, "length": 7, "batch": 5, "vocab_size": 11},
     {"num_layers": 3, "hidden_size": 6, "length": 8, "batch": 3, "vocab_size": 17},
     {"num_layers": 2, "hidden_size": 19, "length": 6, "batch": 4, "vocab_size": 9, "directions": 2},
+    {"num_layers": 2, "hidden_size": 5, "length": 7, "batch": 3, "vocab_size": 10, "directions": 2, "readout": "mean"},
 ]
 
 
-@pytest.fixture(params=SIZES, ids=["1-layer", "3-layers", "2-directions"])
+@pytest.fixture(params=SIZES, ids=["1-layer", "3-layers", "2-directions", "mean"])
 def window(request, make_window, cell):
     """A window whose losses and gradients are computed."""
     return make_window(cell, **request.param)
@@ -123,3 +127,49 @@ def test_gradient_in_fewer_digits_is_near_that_in_float64(make_window, cell, pre
     found = parameter_views(rounded.model.layout, rounded.grad)
     for name, gradient in parameter_views(exact.model.layout, exact.grad).items():
         assert np.linalg.norm(found[name] - gradient) <= bound * np.linalg.norm(gradient), name
+
+
+NUMBERS = [
+    {"inputs": "numbers", "input_size": 3, "outputs": "numbers", "output_size": 5},
+    {"inputs": "numbers", "input_size": 18, "outputs": "numbers", "output_size": 6, "quantiles": (0.1, 0.5, 0.9)},
+    {"inputs": "numbers", "input_size": 2, "outputs": "symbols", "output_size": 7},
+    {"inputs": "symbols", "input_size": 11, "outputs": "numbers", "output_size": 1},
+]
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+@pytest.mark.parametrize("kinds", NUMBERS, ids=lambda kinds: f"{kinds['inputs']}-{kinds['outputs']}-{len(kinds)}")
+def test_gradient_with_numbers_read_or_predicted(cell, kinds, directions, team):
+    config = NetworkConfig(cell.name, cell.activation, hidden_size=6, num_layers=2, directions=directions, **kinds)
+    generator = np.random.default_rng(3)
+    model = Model.initialised(config, generator, np.float64)
+    model.parameters *= 2
+    window = TrainingWindow(model, 5, 3, team)
+    symbols = generator.integers(0, config.input_size, window.inputs.shape)
+    window.inputs[:] = symbols if kinds["inputs"] == "symbols" else generator.standard_normal(window.inputs.shape)
+    window.starts[0], window.starts[2, 1] = 1, 1
+    if kinds["outputs"] == "symbols":
+        window.targets[:] = generator.integers(-1, config.output_size, window.targets.shape)
+    else:
+        window.targets[:] = generator.standard_normal(window.targets.shape)
+        window.targets[0, 0] = window.targets[1, 1, 0] = np.nan
+    window.gradient()
+    analytic = parameter_views(model.layout, window.grad.copy())
+    for name, array in parameter_views(model.layout, model.parameters).items():
+        if "layer 1" not in name or "W_ih" in name:
+            assert_same_gradient(analytic[name], numeric_gradient(loss_by(window, array), array.copy()), name)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_gradient_of_several_symbols_a_step(cell, count, team):
+    config = NetworkConfig(cell.name, cell.activation, input_size=9, output_size=4, hidden_size=5)
+    generator = np.random.default_rng(3)
+    model = Model.initialised(config, generator, np.float64)
+    window = TrainingWindow(model, 4, 3, team, symbols=count)
+    window.inputs[:] = generator.integers(0, 9, window.inputs.shape)
+    window.targets[:] = generator.integers(0, 4, window.targets.shape)
+    window.starts[0] = 1
+    window.gradient()
+    analytic = model.layout.input_weights(window.grad, 0).copy()
+    weights = model.layout.input_weights(model.parameters, 0)
+    assert_same_gradient(analytic, numeric_gradient(loss_by(window, weights), weights.copy()), "W_ih")

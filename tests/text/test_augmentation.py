@@ -93,5 +93,5 @@ def test_streams_read_the_text_and_the_sample(line_mode):
 
 
 def test_a_long_text_is_refused():
-    with pytest.raises(UsageError, match="--augment is for texts of up to 1,000,000 characters"):
+    with pytest.raises(UsageError, match="`augment` is for texts of up to 1,000,000 characters"):
         Augmenter(np.ones(LONGEST + 1, np.uint8), V, False, 10, 1)

@@ -105,7 +105,7 @@ def test_invalid_utf8_is_refused_with_its_position():
         decode_text(Document("corpus.txt", data))
     problem, advice = str(caught.value).split(": ")
     assert problem == "corpus.txt is not valid UTF-8 at byte 2,002 (line 1,001)"
-    assert advice == "found 0xff; convert it to UTF-8 or use --bytes"
+    assert advice == "found 0xff; convert it to UTF-8 or use `as_bytes=True`"
     with pytest.raises(UsageError, match="byte 2,005 "):  # as the file counts them
         decode_text(Document("corpus.txt", data, 3))
 
@@ -361,7 +361,7 @@ def test_a_validation_file_of_unknown_characters_is_refused(load):
 
 @pytest.mark.parametrize("fraction", [-0.1, 0.95, float("nan")])
 def test_a_fraction_out_of_range_is_refused(load, fraction):
-    with pytest.raises(UsageError, match="validation-fraction must be"):
+    with pytest.raises(UsageError, match="`validation_fraction` must be"):
         load(NAMES, validation_fraction=fraction)
 
 

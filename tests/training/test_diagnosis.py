@@ -27,11 +27,11 @@ TURNED = [3.0, 2.5, 2.0, 1.8, 1.7, 1.75, 1.8, 1.9]
 @pytest.mark.parametrize(
     "training, validation, words",
     [
-        (FALLING, TURNED, ["more text", "overfitted", "--dropout 0.5"]),
-        (FALLING, FALLING, ["more time", "falling", "--minutes 3"]),
+        (FALLING, TURNED, ["more text", "overfitted", "`dropout=0.5`"]),
+        (FALLING, FALLING, ["more time", "falling", "`minutes=3`"]),
         ([loss - 0.4 for loss in FALLING], FALLING, ["more time"]),
-        ([loss - 0.4 for loss in FLAT], FLAT, ["more text", "held-out", "--dropout 0.5"]),
-        (FLAT, FLAT, ["a larger model", "--hidden-size 128"]),
+        ([loss - 0.4 for loss in FLAT], FLAT, ["more text", "held-out", "`dropout=0.5`"]),
+        (FLAT, FLAT, ["a larger model", "`hidden_size=128`"]),
         ([loss + 0.1 for loss in FLAT], FLAT, ["a larger model"]),  # dropout makes the training loss the higher one
     ],
 )
@@ -54,8 +54,8 @@ def test_no_overfitting_if_both_losses_rose():
 def test_settings_already_in_use_are_not_advised():
     config = TrainingConfig(steps=100, dropout=0.5)
     assert "dropout" not in diagnosis(history(FALLING, TURNED), MODEL, config)
-    assert "--steps 200" in diagnosis(history(FALLING, FALLING), MODEL, config)
-    assert "--epochs 3" in diagnosis(history(FALLING, FALLING), MODEL, TrainingConfig(epochs=1.5))
+    assert "`steps=200`" in diagnosis(history(FALLING, FALLING), MODEL, config)
+    assert "`epochs=3`" in diagnosis(history(FALLING, FALLING), MODEL, TrainingConfig(epochs=1.5))
 
 
 def test_of_an_augmented_text_the_training_loss_says_nothing():

@@ -541,7 +541,7 @@ def test_a_run_in_bfloat16_is_not_called_damaged_where_there_is_none(corpora, mo
 def test_more_epochs_than_steps_can_be_made_are_refused_by_their_name(corpora, monkeypatch):
     monkeypatch.setattr(training, "MOST_STEPS", 100)
     make_trainer(corpora[True], replace(CONFIG, steps=None, epochs=1.0))
-    with pytest.raises(UsageError, match=r"--epochs 1000 are [0-9,]+ steps, and the limit is 100"):
+    with pytest.raises(UsageError, match=r"`epochs=1000` is [0-9,]+ steps, and the limit is 100"):
         make_trainer(corpora[True], replace(CONFIG, steps=None, epochs=1000.0))
 
 
@@ -550,7 +550,7 @@ def test_a_run_that_always_diverges_gives_up_and_keeps_its_best_model(corpora, t
     trainer.say = said.append
     inject_nan(trainer, 36, times=100)
     with pytest.raises(
-        DivergenceError, match=r"diverged after step 35.*of step 20 is kept; try --learning-rate 0\.00016"
+        DivergenceError, match=r"diverged after step 35.*of step 20 is kept; try `learning_rate=0\.00016"
     ):
         train_until(trainer)
     assert len(said) == training.MOST_ROLLBACKS

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from rnn_cli.training.trainer import Trainer
+from rnn_cli.cli.train.request import TrainRequest
+from rnn_cli.cli.train.run import check_written
+from rnn_cli.cli.train.start import start_run
+from rnn_cli.display.progress import TrainingDisplay
+from rnn_cli.display.report_line import format_time
+from rnn_cli.display.stdout import TextWriter
+from rnn_cli.display.tables import key_values
+from rnn_cli.network.parameters import parameter_count
+from rnn_cli.training.memory_estimate import peak_memory
+from rnn_cli.training.trainer import Trainer
 
 SECONDS = 1.0  # of steps that measure the speed
 FEWEST_STEPS = 3  # of which the first one compiles
 
 
-def print_plan(trainer: Trainer) -> None:
+def print_plan(request: TrainRequest, model: Path, threads: int, display: TrainingDisplay) -> None:
     """Make a few steps, and print the sizes, the speed and the length that the run would have."""
-    from rnn_cli.display.report_line import format_time
-    from rnn_cli.display.stdout import TextWriter
-    from rnn_cli.display.tables import key_values
-    from rnn_cli.network.parameters import parameter_count
-    from rnn_cli.training.memory_estimate import peak_memory
-
+    check_written(model, None, request)
+    trainer, _ = start_run(request, threads, display)
     task, training, batches = trainer.task, trainer.config, trainer.batches
     per_epoch = batches.steps_per_epoch
     seconds_per_step = time_of_a_step(trainer)

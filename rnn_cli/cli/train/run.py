@@ -9,40 +9,78 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import typer
 
-from rnn_cli.atomic_files import unusable, write_atomically
+from rnn_cli.atomic_files import check_writable, is_same, lock, sweep_stale, unusable, write_atomically
+from rnn_cli.checkpoint.checkpoint import Checkpoint, save_checkpoint
+from rnn_cli.cli.train.request import TrainRequest
+from rnn_cli.cli.train.start import resume_run, start_run
+from rnn_cli.display.progress import TrainingDisplay
 from rnn_cli.errors import CheckpointError, DivergenceError, RnnError, UsageError
-
-if TYPE_CHECKING:
-    from rnn_cli.display.progress import TrainingDisplay
-    from rnn_cli.training.trainer import Report, Trainer
+from rnn_cli.signals import StopRequest
+from rnn_cli.training.diagnosis import diagnosis
+from rnn_cli.training.run_state import Report
+from rnn_cli.training.trainer import Trainer
 
 SAVE_SECONDS = 10  # the longest that training continues after an evaluation without saving
 SAMPLE_SECONDS = 15  # between two examples of what the model does
 
 
 def run(
-    trainer: Trainer,
-    source: dict[str, Any],
+    request: TrainRequest,
     path: Path,
     log: Path | None,
+    *,
     resume: bool,
+    overwrite: bool,
+    threads: int,
     display: TrainingDisplay,
 ) -> None:
-    """Train to the end, or until a signal; show, log and save."""
-    from rnn_cli.signals import StopRequest
-    from rnn_cli.training.diagnosis import diagnosis
+    """Start or continue a run, train to its end or until a signal, and save it."""
+    check_written(path, log, request)
+    check_writable(path)
+    with lock(path):
+        sweep_stale(path)
+        if resume:
+            trainer, request = resume_run(path, request, threads, display)
+            check_written(path, log, request)
+        else:
+            check_replaced(path, log, overwrite)
+            trainer, request = start_run(request, threads, display)
+        train(trainer, request, path, log, resume, display)
 
-    saver = Saver(trainer, source, path, display)
+
+def check_written(path: Path, log: Path | None, request: TrainRequest) -> None:
+    """Raise UsageError if the model or the log would replace a file that is read, or one the other."""
+    if any(is_same(path, text) for text in request.texts):
+        raise UsageError(f"the model {path} would replace a text that is read; name another file with -m")
+    if log and any(is_same(log, read) for read in (*request.texts, path, request.base) if read):
+        raise UsageError(f"--log {log} would replace a file that is read, or the model; name another file")
+
+
+def check_replaced(path: Path, log: Path | None, overwrite: bool) -> None:
+    """Raise UsageError if the model or the log exists, unless it is to be replaced."""
+    if path.exists() and not overwrite:
+        raise UsageError(
+            f"{path} exists already; continue its run (--resume), replace it (--overwrite) or name another (-m FILE)"
+        )
+    if log and log.is_file() and log.stat().st_size and not overwrite:
+        raise UsageError(f"the log {log} exists already; replace it (--overwrite) or name another")
+
+
+def train(
+    trainer: Trainer, request: TrainRequest, path: Path, log: Path | None, resume: bool, display: TrainingDisplay
+) -> None:
+    """Train to the end, or until a signal; show, log and save."""
+    saver = Saver(trainer, request, path, display)
     last_sample = time.monotonic()
     with (
         LogWriter(log, trainer.progress.step if resume else None, display) if log else nullcontext() as writer,
-        StopRequest("\nfinishing the step and saving; once more to stop at once\n") as request,
+        StopRequest("\nfinishing the step and saving; once more to stop at once\n") as signals,
     ):
-        trainer.stop = lambda: request.requested is not None
+        trainer.stop = lambda: signals.requested is not None
         trainer.say = display.note
         for report in saving_on_divergence(trainer, saver):
             values = trainer.task.report_to_dict(report)
@@ -69,9 +107,11 @@ def run(
             for part in limit.splitlines() if limit else ():
                 display.note(part)
         else:
-            display.note(f"stopped at step {trainer.progress.step:,}; continue with: {resuming(source, path, log)}")
-    if request.requested is not None:
-        raise typer.Exit(128 + request.requested)
+            display.note(
+                f"stopped at step {trainer.progress.step:,}; continue with: {resume_command(request, path, log)}"
+            )
+    if signals.requested is not None:
+        raise typer.Exit(128 + signals.requested)
     if writer and writer.failed:
         raise RnnError(f"the model is saved, but the log {log} is not complete; free some space")
 
@@ -86,17 +126,15 @@ def saving_on_divergence(trainer: Trainer, saver: Saver) -> Iterator[Report]:
         raise
 
 
-def resuming(source: dict[str, Any], path: Path, log: Path | None) -> str:
-    """Return the command that resumes a run. What came from stdin has to come once more."""
+def resume_command(request: TrainRequest, path: Path, log: Path | None) -> str:
+    """Return the command that resumes a run. A text from stdin has to be given again."""
     command = ["rnn", "train", "--resume", "-m", str(path), *(["--log", str(log)] if log else [])]
-    from_stdin = "-" in source["paths"]
-    return shlex.join([*command, *(source["paths"] if from_stdin else [])]) + " < TEXT" * from_stdin
+    from_stdin = "-" in request.files
+    return shlex.join([*command, *(request.files if from_stdin else [])]) + " < TEXT" * from_stdin
 
 
 def show_example(trainer: Trainer, display: TrainingDisplay) -> None:
     """Show what the best model so far does, if its task has an example."""
-    from rnn_cli.checkpoint.checkpoint import Checkpoint
-
     task, step = trainer.task, trainer.progress.step
     with suppress(CheckpointError):  # the model predicts values that are not finite; the trainer will find out, too
         example = task.example(Checkpoint(task.network, task.describe(), trainer.best_tensors()), step)
@@ -114,19 +152,11 @@ def summary(trainer: Trainer, path: Path) -> Iterator[str]:
         yield f"{figures} at step {progress.best_step:,}"
 
 
-def absolute(source: dict[str, Any]) -> dict[str, Any]:
-    """Return the absolute paths of the files of a source, so that a run can be resumed from another directory."""
-    return {
-        name: source[name] and [path if path == "-" else str(Path(path).resolve()) for path in source[name]]
-        for name in ("paths", "validation_files")
-    }
-
-
 class Saver:
     """Writes the model file. A save that fails is reported and tried again; it does not end the training."""
 
-    def __init__(self, trainer: Trainer, source: dict[str, Any], path: Path, display: TrainingDisplay) -> None:
-        self.trainer, self.source, self.path, self.display = trainer, source, path, display
+    def __init__(self, trainer: Trainer, request: TrainRequest, path: Path, display: TrainingDisplay) -> None:
+        self.trainer, self.request, self.path, self.display = trainer, request, path, display
         self._last = time.monotonic()
 
     def save_sometimes(self) -> None:
@@ -136,11 +166,9 @@ class Saver:
 
     def save(self) -> str:
         """Save now; return why that failed, or an empty string."""
-        from rnn_cli.checkpoint.checkpoint import save_checkpoint
-
         checkpoint = self.trainer.checkpoint()
         if checkpoint.progress is not None:
-            checkpoint.source = {**self.source, **absolute(self.source)}
+            checkpoint.source = self.request.to_source()
         self._last = time.monotonic()
         try:
             save_checkpoint(self.path, checkpoint)

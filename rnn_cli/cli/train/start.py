@@ -2,142 +2,70 @@
 
 from __future__ import annotations
 
-import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any
 
 import typer
 
+from rnn_cli.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from rnn_cli.cli.options import seed_or_random
+from rnn_cli.cli.train.request import TrainRequest
+from rnn_cli.display.progress import TrainingDisplay
 from rnn_cli.errors import CheckpointError, UsageError
+from rnn_cli.language.autoconfig import choose
+from rnn_cli.language.fine_tuning import reencode
+from rnn_cli.language.task import LanguageTask
+from rnn_cli.network.parameters import parameter_count
+from rnn_cli.text.codecs import ParagraphCodec
+from rnn_cli.text.corpus import Corpus, load_corpus
+from rnn_cli.text.holdout import DEFAULT_FRACTION
+from rnn_cli.training.config import LENGTHS
+from rnn_cli.training.memory_estimate import peak_memory
+from rnn_cli.training.throughput import units_per_second
+from rnn_cli.training.trainer import Trainer
 
-if TYPE_CHECKING:
-    from rnn_cli.checkpoint.checkpoint import Checkpoint
-    from rnn_cli.display.progress import TrainingDisplay
-    from rnn_cli.text.corpus import Corpus
-    from rnn_cli.training.trainer import Trainer
-
-OPTIONS = {  # the options whose names differ from the parameter that they set
-    "num_layers": "--layers",
-    "as_bytes": "--bytes",
-    "lines": "--lines or --stream",
-    "validation_files": "--validation-file",
-    "fingerprint": "--no-fingerprint",
-}
-
-
-def option_of(name: str) -> str:
-    """Return the option that sets a value."""
-    return OPTIONS.get(name, f"--{name.replace('_', '-')}")
+INHERITED = ("cell", "activation", "hidden_size", "num_layers")  # of the model that a run starts from
 
 
-def read_corpus(source: dict[str, Any]) -> Corpus:
-    """Read the corpus that a source describes."""
-    from rnn_cli.text.corpus import load_corpus
-
-    return load_corpus(
-        source["paths"],
-        as_bytes=bool(source["as_bytes"]),
-        line_mode=source["lines"],
-        validation_fraction=source["validation_fraction"],
-        validation_files=source["validation_files"],
-        random_seed=source["random_seed"],
-        separator=source.get("separator"),
-        column=source.get("column"),
-        min_count=source.get("min_count") or 1,
-    )
-
-
-def is_source(value: Any) -> TypeGuard[dict[str, Any]]:
-    """Say whether a value, which may come from a stranger's file, is a source."""
-    match value:
-        case {
-            "paths": [_, *_] as paths,
-            "lines": bool() | None,
-            "as_bytes": bool() | None,
-            "validation_fraction": float() | int() | None,
-            "validation_files": list() | None as held_out,
-            "random_seed": int(random_seed),
-        }:
-            names = {"separator": str | None, "column": str | None, "min_count": int | None}  # since 0.2
-            known = all(isinstance(value.get(name), kind) for name, kind in names.items())
-            return known and 0 <= random_seed < 1 << 63 and all(map(is_path, [*paths, *(held_out or [])]))
-    return False
-
-
-def is_path(value: Any) -> bool:
-    """Say whether a value can be the name of a file."""
-    try:
-        return isinstance(value, str) and b"\0" not in os.fsencode(value)
-    except UnicodeEncodeError:
-        return False
-
-
-def inherit_options(checkpoint: Checkpoint, path: Path, given: dict[str, Any], source: dict[str, Any]) -> None:
-    """Take the options that the model fixes from it. Raises UsageError if they were given other values."""
-    from rnn_cli.text.codecs import ParagraphCodec
-
-    config, codec = checkpoint.config.to_dict(), checkpoint.codec
-    fixed = (
-        (given, {name: config[name] for name in ("cell", "activation", "hidden_size", "num_layers")}),
-        (
-            source,
-            {
-                "lines": codec.line_mode,
-                "as_bytes": codec.kind == "bytes",
-                "separator": codec.separator if isinstance(codec, ParagraphCodec) else None,
-            },
-        ),
-    )
-    if isinstance(codec, ParagraphCodec) and source["lines"] is not None:
-        option = "--lines" if source["lines"] else "--stream"
-        raise UsageError(f"{option} contradicts the model {path}, which reads texts of several lines; leave it out")
-    for options, values in fixed:
-        for name, value in values.items():
-            if options[name] not in (None, value):
-                option = option_of(name)
-                if name == "lines":
-                    option = "--lines" if options[name] else "--stream"
-                if name == "separator":
-                    option = "--files" if options[name] == "file" else "--paragraphs"
-                raise UsageError(f"{option} contradicts the model {path}, which fixes it; leave it out")
-        options.update(values)
-
-
-def start_run(
-    given: dict[str, Any], source: dict[str, Any], base: Path | None, threads: int, display: TrainingDisplay
-) -> Trainer:
-    """Start a new run, from the weights of `base` if it is given, and report what was chosen."""
-    from rnn_cli.checkpoint.checkpoint import load_checkpoint
-    from rnn_cli.language.autoconfig import LENGTHS, choose
-    from rnn_cli.language.fine_tuning import reencode
-    from rnn_cli.language.task import LanguageTask
-    from rnn_cli.network.parameters import parameter_count
-    from rnn_cli.text.holdout import DEFAULT_FRACTION
-    from rnn_cli.training.memory_estimate import peak_memory
-    from rnn_cli.training.throughput import units_per_second
-    from rnn_cli.training.trainer import Trainer
-
+def start_run(request: TrainRequest, threads: int, display: TrainingDisplay) -> tuple[Trainer, TrainRequest]:
+    """Begin a new run and say what was chosen. Returns the request completed by its random seed and its base model."""
+    asked_seed = request.random_seed
+    request = replace(request, random_seed=seed_or_random(asked_seed))
     checkpoint = None
-    if base:
-        checkpoint = load_checkpoint(base)
-        inherit_options(checkpoint, base, given, source)
-    watched = given["schedule"] == "plateau" or any(given[name] is not None for name in (*LENGTHS, "patience"))
-    if watched and source["validation_fraction"] is None:
-        source["validation_fraction"] = DEFAULT_FRACTION  # shows whether the user's own length overfits
-    corpus = read_corpus(source)
+    if request.base:
+        checkpoint = load_checkpoint(request.base)
+        request = inherit_options(request, checkpoint, request.base)
+    watched = request.values.get("schedule") == "plateau" or "patience" in request.values
+    if request.validation_fraction is None and (watched or LENGTHS & request.values.keys()):
+        request = replace(request, validation_fraction=DEFAULT_FRACTION)  # shows if the user's length is too long
+    corpus = read_corpus(request)
     if checkpoint:
         corpus = reencode(corpus, checkpoint.codec.extended_with(corpus.codec))
         corpus.mode_reason = "as the model it starts from does"
         new = len(corpus.codec) - len(checkpoint.codec)
-        display.note(f"starting from {base}, which knows {len(checkpoint.codec) - 1:,} symbols; {new:,} are new")
+        display.note(
+            f"starting from {request.base}, which knows {len(checkpoint.codec) - 1:,} symbols; {new:,} are new"
+        )
     for line in describe(corpus).split("\n"):
         display.note(line)
-    watching = "--patience" if given["patience"] is not None else "--schedule plateau"
-    if corpus.validation is None and (given["patience"] is not None or given["schedule"] == "plateau"):
+    if watched and corpus.validation is None:
+        watching = "`patience`" if "patience" in request.values else '`schedule="plateau"`'
         raise UsageError(f"{watching} needs a part that is held out, and there is {corpus.split_reason}")
+    trainer = make_trainer(request, corpus, checkpoint, threads, display)
+    if asked_seed is None:
+        display.note(f"random seed {request.random_seed}")
+    return trainer, request
+
+
+def make_trainer(
+    request: TrainRequest, corpus: Corpus, checkpoint: Checkpoint | None, threads: int, display: TrainingDisplay
+) -> Trainer:
+    """Choose the values that were not given, say why, and return the trainer."""
     speed = partial(units_per_second, threads=threads)
-    choice = choose(corpus, given | {"random_seed": source["random_seed"]}, speed, fine_tuning=checkpoint is not None)
+    given = {**request.values, "random_seed": request.random_seed}
+    choice = choose(corpus, given, speed, fine_tuning=checkpoint is not None)
     for reason in choice.reasons:
         display.note(reason)
     if choice.training.minutes is not None:
@@ -155,20 +83,15 @@ def start_run(
 
 
 def resume_run(
-    model: Path,
-    corpus: list[str] | None,
-    given: dict[str, Any],
-    threads: int,
-    display: TrainingDisplay,
-) -> tuple[Trainer, dict[str, Any]]:
-    """Resume the run in the model file."""
-    from rnn_cli.checkpoint.checkpoint import load_checkpoint
-    from rnn_cli.language.task import LanguageTask
-    from rnn_cli.training.trainer import Trainer
+    model: Path, request: TrainRequest, threads: int, display: TrainingDisplay
+) -> tuple[Trainer, TrainRequest]:
+    """Continue the run that a model file holds. Returns its request; files of `request` take the place of its own.
 
-    odd = [option_of(name) for name, value in given.items() if value is not None]
-    if odd:
-        raise UsageError(f"--resume continues exactly as before; leave out {', '.join(odd)}")
+    Raises UsageError if `request` gives anything else.
+    """
+    given = [f"`{name}={value}`" if isinstance(value, bool) else f"`{name}`" for name, value in request.given().items()]
+    if given:
+        raise UsageError(f"--resume continues exactly as before; leave out {', '.join(given)}")
     checkpoint = load_checkpoint(model)
     if checkpoint.progress is None:
         steps = checkpoint.record.get("steps")
@@ -176,17 +99,51 @@ def resume_run(
         display.note(f"{model} is complete{after}; train it further with --from {model} -m FILE")
         raise typer.Exit(0)
     checkpoint.expect(LanguageTask.name)
-    source = checkpoint.source
-    if not is_source(source):
+    saved = TrainRequest.from_source(checkpoint.source)
+    if saved is None:
         raise CheckpointError(f"{model} does not say what it was trained on, so it cannot be resumed")
-    source = source | {"paths": corpus or source["paths"]}
-    trainer = Trainer.resume(checkpoint, LanguageTask(read_corpus(source)), threads)
+    saved = replace(saved, files=request.files or saved.files)
+    trainer = Trainer.resume(checkpoint, LanguageTask(read_corpus(saved)), threads)
     display.note(f"resuming {model} at step {trainer.progress.step:,}")
-    return trainer, source
+    return trainer, saved
+
+
+def inherit_options(request: TrainRequest, checkpoint: Checkpoint, path: Path) -> TrainRequest:
+    """Take the values that the model fixes from it. Raises UsageError if another value is given for one of them."""
+    config, codec = checkpoint.config.to_dict(), checkpoint.codec
+    values = {name: config[name] for name in INHERITED}
+    separator = codec.separator if isinstance(codec, ParagraphCodec) else None
+    mode: dict[str, Any] = {
+        "line_mode": None if separator else codec.line_mode,
+        "as_bytes": codec.kind == "bytes",
+        "paragraphs": separator == "blank line" or None,
+        "whole_files": separator == "file" or None,
+    }
+    given = request.given()
+    for name, value in (values | mode).items():
+        if given.get(name) not in (None, value):
+            shown = f"`{name}={given[name]}`" if name in mode else f"`{name}`"
+            raise UsageError(f"{shown} contradicts the model {path}, which fixes it; leave it out")
+    return replace(request, values={**request.values, **values}, **mode)
+
+
+def read_corpus(request: TrainRequest) -> Corpus:
+    """Read the corpus of a request whose random seed is settled."""
+    return load_corpus(
+        request.files,
+        as_bytes=bool(request.as_bytes),
+        line_mode=request.line_mode,
+        validation_fraction=request.validation_fraction,
+        validation_files=request.validation_files or None,
+        random_seed=request.random_seed or 0,
+        separator=request.separator,
+        column=request.column,
+        min_count=request.min_count or 1,
+    )
 
 
 def describe(corpus: Corpus) -> str:
-    """Return lines on what the corpus is and how it is read."""
+    """Return lines that say what the corpus is and how it is read."""
     codec = corpus.codec
     mode = "one stream" if not codec.line_mode else "lines" if codec.ends_at_newline else "texts of several lines"
     dropped = f"; {corpus.dropped_lines:,} empty lines left out" if corpus.dropped_lines else ""
@@ -200,7 +157,7 @@ def describe(corpus: Corpus) -> str:
 
 
 def other_modes(corpus: Corpus) -> str:
-    """Return the options that read a text in another way, if the way was not chosen by the user."""
+    """Return the options that read a text in another way, if the text itself decided the way."""
     if not corpus.mode_detected:
         return ""
     other = "--stream reads it as one text" if corpus.codec.line_mode else "--lines reads each line as a text"

@@ -21,6 +21,7 @@ class Sizes(NamedTuple):
     `hidden`, `width` and `columns` are padded to whole vectors: hidden_size `units`, directions * `units`, and
     `output_size`. `input_size` is the number of symbols, or the padded width of the numbers that are read. `plane` is
     the distance from one state to the next, as from h to c; `scratch` is the scratch for a row of the batch.
+    `pooled` is 1 if the readout reads the mean of a text so far.
     """
 
     layers: int
@@ -39,6 +40,7 @@ class Sizes(NamedTuple):
     columns: int
     plane: int
     scratch: int
+    pooled: int
 
 
 class Workspace(NamedTuple):
@@ -56,6 +58,7 @@ class Workspace(NamedTuple):
     states (runs, S, T + 1, B, H)  forward in time, those before step t are at t; backward in time, at t + 1
     output (layers, T, B, W)       h * mask, as the next layer reads it. The last vector of the first direction reaches
                                    into the columns of the second, which is computed after it and overwrites them
+    shares (T, B), pooled (T, B, W) the share of a step in the mean of the text so far, and that mean of the outputs
     logits (T, B, columns), losses (T, B)
     """
 
@@ -69,6 +72,8 @@ class Workspace(NamedTuple):
     gates: Any
     states: Any
     output: Any
+    shares: Any
+    pooled: Any
     logits: Any
     losses: Any
     barrier: Any
@@ -88,6 +93,8 @@ def addresses(arrays):
         address(arrays.gates),
         address(arrays.states),
         address(arrays.output),
+        address(arrays.shares),
+        address(arrays.pooled),
         address(arrays.logits),
         address(arrays.losses),
         address(arrays.barrier),
@@ -196,6 +203,8 @@ def decoder_offset(sizes, arrays, part):
 
 @kernel
 def top_output(sizes, arrays, k):
-    """Return the output of the last layer as a matrix, from row k of all T * B on."""
+    """Return what the readout reads as a matrix, from row k of all T * B on."""
+    if sizes.pooled:
+        return Matrix(arrays.pooled, k * sizes.width, sizes.width, ONE)
     start = ((sizes.layers - 1) * sizes.length * sizes.batch + k) * sizes.width
     return Matrix(arrays.output, start, sizes.width, ONE)

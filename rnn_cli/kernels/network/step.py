@@ -19,6 +19,7 @@ from rnn_cli.kernels.network.layer import layer_backward, layer_forward
 from rnn_cli.kernels.network.linear import readout_backward, readout_forward
 from rnn_cli.kernels.network.losses import loss_and_gradient
 from rnn_cli.kernels.network.memory import Sizes, addresses, backward_addresses, decoder_offset, layer_of
+from rnn_cli.kernels.network.pooling import pool_backward, pool_forward
 from rnn_cli.kernels.network.sources import Dense, source_address
 from rnn_cli.kernels.threads import Share, rows_of_share, wait_for_all
 
@@ -116,6 +117,8 @@ def layers_forward(network, arrays, rows):
                 layer_forward(network.cell, network.source, layer, rows)
             else:
                 layer_forward(network.cell, layer_below(layer, arrays.output, ZERO), layer, rows)
+    if sizes.pooled:
+        pool_forward(layer_of(sizes, arrays, sizes.layers - 1, ZERO), rows)
 
 
 @kernel
@@ -151,6 +154,8 @@ def layers_backward(network, arrays, back, rows):
     `back.carry` holds the gradient in the final states, and afterwards that in the initial ones.
     """
     sizes = network.sizes
+    if sizes.pooled:
+        pool_backward(layer_of(sizes, arrays, sizes.layers - 1, ZERO), back, rows)
     for index in range(sizes.layers - 1, -1, -1):
         for direction in range(sizes.directions):
             layer = layer_of(sizes, arrays, index, direction)
