@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from rnn_cli.cli.options import usable_cores
+from rnn_cli.cpu_count import usable_cores
 
 PROC = Path("/proc")
 ROOT = Path(__file__).parent.parent

@@ -23,7 +23,7 @@ from common import alternate, options, report, table
 from training_speed import PRECISIONS, VOCAB_SIZE, operations
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
-from rnn_cli.cli.options import usable_cores
+from rnn_cli.cpu_count import usable_cores
 from rnn_cli.kernels.compiler.jit import kernel
 from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.simd.cpu import VECTOR_BYTES

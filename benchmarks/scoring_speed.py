@@ -21,7 +21,7 @@ from common import alternate, options, report, table
 from sampling_speed import STREAMS, torch_network
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
-from rnn_cli.cli.options import usable_cores
+from rnn_cli.cpu_count import usable_cores
 from rnn_cli.display.scores import line_rows
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16
 from rnn_cli.language.line_scores import score_lines

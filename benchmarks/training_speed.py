@@ -26,7 +26,7 @@ import numpy as np
 from common import alternate, options, report, table
 
 from rnn_cli.cells import find_cell
-from rnn_cli.cli.options import usable_cores
+from rnn_cli.cpu_count import usable_cores
 from rnn_cli.kernels.compiler.jit import kernel
 from rnn_cli.kernels.matmul.matrix import Matrix, Packed, Scratch
 from rnn_cli.kernels.matmul.product import multiply_panels

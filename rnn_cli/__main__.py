@@ -106,15 +106,45 @@ def explain(error: BaseException) -> tuple[int, str]:
             return (error.code or 0, "") if isinstance(error.code, int | None) else (1, str(error.code))
         case MemoryError():
             return 1, "there is not enough memory; make the model, the batch or the text smaller"
-        case ImportError():
-            reason = " ".join(str(error).split())[:LONGEST_HALF]
-            return 1, f"a library cannot be loaded, because memory is short or rnn is not fully installed: {reason}"
         case OSError():
             where = f": {error.filename}" if error.filename is not None else ""
             return 1, f"reading or writing failed{where}: {error.strerror or error}"
     if hasattr(error, "format_message"):  # an exception of Typer, whose base class is not public in all versions
         return explain_usage(error)
-    return 1, f"unexpected {type(error).__name__}: {error}; set RNN_DEBUG=1 to see where"
+    reason = " ".join(str(error).split())[:LONGEST_HALF]
+    if shadow := shadowing_file():
+        return 1, f"'{shadow}' takes the place of a module of Python ({reason}); rename it or use another directory"
+    if isinstance(error, ImportError):
+        return 1, f"a library cannot be loaded: {reason}{import_advice(error)}"
+    return 1, f"unexpected {type(error).__name__}: {reason}; set RNN_DEBUG=1 to see where"
+
+
+def shadowing_file() -> str | None:
+    """Return the file of a module that has the name of one of Python's own but lies elsewhere, or None."""
+    own = os.path.dirname(os.path.realpath(os.__file__))
+    elsewhere = ("site-packages", "dist-packages")
+    for name in sorted(sys.stdlib_module_names & sys.modules.keys()):
+        file = getattr(sys.modules[name], "__file__", None)
+        if not file or "lib-dynload" in file or any(part in file for part in elsewhere):
+            continue
+        directory = os.path.dirname(os.path.abspath(file))
+        here = {os.getcwd() if path == "" else os.path.abspath(path) for path in sys.path[:1]}
+        outside = os.path.commonpath([own, os.path.realpath(directory)]) != own
+        if outside and (directory in here or os.path.dirname(directory) in here):
+            return file
+    return None
+
+
+def import_advice(error: ImportError) -> str:
+    """Return what to do about a library that cannot be loaded, if the cause is known."""
+    reason = str(error).lower()
+    if "numba needs numpy" in reason or "numpy.core.multiarray failed" in reason or "compiled using numpy" in reason:
+        return "; the installed NumPy and Numba do not fit together: install rnn in a fresh environment"
+    if "cannot allocate memory" in reason or "failed to map segment" in reason:
+        return "; there is not enough memory"
+    if isinstance(error, ModuleNotFoundError):
+        return "; rnn is installed without it: install rnn again with its dependencies"
+    return "; set RNN_DEBUG=1 to see where"
 
 
 def explain_usage(error: Any) -> tuple[int, str]:

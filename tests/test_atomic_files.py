@@ -8,7 +8,9 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +201,7 @@ def test_a_second_run_is_told_who_holds_the_model(tmp_path: Path) -> None:
             assert caught.value.exit_code == 1
     assert os.listdir(tmp_path) == ["link"]
     with lock(tmp_path / "model"):
-        assert (tmp_path / ".model.lock").stat().st_mode & 0o777 == 0o600
+        assert (tmp_path / ".model.lock").stat().st_mode & 0o777 == 0o644
     assert os.listdir(tmp_path) == ["link"]
 
 
@@ -210,6 +212,133 @@ def test_a_killed_holder_does_not_keep_the_lock(tmp_path: Path) -> None:
     with lock(tmp_path / "model"):
         assert (tmp_path / ".model.lock").read_text() == f"{os.getpid()}\n"
     assert not os.listdir(tmp_path)
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """Return a directory in which all users may write; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o777)
+        yield Path(name)
+
+
+@contextmanager
+def another_user(path: Path, mode: int = 0o444) -> Iterator[None]:
+    """Act as a user to whom a lock file belongs to another one; without root's rights by the mode of the file."""
+    lock_file = path.with_name(f".{path.name}.lock")
+    if os.geteuid() == 0:
+        os.seteuid(12345)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+    else:
+        lock_file.chmod(mode)
+        yield
+
+
+def test_another_user_is_told_who_holds_the_model(shared: Path) -> None:
+    path = shared / "model"
+    with holder(path) as process, another_user(path), pytest.raises(RnnError) as caught, lock(path):
+        pass
+    of = " of root" if os.geteuid() == 0 else ""
+    assert f"another run (process {process.pid}{of}) is writing '{path}'; wait for it" in str(caught.value)
+    assert caught.value.exit_code == 1
+    assert os.listdir(shared) == []
+
+
+def test_another_user_takes_a_stale_lock_over(shared: Path) -> None:
+    path = shared / "model"
+    with holder(path) as process:
+        process.kill()
+    assert (shared / ".model.lock").exists()
+    with another_user(path), lock(path):
+        assert (shared / ".model.lock").read_text() == f"{os.getpid()}\n"
+        assert (shared / ".model.lock").stat().st_uid == os.geteuid()
+    assert os.listdir(shared) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
+def test_a_stale_lock_that_stays_is_held_all_the_same(shared: Path) -> None:
+    path = shared / "model"
+    with holder(path) as process:
+        process.kill()
+    shared.chmod(0o1777)  # only the owner removes a file
+    with another_user(path), lock(path), pytest.raises(RnnError, match="another run"), lock(path):
+        pass
+    assert os.listdir(shared) == [".model.lock"]
+
+
+def test_a_lock_that_is_closed_to_others_is_explained(shared: Path) -> None:
+    path = shared / "model"
+    (shared / ".model.lock").touch(mode=0o600)
+    with another_user(path, 0), pytest.raises(RnnError) as caught, lock(path):
+        pass
+    assert f"'{path}' is locked by '{shared}/.model.lock', which " in str(caught.value)
+    assert "has closed to others (Permission denied); wait for that run or, if it is over, remove" in str(caught.value)
+
+
+def test_a_lock_can_be_opened_by_others_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with lock(tmp_path / "model"):
+            assert (tmp_path / ".model.lock").stat().st_mode & 0o777 == 0o644
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize("call", ["open", "ftruncate", "pwrite"])
+def test_a_full_disk_while_locking_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "model"
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, call, fail)
+        with pytest.raises(RnnError) as caught, lock(path):
+            pass
+    assert str(caught.value) == f"cannot lock '{path}' with '{tmp_path}/.model.lock': No space left on device"
+    assert caught.value.exit_code == 1
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("number, code", [(errno.ENOSPC, 1), (errno.EDQUOT, 1), (errno.EACCES, 2), (errno.EROFS, 2)])
+def test_a_full_disk_is_a_failure_not_wrong_usage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.os, "open", fail)
+    with pytest.raises(RnnError, match="model") as caught:
+        check_writable(tmp_path / "model")
+    assert caught.value.exit_code == code
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_root_keeps_the_owner_and_group_of_a_model(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(OLD)
+    os.chown(path, 12345, 23456)
+    path.chmod(0o660)
+    write_atomically(path, NEW)
+    status = path.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (12345, 23456, 0o660)
+
+
+@pytest.mark.parametrize("mode, kept", [(0o664, 0o644), (0o640, 0o600), (0o666, 0o666), (0o674, 0o644)])
+def test_a_group_that_cannot_be_kept_gets_no_more_than_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, kept: int
+) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(OLD)
+    path.chmod(mode)
+    status = path.stat()
+    fields = [*status[:5], status.st_gid + 1, *status[6:]]  # as if the group were another one
+    monkeypatch.setattr(files, "existing_status", lambda target: os.stat_result(fields))
+    monkeypatch.setattr(files.os, "fchown", lambda *arguments: None)
+    write_atomically(path, NEW)
+    assert path.stat().st_mode & 0o777 == kept
 
 
 def test_a_lock_file_that_was_removed_before_it_was_locked_is_not_taken(

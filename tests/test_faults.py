@@ -111,7 +111,8 @@ def test_a_run_in_which_any_call_fails(stages: Path, place: Path, fault: int) ->
         if code == UNDISTURBED:
             break
         check_whole(stages, place)
-    assert codes == {0, 1, 2, UNDISTURBED}  # 2: where the place to write to is tested
+    # 2 is the code of a path that cannot be written, which is tested first; a full disk is not wrong usage.
+    assert codes == {0, 1, UNDISTURBED} | ({2} if fault == errno.EIO else set())
     assert number > 15
 
 

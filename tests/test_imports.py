@@ -13,7 +13,7 @@ PACKAGE = Path(rnn_cli.__file__).parent
 
 # Layers, lowest first. A folder, or a module that lies beside the folders, may import itself and the layers below it.
 LAYERS = [
-    {"errors", "signals", "rng", "atomic_files", "config"},
+    {"errors", "signals", "rng", "atomic_files", "config", "cpu_count"},
     {"cells"},
     {"kernels"},
     {"network", "text"},
@@ -26,7 +26,7 @@ LAYERS = [
     {"__main__"},
 ]
 # The modules of the lowest layer import one another in this order.
-GROUND = ["errors", "signals", "rng", "config", "atomic_files"]
+GROUND = ["errors", "signals", "rng", "config", "atomic_files", "cpu_count"]
 ONLY_IN = {"numba": "kernels", "llvmlite": "kernels", "rich": "display", "typer": "cli"}
 # Libraries that run programs or code, or open connections; and click, which only Typer may import.
 PROGRAMS = {"cffi", "code", "codeop", "ctypes", "multiprocessing", "pty", "runpy", "subprocess", "webbrowser"}

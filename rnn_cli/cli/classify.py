@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnn_cli.cli.options import Json, Quiet, Threads, announce_compiling, model_files, thread_count
+from rnn_cli.cli.options import Json, Quiet, Threads, announce_compiling, model_files, note, thread_count
 from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def classify(
         raise UsageError("--json is for --labels; give both, or --jsonl")
     if jsonl and labelled:
         raise UsageError("--jsonl and --labels contradict each other; give one of them")
-    cores = thread_count(threads)
+    cores = thread_count(threads, quiet)
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.display.stdout import TextWriter
@@ -73,6 +73,9 @@ def classify(
             show(classifier, labels, lines, number, writer, jsonl)
             number += len(lines)
     writer.close()
+    for label, unknown in zip(labels, classifier.unknown):
+        if unknown:
+            note(f"unknown to {label}: {unknown.describe()}", quiet)
 
 
 def show(

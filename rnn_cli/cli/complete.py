@@ -29,7 +29,7 @@ def complete(
     """
     check_range("count", count, 1, 1000)
     check_range("length", length, 1, 10_000)
-    cores = thread_count(threads)
+    cores = thread_count(threads, quiet)
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.display.stdout import TextWriter

@@ -128,7 +128,7 @@ def evaluate(
         check_range("threshold", threshold, 0.0, 1e9)
     if top is not None:
         check_range("top", top, 1, 10**9)
-    cores = thread_count(threads)
+    cores = thread_count(threads, quiet)
     paths = files or ["-"]
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
@@ -155,6 +155,7 @@ def score_rows(
     from rnn_cli.display import scores
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.language.line_scores import score_lines
+    from rnn_cli.language.unknown import UnknownCharacters
     from rnn_cli.text.documents import check_stdin_once, read_pieces
 
     check_stdin_once(paths)
@@ -162,11 +163,13 @@ def score_rows(
         render = scores.character_objects if jsonl else scores.character_rows
     else:
         render = scores.line_objects if jsonl else scores.line_rows
-    writer, unknown, count = TextWriter(), 0, 0
+    writer, unknown, count, characters = TextWriter(), 0, 0, UnknownCharacters(scorer.codec)
     rows: dict[int, bytes] = {}  # by position, of those that wait for their order
     for path in paths:
         for lines in score_lines(scorer, read_pieces(path)):
-            unknown += int(lines.symbol_unknown.sum())
+            if lines.symbol_unknown.any():
+                unknown += int(lines.symbol_unknown.sum())
+                characters.add(lines.text)
             if per_char:
                 values = lines.symbol_bits
             else:
@@ -184,7 +187,8 @@ def score_rows(
     writer.write(b"".join(rows[position] for position in selection.ranked().tolist()))
     writer.close()
     if unknown:
-        note(f"unknown characters: {unknown:,}, at {scorer.unknown_bits:.2f} bits each", quiet)
+        price = f"unknown characters: {unknown:,}, at {scorer.unknown_bits:.2f} bits each"
+        note(f"{price}: {characters.describe()}", quiet)
 
 
 def score_whole(
@@ -202,6 +206,7 @@ def score_whole(
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.language.baselines import baseline_bits
     from rnn_cli.language.evaluation import score_texts
+    from rnn_cli.language.unknown import UnknownCharacters
     from rnn_cli.text.documents import read_documents, text_for
 
     codec = scorer.codec
@@ -218,6 +223,11 @@ def score_whole(
     else:
         writer.write_line(format_scores(scores, others))
     writer.close()
+    if scores.unknown:
+        characters = UnknownCharacters(codec)
+        for text in texts:
+            characters.add(text)
+        note(f"unknown characters: {characters.describe()}", quiet)
 
 
 def format_scores(scores: Scores, baselines: dict[str, float]) -> str:

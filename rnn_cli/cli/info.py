@@ -58,7 +58,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "parameters": parameter_count(config),
         "symbols": len(codec) - 1,
         "kind": codec.kind,
-        "mode": "lines" if codec.line_mode else "stream",
+        "mode": "stream" if not codec.line_mode else "lines" if codec.ends_at_newline else "texts",
         "vocabulary": codec.alphabet,
         "complete": checkpoint.progress is None,
         "fingerprint": None,

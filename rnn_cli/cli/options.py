@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 import typer
 
 from rnn_cli.config import Config, check_range
+from rnn_cli.cpu_count import available_processors, usable_cores
 
 DEFAULT_MODEL = Path("model.safetensors")
 LARGEST_SHOWN = 10_000  # a range that ends above it says nothing to a reader of the help
@@ -143,17 +144,20 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors on
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=OUTPUT)]
 
 
-def usable_cores() -> int:
-    """Return how many processors this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def thread_count(threads: int | None, quiet: bool = False) -> int:
+    """Return the number of threads to use: no more than processors, as more only wait for one another.
 
-
-def thread_count(threads: int | None) -> int:
-    """Return the number of threads to use. Raises UsageError if it is out of range."""
+    Raises UsageError if it is out of range.
+    """
     if threads is None:
         return usable_cores()
     check_range("threads", threads, 1, 1024)
-    return threads
+    processors = available_processors()
+    if threads > processors:
+        note(f"this process may use {processors} processor{'s' * (processors > 1)}: --threads {processors}", quiet)
+    elif threads > usable_cores():
+        note(f"--threads {threads} is more than the CPU quota allows; --threads {usable_cores()} is faster", quiet)
+    return min(threads, processors)
 
 
 def precision_for(chosen: Precision) -> str:
@@ -182,10 +186,11 @@ def note(sentence: str, quiet: bool) -> None:
 
 def announce_compiling(quiet: bool) -> None:
     """Say once, on stderr, when kernels have to be compiled, because that takes seconds."""
-    from rnn_cli.kernels.compiler.cache import on_compile
+    from rnn_cli.kernels.compiler.cache import announcement, on_compile, on_unkept
 
     def say() -> None:
         on_compile.clear()
-        note("compiling kernels (first run only)", quiet)
+        note(announcement(), quiet)
 
     on_compile.append(say)
+    on_unkept.append(lambda sentence: note(sentence, quiet))

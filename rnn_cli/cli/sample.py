@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -32,7 +33,6 @@ from rnn_cli.language.config import LENGTH, SamplingConfig
 if TYPE_CHECKING:
     from rnn_cli.language.candidates import GeneratedText
     from rnn_cli.text.codecs import Codec
-    from rnn_cli.text.documents import Document
 
 PROMPT = "The prompt"
 
@@ -41,11 +41,21 @@ PROMPT = "The prompt"
 def sample(
     seed: Annotated[
         str | None,
-        typer.Option("--seed", "--prompt", help="The text to continue.", show_default=False, rich_help_panel=PROMPT),
+        typer.Option(
+            "--seed",
+            "--prompt",
+            help="The text to continue, or - for stdin.",
+            show_default=False,
+            rich_help_panel=PROMPT,
+        ),
     ] = None,
     seed_file: Annotated[
         str | None,
-        typer.Option("--seed-file", help="A file with the prompt, or - for stdin.", rich_help_panel=PROMPT),
+        typer.Option(
+            "--seed-file",
+            help="A file with the prompt, or - for stdin. A model of lines ignores its final newline.",
+            rich_help_panel=PROMPT,
+        ),
     ] = None,
     seeds: Annotated[
         str | None,
@@ -102,28 +112,37 @@ def sample(
     config = SamplingConfig(
         **values, valid_utf8=not raw, precision=precision_for(precision), random_seed=seed_or_random(random_seed)
     )
-    cores = thread_count(threads)
+    cores = thread_count(threads, quiet)
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.language.sampling import CHUNK, Sampler
+    from rnn_cli.language.unknown import UnknownCharacters
     from rnn_cli.text.documents import Document, text_for
 
     checkpoint = load_checkpoint(model)
     codec = checkpoint.codec
     announce_compiling(quiet)
+    prompts = read_prompts(seed, seed_file, seeds, codec)
+    if not given and has_unread_stdin():
+        note("stdin is not read without being asked for; --seed - reads a seed from it", quiet)
+    left_out = UnknownCharacters(codec)
+    for prompt in prompts:
+        left_out.add(prompt)
     sampler = Sampler(
         checkpoint,
-        text_for(codec, read_seed(seed, seed_file, codec.line_mode)) if seeds is None else read_seeds(seeds, codec),
+        prompts[0] if len(prompts) == 1 and seeds is None else prompts,
         config,
         stop=text_for(codec, Document("the stop text", os.fsencode(stop))),
         unknown=unknown,
         threads=cores,
     )
+    if left_out:
+        note(f"left out of the seed: {left_out.describe()}", quiet)
     if random_seed is None and config.temperature > 0:
         note(f"random seed {config.random_seed}", quiet)
     writer = TextWriter(raw=raw)
-    end = b"" if raw else b"\n"
+    end = b"" if raw else codec.text_end
 
     if jsonl:
         for text in sampler.texts(count):
@@ -135,32 +154,57 @@ def sample(
     writer.close()
 
 
-def read_seed(seed: str | None, seed_file: str | None, line_mode: bool) -> Document:
-    """Return the prompt: the option, the file, stdin if it is not a terminal, or nothing.
+def read_prompts(seed: str | None, seed_file: str | None, seeds: str | None, codec: Codec) -> list[str | bytes]:
+    """Return the prompts: the option, a file, or stdin where that is asked for with "-"; by default an empty one.
 
-    In line mode, the newline that ends a file is not part of the prompt.
+    If a line is a text, lines of stdin are several prompts, and the newline that ends a file is not part of one.
     """
-    from rnn_cli.text.documents import Document, read_documents
+    from rnn_cli.text.documents import Document, read_documents, text_for
 
-    if seed is not None:
-        return Document("the seed", os.fsencode(seed))
-    if seed_file is None and (sys.stdin is None or sys.stdin.isatty()):
-        return Document("the seed", b"")
-    (document,) = read_documents(["-" if seed_file is None else seed_file])
-    return Document("the seed", document.data.removesuffix(b"\n")) if line_mode else document
+    if seeds is not None:
+        return read_seeds(seeds, codec)
+    path = "-" if seed == "-" else seed_file
+    if path is None:
+        return [text_for(codec, Document("the seed", os.fsencode(seed or "")))]
+    if path == "-" and codec.ends_at_newline:
+        return read_seeds(path, codec, empty=True)
+    (document,) = read_documents([path])
+    data = document.data.removesuffix(b"\n") if codec.line_mode else document.data
+    return [text_for(codec, Document("the seed", data))]
 
 
-def read_seeds(path: str, codec: Codec) -> list[str | bytes]:
-    """Return the lines of a file as prompts; an empty line is the learned start."""
+def read_seeds(path: str, codec: Codec, empty: bool = False) -> list[str | bytes]:
+    """Return the lines of a file as prompts; an empty line, or a file that may be `empty`, is the start."""
     from rnn_cli.text.documents import Document, read_documents, text_for
 
     (document,) = read_documents([path])
-    if not document.data:
+    if not document.data and not empty:
         raise UsageError(f"{document.name} is empty; give a prompt on each line")
     lines = document.data.removesuffix(b"\n").split(b"\n")
-    return [
-        text_for(codec, Document(f"line {number:,} of {document.name}", line)) for number, line in enumerate(lines, 1)
-    ]
+    names = (
+        ["the seed"]
+        if empty and len(lines) == 1
+        else [f"line {n:,} of {document.name}" for n in range(1, 1 + len(lines))]
+    )
+    return [text_for(codec, Document(name, line)) for name, line in zip(names, lines)]
+
+
+def has_unread_stdin() -> bool:
+    """Say whether text waits on stdin: a file, or a pipe into which something has been written."""
+    try:
+        descriptor = sys.stdin.fileno()
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            return status.st_size > os.lseek(descriptor, 0, os.SEEK_CUR)
+        if not stat.S_ISFIFO(status.st_mode):
+            return False
+        import fcntl
+        import termios
+
+        waiting = fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4))
+        return int.from_bytes(waiting, sys.byteorder) > 0
+    except (AttributeError, ImportError, OSError, ValueError):  # no stdin, or a system without such questions
+        return False
 
 
 def describe(codec: Codec, text: GeneratedText) -> dict[str, object]:

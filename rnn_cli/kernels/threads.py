@@ -28,10 +28,10 @@ PATIENCE = 4096  # looks at the barrier before the processor is offered to other
 
 
 class Team:
-    """A fixed number of threads that run a kernel together."""
+    """A fixed number of threads that run one kernel together."""
 
     def __init__(self, threads: int) -> None:
-        """Start the threads. Raises RnnError where the system has not so many: one alone would wait for ever."""
+        """Start the threads. Raises RnnError if they cannot all be started: a partial team would deadlock."""
         self.threads = threads
         self._pool = ThreadPoolExecutor(threads)
         if threads > 1:

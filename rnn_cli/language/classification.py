@@ -9,7 +9,9 @@ import numpy as np
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import UsageError
+from rnn_cli.language.line_scores import check_lines
 from rnn_cli.language.scorer import STREAMS, Scorer
+from rnn_cli.language.unknown import UnknownCharacters
 from rnn_cli.text.codecs import BOUNDARY, UNKNOWN
 from rnn_cli.text.documents import lines_of
 
@@ -19,9 +21,12 @@ class Classifier:
 
     def __init__(self, checkpoints: Sequence[Checkpoint], threads: int = 1) -> None:
         self._scorers = [Scorer(checkpoint, threads, rows=STREAMS) for checkpoint in checkpoints]
+        self.unknown = [UnknownCharacters(checkpoint.codec) for checkpoint in checkpoints]
 
     def bits(self, lines: list[bytes]) -> np.ndarray:
         """Return the bits (models, lines). For a model of characters, a byte that is not UTF-8 is unknown."""
+        for scorer, unknown in zip(self._scorers, self.unknown):
+            unknown.add(scorer.codec.as_read(b"".join(lines)))
         return np.array([line_bits(scorer, lines) for scorer in self._scorers])
 
 
@@ -57,6 +62,7 @@ def line_bits(scorer: Scorer, lines: list[bytes]) -> np.ndarray:
     empty line: it has learned what follows a newline, but has seen few beginnings of texts.
     """
     codec = scorer.codec
+    check_lines(codec)
     data = b"\n".join(lines) + b"\n"
     text = codec.as_read(data)
     symbols = codec.encode(text)

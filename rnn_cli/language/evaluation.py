@@ -68,7 +68,8 @@ def make_scorer(
 
 def describe_state(scorer: Scorer) -> str:
     """Say how much of the past a scorer knows at each character."""
-    past = "reset at each line" if scorer.codec.line_mode else "carried"
+    codec = scorer.codec
+    past = "carried" if not codec.line_mode else "reset at each line" if codec.ends_at_newline else "reset at each text"
     if scorer.reset_every:
         past = f"reset every {scorer.reset_every:,} characters"
     return f"{past}, adapting" if isinstance(scorer, DynamicScorer) else past

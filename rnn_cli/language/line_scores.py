@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnn_cli.errors import UsageError
 from rnn_cli.language.scorer import Scorer
+from rnn_cli.text.codecs import Codec
 from rnn_cli.text.documents import lines_of
 
 
@@ -54,6 +56,7 @@ def score_lines(scorer: Scorer, pieces: Iterable[tuple[bytes, bool]]) -> Iterato
     For a model of characters, a byte that is not UTF-8 is an unknown character. Only one piece is held in memory.
     """
     codec, line_number = scorer.codec, 1
+    check_lines(codec)
     scorer.start()
     for data, ended in pieces:
         text = codec.as_read(data)
@@ -62,6 +65,12 @@ def score_lines(scorer: Scorer, pieces: Iterable[tuple[bytes, bool]]) -> Iterato
             symbols = codec.closed(symbols)
         yield group_by_line(line_number, text, symbols < 0, scorer.read(symbols)[0] / math.log(2))
         line_number += data.count(b"\n")
+
+
+def check_lines(codec: Codec) -> None:
+    """Raise UsageError for a codec of texts of several lines: one line of them says little."""
+    if codec.line_mode and not codec.ends_at_newline:
+        raise UsageError("this model reads texts of several lines, not single lines; score whole files with it")
 
 
 def group_by_line(

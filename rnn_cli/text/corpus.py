@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
-from rnn_cli.text.codecs import BOUNDARY, ByteCodec, CharacterCodec, Codec
+from rnn_cli.text.codecs import BOUNDARY, SEPARATORS, ByteCodec, CharacterCodec, Codec, ParagraphCodec
 from rnn_cli.text.documents import joined_names
-from rnn_cli.text.holdout import scored_symbols, split_lines, split_stream
+from rnn_cli.text.holdout import (
+    COPY_SAMPLES,
+    boundaries,
+    copied_samples,
+    lines_in_both,
+    scored_symbols,
+    split_lines,
+    split_stream,
+)
 from rnn_cli.text.line_detection import beginning, detect_lines
-from rnn_cli.text.sources import Source, changed, open_sources
+from rnn_cli.text.sources import Source, changed, expand, open_sources
 from rnn_cli.text.spool import Spool
 
 
@@ -30,6 +38,8 @@ class Corpus:
     split_reason        what is held out, or why nothing is
     dropped_lines       the number of empty lines left out
     validation_unknown  the number of unknown characters left out of the held-out part
+    mode_detected       whether the text decided how it is read
+    remarks             what is odd about the text, each with the command that mends it
 
     Characters are counted as they are scored, including the ends of lines.
     """
@@ -43,6 +53,8 @@ class Corpus:
     split_reason: str
     dropped_lines: int
     validation_unknown: int
+    mode_detected: bool = False
+    remarks: tuple[str, ...] = ()
 
     @cached_property
     def characters(self) -> int:
@@ -63,8 +75,15 @@ def load_corpus(
     validation_fraction: float | None,
     validation_files: Sequence[str] | None = None,
     random_seed: int,
+    separator: str | None = None,
+    min_count: int = 1,
+    column: str | None = None,
 ) -> Corpus:
-    """Read files ("-" is stdin) as a corpus. If `line_mode` is None, it is detected.
+    """Read files, and those in directories ("-" is stdin), as a corpus. If `line_mode` is None, it is detected.
+
+    With a `separator` ("blank line" or "file") a text ends there instead, and its lines belong together. Characters
+    that occur less than `min_count` times are left out, and unknown to the model. With a `column` the files are tables
+    (CSV, TSV, JSON lines), of which the values of that column are read, each as a line.
 
     The `validation_files` are held out or, without them, a fraction: the last part of a stream, or random lines.
     The default fraction is a tenth, and nothing of a short stream. Raises UsageError for a file that cannot be read or
@@ -74,18 +93,35 @@ def load_corpus(
         raise UsageError("give a list of files; one file is a list of one")
     if validation_fraction is not None:
         check_range("validation_fraction", validation_fraction, 0.0, 0.9)
-    sources = open_sources([*paths, *(validation_files or ())])
+    check_range("min_count", min_count, 1, 10**9)
+    if as_bytes and (separator or min_count > 1):
+        raise UsageError("bytes have neither paragraphs nor rare characters; leave one of the two out")
+    if separator and separator not in SEPARATORS:
+        raise UsageError(f"separator must be one of {', '.join(SEPARATORS)}, not {separator}")
+    if separator:
+        line_mode = True
+    if column is not None and line_mode is None:
+        line_mode = True
+    paths, left_out = expand(paths, as_bytes)
+    held_out_paths, _ = expand(validation_files or (), as_bytes)
+    sources = open_sources([*paths, *held_out_paths], column)
     texts, held_out = sources[: len(paths)], sources[len(paths) :]
+    remarks = [f"{left_out:,} files that are not text are left out"] if left_out else []
     name = joined_names([source.name for source in texts])
     digest = hashlib.sha256(f"{len(texts)} ".encode())
 
-    reason = "as it was asked for"
+    reason, detected = "as requested", line_mode is None
     if line_mode is None:
         starts = (beginning(text.chunks()) if as_bytes else beginning(text.characters()) for text in texts)
         line_mode, reason = detect_lines(starts)
-    codec = ByteCodec(line_mode) if as_bytes else read_codec(texts, held_out, line_mode)
+    if not line_mode:
+        texts = without_copies(texts, remarks)
+    codec = ByteCodec(line_mode) if as_bytes else read_codec(texts, held_out, line_mode, separator)
+    if min_count > 1 and isinstance(codec, CharacterCodec):
+        codec, rare = without_rare(codec, texts, min_count)
+        remarks.append(rare)
     ids, dropped, unknown = encode(codec, texts, digest)
-    if unknown:
+    if unknown and min_count == 1:
         raise changed(name)
     check_predictable(ids, line_mode, name)
 
@@ -95,17 +131,88 @@ def load_corpus(
         split_reason = joined_names([source.name for source in held_out])
         if scored_symbols(validation, line_mode) == 0:
             raise UsageError(f"{split_reason} has no character that is in {name}; give another text to validate on")
+        split_reason += overlap(ids, validation, line_mode)
     else:
-        split = (
-            split_lines(ids, validation_fraction, random_seed) if line_mode else split_stream(ids, validation_fraction)
-        )
+        if line_mode:
+            split = split_lines(ids, validation_fraction, random_seed, "texts" if separator else "lines")
+        else:
+            split = split_stream(ids, validation_fraction)
         training, validation, split_reason = split
-    return Corpus(name, digest.hexdigest(), codec, training, validation, reason, split_reason, dropped, unknown)
+    remarks += remarks_on(codec, ids)
+    return Corpus(
+        name,
+        digest.hexdigest(),
+        codec,
+        training,
+        validation,
+        reason,
+        split_reason,
+        dropped,
+        unknown,
+        detected,
+        tuple(remarks),
+    )
 
 
-def read_codec(texts: Sequence[Source], held_out: Sequence[Source], line_mode: bool) -> Codec:
+def without_rare(codec: CharacterCodec, texts: Sequence[Source], min_count: int) -> tuple[CharacterCodec, str]:
+    """Return a codec without the characters that occur less than `min_count` times, and how many these are."""
+    counts = np.zeros(len(codec) + 1, np.int64)
+    for source in texts:
+        for part in source.characters():
+            counts += np.bincount(codec.encode(part) + 1, minlength=len(counts))
+    rare = {character for character, count in zip(codec.symbols, counts[2:]) if count < min_count}
+    occurrences = int(counts[2:][counts[2:] < min_count].sum())
+    kept = replace(codec, symbols="".join(symbol for symbol in codec.symbols if symbol not in rare))
+    if not kept.symbols:
+        raise UsageError(f"no character occurs {min_count:,} times; lower min_count")
+    return kept, (
+        f"{len(rare):,} characters that occur less than {min_count:,} times are left out ({occurrences:,} in all); "
+        "to the model they are unknown"
+    )
+
+
+def without_copies(sources: Sequence[Source], remarks: list[str]) -> list[Source]:
+    """Return texts without those that are copies of one before, or the last part of a stream would be no test."""
+    kept: list[Source] = []
+    for source in sources:
+        copy_of = next((other for other in kept if other.is_copy_of(source)), None)
+        if copy_of is None:
+            kept.append(source)
+        else:
+            what = "given twice" if copy_of.name == source.name else f"a copy of {copy_of.name}"
+            remarks.append(f"{source.name} is {what}, and read once")
+    return kept
+
+
+def overlap(training: np.ndarray, validation: np.ndarray, line_mode: bool) -> str:
+    """Return how much of a text to validate on is in the training text, if it is."""
+    if line_mode:
+        count, total = lines_in_both(training, validation), boundaries(validation) - 1
+        return f", but {count:,} of its {total:,} lines are in the training text too" if count else ""
+    copied = copied_samples(training, validation)
+    if 2 * copied < COPY_SAMPLES:
+        return ""
+    return f", but {copied} of {COPY_SAMPLES} samples of it are in the training text word for word"
+
+
+def remarks_on(codec: Codec, ids: np.ndarray) -> Iterator[str]:
+    """Yield what is odd about the characters of a text, and the command that mends it."""
+    if "\r" in codec.alphabet:
+        if boundaries(ids) - 1 <= 1 if codec.line_mode else "\n" not in codec.alphabet:
+            yield "its lines end in carriage returns (\\r) alone; tr '\\r' '\\n' makes them newlines"
+        else:
+            yield "it has carriage returns (\\r), which are learned as a character; tr -d '\\r' takes them out"
+    if "\ufeff" in codec.alphabet:
+        yield (
+            "it has byte order marks (U+FEFF) within, as joined files have, which are learned as a character; "
+            "sed 's/\\xEF\\xBB\\xBF//g' takes them out"
+        )
+
+
+def read_codec(texts: Sequence[Source], held_out: Sequence[Source], line_mode: bool, separator: str | None) -> Codec:
     """Return the codec of the characters of texts. Raises UsageError if the held-out files cannot be decoded either."""
-    codec = CharacterCodec.of_texts((part for source in texts for part in source.characters()), line_mode)
+    parts = (part for source in texts for part in source.characters())
+    codec = ParagraphCodec.of_separated(parts, separator) if separator else CharacterCodec.of_texts(parts, line_mode)
     for source in held_out:
         for _ in source.characters():
             pass

@@ -14,13 +14,8 @@ import numpy as np
 
 from rnn_cli.errors import UsageError
 from rnn_cli.text.codecs import Codec
+from rnn_cli.text.file_kinds import HEAD, encoding_of, is_damage, opener_of, other_kind
 
-OTHER_ENCODINGS = {
-    codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark it begins with
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-}
 PIECE = 1 << 20  # bytes of lines that are read at a time
 TO_TRAIN = "convert it to UTF-8 or use `as_bytes=True`"  # what to do with a text to train on that is not UTF-8
 
@@ -99,11 +94,16 @@ def check_stdin_once(paths: Sequence[str]) -> None:
 
 @contextmanager
 def reading(path: str) -> Iterator[BinaryIO]:
-    """Open a file, or stdin for "-". Raises UsageError where that fails, or the reading within."""
+    """Open a file, or stdin for "-"; of a compressed file, its text. Raises UsageError if opening or reading fails."""
     try:
         if path != "-":
             with open(path, "rb") as file:
-                yield file
+                opener = opener_of(path, head_of(file))
+                if opener is None:
+                    yield file
+                    return
+                with opener(file) as text:
+                    yield text
         elif sys.stdin is None:
             raise UsageError("stdin is closed; give a file")
         else:
@@ -113,7 +113,22 @@ def reading(path: str) -> Iterator[BinaryIO]:
     except OSError as error:
         directory = isinstance(error, IsADirectoryError)
         advice = "give the files in it" if directory else "check its name and permissions"
+        if error.strerror is None:  # of a compressed file
+            raise UsageError(f"cannot read '{path}' ({error}); it is damaged") from error
         raise UsageError(f"cannot read '{path}' ({error.strerror}); {advice}") from error
+    except EOFError as error:
+        raise UsageError(f"cannot read '{path}' to its end; it is damaged, or a part of it is missing") from error
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        raise UsageError(f"cannot read '{path}' ({error}); it is damaged") from error
+
+
+def head_of(file: BinaryIO) -> bytes:
+    """Return the first bytes of the file that is read, without moving in it; none of a pipe, which cannot do that."""
+    with suppress(OSError, AttributeError, ValueError):
+        return os.pread(file.fileno(), 8, 0)
+    return b""
 
 
 def name_of(path: str) -> str:
@@ -141,21 +156,38 @@ def decode_chunks(name: str, chunks: Iterable[bytes], skipped: int = 0, advice: 
             return codecs.utf_8_decode(data, "strict", final)
         except UnicodeDecodeError as error:
             byte, line = offset + error.start + 1, lines + data.count(b"\n", 0, error.start)
-            marks = [encoding for mark, encoding in OTHER_ENCODINGS.items() if head.startswith(mark)]
-            found = f"it begins as {marks[0]} does" if marks else f"found 0x{data[error.start]:02x}"
-            raise UsageError(
-                f"{name} is not valid UTF-8 at byte {byte:,} (line {line:,}): {found}; {advice}"
-            ) from error
+            where = f"{name} is not valid UTF-8 at byte {byte:,} (line {line:,})"
+            if found := other_kind(head):
+                raise UsageError(f"{where}: {found}") from error
+            encoding = encoding_of(head[:HEAD])
+            found = f"it begins as {encoding} does" if encoding else f"found 0x{data[error.start]:02x}"
+            raise UsageError(f"{where}: {found}; {iconv(encoding) if encoding else advice}") from error
 
     for chunk in chunks:
         data = rest + chunk
-        head = head or data
+        if not head:
+            head = data
+            check_plain(name, head)
         text, taken = decode(data, False)
         yield text
         rest = data[taken:]
         offset += taken
         lines += int(np.count_nonzero(np.frombuffer(chunk, np.uint8) == ord("\n")))
     decode(rest, True)
+
+
+def check_plain(name: str, head: bytes) -> None:
+    """Raise UsageError for a text that is valid UTF-8 but a PDF, or UTF-16 without a mark."""
+    if head.isascii() and (found := other_kind(head)):
+        raise UsageError(f"{name} is not plain text: {found}")
+    encoding = encoding_of(head[:HEAD])
+    if encoding in ("UTF-16LE", "UTF-16BE"):
+        raise UsageError(f"{name} looks like {encoding} without a byte order mark; {iconv(encoding)}")
+
+
+def iconv(encoding: str) -> str:
+    """Return what to do with a text in another encoding."""
+    return f"convert it to UTF-8 with iconv -f {encoding} -t UTF-8 FILE"
 
 
 def decode_text(document: Document, advice: str = TO_TRAIN) -> str:

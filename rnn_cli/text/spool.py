@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 import numpy as np
@@ -36,22 +36,30 @@ class Spool:
 
     def write(self, data: bytes | np.ndarray) -> None:
         """Add bytes, or the elements of an array. Raises RnnError if there is no room for them."""
-        try:
+        with naming_the_file():
             self._size += self._file.write(data if isinstance(data, bytes) else data.tobytes())
             self._file.flush()
-        except OSError as error:
-            directory = tempfile.tempdir or "a temporary file"
-            raise RnnError(
-                f"cannot keep a text of this size in {directory} ({error.strerror}); "
-                "free some space, or set TMPDIR to a directory with enough of it"
-            ) from error
 
     def array(self, dtype: np.dtype | type[np.uint8]) -> np.ndarray:
-        """Return all bytes as a read-only array, mapped from the file if there is one."""
-        if self._size > IN_MEMORY:
-            return np.frombuffer(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ), dtype)
-        self._file.seek(0)
-        return np.frombuffer(self._file.read(), dtype)
+        """Return all as an array, which is read-only and mapped from the file if there is one."""
+        with naming_the_file():
+            if self._size > IN_MEMORY:
+                return np.frombuffer(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ), dtype)
+            self._file.seek(0)
+            return np.frombuffer(self._file.read(), dtype)
+
+
+@contextmanager
+def naming_the_file() -> Iterator[None]:
+    """Raise RnnError, with the directory and what helps, for an OSError of the temporary file."""
+    try:
+        yield
+    except OSError as error:
+        place = tempfile.tempdir or "a temporary file"
+        raise RnnError(
+            f"cannot keep a text of this size in {place} ({error.strerror}); "
+            "free some space, or set TMPDIR to a directory with enough of it"
+        ) from error
 
 
 def pieces(ids: np.ndarray) -> Iterator[np.ndarray]:

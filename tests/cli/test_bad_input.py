@@ -83,6 +83,8 @@ TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
     ("train --log", "-m new text.txt --log ''", 2, ["log"]),
     ("train --log", "-m new text.txt --log .", 2, ["log", "directory"]),
     ("train --log", "-m new text.txt --log text.txt", 2, ["text.txt", "name another file"]),
+    ("train --column", "-m new text.txt --column missing", 2, ["text.txt has no column 'missing'; it has"]),
+    ("train --column", "-m new text.txt --column ''", 2, ["text.txt has no column ''"]),
     ("train --from", "-m new text.txt --from missing.model", 3, ["missing.model", "no model"]),
     ("train --from", "-m new text.txt --from ''", 3, ["no model|cannot be read"]),
     ("train --from", "-m new text.txt --from text.txt", 3, ["text.txt", "safetensors"]),

@@ -62,7 +62,7 @@ def test_the_seed_may_come_from_a_file_or_stdin(place: Path, tmp_path: Path) -> 
     text = sample(place, "--seed", "the cat", "-l", 30)
     assert sample(place, "--seed-file", tmp_path / "seed.txt", "-l", 30) == text
     assert sample(place, "--seed-file", "-", "-l", 30, stdin=b"the cat") == text
-    assert sample(place, "-l", 30, stdin=b"the cat") == text
+    assert sample(place, "--seed", "-", "-l", 30, stdin=b"the cat") == text
     assert sample(place, "--seed", "the cat", "-l", 30, stdin=b"the dog") == text
 
 
@@ -76,9 +76,32 @@ def test_without_a_seed_a_text_begins(place: Path) -> None:
     assert len(sample(place, "-l", 30, "--seed", "")) == 31
 
 
+def test_lines_of_stdin_are_prompts_of_a_model_of_lines(place: Path) -> None:
+    for option in ("--seed", "--seed-file"):
+        written = lines_of(place, option, "-", "-l", 3, stdin=b"car\nbel\n")
+        assert [line[:3] for line in written] == ["car", "bel"]
+    assert sample(place, "--seed", "-", "-l", 3, stdin=b"the\ncat\n").startswith("the\ncat\n")
+
+
+@pytest.mark.parametrize("kind", ["pipe with text", "open pipe", "file", "nothing"])
+def test_stdin_is_not_read_without_being_asked_for(place: Path, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "text").write_bytes(b"Br\nDr\n")
+    reader, writer = os.pipe()
+    if kind == "pipe with text":
+        os.write(writer, b"Br\nDr\n")
+    stdin = {"file": os.open(tmp_path / "text", os.O_RDONLY), "nothing": subprocess.DEVNULL}.get(kind, reader)
+    command = ("sample", "-m", place / "lines", "-l", 3, "--random-seed", 1)
+    done = run_process(*command, stdin=stdin)  # the pipe is still open: to read it would not end
+    assert (done.code, done.stdout) == (0, run(*command).stdout)
+    said = "stdin is not read without being asked for; --seed - reads a seed from it\n"
+    assert done.stderr == (said if kind in ("pipe with text", "file") else "")
+    if kind in ("pipe with text", "file"):
+        assert os.read(stdin, 100) == b"Br\nDr\n"  # it is left to the loop that it belongs to
+
+
 def test_a_line_of_stdin_is_a_line_to_go_on_with(place: Path) -> None:
-    """As `echo car | rnn sample` gives it; its newline is not the end of what is to be gone on with."""
-    written = sample(place, "-m", "lines", "-l", 3, stdin=b"car\n")
+    """As `echo car | rnn sample --seed -` gives it; its newline is not the end of what is to be gone on with."""
+    written = sample(place, "-m", "lines", "-l", 3, "--seed", "-", stdin=b"car\n")
     assert written == sample(place, "-m", "lines", "-l", 3, "--seed", "car")
 
 
@@ -86,7 +109,7 @@ def test_unknown_characters_of_the_seed_may_be_skipped(place: Path) -> None:
     done = run("sample", "--seed", "th?X", cwd=place)
     assert (done.code, done.stdout) == (2, b"")
     assert run("sample", "--seed", "th?X", "--unknown", "error", cwd=place) == done
-    assert sample(place, "--seed", "th?X", "--unknown", "skip") == sample(place, "--seed", "th")
+    assert sample(place, "--seed", "th?X", "--unknown", "skip", "-q") == sample(place, "--seed", "th")
 
 
 # How many, how long, where they end
@@ -244,7 +267,7 @@ def test_each_line_is_a_seed(place: Path, tmp_path: Path) -> None:
     objects = [json.loads(line) for line in lines_of(place, "--seeds", tmp_path / "seeds.txt", "--jsonl")]
     assert [each["seed"] for each in objects] == seeds
     assert [each["seed"] + each["text"] for each in objects] == texts[::2]
-    skipping = lines_of(place, "--seeds", "-", "--unknown", "skip", stdin=b"b?e\n")
+    skipping = lines_of(place, "--seeds", "-", "--unknown", "skip", "-q", stdin=b"b?e\n")
     assert skipping == lines_of(place, "--seed", "be")
     bare = lines_of(place, "--seeds", "-", "--no-echo", stdin=b"be")
     assert ["be" + bare[0]] == texts[:1]

@@ -129,7 +129,7 @@ def test_modes(place: Path, name: str, arguments: list[str], mode: str, kind: st
     known = facts(place)
     assert (known["mode"], known["kind"]) == (mode, kind)
     assert ("read as lines" if mode == "lines" else "read as one stream") in done.stderr
-    assert ("as it was asked for" in done.stderr) == (arguments in (["--lines"], ["--stream"]))
+    assert ("as requested" in done.stderr) == (arguments in (["--lines"], ["--stream"]))
     symbols = set((place / name).read_text()) - ({"\n"} if mode == "lines" else set())
     assert known["vocabulary"] == ("" if kind == "bytes" else "".join(sorted(symbols)))
     assert known["symbols"] == (256 if kind == "bytes" else len(symbols))
@@ -603,7 +603,7 @@ def test_a_file_with_the_name_of_a_lock_is_left_alone(place: Path) -> None:
     (place / ".model.safetensors.lock").write_bytes(b"what is there")
     done = run("train", "lines.txt", *SMALL, "--steps", 2, cwd=place)
     assert done.code == 2
-    assert "is no lock" in done.stderr
+    assert "is not a lock" in done.stderr
     assert (place / ".model.safetensors.lock").read_bytes() == b"what is there"
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import compileall
+import errno
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,13 +50,14 @@ FULL_DISK = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\
 
 def compiled(place: Path | str, before: str = "", **environment: str) -> int:
     """Run the program with a cache in this place; return how many kernels it compiled."""
-    result = subprocess.run(
-        [sys.executable, "-c", before + PROGRAM],
-        env=os.environ | {"RNN_CACHE_DIR": str(place)} | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    with tempfile.TemporaryDirectory() as empty:
+        result = subprocess.run(
+            [sys.executable, "-c", before + PROGRAM],
+            env=os.environ | {"RNN_CACHE_DIR": str(place), "TMPDIR": empty} | environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
     assert (result.returncode, result.stderr) == (0, "")
     return int(result.stdout)
 
@@ -194,17 +198,18 @@ def test_a_directory_that_all_may_write_is_not_used(place: Path) -> None:
 def inner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the directory that the cache would make, its place being chosen."""
     monkeypatch.setenv("RNN_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(cache, "temporary_base", lambda: None)
     return tmp_path / f"kernels-{cache.sources_digest()}"
 
 
 def test_a_new_directory_is_private_whatever_the_umask(inner: Path) -> None:
     mask = os.umask(0)
     try:
-        assert cache.private_directory() == inner
+        assert cache.find_location().directory == inner
     finally:
         os.umask(mask)
     assert inner.stat().st_mode & 0o777 == 0o700
-    assert cache.private_directory() == inner
+    assert cache.find_location().directory == inner
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
@@ -212,9 +217,9 @@ def test_a_new_directory_is_private_whatever_the_umask(inner: Path) -> None:
 def test_a_directory_that_is_open_to_others_is_not_used(inner: Path, mode: int) -> None:
     inner.mkdir()
     inner.chmod(mode)
-    assert cache.private_directory() is None
+    assert cache.find_location().directory is None
     inner.chmod(0o700)
-    assert cache.private_directory() == inner
+    assert cache.find_location().directory == inner
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need a privilege there")
@@ -222,22 +227,22 @@ def test_a_link_in_place_of_the_directory_is_not_followed(inner: Path, tmp_path:
     target = tmp_path / "elsewhere"
     target.mkdir(mode=0o700)
     inner.symlink_to(target)
-    assert cache.private_directory() is None
+    assert cache.find_location().directory is None
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives a directory away")
 def test_a_directory_of_another_user_is_not_used(inner: Path) -> None:
     inner.mkdir(mode=0o700)
     os.chown(inner, 12345, 12345)
-    assert cache.private_directory() is None
+    assert cache.find_location().directory is None
 
 
 @pytest.mark.parametrize("below", [".", "cache", "a/b/c"])
 def test_a_file_on_the_way_means_that_nothing_is_kept(inner: Path, monkeypatch: pytest.MonkeyPatch, below: str) -> None:
     inner.write_text("keep me")
-    assert cache.private_directory() is None
+    assert cache.find_location().directory is None
     monkeypatch.setenv("RNN_CACHE_DIR", str(inner / below))
-    assert cache.private_directory() is None
+    assert cache.find_location().directory is None
     assert inner.read_text() == "keep me"
 
 
@@ -291,6 +296,173 @@ def test_the_digest_follows_the_versions(monkeypatch: pytest.MonkeyPatch) -> Non
             patch.setattr(module, "__version__", "9.9")
             digests.add(cache.sources_digest())
     assert len(digests) == 4
+
+
+# A program without sources, and directories that cannot be used
+
+
+DIGEST = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from rnn_cli.kernels.compiler import cache, jit
+print(cache.__file__, cache.sources_digest())
+"""
+
+
+def digest_of(path: Path) -> tuple[str, str]:
+    """Return the file of the cache module in a copy of the package, and the digest of its sources."""
+    result = subprocess.run(
+        [sys.executable, "-I", "-c", DIGEST, str(path)], capture_output=True, text=True, timeout=300, check=True
+    )
+    file, digest = result.stdout.split()
+    return file, digest
+
+
+def without_sources(package: Path) -> None:
+    """Leave only the bytecode of a package, as `python -m compileall -b` and a deletion do."""
+    assert compileall.compile_dir(package, legacy=True, quiet=2, force=True)
+    for path in package.rglob("*.py"):
+        path.unlink()
+
+
+def zipped(package: Path) -> Path:
+    """Put a package into a zip file and remove it."""
+    archive = shutil.make_archive(str(package.parent / "program"), "zip", package.parent, package.name)
+    shutil.rmtree(package)
+    return Path(archive)
+
+
+@pytest.mark.parametrize("form", ["bytecode", "zip", "zip of bytecode"])
+def test_another_version_without_sources_has_another_digest(tmp_path: Path, form: str) -> None:
+    digests = []
+    for version in ("one", "two"):
+        package = tmp_path / version / "rnn_cli"
+        shutil.copytree(cache.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+        kernel = package / "kernels" / "network" / "step.py"
+        kernel.write_text(kernel.read_text() + f"\nVERSION = '{version}'\n")
+        if form != "zip":
+            without_sources(package)
+        file, digest = digest_of(package.parent if form == "bytecode" else zipped(package))
+        assert file.startswith(str(tmp_path / version))
+        assert file.endswith(".py" if form == "zip" else ".pyc")
+        digests.append(digest)
+    assert "None" not in digests
+    assert digests[0] != digests[1]
+
+
+def test_nothing_is_kept_if_a_loaded_module_has_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "rnn_cli"
+    shutil.copytree(cache.PACKAGE, package)
+    monkeypatch.setattr(cache, "PACKAGE", package)
+    monkeypatch.setenv("RNN_CACHE_DIR", str(tmp_path / "cache"))
+    assert cache.find_location().directory is not None
+    (package / "kernels" / "threads.py").unlink()
+    assert cache.sources_digest() is None
+    assert cache.find_location() == (
+        None,
+        ("the sources of the program cannot be read, which tell its versions apart",),
+    )
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a temporary directory in place of the system's, and a file in place of the cache's."""
+    (tmp_path / "file").write_text("keep me")
+    monkeypatch.setenv("RNN_CACHE_DIR", str(tmp_path / "file"))
+    monkeypatch.setattr(cache, "location", cache.find_location)
+    root = tmp_path / "tmp"
+    root.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(root))
+    return root
+
+
+def test_a_private_temporary_directory_stands_in(temporary: Path) -> None:
+    directory, reasons = cache.find_location()
+    assert directory is not None
+    assert directory.parent.parent == temporary
+    assert directory.parent.stat().st_mode & 0o777 == directory.stat().st_mode & 0o777 == 0o700
+    assert [reason.partition("(")[0] for reason in reasons] == [f"'{temporary.parent}/file' cannot be used "]
+    said = cache.announcement()
+    assert said.startswith(
+        f"compiling kernels (first run only); they are kept in '{directory}', as '{temporary.parent}/"
+    )
+    assert said.endswith("; set RNN_CACHE_DIR to a directory of your own")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+@pytest.mark.parametrize("attack", ["open", "link", "root"])
+def test_a_temporary_directory_that_others_control_is_not_used(temporary: Path, attack: str) -> None:
+    base = cache.temporary_base()
+    assert base is not None
+    if attack == "root":
+        temporary.chmod(0o777)
+    elif attack == "open":
+        base.mkdir()
+        base.chmod(0o755)
+    else:
+        (temporary / "other").mkdir(mode=0o700)
+        base.symlink_to(temporary / "other")
+    directory, reasons = cache.find_location()
+    assert directory is None
+    assert len(reasons) == 2
+    said = cache.announcement()
+    assert said.startswith("compiling kernels, in every run, as they cannot be kept: ")
+    assert all(reason in said for reason in reasons)
+    assert said.endswith("set RNN_CACHE_DIR to a directory of your own")
+    temporary.chmod(0o1777)
+    assert (cache.temporary_base() is not None) is True
+
+
+def test_what_is_off_is_said_without_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RNN_CACHE_DIR", "off")
+    monkeypatch.setattr(cache, "location", cache.find_location)
+    assert cache.announcement() == "compiling kernels (in every run, as RNN_CACHE_DIR is off)"
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_full_disk_is_said_once(temporary: Path, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
+    inner = temporary.parent / "cache" / f"kernels-{cache.sources_digest()}"
+    monkeypatch.setenv("RNN_CACHE_DIR", str(inner.parent))
+    said: list[str] = []
+    monkeypatch.setattr(cache, "on_unkept", [said.append])
+    calls: list[Path] = []
+    real = cache.write_file
+
+    def write_file(path: Path, data: bytes) -> None:
+        calls.append(path)
+        if path.is_relative_to(inner) or failing == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(path, data)
+
+    monkeypatch.setattr(cache, "write_file", write_file)
+    path = cache.find_location().directory
+    assert path == inner
+    for _ in range(2):
+        cache.write(path / "a.kernel", 17)
+    (sentence,) = said
+    assert f"'{inner}' cannot be written (No space left on device)" in sentence
+    assert sentence.endswith("set RNN_CACHE_DIR to a directory of your own")
+    assert ("are not kept" in sentence) is (failing == 2)
+    assert cache.read(path / "a.kernel") == (17 if failing == 1 else None)
+
+
+def test_a_command_says_why_every_run_compiles(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = "print(cache.announcement())"
+    for variables, words in (
+        ({"RNN_CACHE_DIR": str(tmp_path / "file")}, "(first run only); they are kept in"),
+        ({"RNN_CACHE_DIR": str(tmp_path / "cache")}, "(first run only)\n"),
+        ({"RNN_CACHE_DIR": "", "XDG_CACHE_HOME": "relative"}, "there is no home directory"),
+    ):
+        result = subprocess.run(
+            [sys.executable, "-c", f"from rnn_cli.kernels.compiler import cache; {said}"],
+            env=os.environ | {"TMPDIR": str(tmp_path)} | variables,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
+        )
+        assert words in result.stdout
 
 
 def test_a_command_compiles_once_says_so_and_survives_damage(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ import threading
 import numpy as np
 import pytest
 
-from rnn_cli.cli.options import usable_cores
 from rnn_cli.errors import RnnError
 from rnn_cli.kernels.compiler.jit import kernel
 from rnn_cli.kernels.network.optimizer import Step
@@ -78,7 +77,3 @@ def test_a_team_runs_each_part_once_and_raises_what_a_part_raises():
     assert sorted(parts) == [(0, 3, "x"), (1, 3, "x"), (2, 3, "x")]
     with pytest.raises(ZeroDivisionError):
         Team(2).run(lambda part, of: 1 // part)
-
-
-def test_usable_cores_is_at_least_one():
-    assert usable_cores() >= 1

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnn_cli.errors import CheckpointError
+from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.text.codecs import BOUNDARY, UNKNOWN, ByteCodec, CharacterCodec, codec_from_dict
 from rnn_cli.text.codecs.characters import CHUNK
 
@@ -223,3 +223,14 @@ def test_as_read_keeps_bytes_that_are_not_utf8():
 def test_a_damaged_dictionary_is_refused(values):
     with pytest.raises(CheckpointError, match="the file is damaged"):
         codec_from_dict(values)
+
+
+def test_a_prompt_that_is_known_in_the_other_case_or_escaped_gets_a_hint():
+    codec = CharacterCodec("abc\n", False)
+    with pytest.raises(UsageError, match="it knows lower case: 'abc'; "):
+        codec.encode_prompt("ABC")
+    with pytest.raises(UsageError, match=r"a control character of \$'\\n'; "):
+        codec.encode_prompt("a\\nb")
+    with pytest.raises(UsageError) as caught:
+        codec.encode_prompt("aX")
+    assert "case" not in str(caught.value)

@@ -1,8 +1,10 @@
 """Corpora: reading, line detection, hold-out split, and the messages of what is refused."""
 
+import gzip
 import io
 import os
 import sys
+import textwrap
 import threading
 from collections import Counter
 from types import SimpleNamespace
@@ -16,7 +18,10 @@ from rnn_cli.text.corpus import load_corpus
 from rnn_cli.text.documents import Document, decode_text, read_documents, text_for
 from rnn_cli.text.line_detection import looks_like_lines
 
-NAMES = "".join(f"name{index}\n" for index in range(200))
+NAMES = "".join(f"name{number}\n" for number in range(200))
+WRAPPED = (
+    textwrap.fill("The words of a story that is told at length and without an end fill its lines. " * 60, 72) + "\n"
+)
 VERSE = "One short line,\nand another one;\n\nthen a third.\n" * 40
 
 
@@ -130,6 +135,18 @@ def test_text_for_is_what_the_codec_encodes():
     "text, line_mode, reason",
     [
         (NAMES, True, "at most 7 characters"),
+        (NAMES * 8 + "x" * 124 + "\n", True, "124 characters at most, 7 as a rule"),
+        ("".join(f"name{n}\n" + "\n" * (n % 20 == 0) for n in range(1000)), True, "5% of them empty"),
+        ("".join(f"name{n}\n" + "\n" * (n % 5 == 0) for n in range(1000)), False, "17% of its lines are empty"),
+        ("Is this a headline of the day?\nThe mayor opens a new bridge\n" * 40, True, "0% of which end in a mark"),
+        ("Acme Inc.\nBread Ltd.\nSmith & Sons\n" * 40, True, "0% of which"),
+        ("".join(f"Firm {n} and Sons Inc.\n" for n in range(90)), True, "0% of which"),
+        (WRAPPED, False, "wrapped at "),
+        (WRAPPED.replace("\n", " "), False, "a line of 4,740"),
+        (">one\nACGTACGTAA\nACGT\n>two\nGGGTTTACAC\nCC\n" * 9, False, "FASTA; awk '/^>/"),
+        (">one\na line that is quoted\n" * 9, True, "at most 21"),
+        ("def f(x):\n    y = x + 1\n    return y\n" * 30, False, "67% of its lines are indented"),
+        ("CC(=O)Oc1ccccc1C(=O)O\n" * 200 + "C" * 300 + "\n", True, "300 characters at most, 21 as a rule"),
         (NAMES.replace("\n", "\r\n"), True, "at most 7 characters"),
         (NAMES.removesuffix("\n"), True, "at most 7 characters"),
         ("\u00e9t\u00e9\n" * 5, True, "at most 3 characters"),
@@ -138,10 +155,11 @@ def test_text_for_is_what_the_codec_encodes():
         ("雨がふる。\n" * 9, False, "100% of its lines end in a punctuation mark"),
         ("वह गया।\n" * 9, False, "100% of its lines end in a punctuation mark"),
         ('"I went home."\n' * 9, False, "100% of its lines end in a punctuation mark"),
-        ("a\n" * 75 + "b.\n" * 25, False, "25% of its lines end in a punctuation mark"),
-        ("a\n" * 76 + "b.\n" * 24, True, "24% of which end in a mark"),
+        ("a\n" * 75 + "a b c.\n" * 25, False, "25% of its lines end in a punctuation mark"),
+        ("a\n" * 76 + "a b c.\n" * 24, True, "24% of which end in a mark"),
         ("a\n" * 99 + "\n", True, "at most 1 characters"),
-        ("a\n" * 98 + "\n\n", False, "2% of its lines are empty"),
+        ("a\n" * 90 + "\n" * 10, True, "10% of them empty"),
+        ("a\n" * 89 + "\n" * 11, False, "11% of its lines are empty"),
         ("a\n" * 9 + "b" * 120, True, "at most 120 characters"),
         ("a\n" * 9 + "b" * 121, False, "a line of 121 characters"),
         ("namaskar", True, "one line of 8 characters"),
@@ -149,6 +167,7 @@ def test_text_for_is_what_the_codec_encodes():
         ("b" * 121, False, "a line of 121 characters"),
         ("", False, "one line of 0 characters"),
         ("\n", False, "one line of 0 characters"),
+        ("\n \n\n", False, "all its lines are empty"),
         ("b" * 3_000_000, False, "characters"),
     ],
 )
@@ -161,13 +180,78 @@ def test_lines_are_told_from_a_stream(text, line_mode, reason):
 
 def test_only_the_first_part_of_a_long_text_is_examined():
     assert looks_like_lines("abc\n" * 300_000 + "x" * 1000)[0]
-    assert not looks_like_lines("x" * 1000 + "\n" + "abc\n" * 300_000)[0]
+    assert looks_like_lines("x" * 1000 + "\n" + "abc\n" * 300_000)[0]  # one long line among many is no reason
+    assert not looks_like_lines(("x" * 1000 + "\n" + "abc\n" * 9) * 30_000)[0]
 
 
 def test_one_document_without_lines_makes_all_a_stream(load):
     corpus = load(NAMES, "", VERSE)
     assert not corpus.codec.line_mode
     assert "empty" in corpus.mode_reason
+
+
+def test_a_file_that_is_named_twice_is_read_once_in_a_stream(load, tmp_path):
+    text = "".join(map(chr, np.random.default_rng(1).integers(97, 123, 5000)))
+    once, twice = load(text, line_mode=False), load(text, text, line_mode=False)
+    assert np.array_equal(once.training, twice.training)
+    assert np.array_equal(once.validation, twice.validation)
+    assert twice.remarks == (f"{tmp_path}/text1.txt is a copy of {tmp_path}/text0.txt, and read once",)
+    both = load(NAMES, NAMES, line_mode=True)
+    assert both.characters + both.validation_characters == 2 * len(NAMES)
+    assert not set(decoded(both, both.training).split()) & set(decoded(both, both.validation).split())
+    assert "200 of 400 lines are repeats" in both.split_reason
+
+
+def test_a_validation_file_that_was_trained_on_is_said(load):
+    corpus = load(NAMES, validation=["new1\n" + NAMES[:40]], line_mode=True)
+    assert corpus.split_reason == "held0.txt, but 6 of its 8 lines are in the training text too"
+    text = "".join(map(chr, np.random.default_rng(1).integers(97, 123, 5000)))
+    corpus = load(text, validation=[text[1000:3000]], line_mode=False)
+    assert corpus.split_reason == "held0.txt, but 16 of 16 samples of it are in the training text word for word"
+
+
+@pytest.mark.parametrize(
+    "text, command",
+    [
+        ("one\rtwo\rthree\r" * 20, "tr '\\r' '\\n'"),
+        ("one\r\ntwo\r\nthree\r\n" * 20, "tr -d '\\r'"),
+        (NAMES + "\ufeff" + NAMES, "sed 's/\\xEF\\xBB\\xBF//g'"),
+    ],
+)
+@pytest.mark.parametrize("line_mode", [True, False])
+def test_odd_characters_are_named_with_the_command_that_helps(load, text, command, line_mode):
+    (remark,) = load(text, line_mode=line_mode).remarks
+    assert command in remark
+
+
+def test_the_text_files_of_a_directory_are_read_in_order(tmp_path):
+    poems = tmp_path / "poems"
+    (poems / "old").mkdir(parents=True)
+    (poems / ".git").mkdir()
+    for name, data in {
+        "b.txt": b"second",
+        "a.txt": b"first ",
+        "old/z.txt.gz": gzip.compress(b" third"),
+        "model.safetensors": b"\x10\0\0\0{}",
+        "image": b"\xff\xd8\xff",
+        "empty": b"",
+        ".hidden": b"hidden",
+        ".git/config": b"hidden",
+    }.items():
+        (poems / name).write_bytes(data)
+    options = {"as_bytes": False, "line_mode": False, "validation_fraction": 0.0, "random_seed": 1}
+    corpus = load_corpus([str(poems)], **options)
+    assert decoded(corpus, corpus.training) == "|first |second| third"
+    assert corpus.name == "a.txt, b.txt, z.txt.gz"
+    assert corpus.remarks == ("3 files that are not text are left out",)
+    with pytest.raises(UsageError, match=r"no text file in the directory '.*\.git'"):
+        load_corpus([str(make_empty(tmp_path))], **options)
+
+
+def make_empty(tmp_path):
+    """Return an empty directory, whose name is hidden."""
+    (tmp_path / ".git").mkdir()
+    return tmp_path / ".git"
 
 
 # Symbols
@@ -179,8 +263,8 @@ def test_a_stream_has_a_boundary_before_each_document(load):
     assert corpus.characters == 8
     assert corpus.name == "text0.txt, text1.txt"
     assert (corpus.validation, corpus.validation_characters) == (None, 0)
-    assert "asked for" in corpus.mode_reason
-    assert "asked for" in corpus.split_reason
+    assert "as requested" in corpus.mode_reason
+    assert "as requested" in corpus.split_reason
 
 
 def test_lines_have_a_boundary_before_between_and_after(load):
@@ -212,15 +296,16 @@ def test_the_last_part_of_a_stream_is_held_out(load):
     assert decoded(corpus, corpus.training) == "|" + text[:1500]
     assert decoded(corpus, corpus.validation) == "|" + text[1500:]
     assert (corpus.characters, corpus.validation_characters) == (1500, 500)
-    assert corpus.split_reason == "the last 500 of 2,000 characters"
+    assert corpus.split_reason.startswith("the last 500 of 2,000 characters")
 
 
 @pytest.mark.parametrize("size, fraction, held_out", [(49_000, None, 0), (51_000, None, 5100), (49_000, 0.1, 4900)])
 def test_nothing_of_a_short_stream_is_held_out_by_default(load, size, fraction, held_out):
     corpus = load("ab" * (size // 2), line_mode=False, validation_fraction=fraction)
     assert (corpus.characters, corpus.validation_characters) == (size - held_out, held_out)
-    assert ("needed whole" in corpus.split_reason) == (held_out == 0)
-    assert load("ab\n" * 1000, line_mode=True, validation_fraction=fraction).validation_characters == 300
+    assert ("too short" in corpus.split_reason) == (held_out == 0)
+    lines = "".join(f"{number}\n" for number in range(10, 100))
+    assert load(lines, line_mode=True, validation_fraction=fraction).validation_characters == 27
 
 
 def test_a_held_out_document_has_one_boundary(load):
@@ -254,8 +339,10 @@ def test_the_split_depends_on_the_seed_and_the_digest_does_not(load):
 
 
 def test_19_lines_are_not_split_and_20_are(load):
-    assert load("ab\n" * 19).validation is None
-    assert load("ab\n" * 20).validation_characters == 6
+    lines = [f"{letter}b\n" for letter in "abcdefghijklmnopqrst"]
+    assert load("".join(lines[:19])).validation is None
+    assert load("".join(lines)).validation_characters == 6
+    assert load("".join(lines[:19] * 2)).validation is None
 
 
 def test_validation_files_leave_the_whole_corpus(load):

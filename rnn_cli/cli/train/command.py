@@ -37,7 +37,8 @@ TEXT = "The text"
 def train(
     context: typer.Context,
     files: Annotated[
-        list[str] | None, typer.Argument(metavar="[corpus]...", help="Text files, or - for stdin.", show_default=False)
+        list[str] | None,
+        typer.Argument(metavar="[corpus]...", help="Text files, directories, or - for stdin.", show_default=False),
     ] = None,
     line_mode: Annotated[
         bool | None,
@@ -46,6 +47,23 @@ def train(
             help="Each line is a text of its own, or all is one text; default: detected.",
             rich_help_panel=TEXT,
         ),
+    ] = None,
+    paragraphs: Annotated[
+        bool,
+        typer.Option("--paragraphs", help="Each text ends at a blank line.", rich_help_panel=TEXT),
+    ] = False,
+    whole_files: Annotated[
+        bool, typer.Option("--files", help="Each file is a text of its own.", rich_help_panel=TEXT)
+    ] = False,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            "--column", help="The column of a CSV or TSV file, or the field of JSON lines.", rich_help_panel=TEXT
+        ),
+    ] = None,
+    min_count: Annotated[
+        int | None,
+        typer.Option("--min-count", help="Leave characters out that occur less often.", rich_help_panel=TEXT),
     ] = None,
     as_bytes: Annotated[
         bool | None,
@@ -116,6 +134,10 @@ def train(
         validation_fraction=validation_fraction,
         line_mode=line_mode,
         as_bytes=as_bytes or None,
+        paragraphs=paragraphs or None,
+        whole_files=whole_files or None,
+        column=column,
+        min_count=min_count,
         base=base,
         random_seed=random_seed,
         values={name: value for name, value in given.items() if value is not None},
@@ -127,7 +149,7 @@ def train(
         raise UsageError("--dry-run writes nothing and starts afresh; leave out --resume and --log")
     if not resume and not files:
         raise UsageError("name a text file to train on, or - for stdin; for example: rnn train corpus.txt")
-    cores = thread_count(threads)
+    cores = thread_count(threads, quiet)
     announce_compiling(quiet)
     with TrainingDisplay(quiet, partial(in_options, parameters=context.command.params)) as display:
         if dry_run:

@@ -14,6 +14,8 @@ from rnn_cli.network.config import NetworkConfig
 from rnn_cli.training.config import LENGTHS, TrainingConfig
 
 Value = int | float | str
+# Fields of the source of a run that older files lack, and their types.
+LATER: dict[str, type] = {"paragraphs": bool, "whole_files": bool, "column": str, "min_count": int}
 NETWORK = {item.name for item in fields(NetworkConfig)}
 
 
@@ -24,6 +26,10 @@ class TrainRequest:
     files        texts to train on, "-" for stdin
     line_mode    whether each line is a text of its own
     as_bytes     whether symbols are bytes, not characters
+    paragraphs   whether a text ends at a blank line
+    whole_files  whether each file is one text
+    column       the column of tables that is read
+    min_count    how often a character must occur to be a symbol
     base         the model whose weights the run starts from
     values       fields of NetworkConfig and TrainingConfig
     """
@@ -33,6 +39,10 @@ class TrainRequest:
     validation_fraction: float | None = None
     line_mode: bool | None = None
     as_bytes: bool | None = None
+    paragraphs: bool | None = None
+    whole_files: bool | None = None
+    column: str | None = None
+    min_count: int | None = None
     base: Path | None = None
     random_seed: int | None = None
     values: Mapping[str, Value] = field(default_factory=dict)
@@ -49,10 +59,23 @@ class TrainRequest:
             raise UsageError('`momentum` is for `optimizer="sgd"`; give both or leave it out')
         if network.activation != NetworkConfig.activation and network.cell != "rnn":
             raise UsageError('`activation` is for `cell="rnn"`; give both or leave it out')
+        modes = [name for name in ("line_mode", "paragraphs", "whole_files") if getattr(self, name) is not None]
+        if len(modes) > 1:
+            shown = [f"`{name}={getattr(self, name)}`" for name in modes]
+            raise UsageError(f"{' and '.join(shown)} contradict each other, as each says what a text is")
+        if self.as_bytes and (self.separator or self.min_count is not None):
+            raise UsageError("`as_bytes=True` has neither paragraphs nor rare characters; leave one of the two out")
+        if self.min_count is not None:
+            check_range("min_count", self.min_count, 1, 10**9)
         if self.validation_fraction is not None:
             check_range("validation_fraction", self.validation_fraction, 0.0, 0.9)
             if self.validation_files:
                 raise UsageError("`validation_fraction` and `validation_files` contradict each other; give one of them")
+
+    @property
+    def separator(self) -> str | None:
+        """Where a text of several lines ends, as `load_corpus` takes it."""
+        return "blank line" if self.paragraphs else "file" if self.whole_files else None
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -73,6 +96,7 @@ class TrainRequest:
             "validation_fraction": self.validation_fraction,
             "validation_files": absolute_paths(self.validation_files) or None,
             "random_seed": self.random_seed,
+            **{name: getattr(self, name) for name in LATER if getattr(self, name) is not None},
         }
 
     @classmethod
@@ -87,7 +111,12 @@ class TrainRequest:
                 "validation_files": list() | None as held_out,
                 "random_seed": int(random_seed),
             } if 0 <= random_seed < 1 << 63 and all(map(is_path, [*files, *(held_out or [])])):
+                assert isinstance(source, Mapping)  # as it matches
+                later: dict[str, Any] = {name: source.get(name) for name in LATER}
+                if not all(isinstance(later[name], kind | None) for name, kind in LATER.items()):
+                    return None
                 return cls(
+                    **later,
                     files=tuple(files),
                     validation_files=tuple(held_out or ()),
                     validation_fraction=fraction,

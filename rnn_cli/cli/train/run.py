@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import typer
 
-from rnn_cli.atomic_files import check_writable, is_same, lock, sweep_stale, write_atomically
+from rnn_cli.atomic_files import check_writable, is_same, lock, sweep_stale, unusable, write_atomically
 from rnn_cli.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from rnn_cli.cli.train.request import TrainRequest
 from rnn_cli.cli.train.start import resume_run, start_run
@@ -193,7 +193,8 @@ class LogWriter:
             else:
                 self._file = path.open("w", encoding="utf-8", buffering=1)
         except OSError as problem:
-            raise UsageError(f"the log {path} cannot be written: {problem.strerror}; name another file") from problem
+            sentence = f"the log {path} cannot be written: {problem.strerror}; name another file"
+            raise unusable(problem, sentence) from problem
 
     def __enter__(self) -> Self:
         return self

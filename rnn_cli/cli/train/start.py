@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -17,6 +18,7 @@ from rnn_cli.language.autoconfig import choose
 from rnn_cli.language.fine_tuning import reencode
 from rnn_cli.language.task import LanguageTask
 from rnn_cli.network.parameters import parameter_count
+from rnn_cli.text.codecs import ParagraphCodec
 from rnn_cli.text.corpus import Corpus, load_corpus
 from rnn_cli.text.holdout import DEFAULT_FRACTION
 from rnn_cli.training.config import LENGTHS
@@ -110,15 +112,19 @@ def inherit_options(request: TrainRequest, checkpoint: Checkpoint, path: Path) -
     """Take the values that the model fixes from it. Raises UsageError if another value is given for one of them."""
     config, codec = checkpoint.config.to_dict(), checkpoint.codec
     values = {name: config[name] for name in INHERITED}
-    mode = {"line_mode": codec.line_mode, "as_bytes": codec.kind == "bytes"}
+    separator = codec.separator if isinstance(codec, ParagraphCodec) else None
+    mode: dict[str, Any] = {
+        "line_mode": None if separator else codec.line_mode,
+        "as_bytes": codec.kind == "bytes",
+        "paragraphs": separator == "blank line" or None,
+        "whole_files": separator == "file" or None,
+    }
     given = request.given()
     for name, value in (values | mode).items():
         if given.get(name) not in (None, value):
             shown = f"`{name}={given[name]}`" if name in mode else f"`{name}`"
             raise UsageError(f"{shown} contradicts the model {path}, which fixes it; leave it out")
-    return replace(
-        request, values={**request.values, **values}, line_mode=codec.line_mode, as_bytes=codec.kind == "bytes"
-    )
+    return replace(request, values={**request.values, **values}, **mode)
 
 
 def read_corpus(request: TrainRequest) -> Corpus:
@@ -130,21 +136,29 @@ def read_corpus(request: TrainRequest) -> Corpus:
         validation_fraction=request.validation_fraction,
         validation_files=request.validation_files or None,
         random_seed=request.random_seed or 0,
+        separator=request.separator,
+        column=request.column,
+        min_count=request.min_count or 1,
     )
 
 
 def describe(corpus: Corpus) -> str:
     """Return lines that say what the corpus is and how it is read."""
     codec = corpus.codec
-    mode = "lines" if codec.line_mode else "one stream"
+    mode = "one stream" if not codec.line_mode else "lines" if codec.ends_at_newline else "texts of several lines"
     dropped = f"; {corpus.dropped_lines:,} empty lines left out" if corpus.dropped_lines else ""
     unknown = f", {corpus.validation_unknown:,} unknown characters left out" if corpus.validation_unknown else ""
-    returns = ""
-    if "\r" in codec.alphabet:
-        returns = "\nit has carriage returns (\\r), which are learned as a character; tr -d '\\r' removes them"
     return (
         f"{corpus.name}: {corpus.characters:,} characters to train on, "
         f"{len(codec) - 1:,} different {codec.kind}\n"
-        f"read as {mode}: {corpus.mode_reason}{dropped}\n"
-        f"held out to validate: {corpus.split_reason}{unknown}{returns}"
+        f"read as {mode}: {corpus.mode_reason}{dropped}{other_modes(corpus)}\n"
+        f"held out to validate: {corpus.split_reason}{unknown}" + "".join(f"\n{remark}" for remark in corpus.remarks)
     )
+
+
+def other_modes(corpus: Corpus) -> str:
+    """Return the options that read a text in another way, if the text itself decided the way."""
+    if not corpus.mode_detected:
+        return ""
+    other = "--stream reads it as one text" if corpus.codec.line_mode else "--lines reads each line as a text"
+    return f"; {other}, --paragraphs a text up to each blank line, --files a text in each file"

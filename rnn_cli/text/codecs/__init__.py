@@ -9,15 +9,30 @@ from rnn_cli.errors import CheckpointError
 from rnn_cli.text.codecs.bytes import ByteCodec
 from rnn_cli.text.codecs.characters import CharacterCodec
 from rnn_cli.text.codecs.codec import BOUNDARY, FORBIDDEN, UNKNOWN, Codec
+from rnn_cli.text.codecs.paragraphs import SEPARATORS, ParagraphCodec
 
-__all__ = ["BOUNDARY", "FORBIDDEN", "UNKNOWN", "ByteCodec", "CharacterCodec", "Codec", "codec_from_dict"]
+__all__ = [
+    "BOUNDARY",
+    "FORBIDDEN",
+    "SEPARATORS",
+    "UNKNOWN",
+    "ByteCodec",
+    "CharacterCodec",
+    "Codec",
+    "ParagraphCodec",
+    "codec_from_dict",
+]
 
 
 def codec_from_dict(values: Mapping[str, Any]) -> Codec:
     """Build the codec that `to_dict` described. Raises CheckpointError for anything else."""
-    if not isinstance(values, Mapping) or set(values) != {"symbols", "lines"}:
+    if not isinstance(values, Mapping) or set(values) - {"separator"} != {"symbols", "lines"}:
         raise CheckpointError("the vocabulary has missing or unknown fields; the file is damaged")
     symbols, line_mode = values["symbols"], values["lines"]
     if not isinstance(line_mode, bool) or not isinstance(symbols, str | None):
         raise CheckpointError("the vocabulary has fields of a wrong type; the file is damaged")
+    if "separator" in values:
+        if symbols is None or not line_mode or values["separator"] not in SEPARATORS:
+            raise CheckpointError("the vocabulary has an unknown separator; the file is damaged")
+        return ParagraphCodec.from_dict(values)
     return ByteCodec(line_mode) if symbols is None else CharacterCodec.from_dict(values)

@@ -109,7 +109,7 @@ class CharacterCodec(Codec):
 
         Raises ValueError if the two do not read a text alike.
         """
-        if not isinstance(other, CharacterCodec) or other.line_mode != self.line_mode:
+        if type(other) is not CharacterCodec or other.line_mode != self.line_mode:
             raise ValueError("the codecs do not read a text alike")
         return np.append(np.int32(BOUNDARY), other.encode(self.symbols))
 
@@ -123,9 +123,11 @@ class CharacterCodec(Codec):
         symbols, line_mode = values["symbols"], values["lines"]
         if not symbols or len(set(symbols)) < len(symbols):
             raise CheckpointError("the vocabulary is not a list of distinct characters; the file is damaged")
-        if any("\ud800" <= symbol <= "\udfff" for symbol in symbols) or (line_mode and "\n" in symbols):
+        separated = values.get("separator") is not None
+        newline_ends = line_mode and not separated
+        if any("\ud800" <= symbol <= "\udfff" for symbol in symbols) or (newline_ends and "\n" in symbols):
             raise CheckpointError("the vocabulary has characters that no text can have; the file is damaged")
-        return cls(symbols, line_mode)
+        return cls(symbols, line_mode, *([values["separator"]] if separated else []))
 
 
 def code_points(text: str) -> Iterator[np.ndarray]:

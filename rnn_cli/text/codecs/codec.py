@@ -80,6 +80,16 @@ class Codec(ABC):
         return np.min_scalar_type(len(self) - 1)
 
     @property
+    def text_end(self) -> bytes:
+        """What is printed after a text."""
+        return b"\n"
+
+    @property
+    def ends_at_newline(self) -> bool:
+        """Whether the end of a line is the end of a text."""
+        return self.line_mode and self.newline == BOUNDARY
+
+    @property
     def newline(self) -> int:
         """The symbol of a newline: BOUNDARY in line mode, UNKNOWN if the codec lacks it."""
         return int(self.encode("\n")[0])
@@ -109,14 +119,22 @@ class Codec(ABC):
     def _unknown_error(self, prompt: str | bytes, index: int, what: str) -> UsageError:
         """Return the error for an unknown character of a prompt."""
         advice = ", or leave it out with --unknown skip" if what.startswith("the seed") else ""
+        assert isinstance(prompt, str)  # a codec of bytes knows every byte
         character = prompt[index]
-        assert isinstance(character, str)  # a codec of bytes knows every byte
         known = ", ".join(f"'{near}'" for near in self.nearest(character))
-        known = f"the nearest that it knows are {known}; " if known else ""
+        known = f"the nearest known ones are {known}; " if known else ""
+        if character == "\\" and prompt[index + 1 : index + 2] in ("n", "t", "r"):
+            known = f"the shell makes a control character of $'\\{prompt[index + 1]}'; "
+        elif self._knows_other_case(prompt):
+            known += f"it knows {'lower' if character.isupper() else 'upper'} case: '{prompt.swapcase()}'; "
         return UsageError(
             f"the model has never seen '{character}' (U+{ord(character):04X}), character {index + 1} of {what}; "
             f"{known}change it{advice}"
         )
+
+    def _knows_other_case(self, prompt: str) -> bool:
+        """Say whether all of a prompt is known if upper and lower case are exchanged."""
+        return bool((self.encode(prompt.swapcase()) >= 0).all()) and len(prompt) < 40
 
     def frame(self, *documents: np.ndarray) -> np.ndarray:
         """Return the symbols of documents with their boundaries, as `frame_pieces` does."""
