@@ -342,9 +342,7 @@ def test_a_group_that_cannot_be_kept_gets_no_more_than_others(
     assert path.stat().st_mode & 0o777 == kept
 
 
-def test_a_lock_file_that_was_removed_before_it_was_locked_is_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lock_file_removed_before_it_was_locked_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = tmp_path / ".model.lock"
     real, calls = files.fcntl.flock, []
 

@@ -42,7 +42,7 @@ def test_threads_that_cannot_start_are_an_error(monkeypatch):
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", failing)
-    with pytest.raises(RnnError, match="does not start 2 threads"):
+    with pytest.raises(RnnError, match="cannot start 2 threads"):
         Team(2)
     assert Team(1).threads == 1
 

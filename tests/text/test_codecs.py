@@ -225,7 +225,7 @@ def test_a_damaged_dictionary_is_refused(values):
         codec_from_dict(values)
 
 
-def test_a_prompt_that_is_known_in_the_other_case_or_escaped_gets_a_hint():
+def test_prompt_in_the_other_case_or_escaped_gets_a_hint():
     codec = CharacterCodec("abc\n", False)
     with pytest.raises(UsageError, match="it knows lower case: 'abc'; "):
         codec.encode_prompt("ABC")
