@@ -71,9 +71,9 @@ def assert_near(ours, theirs, tolerance):
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-10), (np.float32, 1e-5)], ids=["float64", "float32"])
-@pytest.mark.parametrize("num_layers", [1, 3])
-def test_loss_and_gradients(make_window, cell, num_layers, dtype, tolerance):
-    window, network = make_pair(make_window, cell, dtype, num_layers=num_layers)
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 1), (1, 2), (2, 2), (3, 2)], ids=str)
+def test_loss_and_gradients(make_window, cell, sizes, dtype, tolerance):
+    window, network = make_pair(make_window, cell, dtype, num_layers=sizes[0], directions=sizes[1])
     states = torch_state(window)
     loss, _ = torch_loss(network, window.inputs, window.targets, states)
     loss.backward()
@@ -92,8 +92,9 @@ def test_loss_and_gradients(make_window, cell, num_layers, dtype, tolerance):
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-12), (np.float32, 2e-5)], ids=["float64", "float32"])
-def test_saved_weights_give_the_same_logits(make_window, cell, dtype, tolerance):
-    window, network = make_pair(make_window, cell, dtype)
+@pytest.mark.parametrize("directions", [1, 2])
+def test_saved_weights_give_the_same_logits(make_window, cell, dtype, tolerance, directions):
+    window, network = make_pair(make_window, cell, dtype, directions=directions)
     window.targets[:] = 1
     with torch.no_grad():
         _, logits = torch_loss(network, window.inputs, window.targets, torch_state(window))
