@@ -102,8 +102,10 @@ def test_saved_weights_give_the_same_logits(make_window, cell, dtype, tolerance,
     window.score()
     probabilities = window.logits[..., : network.output_size].copy()
     probabilities[..., 1] += 1  # scoring leaves softmax - onehot
-    expected = logits - logits.logsumexp(-1, keepdim=True)
-    assert np.abs(np.log(probabilities) - expected.numpy()).max() < tolerance * expected.abs().max().item()
+    expected = (logits - logits.logsumexp(-1, keepdim=True)).numpy()
+    likely = expected > -10  # the loss has no digits of smaller probabilities
+    assert np.mean(likely) > 0.2
+    assert np.abs(np.log(probabilities[likely]) - expected[likely]).max() < tolerance * np.abs(expected).max()
 
 
 OPTIMIZERS = {
