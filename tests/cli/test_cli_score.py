@@ -72,7 +72,7 @@ def test_lines_and_characters_sum_to_the_whole(place: Path, model: str, text: st
     assert (single[-1]["line"], single[-1]["column"]) == (len(lines), len(lines[-1]) + 1)
 
 
-def test_unknown_characters_have_a_price_and_are_said(place: Path) -> None:
+def test_unknown_characters_have_a_cost_and_are_reported(place: Path) -> None:
     text = "ana\nan\u20aca\n"
     done = run("evaluate", "-m", "lines", "--per-line", cwd=place, stdin=text.encode())
     price = re.fullmatch(r"unknown characters: 1, at (\d+\.\d\d) bits each: '\u20ac' 1\n", done.stderr)
@@ -153,7 +153,7 @@ def test_odd_characters_stay_on_their_line(place: Path) -> None:
     assert b"\x1b" not in shown
 
 
-def test_nothing_gives_nothing(place: Path) -> None:
+def test_empty_input_gives_empty_output(place: Path) -> None:
     assert evaluate(place, "--per-line") == []
     assert evaluate(place, "--per-char", "--top", 3) == []
 
@@ -216,7 +216,7 @@ def test_baselines(place: Path) -> None:
         ("--per-line - -", "once"),
     ],
 )
-def test_what_contradicts_itself_is_refused(place: Path, arguments: str, words: str) -> None:
+def test_contradicting_options_are_refused(place: Path, arguments: str, words: str) -> None:
     done = run("evaluate", "-m", "lines", *arguments.split(), cwd=place)
     assert (done.code, done.stdout) == (2, b"")
     assert words in done.stderr
@@ -287,3 +287,24 @@ def test_classify_refuses(place: Path, arguments: str, stdin: bytes, words: str)
 
 def test_classify_needs_sound_models(place: Path) -> None:
     assert run("classify", "-m", "lines", "-m", "missing", cwd=place).code == 3
+
+
+def test_classify_gives_the_margin_over_the_second_model(place: Path) -> None:
+    arguments = ["-m", "lines", "-m", "other", "-m", "stream", "--jsonl"]
+    done = run("classify", *arguments, cwd=place, stdin=b"ana\nxu7\nthe cat\n")
+    assert done.code == 0, done.stderr
+    for values in map(json.loads, done.stdout.splitlines()):
+        first, second, third = sorted(values["bits"].values())
+        assert second < third
+        assert values["margin_bits"] == pytest.approx(second - first)
+
+
+def test_classify_keeps_its_rows_whole_for_odd_labels(place: Path) -> None:
+    for name in ("li\nne\ts", "ot\nher"):
+        (place / name).write_bytes((place / name.replace("\n", "").replace("\t", "")).read_bytes())
+    arguments = ["classify", "-m", "li\nne\ts", "-m", "ot\nher"]
+    done = run(*arguments, cwd=place, stdin=b"ana\nxu7\n")
+    assert [row.split(b"\t")[0] for row in done.stdout.splitlines()] == [b"li\\nne\\ts", b"ot\\nher"]
+    assert [len(row.split(b"\t")) for row in done.stdout.splitlines()] == [3, 3]
+    found = [json.loads(row) for row in run(*arguments, "--jsonl", cwd=place, stdin=b"ana\n").stdout.splitlines()]
+    assert [values["label"] for values in found] == ["li\nne\ts"]

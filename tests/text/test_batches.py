@@ -207,7 +207,7 @@ def test_a_very_long_line_is_not_copied():
     ]
 
 
-def test_reordered_moves_whole_lines_across_chunks():
+def test_reordering_moves_whole_lines_across_chunks():
     lengths = [GATHER // 2 + 3, 5, GATHER + 7, 1, GATHER // 3]
     lines = [np.full(length, symbol, np.uint8) for symbol, length in enumerate(lengths, 1)]
     end = np.zeros(1, np.uint8)
@@ -223,3 +223,33 @@ def test_cuts_move_to_the_next_line_within_reach():
     assert row_starts(10, 3).tolist() == [0, 4, 8, 10]
     assert row_starts(10, 3, starts, 9).tolist() == [0, 9, 9, 10]
     assert row_starts(10, 3, starts, 4).tolist() == [0, 4, 9, 10]
+
+
+def test_blocks_of_lines_have_another_order_in_each_epoch():
+    lines = [(1 + block,) * 3 for block in range(8) for _ in range(4)]
+    streams = streams_of(16, 0, text_of_lines(lines), True, 1, 8, 5)
+    orders = []
+    for epoch in range(4):
+        found = [line[0] for line in lines_in(*epoch_of(streams, epoch))]
+        orders.append(tuple(dict.fromkeys(found)))
+        assert sorted(found) == sorted(line[0] for line in lines)
+    assert sum(symbol != following for symbol, following in pairwise(found)) < 16, "lines stay in their block"
+    assert len(set(orders)) == 4
+
+
+def test_a_stream_is_rotated_by_any_offset():
+    ids = np.arange(201, dtype=np.uint8)
+    streams = StreamBatches(ids, False, 1, 201, 7)
+    first = [int(streams.window(epoch)[1][0, 0]) for epoch in range(100)]
+    assert first[0] == 1
+    quarters = Counter((symbol - 1) // 50 for symbol in first[1:] if symbol != IGNORED)
+    assert sorted(quarters) == [0, 1, 2, 3]
+    assert min(quarters.values()) > 10
+
+
+def test_lines_of_equal_blocks_are_shuffled_apart():
+    """Blocks with the same lines have them in different orders."""
+    lines = [(1 + line, 1 + line) for line in range(5)] * 8
+    streams = streams_of(15, 0, text_of_lines(lines), True, 1, 5, 5)
+    found = lines_in(*epoch_of(streams, 0))
+    assert len({tuple(found[first : first + 5]) for first in range(0, 40, 5)}) > 4
