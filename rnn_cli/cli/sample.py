@@ -170,7 +170,7 @@ def read_prompts(seed: str | None, seed_file: str | None, seeds: str | None, cod
         return read_seeds(path, codec, empty=True)
     (document,) = read_documents([path])
     data = document.data.removesuffix(b"\n") if codec.line_mode else document.data
-    return [text_for(codec, Document("the seed", data))]
+    return [text_for(codec, Document(document.name, data))]
 
 
 def read_seeds(path: str, codec: Codec, empty: bool = False) -> list[str | bytes]:

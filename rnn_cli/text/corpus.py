@@ -201,11 +201,11 @@ def remarks_on(codec: Codec, ids: np.ndarray) -> Iterator[str]:
         if boundaries(ids) - 1 <= 1 if codec.line_mode else "\n" not in codec.alphabet:
             yield "its lines end in carriage returns (\\r) alone; tr '\\r' '\\n' makes them newlines"
         else:
-            yield "it has carriage returns (\\r), which are learned as a character; tr -d '\\r' takes them out"
+            yield "it has carriage returns (\\r), which are learned as a character; tr -d '\\r' removes them"
     if "\ufeff" in codec.alphabet:
         yield (
             "it has byte order marks (U+FEFF) within, as joined files have, which are learned as a character; "
-            "sed 's/\\xEF\\xBB\\xBF//g' takes them out"
+            "sed 's/\\xEF\\xBB\\xBF//g' removes them"
         )
 
 

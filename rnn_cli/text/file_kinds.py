@@ -22,7 +22,7 @@ COMMANDS = {
     b"PK\x03\x04": ("a zip file, or a document in one (docx, odt, epub)", "unzip -p"),
     b"7z\xbc\xaf\x27\x1c": ("a 7z archive", "7z x -so"),
     b"%PDF-": ("a PDF", "pdftotext FILE -"),
-    b"{\\rtf": ("a rich text document", "unrtf --text"),
+    b"{\\rtf": ("a rich text document", "pandoc -f rtf -t plain"),
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("an old Word document", "antiword"),
 }
 MARKS = {

@@ -75,7 +75,7 @@ def test_lines_and_characters_sum_to_the_whole(place: Path, model: str, text: st
 def test_unknown_characters_have_a_cost_and_are_reported(place: Path) -> None:
     text = "ana\nan\u20aca\n"
     done = run("evaluate", "-m", "lines", "--per-line", cwd=place, stdin=text.encode())
-    price = re.fullmatch(r"unknown characters: 1, at (\d+\.\d\d) bits each\n", done.stderr)
+    price = re.fullmatch(r"unknown characters: 1, at (\d+\.\d\d) bits each: '\u20ac' 1\n", done.stderr)
     assert price
     assert [values["unknown"] for values in objects(place, stdin=text)] == [0, 1]
     (letter,) = [values for values in objects(place, "--per-char", stdin=text) if values["unknown"]]
@@ -233,7 +233,7 @@ def test_resets_and_adapting_contradict_each_other(place: Path) -> None:
 
 def classify(place: Path, *arguments: object, stdin: bytes = b"") -> bytes:
     """Return what `rnn classify` prints with two models."""
-    done = run("classify", "-m", "lines", "-m", "other", *arguments, cwd=place, stdin=stdin)
+    done = run("classify", "-m", "lines", "-m", "other", "-q", *arguments, cwd=place, stdin=stdin)
     assert (done.code, done.stderr) == (0, "")
     return done.stdout
 

@@ -147,7 +147,7 @@ SHRUNK = {
     "only newlines": b"\n" * 50,
     "CRLF": b"one\r\ntwo\r\n" * 30,
     "byte order mark": b"\xef\xbb\xbf" + STREAM_TEXT.encode(),
-    "NULs": b"a\0b\0" * 100,
+    "NULs": b"a\0\0b\0\0" * 100,
     "other scripts": "\u0928\u092e\u0938\u094d\u0915\u093e\u0930 \U0001f600\n".encode() * 5,
     "one very long line": b"abc" * 3000,
     "empty lines between": b"one\n\ntwo\n\n" * 20,

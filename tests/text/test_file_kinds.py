@@ -68,7 +68,7 @@ def test_a_damaged_compressed_file_is_named(tmp_path: Path, ending: str, damage:
         (b"PK\x03\x04\x14\x00\xff\xfe", ["zip file", "unzip -p FILE"]),
         (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3", ["a PDF", "pdftotext FILE -"]),
         (b"%PDF-1.4\nall of it is ASCII", ["a PDF", "pdftotext FILE -"]),
-        (b"{\\rtf1\\ansi text}", ["rich text", "unrtf --text FILE"]),
+        (b"{\\rtf1\\ansi text}", ["rich text", "pandoc -f rtf -t plain FILE"]),
         ("names\nof things\n".encode("utf-16-le") * 9, ["UTF-16LE", "iconv -f UTF-16LE -t UTF-8 FILE"]),
         ("names\nof things\n".encode("utf-16-be") * 9, ["UTF-16BE", "iconv -f UTF-16BE -t UTF-8 FILE"]),
         ("имена вещей\n".encode("utf-16-le") * 9, ["UTF-16LE", "iconv"]),
