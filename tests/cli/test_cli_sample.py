@@ -99,7 +99,7 @@ def test_stdin_is_not_read_without_being_asked_for(place: Path, tmp_path: Path, 
         assert os.read(stdin, 100) == b"Br\nDr\n"  # it is left to the loop that it belongs to
 
 
-def test_a_line_of_stdin_is_a_line_to_go_on_with(place: Path) -> None:
+def test_line_of_stdin_is_the_prompt(place: Path) -> None:
     """As `echo car | rnn sample --seed -` gives it; its newline is not the end of what is to be gone on with."""
     written = sample(place, "-m", "lines", "-l", 3, "--seed", "-", stdin=b"car\n")
     assert written == sample(place, "-m", "lines", "-l", 3, "--seed", "car")

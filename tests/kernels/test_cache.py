@@ -465,7 +465,7 @@ def test_a_command_says_why_every_run_compiles(tmp_path: Path) -> None:
         assert words in result.stdout
 
 
-def test_a_command_compiles_once_says_so_and_survives_damage(tmp_path: Path) -> None:
+def test_command_compiles_once_and_survives_damage(tmp_path: Path) -> None:
     codec = CharacterCodec("abc", line_mode=True)
     config = NetworkConfig.for_symbols(len(codec), cell="lstm", hidden_size=16)
     model = Model.initialised(config, np.random.default_rng(1))

@@ -117,7 +117,7 @@ def test_gradient_of_a_layers_input(make_window, cell):
 
 @pytest.mark.parametrize("others", [{}, {"directions": 2}, {"embedding": "tied"}], ids=str)
 @pytest.mark.parametrize("precision, bound", [("float32", 1e-5), ("bfloat16", 0.05)])
-def test_gradient_in_fewer_digits_is_near_that_in_float64(make_window, cell, precision, bound, others):
+def test_lower_precision_gradient_is_close_to_float64(make_window, cell, precision, bound, others):
     """Sizes of which none fills the tiles, the registers or the blocks of rows that products are made of."""
     if precision == "bfloat16" and not HAS_BFLOAT16:
         pytest.skip("the processor has no bfloat16")
