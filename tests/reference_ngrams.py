@@ -2,9 +2,8 @@
 
 from collections import Counter, defaultdict
 
-from rnn_cli.text.kneser_ney import GREATEST_DISCOUNT, LEAST_DISCOUNT
-
 V = 5
+LEAST_DISCOUNT, GREATEST_DISCOUNT = 0.1, 0.95  # not the program's own, which they check
 LONGEST_PAST = 20  # symbols; longer than any context
 
 

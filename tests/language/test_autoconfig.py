@@ -206,3 +206,14 @@ def test_the_speed_is_not_asked_for_where_it_decides_nothing():
 def test_what_is_out_of_range_is_refused(wrong):
     with pytest.raises(UsageError, match=next(iter(wrong))):
         choose(corpus_of(1000), wrong)
+
+
+@pytest.mark.parametrize(
+    "given, rate",
+    [({}, 0.004), ({"cell": "rnn"}, 0.002), ({"hidden_size": 600}, 0.002), ({"optimizer": "sgd"}, 0.5),
+     ({"optimizer": "adagrad"}, 0.02), ({"optimizer": "rmsprop"}, 0.004)],
+)  # fmt: skip
+def test_fine_tuning_takes_a_quarter_of_the_rate(given, rate):
+    corpus = corpus_of(5000)
+    assert choose(corpus, given).training.learning_rate == rate
+    assert choose(corpus, given, fine_tuning=True).training.learning_rate == rate / 4

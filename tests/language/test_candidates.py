@@ -3,10 +3,11 @@
 from array import array
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnn_cli.language.candidates import GeneratedText, overlap
+from rnn_cli.language.candidates import GeneratedText, PromptQueue, overlap
 from rnn_cli.language.stepper import Prompt
 
 FOLLOW = np.zeros((1, 3), np.uint8)  # everything may follow
@@ -46,3 +47,17 @@ def test_the_prompt_is_read_before_the_text(given_symbols, sampled, chunk):
         assert text.remaining == 100 + len(given_symbols) - start
         text.add(part, np.zeros(len(part)), array("i"), FOLLOW)
     assert text.symbols.tolist() == sampled
+
+
+@pytest.mark.parametrize(
+    "losses, kept",
+    [([[], [9.0]], [[9.0]]), ([[9.0], []], [[9.0]]), ([[], []], [[]]), ([[2.0], [1.0, 1.0]], [[1.0, 1.0]]),
+     ([[1.0, 2.0], [1.0], [], [3.0]], [[1.0], [3.0]])],
+)  # fmt: skip
+def test_the_best_of_several_is_empty_only_if_all_are(losses, kept):
+    prompt = Prompt(np.zeros(0, np.int32), longest=100)
+    queue = PromptQueue(prompt, first=7, wanted=len(losses), best_of=2)
+    for text in losses:
+        index = queue.begin()
+        queue.complete(index, GeneratedText(prompt, symbols=array("i", [1] * len(text)), losses=array("f", text)))
+    assert [text.losses.tolist() for text in queue.kept(lambda text: True)] == kept

@@ -15,6 +15,7 @@ from random_models import make_checkpoint, random_text
 
 from rnn_cli.language.evaluation import evaluate_texts
 from rnn_cli.language.line_scores import Selection, score_lines
+from rnn_cli.language.evaluation import score_texts
 from rnn_cli.language.scorer import Scorer, unknown_nats
 from rnn_cli.text.codecs import ByteCodec, CharacterCodec
 from rnn_cli.text.documents import read_pieces
@@ -166,3 +167,14 @@ def test_a_pipe_is_read_as_soon_as_it_has_lines(monkeypatch):
         assert next(pieces) == (b"ab\ncd\n", False)
         sink.write(b"f\n")
         assert next(pieces) == (b"ef\n", False)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 6, 12])
+def test_the_end_of_a_text_of_whole_blocks_is_scored(tmp_path, size):
+    """A last block that is full is the last one all the same."""
+    (tmp_path / "text").write_bytes(b"abcabcabcabc")
+    assert [ended for _, ended in read_pieces(str(tmp_path / "text"), size)][-1]
+    scorer = Scorer(make_checkpoint(True), 1)
+    parts = list(score_lines(scorer, read_pieces(str(tmp_path / "text"), size)))
+    assert sum(len(part.symbol_bits) for part in parts) == 13
+    assert score_texts(scorer, ["abcabcabcabc"], piece_size=size).characters == 13

@@ -627,3 +627,10 @@ def test_an_empty_prompt_of_a_stream_is_a_hidden_newline(count):
     assert b"".join(parts) == checkpoint.codec.decode(texts[0].symbols)
     for model in (make_checkpoint(True, codec=CharacterCodec("abcdefgh", True)), make_checkpoint(False)):
         assert not Sampler(model, "").prompts[0].lead
+
+
+def test_texts_of_two_prompts_share_no_random_numbers():
+    """Beyond the 256th text of the first prompt, too: the prompts are equal, so their texts would be."""
+    config = SamplingConfig(length=30, temperature=3.0, random_seed=4)
+    texts = Sampler(make_checkpoint(False), ["ab", "ab"], config, threads=2).texts(300)
+    assert len({tuple(text.symbols) for text in texts}) == 600

@@ -223,3 +223,25 @@ def test_cuts_move_to_the_next_line_within_reach():
     assert row_starts(10, 3).tolist() == [0, 4, 8, 10]
     assert row_starts(10, 3, starts, 9).tolist() == [0, 9, 9, 10]
     assert row_starts(10, 3, starts, 4).tolist() == [0, 4, 9, 10]
+
+
+def test_blocks_of_lines_have_another_order_in_each_epoch():
+    lines = [(1 + block,) * 3 for block in range(8) for _ in range(4)]
+    streams = streams_of(16, 0, text_of_lines(lines), True, 1, 8, 5)
+    orders = []
+    for epoch in range(4):
+        found = [line[0] for line in lines_in(*epoch_of(streams, epoch))]
+        orders.append(tuple(dict.fromkeys(found)))
+        assert sorted(found) == sorted(line[0] for line in lines)
+    assert sum(symbol != following for symbol, following in pairwise(found)) < 16, "lines stay in their block"
+    assert len(set(orders)) == 4
+
+
+def test_a_stream_is_rotated_by_any_offset():
+    ids = np.arange(201, dtype=np.uint8)
+    streams = StreamBatches(ids, False, 1, 201, 7)
+    first = [int(streams.window(epoch)[1][0, 0]) for epoch in range(100)]
+    assert first[0] == 1
+    quarters = Counter((symbol - 1) // 50 for symbol in first[1:] if symbol != IGNORED)
+    assert sorted(quarters) == [0, 1, 2, 3]
+    assert min(quarters.values()) > 10

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_ngrams import SlowGrams, V, with_past
 
-from rnn_cli.text.kneser_ney import ngram_bits
+from rnn_cli.text.kneser_ney import discounts, ngram_bits
 
 MODES = pytest.mark.parametrize("line_mode", [False, True], ids=["stream", "lines"])
 
@@ -80,3 +80,8 @@ def test_longer_contexts_help_a_regular_text():
     means = [ngram_bits(ids, V, False, order).mean() for order in (1, 2, 3)]
     assert means[0] > means[1] > means[2]
     assert means[2] < 0.1
+
+
+@pytest.mark.parametrize("once, twice, discount", [(0, 0, 0.1), (1, 9, 0.1), (2, 2, 1 / 3), (98, 1, 0.95), (5, 0, 0.95)])
+def test_discounts_have_limits(once, twice, discount):
+    assert discounts(np.array([once]), np.array([twice])) == pytest.approx([discount])

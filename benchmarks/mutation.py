@@ -1,0 +1,188 @@
+"""Change the program in small ways, one at a time, and see which changes the tests notice.
+
+Each mutation of `mutation_list.py` is made in a temporary copy of the project, never in the working tree. Then the tests
+that should notice it run there, until the first failure. A mutation is caught if a test fails or takes too long, and has
+lived if all of them pass. One that changes nothing, and so cannot be caught, says why; it does not count.
+
+`--only lstm` makes those with the word in their file or texts, `--jobs 4` runs as many at a time. `--quick` runs no tests:
+it only checks that each mutation still fits the sources and that its tests exist.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+
+from common import ROOT, options, report, table
+from mutation_list import MUTATIONS, Mutation
+
+COPIED = ("rnn_cli", "tests", "corpora", "docs", "benchmarks", "README.md", "pyproject.toml")
+COMPILED = ("rnn_cli/kernels/", "rnn_cli/cells/")  # a change there gets a kernel cache of its own
+SECONDS = 600  # for the tests of a mutation; one that makes a loop endless takes longer
+FAILED, BROKEN = 1, 2  # exit codes of pytest: a test failed; a test module could not be imported
+
+
+def problems(mutation: Mutation, root: Path = ROOT) -> list[str]:
+    """Return what is wrong with a mutation: a text that does not occur exactly once, a test that does not exist."""
+    found = []
+    source = (root / mutation.file).read_text("utf-8") if (root / mutation.file).is_file() else ""
+    if source.count(mutation.old) != 1:
+        found.append(f"its text occurs {source.count(mutation.old)} times in {mutation.file}: {mutation.old!r}")
+    elif mutation.file.endswith(".py"):
+        try:
+            ast.parse(source.replace(mutation.old, mutation.new))
+        except SyntaxError as problem:
+            found.append(f"it makes {mutation.file} invalid ({problem}): {mutation.new!r}")
+    for test in mutation.tests.split():
+        file, _, name = test.partition("::")
+        if not (root / "tests" / file).is_file():
+            found.append(f"there is no {file} in tests/")
+        elif name and not re.search(rf"^def {re.escape(name)}\(", (root / "tests" / file).read_text("utf-8"), re.M):
+            found.append(f"there is no test {name} in {file}")
+    return found
+
+
+def copy_project(target: Path) -> None:
+    """Copy the parts of the project that the tests need."""
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", "results")
+            shutil.copytree(ROOT / name, target / name, ignore=ignored)
+        elif (ROOT / name).exists():
+            shutil.copy(ROOT / name, target / name)
+
+
+def run_tests(place: Path, tests: Sequence[str], cache: Path | None, arguments: Sequence[str] = ()) -> tuple[int, str]:
+    """Run tests in a copy of the project; return pytest's exit code and its last lines. Too long counts as FAILED."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    command += [f"tests/{test}" for test in tests]
+    environment = {**os.environ, "PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
+    if cache:
+        environment["RNN_CACHE_DIR"] = str(cache)
+    with tempfile.TemporaryFile() as output:  # not a pipe, which a process that a test left behind would hold open
+        process = subprocess.Popen(
+            command, cwd=place, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+        try:
+            code = process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return FAILED, f"not done after {SECONDS} s"
+        output.seek(0)
+        lines = output.read().decode("utf-8", "replace").splitlines()
+    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+    return code, "\n".join(failed[:3] or lines[-3:])
+
+
+def outcome(mutation: Mutation, place: Path) -> tuple[str, str]:
+    """Make a mutation in a copy, run its tests, undo it; return "caught", "lived" or "unclear", and pytest's words."""
+    path = place / mutation.file
+    source = path.read_text("utf-8")
+    path.write_text(source.replace(mutation.old, mutation.new), "utf-8")
+    with tempfile.TemporaryDirectory() as own:
+        cache = Path(own) if mutation.file.startswith(COMPILED) else None
+        try:
+            code, words = run_tests(place, mutation.tests.split(), cache, ["-x"])
+        finally:
+            path.write_text(source, "utf-8")
+    return {0: "lived", FAILED: "caught", BROKEN: "caught"}.get(code, "unclear"), words
+
+
+def run(mutations: Sequence[Mutation], jobs: int) -> list[tuple[str, str]]:
+    """Return the outcome of each mutation, and print it as it comes."""
+    places: SimpleQueue[Path] = SimpleQueue()
+    with tempfile.TemporaryDirectory() as root:
+        for job in range(jobs):
+            copy_project(Path(root) / str(job))
+            places.put(Path(root) / str(job))
+
+        def one(mutation: Mutation) -> tuple[str, str]:
+            place = places.get()
+            try:
+                found = outcome(mutation, place)
+            finally:
+                places.put(place)
+            words = mutation.reason or (found[1] if found[0] != "caught" else "")
+            print(f"{found[0]}: {describe(mutation)}{words and ': '}{words}", file=sys.stderr, flush=True)
+            return found
+
+        with ThreadPoolExecutor(jobs) as pool:
+            return list(pool.map(one, mutations))
+
+
+def sound_tests(mutations: Sequence[Mutation]) -> str:
+    """Run the tests of some mutations on the program as it is; return what failed, which would look like a catch."""
+    with tempfile.TemporaryDirectory() as root:
+        copy_project(Path(root))
+        code, words = run_tests(Path(root), sorted({test for each in mutations for test in each.tests.split()}), None)
+    return words if code else ""
+
+
+def describe(mutation: Mutation) -> str:
+    """Return a mutation on one line."""
+    old, new = (" ".join(text.split()) for text in (mutation.old, mutation.new))
+    return f"{mutation.file.removeprefix('rnn_cli/')}: `{old}` to `{new}`"
+
+
+def cell(text: str) -> str:
+    """Return a text for a cell of a Markdown table."""
+    return text.replace("|", "\\|")
+
+
+def main() -> None:
+    """Make the mutations, and print how many were caught and why the others lived."""
+    parser = options(__doc__, timed=False)
+    parser.add_argument("--only", default="", metavar="PATTERN", help="only mutations that this regular expression finds")
+    parser.add_argument("--jobs", type=int, default=1, help="mutations at a time (default: 1)")
+    parser.add_argument("--unchecked", action="store_true", help="do not run the tests on the unchanged program first")
+    chosen = parser.parse_args()
+    mutations = [each for each in MUTATIONS if re.search(chosen.only, " ".join(each))]
+    wrong = [f"{describe(each)}: {problem}" for each in mutations for problem in problems(each)]
+    if wrong:
+        sys.exit("\n".join(wrong))
+    if chosen.quick:
+        print(f"{len(mutations)} mutations fit the sources; none was run")
+        return
+    if not chosen.unchecked and (failed := sound_tests(mutations)):
+        sys.exit(f"these tests fail without a mutation:\n{failed}")
+    outcomes = [kind for kind, _ in run(mutations, chosen.jobs)]
+    pairs = list(zip(mutations, outcomes))
+    counted = [kind for mutation, kind in pairs if not mutation.reason]
+    caught = counted.count("caught")
+    share = f"{caught} of {len(counted)} mutations that change something are caught"
+    share += f" ({caught / len(counted):.0%})" if counted else ""
+    folders = sorted({"/".join(each.file.split("/")[:2]) for each in mutations})
+    rows = []
+    for folder in folders:
+        own = [(mutation, kind) for mutation, kind in pairs if "/".join(mutation.file.split("/")[:2]) == folder]
+        kinds = [kind for mutation, kind in own if not mutation.reason]
+        rows.append([folder, str(len(kinds)), str(kinds.count("caught")), str(len(own) - len(kinds))])
+    parts = [
+        f"{share}; {len(mutations)} of {len(MUTATIONS)} mutations were tried, each with the tests that it names.",
+        table(["folder", "change something", "caught", "change nothing"], rows),
+    ]
+    lived = [
+        [cell(describe(mutation)), kind, cell(mutation.reason or "no test notices it")]
+        for mutation, kind in pairs
+        if kind != "caught"
+    ]
+    if lived:
+        parts.append(table(["mutation", "outcome", "reason"], lived))
+    odd = [describe(mutation) for mutation, kind in pairs if mutation.reason and kind == "caught"]
+    if odd:
+        parts.append("These were said to change nothing, and a test noticed them: " + "; ".join(odd))
+    report("mutation", parts, chosen.save)
+
+
+if __name__ == "__main__":
+    main()
