@@ -1,11 +1,11 @@
 """Change the program in small ways, one at a time, and see which changes the tests notice.
 
-Each mutation of `mutation_list.py` is made in a temporary copy of the project, never in the working tree. Then the tests
-that should notice it run there, until the first failure. A mutation is caught if a test fails or takes too long, and has
-lived if all of them pass. One that changes nothing, and so cannot be caught, says why; it does not count.
+Each mutation of `mutation_list.py` is made in a temporary copy of the project, never in the working tree. Then the
+tests that should notice it run there, until the first failure. A mutation is caught if a test fails or takes too long,
+and has lived if all of them pass. One that changes nothing, and so cannot be caught, says why; it does not count.
 
-`--only lstm` makes those with the word in their file or texts, `--jobs 4` runs as many at a time. `--quick` runs no tests:
-it only checks that each mutation still fits the sources and that its tests exist.
+`--only lstm` makes those with the word in their file or texts, `--jobs 4` runs as many at a time. `--quick` runs no
+tests: it only checks that each mutation still fits the sources and that its tests exist.
 """
 
 from __future__ import annotations
@@ -142,7 +142,9 @@ def cell(text: str) -> str:
 def main() -> None:
     """Make the mutations, and print how many were caught and why the others lived."""
     parser = options(__doc__, timed=False)
-    parser.add_argument("--only", default="", metavar="PATTERN", help="only mutations that this regular expression finds")
+    parser.add_argument(
+        "--only", default="", metavar="PATTERN", help="only mutations that this regular expression finds"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="mutations at a time (default: 1)")
     parser.add_argument("--unchecked", action="store_true", help="do not run the tests on the unchanged program first")
     chosen = parser.parse_args()

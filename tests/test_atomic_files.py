@@ -72,7 +72,8 @@ def test_any_failing_call_leaves_a_whole_file(
         if faults.count < number:
             break
     assert failures == number - 1
-    assert failures >= 8  # open, two writes, fsync, close, replace, and open, fsync, close of the directory
+    # open, two writes, fsync, close, replace; open, fsync, close of the directory; chmod, to the old mode
+    assert failures == 9 + existing
     assert path.read_bytes() == NEW
 
 
@@ -414,3 +415,55 @@ def test_check_writable_needs_permission(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     with pytest.raises(UsageError, match="Permission denied"):
         check_writable(tmp_path / "model")
+
+
+def test_the_directory_is_synced_after_the_new_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this order: the content, the name, the directory that holds the name."""
+    calls, fsync, replace = [], os.fsync, os.replace
+
+    def watched_fsync(descriptor: int) -> None:
+        calls.append("directory" if os.path.samestat(os.fstat(descriptor), tmp_path.stat()) else "file")
+        fsync(descriptor)
+
+    def watched_replace(old: object, new: object) -> None:
+        calls.append("name")
+        replace(old, new)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(files.os, "fsync", watched_fsync)
+    monkeypatch.setattr(files.os, "replace", watched_replace)
+    write_atomically(tmp_path / "model", NEW)
+    assert calls == ["file", "name", "directory"]
+
+
+def test_temporary_files_of_other_users_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stale = tmp_path / f".model.{dead_process()}-{files.HOST}-0123456789abcdef.tmp"
+    stale.write_bytes(b"half")
+    own = os.getuid()
+    monkeypatch.setattr(files.os, "getuid", lambda: own + 1)
+    sweep_stale(tmp_path / "model")
+    assert stale.exists()
+    monkeypatch.setattr(files.os, "getuid", lambda: own)
+    sweep_stale(tmp_path / "model")
+    assert not stale.exists()
+
+
+@pytest.mark.parametrize("content", ["", "1\n", "98765432109876543\n"])
+def test_a_stale_lock_holds_its_new_holder_only(tmp_path: Path, content: str) -> None:
+    """The number of a killed holder may be longer than that of the new one."""
+    (tmp_path / ".model.lock").write_text(content)
+    with lock(tmp_path / "model"):
+        assert (tmp_path / ".model.lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_the_name_of_a_lock_goes_before_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it went after it, a run that has locked the file meanwhile would lose its name."""
+    name, close, there = tmp_path / ".model.lock", os.close, []
+
+    def watched(descriptor: int) -> None:
+        there.append(name.exists())
+        close(descriptor)
+
+    with lock(tmp_path / "model"):
+        monkeypatch.setattr(files.os, "close", watched)
+    monkeypatch.undo()
+    assert there == [False]

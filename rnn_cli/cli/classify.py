@@ -86,13 +86,15 @@ def show(
     ordered = all_bits.copy()
     ordered.sort(axis=0)
     margins = (ordered[1] - ordered[0]).tolist()
+    # A file name may hold what separates the columns and the rows.
+    names = [os.fsencode(label.replace("\t", "\\t").replace("\n", "\\n")) for label in labels]
     for index, (line, best, margin) in enumerate(zip(lines, all_bits.argmin(axis=0).tolist(), margins)):
         if jsonl:
             scores = dict(zip(labels, all_bits[:, index].tolist()))
             values = {"line": number + index, "text": line.decode("utf-8", "replace"), "label": labels[best]}
             writer.write_line(json.dumps({**values, "margin_bits": margin, "bits": scores}))
         else:
-            writer.write(b"%s\t%.4f\t%s\n" % (os.fsencode(labels[best]), margin, line))
+            writer.write(b"%s\t%.4f\t%s\n" % (names[best], margin, line))
     writer.flush()
 
 

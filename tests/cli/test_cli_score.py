@@ -287,3 +287,24 @@ def test_classify_refuses(place: Path, arguments: str, stdin: bytes, words: str)
 
 def test_classify_needs_sound_models(place: Path) -> None:
     assert run("classify", "-m", "lines", "-m", "missing", cwd=place).code == 3
+
+
+def test_classify_gives_the_margin_over_the_second_model(place: Path) -> None:
+    arguments = ["-m", "lines", "-m", "other", "-m", "stream", "--jsonl"]
+    done = run("classify", *arguments, cwd=place, stdin=b"ana\nxu7\nthe cat\n")
+    assert done.code == 0, done.stderr
+    for values in map(json.loads, done.stdout.splitlines()):
+        first, second, third = sorted(values["bits"].values())
+        assert second < third
+        assert values["margin_bits"] == pytest.approx(second - first)
+
+
+def test_classify_keeps_its_rows_whole_for_odd_labels(place: Path) -> None:
+    for name in ("li\nne\ts", "ot\nher"):
+        (place / name).write_bytes((place / name.replace("\n", "").replace("\t", "")).read_bytes())
+    arguments = ["classify", "-m", "li\nne\ts", "-m", "ot\nher"]
+    done = run(*arguments, cwd=place, stdin=b"ana\nxu7\n")
+    assert [row.split(b"\t")[0] for row in done.stdout.splitlines()] == [b"li\\nne\\ts", b"ot\\nher"]
+    assert [len(row.split(b"\t")) for row in done.stdout.splitlines()] == [3, 3]
+    found = [json.loads(row) for row in run(*arguments, "--jsonl", cwd=place, stdin=b"ana\n").stdout.splitlines()]
+    assert [values["label"] for values in found] == ["li\nne\ts"]

@@ -27,7 +27,8 @@ from commands import (
     stop_training,
 )
 
-from rnn_cli.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+from rnn_cli.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from rnn_cli.cli.train import run as train_run
 
 LOG_KEYS = (
     "step epoch seconds chars_per_second loss bits_per_char validation_loss validation_bits_per_char "
@@ -655,3 +656,26 @@ def test_what_came_from_stdin_has_to_come_once_more(place: Path) -> None:
     assert stopped.stderr.endswith("log.pipe - < TEXT\n")
     resumed = run("train", "--resume", "-m", "half", "-", stdin=(place / "stream.txt").read_bytes(), cwd=place)
     assert resumed.code == 0, resumed.stderr
+
+
+def test_the_log_is_never_behind_the_model(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each save, all reports up to its step are on the disk."""
+    log, synced, behind = place / "watched.jsonl", [0], []
+    fsync, save = os.fsync, train_run.save_checkpoint
+
+    def watched_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        if log.exists() and os.path.samestat(os.fstat(descriptor), log.stat()):
+            synced[0] = log.stat().st_size
+
+    def watched_save(path: Path, checkpoint: Checkpoint) -> int:
+        step = json.loads(log.read_bytes()[: synced[0]].splitlines()[-1])["step"]
+        behind.append(checkpoint.record["steps"] - step)
+        return save(path, checkpoint)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(train_run, "save_checkpoint", watched_save)
+    monkeypatch.setattr(train_run, "SAVE_SECONDS", 0)
+    done = run("train", "stream.txt", *SMALL, "--steps", 250, "-m", "watched", "--log", log.name, cwd=place)
+    assert done.code == 0, done.stderr
+    assert behind == [0] * 5

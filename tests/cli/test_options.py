@@ -24,7 +24,10 @@ from rnn_cli.cli.options import in_options, with_options
 from rnn_cli.config import Config, limited, one_of, setting
 from rnn_cli.errors import UsageError
 from rnn_cli.language.config import SamplingConfig
+from rnn_cli.language.dynamic_evaluation import DEFAULT_RATE
 from rnn_cli.network.config import NetworkConfig
+from rnn_cli.text.fingerprint import GRAMS
+from rnn_cli.text.holdout import DEFAULT_FRACTION
 from rnn_cli.training.config import TrainingConfig
 
 SCREEN_LINES = 24
@@ -152,3 +155,21 @@ def test_nothing_below_the_commands_names_an_option() -> None:
             texts = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
             named = [text for text in texts if isinstance(text, str) and re.search(r"(?<![\w-])--[a-z]", text)]
             assert not named, f"{path.name} names an option; put the name of the parameter in backticks"
+
+
+# Defaults that the text of an option names, as Typer cannot know them.
+NAMED_DEFAULTS = {
+    "--adapt-rate": DEFAULT_RATE,
+    "--validation-fraction": DEFAULT_FRACTION,
+    "--max-copy": GRAMS[0],
+}
+
+
+def test_defaults_that_help_names_are_those_of_the_program() -> None:
+    found = {}
+    for command in COMMANDS.values():
+        for parameter in command.params:
+            text = re.sub(r" \[[^]]*\]$", "", getattr(parameter, "help", None) or "")  # what is made from a field
+            for number in re.findall(r"(?:default:|at least) (\d+(?:\.\d+)?)", text):
+                found[parameter.opts[0]] = float(number)
+    assert found == NAMED_DEFAULTS

@@ -16,7 +16,7 @@ from rich.cells import cell_len
 from rnn_cli.display.progress import ScoringDisplay, TrainingDisplay
 from rnn_cli.display.report_line import format_count, format_time, live_line, plain_line, validation_line
 from rnn_cli.display.stdout import TextWriter, visible
-from rnn_cli.display.tables import bars, curve, key_values, walk
+from rnn_cli.display.tables import bars, confusion_table, curve, key_values, walk
 
 VALUES = {
     "step": 1200,
@@ -354,3 +354,10 @@ def test_a_curve_of_nothing_or_of_one_value() -> None:
     assert flat[0] == "        2 **********"
     assert curve([1e308, -1e308, 2.0], 20, 3, ascii_only=True).split("\n") == flat
     assert "-9.88e+98" in curve([9.876e98, -9.876e98], 20, 3)
+
+
+def test_a_newline_in_a_label_keeps_the_table_whole() -> None:
+    shown = confusion_table(["a\nb", "\x1b[2Jc"], [[1, 2000], [3, 4]])
+    rows = [["actual", "\\", "predicted", "a\\nb", "\\x1b[2Jc"], ["a\\nb", "1", "2,000"], ["\\x1b[2Jc", "3", "4"]]
+    assert [row.split() for row in shown.split("\n")] == rows
+    assert len({len(row) for row in shown.split("\n")}) == 1

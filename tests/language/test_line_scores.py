@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_models import make_checkpoint, random_text
 
-from rnn_cli.language.evaluation import evaluate_texts
+from rnn_cli.language.evaluation import evaluate_texts, score_texts
 from rnn_cli.language.line_scores import Selection, score_lines
-from rnn_cli.language.evaluation import score_texts
 from rnn_cli.language.scorer import Scorer, unknown_nats
 from rnn_cli.text.codecs import ByteCodec, CharacterCodec
 from rnn_cli.text.documents import read_pieces

@@ -82,6 +82,8 @@ def test_longer_contexts_help_a_regular_text():
     assert means[2] < 0.1
 
 
-@pytest.mark.parametrize("once, twice, discount", [(0, 0, 0.1), (1, 9, 0.1), (2, 2, 1 / 3), (98, 1, 0.95), (5, 0, 0.95)])
+@pytest.mark.parametrize(
+    "once, twice, discount", [(0, 0, 0.1), (1, 9, 0.1), (2, 2, 1 / 3), (98, 1, 0.95), (5, 0, 0.95)]
+)
 def test_discounts_have_limits(once, twice, discount):
     assert discounts(np.array([once]), np.array([twice])) == pytest.approx([discount])

@@ -3,7 +3,16 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from rnn_cli.cells import Cell
+from rnn_cli.kernels.threads import Team
+from rnn_cli.network.config import NetworkConfig
+from rnn_cli.network.model import Model
+from rnn_cli.network.workspace import TrainingWindow
+from rnn_cli.training.config import TrainingConfig
+from rnn_cli.training.memory_estimate import peak_memory
 
 SCRIPT = """
 import sys
@@ -63,3 +72,28 @@ def test_foretold_memory(tmp_path, sizes):
     run(10_000)  # which may compile, and that takes memory
     foretold, kilobytes = run(sizes[4])
     assert foretold == pytest.approx(1024 * kilobytes, rel=0.2)
+
+
+def bytes_of(window: TrainingWindow) -> int:
+    """Return the bytes of the float arrays that a window works in."""
+    arrays = [value for value in (*window.arrays, *window.back) if isinstance(value, np.ndarray)]
+    return sum(array.nbytes for array in arrays if array.dtype == np.float32)
+
+
+def test_foretold_window_is_that_of_its_arrays(cell: Cell, team: Team) -> None:
+    """Gates, states and outputs of each layer, the gradient in an output, the logits: each is a twentieth or more."""
+    config = NetworkConfig.for_symbols(64, cell=cell.name, activation=cell.activation, hidden_size=32, num_layers=3)
+    foretold, taken = [], []
+    for length in (8, 24):
+        training = TrainingConfig(batch_size=4, sequence_length=length, steps=1)
+        foretold.append(peak_memory(config, training, 0))
+        taken.append(bytes_of(TrainingWindow(Model.initialised(config, np.random.default_rng(1)), length, 4, team)))
+    assert foretold[1] - foretold[0] == pytest.approx(taken[1] - taken[0], rel=0.02)
+
+
+def test_foretold_average_is_kept_as_often_as_a_moment(team: Team) -> None:
+    """In the window, in two good states, and in the state that is saved and its bytes."""
+    config = NetworkConfig.for_symbols(64, hidden_size=32)
+    without, with_average = (peak_memory(config, TrainingConfig(steps=1, average=share), 0) for share in (0.0, 0.1))
+    window = TrainingWindow(Model.initialised(config, np.random.default_rng(1)), 8, 4, team)
+    assert with_average - without == 5 * window.average.nbytes

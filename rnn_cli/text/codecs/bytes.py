@@ -86,7 +86,7 @@ class ByteCodec(Codec):
         Also raises UsageError if a forbidden character is not ASCII, as its bytes are part of other characters too.
         """
         if not forbidden.isascii():
-            raise UsageError("--forbid takes only ASCII characters for a model of bytes; leave the others out")
+            raise UsageError("`forbid` takes only ASCII characters for a model of bytes; leave the others out")
         return super().follow_table(forbidden, valid_utf8)
 
     def _automaton(self, valid_utf8: bool) -> np.ndarray:

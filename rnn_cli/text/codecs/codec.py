@@ -118,7 +118,7 @@ class Codec(ABC):
 
     def _unknown_error(self, prompt: str | bytes, index: int, what: str) -> UsageError:
         """Return the error for an unknown character of a prompt."""
-        advice = ", or leave it out with --unknown skip" if what.startswith("the seed") else ""
+        advice = ', or leave it out with `unknown="skip"`' if what.startswith("the seed") else ""
         assert isinstance(prompt, str)  # a codec of bytes knows every byte
         character = prompt[index]
         known = ", ".join(f"'{near}'" for near in self.nearest(character))
@@ -180,7 +180,7 @@ class Codec(ABC):
         symbols = self.encode(forbidden)
         table[:, symbols[symbols > BOUNDARY]] = FORBIDDEN
         if (table[0, BOUNDARY + 1 :] == FORBIDDEN).all():
-            raise UsageError("--forbid leaves no character that could be sampled; forbid fewer")
+            raise UsageError("`forbid` leaves no character that could be sampled; forbid fewer")
         return table
 
     def _automaton(self, valid_utf8: bool) -> np.ndarray:
