@@ -84,7 +84,7 @@ def test_a_save_that_is_killed_at_any_call(stages: Path, place: Path) -> None:
         if in_child(save, number) != -signal.SIGKILL:
             break
         check_whole(stages, place)
-    assert number > 12  # of the lock: open, ftruncate, write, unlink, close; and 8 of the save
+    assert number == 15  # of the lock: open, ftruncate, write, unlink, close; and 8 of the save
     assert (place / MODEL).read_bytes() == (stages / "new").read_bytes()
 
 
@@ -113,7 +113,7 @@ def test_a_run_in_which_any_call_fails(stages: Path, place: Path, fault: int) ->
         check_whole(stages, place)
     # 2 is the code of a path that cannot be written, which is tested first; a full disk is not wrong usage.
     assert codes == {0, 1, UNDISTURBED} | ({2} if fault == errno.EIO else set())
-    assert number > 15
+    assert number == 18
 
 
 SAVE = """
@@ -320,4 +320,4 @@ def test_the_log_of_a_run_that_is_killed_has_no_gaps_and_no_doubles(place: Path,
         assert run("train", "--resume", "-m", "logged", "--log", "log", cwd=place).code == 0
         steps = [json.loads(line)["step"] for line in (place / "log").read_text().splitlines()]
         assert steps == sorted(set(steps)) == list(range(steps[0], STEPS + 1, steps[0]))
-    assert number > 15
+    assert number == 27
