@@ -4,8 +4,9 @@ Each mutation of `mutation_list.py` is made in a temporary copy of the project, 
 tests that should notice it run there, until the first failure. A mutation is caught if a test fails or takes too long,
 and has lived if all of them pass. One that changes nothing, and so cannot be caught, says why; it does not count.
 
-`--only lstm` makes those with the word in their file or texts, `--jobs 4` runs as many at a time. `--quick` runs no
-tests: it only checks that each mutation still fits the sources and that its tests exist.
+`--only lstm` makes those with the word in their file or texts, `--jobs 4` runs as many at a time, `--minutes 30` begins
+no further one after that time. `--quick` runs no tests: it only checks that each mutation still fits the sources and
+that its tests exist.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,8 +27,9 @@ from queue import SimpleQueue
 from common import ROOT, options, report, table
 from mutation_list import MUTATIONS, Mutation
 
-COPIED = ("rnn_cli", "tests", "corpora", "docs", "benchmarks", "README.md", "pyproject.toml")
-COMPILED = ("rnn_cli/kernels/", "rnn_cli/cells/")  # a change there gets a kernel cache of its own
+PACKAGE = "rnn_cli"
+COPIED = (PACKAGE, "tests", "corpora", "docs", "benchmarks", "README.md", "pyproject.toml")
+COMPILED = ("kernels/", "cells/")  # a change there gets a kernel cache of its own
 SECONDS = 600  # for the tests of a mutation; one that makes a loop endless takes longer
 FAILED, BROKEN = 1, 2  # exit codes of pytest: a test failed; a test module could not be imported
 
@@ -34,7 +37,8 @@ FAILED, BROKEN = 1, 2  # exit codes of pytest: a test failed; a test module coul
 def problems(mutation: Mutation, root: Path = ROOT) -> list[str]:
     """Return what is wrong with a mutation: a text that does not occur exactly once, a test that does not exist."""
     found = []
-    source = (root / mutation.file).read_text("utf-8") if (root / mutation.file).is_file() else ""
+    path = root / PACKAGE / mutation.file
+    source = path.read_text("utf-8") if path.is_file() else ""
     if source.count(mutation.old) != 1:
         found.append(f"its text occurs {source.count(mutation.old)} times in {mutation.file}: {mutation.old!r}")
     elif mutation.file.endswith(".py"):
@@ -86,7 +90,7 @@ def run_tests(place: Path, tests: Sequence[str], cache: Path | None, arguments: 
 
 def outcome(mutation: Mutation, place: Path) -> tuple[str, str]:
     """Make a mutation in a copy, run its tests, undo it; return "caught", "lived" or "unclear", and pytest's words."""
-    path = place / mutation.file
+    path = place / PACKAGE / mutation.file
     source = path.read_text("utf-8")
     path.write_text(source.replace(mutation.old, mutation.new), "utf-8")
     with tempfile.TemporaryDirectory() as own:
@@ -98,23 +102,25 @@ def outcome(mutation: Mutation, place: Path) -> tuple[str, str]:
     return {0: "lived", FAILED: "caught", BROKEN: "caught"}.get(code, "unclear"), words
 
 
-def run(mutations: Sequence[Mutation], jobs: int) -> list[tuple[str, str]]:
-    """Return the outcome of each mutation, and print it as it comes."""
+def run(mutations: Sequence[Mutation], jobs: int, minutes: float) -> list[str]:
+    """Return the outcome of each mutation, "not tried" if the time was over, and print it as it comes."""
+    end = time.monotonic() + 60 * minutes
     places: SimpleQueue[Path] = SimpleQueue()
     with tempfile.TemporaryDirectory() as root:
         for job in range(jobs):
             copy_project(Path(root) / str(job))
             places.put(Path(root) / str(job))
 
-        def one(mutation: Mutation) -> tuple[str, str]:
+        def one(mutation: Mutation) -> str:
+            if time.monotonic() > end:
+                return "not tried"
             place = places.get()
             try:
-                found = outcome(mutation, place)
+                kind, words = outcome(mutation, place)
             finally:
                 places.put(place)
-            words = mutation.reason or (found[1] if found[0] != "caught" else "")
-            print(f"{found[0]}: {describe(mutation)}{words and ': '}{words}", file=sys.stderr, flush=True)
-            return found
+            print(f"{kind}: {describe(mutation)}\n  {mutation.reason or words}", file=sys.stderr, flush=True)
+            return kind
 
         with ThreadPoolExecutor(jobs) as pool:
             return list(pool.map(one, mutations))
@@ -128,10 +134,15 @@ def sound_tests(mutations: Sequence[Mutation]) -> str:
     return words if code else ""
 
 
+def folder_of(mutation: Mutation) -> str:
+    """Return the first folder of a mutation's file, empty for a file without one."""
+    return "/".join(Path(mutation.file).parts[:-1][:1])
+
+
 def describe(mutation: Mutation) -> str:
     """Return a mutation on one line."""
     old, new = (" ".join(text.split()) for text in (mutation.old, mutation.new))
-    return f"{mutation.file.removeprefix('rnn_cli/')}: `{old}` to `{new}`"
+    return f"{mutation.file}: `{old}` to `{new}`"
 
 
 def cell(text: str) -> str:
@@ -146,6 +157,9 @@ def main() -> None:
         "--only", default="", metavar="PATTERN", help="only mutations that this regular expression finds"
     )
     parser.add_argument("--jobs", type=int, default=1, help="mutations at a time (default: 1)")
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="begin no mutation after that (default: never)"
+    )
     parser.add_argument("--unchecked", action="store_true", help="do not run the tests on the unchanged program first")
     chosen = parser.parse_args()
     mutations = [each for each in MUTATIONS if re.search(chosen.only, " ".join(each))]
@@ -157,20 +171,20 @@ def main() -> None:
         return
     if not chosen.unchecked and (failed := sound_tests(mutations)):
         sys.exit(f"these tests fail without a mutation:\n{failed}")
-    outcomes = [kind for kind, _ in run(mutations, chosen.jobs)]
-    pairs = list(zip(mutations, outcomes))
+    outcomes = run(mutations, chosen.jobs, chosen.minutes)
+    pairs = [pair for pair in zip(mutations, outcomes) if pair[1] != "not tried"]
     counted = [kind for mutation, kind in pairs if not mutation.reason]
     caught = counted.count("caught")
     share = f"{caught} of {len(counted)} mutations that change something are caught"
     share += f" ({caught / len(counted):.0%})" if counted else ""
-    folders = sorted({"/".join(each.file.split("/")[:2]) for each in mutations})
+    folders = sorted({folder_of(mutation) for mutation, _ in pairs})
     rows = []
     for folder in folders:
-        own = [(mutation, kind) for mutation, kind in pairs if "/".join(mutation.file.split("/")[:2]) == folder]
+        own = [(mutation, kind) for mutation, kind in pairs if folder_of(mutation) == folder]
         kinds = [kind for mutation, kind in own if not mutation.reason]
         rows.append([folder, str(len(kinds)), str(kinds.count("caught")), str(len(own) - len(kinds))])
     parts = [
-        f"{share}; {len(mutations)} of {len(MUTATIONS)} mutations were tried, each with the tests that it names.",
+        f"{share}; {len(pairs)} of {len(MUTATIONS)} mutations were tried, each with the tests that it names.",
         table(["folder", "change something", "caught", "change nothing"], rows),
     ]
     lived = [

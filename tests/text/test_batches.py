@@ -245,3 +245,11 @@ def test_a_stream_is_rotated_by_any_offset():
     quarters = Counter((symbol - 1) // 50 for symbol in first[1:] if symbol != IGNORED)
     assert sorted(quarters) == [0, 1, 2, 3]
     assert min(quarters.values()) > 10
+
+
+def test_lines_of_equal_blocks_are_shuffled_apart():
+    """Blocks with the same lines have them in different orders."""
+    lines = [(1 + line, 1 + line) for line in range(5)] * 8
+    streams = streams_of(15, 0, text_of_lines(lines), True, 1, 5, 5)
+    found = lines_in(*epoch_of(streams, 0))
+    assert len({tuple(found[first : first + 5]) for first in range(0, 40, 5)}) > 4
