@@ -122,7 +122,8 @@ TRAINING = (
     ),
     Mutation(
         "training/trainer.py",
-        "window.load(self.batches.batch(progress.step))\n        if not self.task.carries_state:\n            window.state.fill(0)\n",
+        "window.load(self.batches.batch(progress.step))\n        if not self.task.carries_state:\n"
+        "            window.state.fill(0)\n",
         "window.load(self.batches.batch(progress.step))\n",
         "training/test_task.py::test_no_state_is_carried_from_text_to_text",
     ),
@@ -194,7 +195,9 @@ TEXT = (
         "text/epoch_order.py",
         "[*seed, block + 1]",
         "[*seed, 1]",
-        f"{BATCHES}::test_lines_of_a_large_text_move_far {BATCHES}::test_the_order_of_lines_is_the_same_in_every_version {BATCHES}::test_lines_of_equal_blocks_are_shuffled_apart",
+        f"{BATCHES}::test_lines_of_a_large_text_move_far "
+        f"{BATCHES}::test_the_order_of_lines_is_the_same_in_every_version "
+        f"{BATCHES}::test_lines_of_equal_blocks_are_shuffled_apart",
     ),
     Mutation("text/epoch_order.py", "ids[: offset + 1]]", "ids[:offset]]", BATCHES),
     Mutation(
@@ -294,7 +297,8 @@ LANGUAGE = (
         "language/sampling.py",
         "if size > config.max_length:",
         "if size >= config.max_length:",
-        "language/test_sampling.py::test_the_limits_of_length_include_the_prompt language/test_sampling.py::test_limits_that_leave_no_text_are_refused",
+        "language/test_sampling.py::test_the_limits_of_length_include_the_prompt "
+        "language/test_sampling.py::test_limits_that_leave_no_text_are_refused",
     ),
     Mutation(
         "language/sampling.py", "Team(min(self.threads, rows))", "Team(1)", f"{PASSED_ON}::test_threads_are_passed_on"
@@ -394,7 +398,8 @@ LANGUAGE = (
         "language/dynamic_evaluation.py",
         "        self._window.pack()\n",
         "        pass\n",
-        "language/test_dynamic_evaluation.py::test_the_weights_follow_the_equation language/test_dynamic_evaluation.py::test_a_repeated_text_costs_less",
+        "language/test_dynamic_evaluation.py::test_the_weights_follow_the_equation "
+        "language/test_dynamic_evaluation.py::test_a_repeated_text_costs_less",
     ),
     Mutation(
         "language/autoconfig.py",
@@ -437,7 +442,8 @@ LANGUAGE = (
         "language/prediction.py",
         "order = order[order != BOUNDARY]",
         "pass",
-        "language/test_sampling.py::test_predictions_are_a_distribution_at_each_step cli/test_cli_others.py::test_predict_shows_the_likeliest",
+        "language/test_sampling.py::test_predictions_are_a_distribution_at_each_step "
+        "cli/test_cli_others.py::test_predict_shows_the_likeliest",
     ),
     Mutation(
         "language/line_scores.py",
@@ -506,7 +512,9 @@ FILES_AND_SIGNALS = (
         "config.py",
         "or isinstance(value, bool)",
         "",
-        "cli/test_options.py language/test_sampling.py::test_values_out_of_range_are_refused checkpoint/test_checkpoint.py::test_refuses_damaged_and_hostile_files",
+        "cli/test_options.py "
+        "language/test_sampling.py::test_values_out_of_range_are_refused "
+        "checkpoint/test_checkpoint.py::test_refuses_damaged_and_hostile_files",
     ),
 )
 COMMANDS = (

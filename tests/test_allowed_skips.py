@@ -1,5 +1,7 @@
 """The list of skips that `.ci/run` accepts holds reasons of tests, and none for a missing package."""
 
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,3 +19,10 @@ def test_reason_is_that_of_a_test(reason):
 
 def test_missing_packages_are_not_on_the_list():
     assert not [reason for reason in REASONS if "import" in reason]
+
+
+def test_optional_packages_of_tests_are_installed_in_ci():
+    """Otherwise these tests would never run."""
+    wanted = set(re.findall(r'importorskip\("([a-z0-9]+)', SOURCES)) - sys.stdlib_module_names
+    steps = (TESTS.parent / ".ci" / "run").read_text("utf-8")
+    assert {name for name in wanted if f"'{name}==" not in steps} == set()
