@@ -642,8 +642,8 @@ NETWORK = (
     ),
     Mutation(
         "network/parameters.py",
-        "EMBEDDING_BOUND = 4.0\nRELU",
-        "EMBEDDING_BOUND = 3.0\nRELU",
+        "\nEMBEDDING_BOUND = 4.0",
+        "\nEMBEDDING_BOUND = 3.0",
         "network/test_parameters.py::test_initial_weights",
     ),
     Mutation(
@@ -752,8 +752,8 @@ KERNELS = (
     ),
     Mutation(
         "kernels/compiler/cache.py",
-        '"kernels/**/*.py"',
-        '"kernels/*.py"',
+        'glob("**/*.py*")',
+        'glob("*.py*")',
         "kernels/test_cache.py::test_the_digest_follows_the_sources",
     ),
     Mutation(

@@ -233,7 +233,7 @@ def test_resets_and_adapting_contradict_each_other(place: Path) -> None:
 
 def classify(place: Path, *arguments: object, stdin: bytes = b"") -> bytes:
     """Return what `rnn classify` prints with two models."""
-    done = run("classify", "-m", "lines", "-m", "other", *arguments, cwd=place, stdin=stdin)
+    done = run("classify", "-q", "-m", "lines", "-m", "other", *arguments, cwd=place, stdin=stdin)
     assert (done.code, done.stderr) == (0, "")
     return done.stdout
 
