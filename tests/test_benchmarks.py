@@ -65,7 +65,7 @@ def test_mutations_that_do_not_fit_are_found(tmp_path):
         assert all(problem in each for each in found)
 
 
-def test_share_of_mutations_leaves_out_those_that_change_nothing():
+def test_share_leaves_out_mutations_that_change_nothing():
     from mutation import summary
     from mutation_list import Mutation
 
