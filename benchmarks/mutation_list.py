@@ -23,8 +23,8 @@ RULES = "training/test_run_rules.py"
 TRAINER = "training/test_trainer.py"
 PLAIN_LAYER = "network/test_plain.py::test_gradient_of_a_layer"
 EQUATIONS = "kernels/test_kernels.py::test_compiled_equations_are_the_plain_ones"
-REFERENCE = "network/test_reference.py::test_window_follows_the_reference"
-OPTIMISERS = "kernels/test_kernels.py::test_optimisers_follow_their_equations"
+REFERENCE = "network/test_reference.py::test_window_agrees_with_the_reference"
+OPTIMISERS = "kernels/test_kernels.py::test_optimisers_agree_with_their_equations"
 BATCHES = "text/test_batches.py"
 FILES = "test_atomic_files.py"
 CLASSIFY = "cli/test_cli_score.py"
@@ -82,7 +82,7 @@ TRAINING = (
         "training/trainer.py",
         "if report.step <= self.progress.step]",
         "if report.step < self.progress.step]",
-        f"{TRAINER}::test_a_gradient_that_is_not_finite_costs_the_steps_since_the_last_good_state",
+        f"{TRAINER}::test_nonfinite_gradient_goes_back_to_last_good_state",
     ),
     Mutation(
         "training/trainer.py",
@@ -106,7 +106,7 @@ TRAINING = (
         "training/trainer.py",
         "            candidate = self.model.parameters\n",
         "            pass\n",
-        f"{TRAINER}::test_the_average_of_the_last_part_is_kept_where_it_is_better",
+        f"{TRAINER}::test_average_is_kept_if_it_is_better",
     ),
     Mutation(
         "training/trainer.py",
@@ -118,7 +118,7 @@ TRAINING = (
         "training/trainer.py",
         "if now.rollbacks == MOST_ROLLBACKS:",
         "if now.rollbacks > MOST_ROLLBACKS:",
-        f"{TRAINER}::test_a_run_that_always_diverges_gives_up_and_keeps_its_best_model",
+        f"{TRAINER}::test_repeated_divergence_gives_up_and_keeps_the_best",
     ),
     Mutation(
         "training/trainer.py",
@@ -181,7 +181,7 @@ TRAINING = (
         "training/fine_tuning.py",
         'known["decoder.bias"].min()',
         'known["decoder.bias"].max()',
-        "training/test_fine_tuning.py::test_known_symbols_keep_their_weights_and_numbers",
+        "training/test_fine_tuning.py::test_known_symbols_keep_their_weights_and_ids",
     ),
 )
 TEXT = (
@@ -417,7 +417,7 @@ LANGUAGE = (
         "language/autoconfig.py",
         "if self.plan.augment and not fine_tuning:",
         "if self.plan.augment:",
-        "language/test_autoconfig.py::test_short_texts_are_augmented_where_a_network_starts_afresh",
+        "language/test_autoconfig.py::test_short_texts_are_augmented_unless_fine_tuning",
     ),
     Mutation(
         "language/classification.py",
@@ -443,7 +443,7 @@ LANGUAGE = (
         "order = order[order != BOUNDARY]",
         "pass",
         "language/test_sampling.py::test_predictions_are_a_distribution_at_each_step "
-        "cli/test_cli_others.py::test_predict_shows_the_likeliest",
+        "cli/test_cli_others.py::test_predict_shows_the_most_probable",
     ),
     Mutation(
         "language/line_scores.py",
@@ -572,7 +572,7 @@ COMMANDS = (
         "cli/train/dry_run.py",
         "steps = min(steps, max(1, round(training.most_epochs * per_epoch)))",
         "pass",
-        "cli/test_cli_train.py::test_a_dry_run_says_what_a_run_would_be_and_writes_nothing",
+        "cli/test_cli_train.py::test_dry_run_reports_choices_and_writes_nothing",
     ),
     Mutation(
         "text/holdout.py",
@@ -599,7 +599,7 @@ COMMANDS = (
         "checkpoint/checkpoint.py",
         'np.asarray(tensor, order="C")',
         "np.asarray(tensor)",
-        "checkpoint/test_checkpoint.py::test_arrays_that_are_not_contiguous_come_back",
+        "checkpoint/test_checkpoint.py::test_noncontiguous_arrays_round_trip",
     ),
     Mutation(
         "checkpoint/safetensors_reader.py",
@@ -701,7 +701,7 @@ KERNELS = (
         "kernels/network/losses.py",
         "math.log(denominator) + (top - target_logit)",
         "math.log(denominator) - target_logit",
-        "kernels/test_kernels.py::test_cross_entropy_follows_the_reference",
+        "kernels/test_kernels.py::test_cross_entropy_agrees_with_the_reference",
     ),
     Mutation(
         "kernels/network/losses.py",
@@ -742,13 +742,13 @@ KERNELS = (
         "kernels/simd/vector_math.py",
         "LIMIT_SINGLE, LIMIT_DOUBLE = 80.0, 700.0",
         "LIMIT_SINGLE, LIMIT_DOUBLE = 20.0, 700.0",
-        "kernels/test_kernels.py::test_exp_is_exact_to_the_last_places",
+        "kernels/test_kernels.py::test_exp_is_exact_to_the_last_digits",
     ),
     Mutation(
         "kernels/threads.py",
         "return part * total // parts",
         "return part * (total // parts)",
-        "kernels/test_kernels.py::test_even_start_shares_all",
+        "kernels/test_kernels.py::test_shares_cover_everything_once",
     ),
     Mutation(
         "kernels/compiler/cache.py",

@@ -24,11 +24,11 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Batch": "network.workspace",
-    "ByteCodec": "text.codecs",
-    "CharacterCodec": "text.codecs",
+    "ByteCodec": "text.codecs.bytes",
+    "CharacterCodec": "text.codecs.characters",
     "Checkpoint": "checkpoint.checkpoint",
     "Classifier": "language.classification",
-    "Codec": "text.codecs",
+    "Codec": "text.codecs.codec",
     "Corpus": "text.corpus",
     "LanguageTask": "language.task",
     "Model": "network.model",

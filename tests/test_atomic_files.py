@@ -48,7 +48,7 @@ class FailAt:
 
 @pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 @pytest.mark.parametrize("existing", [True, False])
-def test_any_failing_call_leaves_a_whole_file(
+def test_any_failing_call_leaves_a_complete_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bool, failure: BaseException
 ) -> None:
     path = tmp_path / "model"
@@ -77,7 +77,7 @@ def test_any_failing_call_leaves_a_whole_file(
     assert path.read_bytes() == NEW
 
 
-def test_a_limit_of_the_file_size_keeps_the_old_file(tmp_path: Path) -> None:
+def test_file_size_limit_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.write_bytes(OLD)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -94,7 +94,7 @@ def test_a_limit_of_the_file_size_keeps_the_old_file(tmp_path: Path) -> None:
     assert path.read_bytes() == OLD
 
 
-def test_a_symbolic_link_stays_and_its_target_is_written(tmp_path: Path) -> None:
+def test_symbolic_link_stays_and_its_target_is_written(tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
     link = tmp_path / "model"
     link.symlink_to(Path("far", "real"))
@@ -134,7 +134,7 @@ def dead_process() -> int:
     return process.pid
 
 
-def test_sweeping_removes_only_what_dead_processes_left_for_this_file(tmp_path: Path) -> None:
+def test_sweep_removes_only_files_of_dead_processes(tmp_path: Path) -> None:
     dead, host, random = dead_process(), files.HOST, "0123456789abcdef"
     stale = tmp_path / f".model.{dead}-{host}-{random}.tmp"
     others = [
@@ -158,7 +158,7 @@ def test_sweeping_removes_only_what_dead_processes_left_for_this_file(tmp_path: 
     sweep_stale(tmp_path / "missing" / "model")
 
 
-def test_a_killed_writer_leaves_a_file_that_is_swept(tmp_path: Path) -> None:
+def test_temporary_file_of_a_killed_writer_is_swept(tmp_path: Path) -> None:
     path = tmp_path / "model [1].x"
     path.write_bytes(OLD)
     code = (
@@ -192,7 +192,7 @@ def holder(path: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_second_run_is_told_who_holds_the_model(tmp_path: Path) -> None:
+def test_second_run_is_told_which_process_holds_the_lock(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to("model")
     with holder(tmp_path / "model") as process:
@@ -206,7 +206,7 @@ def test_a_second_run_is_told_who_holds_the_model(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["link"]
 
 
-def test_a_killed_holder_does_not_keep_the_lock(tmp_path: Path) -> None:
+def test_lock_of_a_killed_process_is_released(tmp_path: Path) -> None:
     with holder(tmp_path / "model") as process:
         process.kill()
     assert (tmp_path / ".model.lock").exists()
@@ -342,9 +342,7 @@ def test_a_group_that_cannot_be_kept_gets_no_more_than_others(
     assert path.stat().st_mode & 0o777 == kept
 
 
-def test_a_lock_file_that_was_removed_before_it_was_locked_is_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lock_file_removed_before_it_was_locked_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = tmp_path / ".model.lock"
     real, calls = files.fcntl.flock, []
 
@@ -361,7 +359,7 @@ def test_a_lock_file_that_was_removed_before_it_was_locked_is_not_taken(
 
 
 @pytest.mark.parametrize("without", ["fcntl", "flock"])
-def test_without_locks_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without: str) -> None:
+def test_work_continues_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without: str) -> None:
     def flock(descriptor: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
@@ -395,7 +393,7 @@ def test_check_writable(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["open", "fsync"])
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EINVAL, errno.EOPNOTSUPP])
-def test_a_directory_that_cannot_be_synced_is_no_failure(
+def test_directory_without_fsync_is_not_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
 ) -> None:
     whole, call = tmp_path / "model", getattr(os, name)

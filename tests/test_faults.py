@@ -75,7 +75,7 @@ def save_new(stages: Path, place: Path) -> None:
         save_checkpoint(place / MODEL, load_checkpoint(stages / "new"))
 
 
-def test_a_save_that_is_killed_at_any_call(stages: Path, place: Path) -> None:
+def test_save_survives_a_kill_at_any_call(stages: Path, place: Path) -> None:
     def save(number: int) -> None:
         with faulty_files(number, kill):
             save_new(stages, place)
@@ -89,7 +89,7 @@ def test_a_save_that_is_killed_at_any_call(stages: Path, place: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EIO], ids=errno.errorcode.get)
-def test_a_run_in_which_any_call_fails(stages: Path, place: Path, fault: int) -> None:
+def test_run_survives_any_failing_call(stages: Path, place: Path, fault: int) -> None:
     def resume(number: int) -> int:
         with faulty_files(number, failing(fault)) as faulty:
             done = run("train", "--resume", cwd=place)
@@ -136,7 +136,7 @@ def traced(stages: Path, place: Path, log: Path, *inject: str) -> tuple[int, lis
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="no strace")
 @pytest.mark.parametrize("fault", ["error=ENOSPC", "signal=KILL"])
-def test_a_save_in_which_the_system_fails_any_call(stages: Path, place: Path, tmp_path: Path, fault: str) -> None:
+def test_save_survives_any_failing_system_call(stages: Path, place: Path, tmp_path: Path, fault: str) -> None:
     log = tmp_path.with_suffix(".strace")
     code, calls = traced(stages, place, log)
     if code:
@@ -172,7 +172,7 @@ def train_with_failing_saves(place: Path, stages: Path, which: range) -> Result:
         return run("train", stages / "stream.txt", *SMALL, "--steps", 200, "-m", "kept", cwd=place)
 
 
-def test_a_full_disk_is_said_and_tried_again(stages: Path, place: Path) -> None:
+def test_full_disk_is_reported_and_retried(stages: Path, place: Path) -> None:
     done = train_with_failing_saves(place, stages, range(2))
     assert done.code == 0, done.stderr
     said = [line for line in done.stderr.splitlines() if "could not be saved" in line]
@@ -183,7 +183,7 @@ def test_a_full_disk_is_said_and_tried_again(stages: Path, place: Path) -> None:
     assert load_checkpoint(place / "kept").record["steps"] == 200
 
 
-def test_a_last_save_that_fails_is_a_failure_and_keeps_the_one_before(stages: Path, place: Path) -> None:
+def test_failed_last_save_keeps_the_previous_model(stages: Path, place: Path) -> None:
     done = train_with_failing_saves(place, stages, range(2, 99))
     assert done.code == 1
     message = done.stderr.splitlines()[-1]
@@ -192,7 +192,7 @@ def test_a_last_save_that_fails_is_a_failure_and_keeps_the_one_before(stages: Pa
     assert load_checkpoint(place / "kept").record["steps"] == 100
 
 
-def test_a_file_size_limit_in_a_process_of_its_own(stages: Path, place: Path) -> None:
+def test_file_size_limit_in_a_process(stages: Path, place: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
@@ -220,7 +220,7 @@ HOOKS = {
 
 @NUMBERS
 @pytest.mark.parametrize("target, saved", HOOKS.values(), ids=HOOKS.keys())
-def test_a_training_that_is_stopped_while(
+def test_training_is_stopped_while(
     stages: Path, place: Path, capfd: pytest.CaptureFixture[str], target: str, saved: bool, number: signal.Signals
 ) -> None:
     before = (place / MODEL).read_bytes()
@@ -237,7 +237,7 @@ def test_a_training_that_is_stopped_while(
 
 @NUMBERS
 @pytest.mark.parametrize("command", [["sample"], ["sample", "-n", 3], ["evaluate"], ["predict", "the"]], ids=str)
-def test_a_command_that_is_stopped_while_it_computes(
+def test_command_is_stopped_while_computing(
     place: Path, capfd: pytest.CaptureFixture[str], command: list[str], number: signal.Signals
 ) -> None:
     with interrupted(COMPUTING, number):
@@ -248,7 +248,7 @@ def test_a_command_that_is_stopped_while_it_computes(
 
 @NUMBERS
 @pytest.mark.parametrize("delay", [0, 0.1, 0.3, 0.4, 0.5])  # in Numba, in LLVM, in what LLVM calls back
-def test_a_command_that_is_stopped_while_it_compiles(place: Path, number: signal.Signals, delay: float) -> None:
+def test_command_is_stopped_while_compiling(place: Path, number: signal.Signals, delay: float) -> None:
     environment = {**ENVIRONMENT, "RNN_CACHE_DIR": "off"}
     with subprocess.Popen([*PROGRAM, "sample", "--random-seed", "1"], cwd=place, env=environment, **PIPES) as process:
         assert process.stderr is not None
@@ -259,7 +259,7 @@ def test_a_command_that_is_stopped_while_it_compiles(place: Path, number: signal
         assert process.wait(60) == 128 + number
 
 
-def test_a_text_that_is_being_written_is_cut_off_cleanly(place: Path) -> None:
+def test_sampled_text_is_cut_off_cleanly(place: Path) -> None:
     with subprocess.Popen([*PROGRAM, "sample", "-l", "99999999"], cwd=place, env=ENVIRONMENT, **PIPES) as process:
         assert process.stdout is not None
         process.stdout.read(1000)
@@ -274,7 +274,7 @@ def test_a_text_that_is_being_written_is_cut_off_cleanly(place: Path) -> None:
 
 
 @pytest.mark.parametrize("stream", ["closed pipe", "full", "not open"])
-def test_a_stderr_that_vanishes_does_not_cost_the_model(stages: Path, place: Path, stream: str) -> None:
+def test_vanished_stderr_does_not_lose_the_model(stages: Path, place: Path, stream: str) -> None:
     command = [*PROGRAM, "train", "--resume"]
     if stream == "not open":
         command = ["sh", "-c", 'exec "$@" 2>&- <&-', "sh", *command]
@@ -289,7 +289,7 @@ def test_a_stderr_that_vanishes_does_not_cost_the_model(stages: Path, place: Pat
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 @pytest.mark.parametrize("command", [["sample", "-l", "9"], ["evaluate", "stream.txt"], ["predict", "the"], ["info"]])
-def test_a_full_stderr_does_not_cost_the_output(stages: Path, command: list[str]) -> None:
+def test_full_stderr_does_not_lose_the_output(stages: Path, command: list[str]) -> None:
     with open("/dev/full", "wb") as full:
         options = {**PIPES, "stderr": full, "env": {**ENVIRONMENT, "RNN_MODEL": "whole"}}
         done = subprocess.run([*PROGRAM, *command], cwd=stages, timeout=60, **options)
@@ -300,7 +300,7 @@ def test_a_full_stderr_does_not_cost_the_output(stages: Path, command: list[str]
 # The log
 
 
-def test_the_log_of_a_run_that_is_killed_has_no_gaps_and_no_doubles(place: Path, stages: Path) -> None:
+def test_log_of_killed_run_has_no_gaps_or_duplicates(place: Path, stages: Path) -> None:
     """Reports behind the last save come again; so does the log when it is cut while it is written anew."""
     command = [stages / "stream.txt", *SMALL, "--steps", STEPS, "-m", "logged", "--log", "log"]
     assert train_until(10, *command, cwd=place).code == 143

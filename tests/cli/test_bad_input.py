@@ -57,7 +57,7 @@ def identity(value: object) -> str:
 
 
 @pytest.mark.parametrize("option, value", DERIVED, ids=identity)
-def test_a_value_that_no_option_of_its_type_takes(shelf: Path, option: Option, value: str) -> None:
+def test_invalid_values_of_a_type_are_refused(shelf: Path, option: Option, value: str) -> None:
     before = sorted(os.listdir(shelf))
     done = run(option.command, *NEEDED[option.command], f"{option.name}={value}", cwd=shelf)
     check_refused(done, 2, [re.escape(option.name.removeprefix("--"))])
@@ -122,7 +122,7 @@ TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
 
 
 @pytest.mark.parametrize("option, arguments, code, words", TEXT_CASES, ids=[f"{c[0]} {c[1][:30]}" for c in TEXT_CASES])
-def test_a_text_that_an_option_cannot_use(
+def test_text_that_an_option_cannot_use_is_refused(
     shelf: Path, option: str, arguments: str, code: int, words: list[str]
 ) -> None:
     before = sorted(os.listdir(shelf))
@@ -130,7 +130,7 @@ def test_a_text_that_an_option_cannot_use(
     assert sorted(os.listdir(shelf)) == before
 
 
-def test_no_option_is_without_a_case() -> None:
+def test_every_option_has_a_case() -> None:
     cases = {name for name, *_ in TEXT_CASES}
     for option in OPTIONS:
         assert option.kind in REFUSED or option.kind == "boolean" or str(option) in cases, f"{option} has no case"
@@ -144,7 +144,7 @@ def test_a_switch_takes_no_value(shelf: Path, option: Option) -> None:
 
 
 @pytest.mark.parametrize("option", [option for option in OPTIONS if option.kind != "boolean"], ids=identity)
-def test_an_option_needs_a_value(shelf: Path, option: Option) -> None:
+def test_option_without_its_value_is_refused(shelf: Path, option: Option) -> None:
     for name in option.names:
         check_refused(run(option.command, name, cwd=shelf), 2, [re.escape(name)])
 
@@ -211,7 +211,7 @@ def test_a_fifo_is_read_to_its_end_as_it_grows(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_an_unreadable_text(tmp_path: Path) -> None:
+def test_unreadable_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "corpus").write_bytes(TEXT)
     (tmp_path / "corpus").chmod(0)
     check_refused(run("train", "corpus", cwd=tmp_path), 2, ["corpus", "Permission denied", "permissions"])
@@ -270,7 +270,7 @@ WHILE_READ: dict[str, tuple[Callable[[str], Any], int, int, list[str]]] = {
 
 
 @pytest.mark.parametrize("action, number, code, words", WHILE_READ.values(), ids=WHILE_READ.keys())
-def test_a_text_that_changes_while_it_is_read(
+def test_text_that_changes_while_read_is_refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     action: Callable[[str], None],
@@ -293,7 +293,7 @@ def test_a_text_that_changes_while_it_is_read(
         assert (done.code, len(opened)) == (0, ENCODED), done.stderr
 
 
-def test_a_text_that_vanishes_before_it_is_resumed(tmp_path: Path) -> None:
+def test_text_that_vanishes_before_resuming_is_refused(tmp_path: Path) -> None:
     from fault_injection import train_until
 
     (tmp_path / "corpus").write_bytes(TEXT)

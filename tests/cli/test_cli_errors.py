@@ -328,7 +328,7 @@ def test_control_characters_of_names_do_not_reach_the_terminal() -> None:
         assert not set("\x1b\u202e") & set(done.stderr)
 
 
-def test_an_error_in_a_process_of_its_own(tmp_path: Path) -> None:
+def test_error_in_a_process(tmp_path: Path) -> None:
     (tmp_path / "middle.txt").write_bytes(FILES["middle.txt"])
     done = run_process("train", "middle.txt", cwd=tmp_path)
     assert (done.code, done.stdout) == (2, b"")

@@ -143,7 +143,7 @@ def test_evaluate_for_people(place: Path) -> None:
 # rnn predict
 
 
-def test_predict_shows_the_likeliest(place: Path) -> None:
+def test_predict_shows_the_most_probable(place: Path) -> None:
     rows = [line.rsplit("%", 1)[0].split() for line in succeed(place, "predict", "the ca").text.splitlines()]
     assert len(rows) == 5
     shares = [float(share) for _, share in rows]
@@ -240,7 +240,7 @@ def test_info_loads_no_kernels(place: Path) -> None:
     [["info"], ["predict", "a", "--top", "20"], ["predict", "a\x1b", "--each"]],
     ids=lambda words: "-".join(words[::2]),
 )
-def test_nothing_of_a_strangers_model_reaches_the_terminal(place: Path, command: list[str]) -> None:
+def test_hostile_model_cannot_control_the_terminal(place: Path, command: list[str]) -> None:
     shown = run_on_terminal(*command, "-m", place / "hostile")
     assert shown.code == 0
     assert not set("\x1b\u202e\u200b\x07") & set(shown.text)
@@ -269,7 +269,7 @@ def test_an_argument_is_utf8_whatever_the_locale(place: Path, command: list[obje
         assert other.stdout == ours.stdout
 
 
-def test_a_record_cannot_pass_for_what_info_says(place: Path, tmp_path: Path) -> None:
+def test_info_cannot_be_forged_by_a_record(place: Path, tmp_path: Path) -> None:
     checkpoint = load_checkpoint(place / "lines")
     checkpoint.record |= {
         "repeat with": "--steps 1; echo",

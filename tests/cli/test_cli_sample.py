@@ -46,7 +46,7 @@ def lines_of(place: Path, *arguments: object, stdin: bytes = b"") -> list[str]:
 # The seed
 
 
-def test_seed_and_continuation(place: Path) -> None:
+def test_prompt_and_continuation(place: Path) -> None:
     text = sample(place, "--seed", "the cat", "-l", 30)
     assert text.startswith("the cat")
     assert len(text) == len("the cat") + 30 + 1
@@ -57,7 +57,7 @@ def test_seed_and_continuation(place: Path) -> None:
     assert sample(place, "--seed", "the cat", "-l", 30, "--raw") + "\n" == text
 
 
-def test_the_seed_may_come_from_a_file_or_stdin(place: Path, tmp_path: Path) -> None:
+def test_prompt_may_come_from_a_file_or_stdin(place: Path, tmp_path: Path) -> None:
     (tmp_path / "seed.txt").write_bytes(b"the cat")
     text = sample(place, "--seed", "the cat", "-l", 30)
     assert sample(place, "--seed-file", tmp_path / "seed.txt", "-l", 30) == text
@@ -66,12 +66,12 @@ def test_the_seed_may_come_from_a_file_or_stdin(place: Path, tmp_path: Path) -> 
     assert sample(place, "--seed", "the cat", "-l", 30, stdin=b"the dog") == text
 
 
-def test_the_seed_is_read(place: Path) -> None:
+def test_prompt_is_read(place: Path) -> None:
     greedy = [sample(place, "--seed", seed, "-t", 0, "-l", 5, "--no-echo") for seed in ("th", "sat, and s", "mat")]
     assert len(set(greedy)) > 1
 
 
-def test_without_a_seed_a_text_begins(place: Path) -> None:
+def test_without_a_prompt_a_text_begins(place: Path) -> None:
     assert len(sample(place, "-l", 30)) == 31
     assert len(sample(place, "-l", 30, "--seed", "")) == 31
 
@@ -105,7 +105,7 @@ def test_a_line_of_stdin_is_a_line_to_go_on_with(place: Path) -> None:
     assert written == sample(place, "-m", "lines", "-l", 3, "--seed", "car")
 
 
-def test_unknown_characters_of_the_seed_may_be_skipped(place: Path) -> None:
+def test_unknown_characters_of_the_prompt_may_be_skipped(place: Path) -> None:
     done = run("sample", "--seed", "th?X", cwd=place)
     assert (done.code, done.stdout) == (2, b"")
     assert run("sample", "--seed", "th?X", "--unknown", "error", cwd=place) == done
@@ -124,7 +124,7 @@ def test_count_and_length(place: Path) -> None:
     assert len(lines_of(place, "--count", 3)) == 3
 
 
-def test_a_text_does_not_depend_on_how_many_are_written(place: Path) -> None:
+def test_text_does_not_depend_on_count(place: Path) -> None:
     ten = lines_of(place, "-n", 10)
     assert len(set(ten)) > 1
     assert lines_of(place, "-n", 3) == ten[:3]
@@ -151,7 +151,7 @@ def test_stop(place: Path) -> None:
 # The distribution
 
 
-def test_greedy_is_repeatable_and_knows_no_seed(place: Path) -> None:
+def test_greedy_does_not_depend_on_the_random_seed(place: Path) -> None:
     first = run("sample", "-t", 0, "--seed", "the", "-l", 50, cwd=place)
     assert (first.code, first.stderr) == (0, "")
     assert run("sample", "-t", 0, "--seed", "the", "-l", 50, "--random-seed", 9, cwd=place) == first
@@ -180,7 +180,7 @@ def test_the_same_bytes_for_any_threads(place: Path) -> None:
         assert one == two
 
 
-def test_a_drawn_seed_is_said_and_repeats_the_text(place: Path) -> None:
+def test_printed_random_seed_repeats_the_text(place: Path) -> None:
     done = run("sample", "-l", 50, cwd=place)
     (seed,) = re.fullmatch(r"random seed (\d+)\n", done.stderr).groups()  # type: ignore[union-attr]
     assert run("sample", "-l", 50, "--random-seed", seed, cwd=place) == Result(0, done.stdout, "")
@@ -210,7 +210,7 @@ def test_letters_are_forbidden_and_lengths_kept(place: Path) -> None:
         assert not set("al") & set(text.removeprefix("be"))
 
 
-def test_no_text_comes_twice_and_none_of_the_corpus(place: Path) -> None:
+def test_unique_and_novel(place: Path) -> None:
     options = [*SMALL, "--steps", 300, "--learning-rate", 0.03, "--lines", "--validation-fraction", 0, "-m", "whole"]
     assert run("train", "-", *options, cwd=place, stdin=LINES_TEXT.encode()).code == 0
     known = set(LINES_TEXT.splitlines())
@@ -256,7 +256,7 @@ def test_a_fingerprint_may_be_left_out(place: Path) -> None:
 # Several seeds
 
 
-def test_each_line_is_a_seed(place: Path, tmp_path: Path) -> None:
+def test_each_line_is_a_prompt(place: Path, tmp_path: Path) -> None:
     seeds = ["be", "", "ca", "be"]
     (tmp_path / "seeds.txt").write_text("\n".join(seeds) + "\n")
     texts = lines_of(place, "--seeds", tmp_path / "seeds.txt", "-n", 2)
@@ -303,7 +303,7 @@ def test_the_model_may_come_from_the_environment(place: Path, tmp_path: Path) ->
     assert given.text == sample(place, "-m", "bytes", "-l", 20)
 
 
-def test_bytes_come_as_they_are(place: Path) -> None:
+def test_bytes_are_exact(place: Path) -> None:
     options = ["-m", "bytes", "--seed", "the", "-l", 200, "-t", 50, "--random-seed", 1]
     raw = run("sample", *options, "--raw", cwd=place)
     assert len(raw.stdout) == 3 + 200
@@ -315,7 +315,7 @@ def test_bytes_come_as_they_are(place: Path) -> None:
     assert not text.isascii()
 
 
-def test_a_terminal_shows_control_characters_and_a_pipe_gets_them(place: Path) -> None:
+def test_control_characters_are_escaped_on_a_terminal_only(place: Path) -> None:
     options = ["sample", "-m", place / "hidden", "-l", 60, "--random-seed", 1]
     piped = run(*options).text
     assert {"\x1b", "\u202e", "\u200b"} <= set(piped)

@@ -72,7 +72,7 @@ def test_lines_and_characters_sum_to_the_whole(place: Path, model: str, text: st
     assert (single[-1]["line"], single[-1]["column"]) == (len(lines), len(lines[-1]) + 1)
 
 
-def test_unknown_characters_have_a_price_and_are_said(place: Path) -> None:
+def test_unknown_characters_have_a_cost_and_are_reported(place: Path) -> None:
     text = "ana\nan\u20aca\n"
     done = run("evaluate", "-m", "lines", "--per-line", cwd=place, stdin=text.encode())
     price = re.fullmatch(r"unknown characters: 1, at (\d+\.\d\d) bits each: .*\n", done.stderr)
@@ -153,7 +153,7 @@ def test_odd_characters_stay_on_their_line(place: Path) -> None:
     assert b"\x1b" not in shown
 
 
-def test_nothing_gives_nothing(place: Path) -> None:
+def test_empty_input_gives_empty_output(place: Path) -> None:
     assert evaluate(place, "--per-line") == []
     assert evaluate(place, "--per-char", "--top", 3) == []
 
@@ -216,7 +216,7 @@ def test_baselines(place: Path) -> None:
         ("--per-line - -", "once"),
     ],
 )
-def test_what_contradicts_itself_is_refused(place: Path, arguments: str, words: str) -> None:
+def test_contradicting_options_are_refused(place: Path, arguments: str, words: str) -> None:
     done = run("evaluate", "-m", "lines", *arguments.split(), cwd=place)
     assert (done.code, done.stdout) == (2, b"")
     assert words in done.stderr

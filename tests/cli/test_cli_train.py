@@ -86,7 +86,7 @@ def without_clock(reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
 # What is trained on
 
 
-def test_a_file_and_nothing_else(place: Path) -> None:
+def test_only_the_model_file_is_written(place: Path) -> None:
     done = run("train", "lines.txt", "--epochs", "1", cwd=place)
     assert (done.code, done.stdout) == (0, b"")
     assert sorted(path.name for path in place.iterdir()) == ["lines.txt", MODEL, "stream.txt"]
@@ -169,7 +169,7 @@ def test_small_and_odd_texts_train(place: Path, data: bytes, mode: list[str]) ->
     assert sampled.code == 0, sampled.stderr
 
 
-def test_carriage_returns_are_pointed_out(place: Path) -> None:
+def test_carriage_returns_are_reported(place: Path) -> None:
     (place / "odd.txt").write_bytes(SHRUNK["CRLF"])
     advice = "tr -d '\\r' removes them"
     assert advice in run("train", "odd.txt", *SMALL, "--steps", 2, cwd=place).stderr
@@ -255,7 +255,7 @@ def test_patience_stops_early_and_keeps_the_best(place: Path) -> None:
     assert scores["nats_per_char"] < losses[known["steps"]]
 
 
-def test_patience_without_validation_is_refused_or_said(place: Path) -> None:
+def test_patience_without_validation_is_refused_or_reported(place: Path) -> None:
     done = run("train", "stream.txt", *SMALL, "--steps", 3, "--patience", 1, "--validation-fraction", 0, cwd=place)
     assert "patience" in done.stderr
 
@@ -267,7 +267,7 @@ def test_the_same_seed_gives_the_same_model_for_any_threads(place: Path) -> None
     assert same_model(place / "m1", place / "m3")
 
 
-def test_a_drawn_seed_is_said_and_repeats_the_run(place: Path) -> None:
+def test_printed_random_seed_repeats_the_run(place: Path) -> None:
     done = run("train", "lines.txt", "--steps", 5, "-m", "first", cwd=place)
     (seed,) = (line.split()[-1] for line in done.stderr.splitlines() if line.startswith("random seed"))
     again = run("train", "lines.txt", "--steps", 5, "-m", "second", "--random-seed", seed, cwd=place)
@@ -275,12 +275,12 @@ def test_a_drawn_seed_is_said_and_repeats_the_run(place: Path) -> None:
     assert same_model(place / "first", place / "second")
 
 
-def test_quiet_says_nothing(place: Path) -> None:
+def test_quiet_prints_nothing(place: Path) -> None:
     assert train(place, "stream.txt", "--quiet").stderr == ""
     assert train(place, "stream.txt", "-q", "--overwrite").stderr == ""
 
 
-def test_an_existing_model_is_replaced_only_when_that_is_asked_for(place: Path) -> None:
+def test_model_is_replaced_only_with_overwrite(place: Path) -> None:
     train(place, "stream.txt", "--hidden-size", 4)
     before = (place / MODEL).read_bytes()
     assert run("train", "stream.txt", *SMALL, "--steps", 3, cwd=place).code == 2
@@ -296,7 +296,7 @@ def test_the_model_may_come_from_the_environment(place: Path) -> None:
     assert not (place / MODEL).exists()
 
 
-def test_progress_in_a_process_of_its_own(place: Path) -> None:
+def test_progress_in_a_process(place: Path) -> None:
     done = run_process("train", "stream.txt", *SMALL, "--steps", 20, cwd=place)
     assert (done.code, done.stdout) == (0, b"")
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("step 20 (100%)"))
@@ -304,7 +304,7 @@ def test_progress_in_a_process_of_its_own(place: Path) -> None:
         assert part in line
 
 
-def test_a_training_that_diverges_says_so_and_claims_no_model_that_is_not_there(place: Path) -> None:
+def test_divergence_message_names_no_missing_model(place: Path) -> None:
     wild = ["--cell", "rnn", "--activation", "relu", "--layers", 8, "--learning-rate", 10, "--clip-norm", 1e6]
     done = run("train", "stream.txt", *SMALL, "--steps", 500, *wild, cwd=place)
     assert (done.code, done.stdout) == (4, b"")
@@ -320,7 +320,7 @@ def rows_of(output: str) -> dict[str, str]:
     return dict(re.split("  +", line, maxsplit=1) for line in output.splitlines())  # type: ignore[arg-type]
 
 
-def test_a_dry_run_says_what_a_run_would_be_and_writes_nothing(place: Path) -> None:
+def test_dry_run_reports_choices_and_writes_nothing(place: Path) -> None:
     before = sorted(place.iterdir())
     done = run("train", "stream.txt", "--dry-run", "--epochs", 3, "--random-seed", 1, cwd=place)
     assert done.code == 0, done.stderr
@@ -353,14 +353,14 @@ def test_a_dry_run_of_any_length_stops_at_once(place: Path, length: list[str]) -
 
 
 @pytest.mark.parametrize("option", [["--resume"], ["--log", "log"]])
-def test_what_a_dry_run_cannot_do_is_refused(place: Path, option: list[str]) -> None:
+def test_impossible_dry_runs_are_refused(place: Path, option: list[str]) -> None:
     done = run("train", "lines.txt", *SMALL, "--steps", 5, "--dry-run", *option, cwd=place)
     assert done.code == 2
     assert option[0] in done.stderr
     assert not (place / "log").exists()
 
 
-def test_the_end_says_what_limited_the_result(place: Path) -> None:
+def test_end_names_the_limit_of_the_result(place: Path) -> None:
     done = train(place, "stream.txt", "--steps", 600, "--learning-rate", 0.001)
     saved, validation, limit, advice = done.stderr.splitlines()[-4:]
     assert saved.startswith("saved model.safetensors")
@@ -413,7 +413,7 @@ STOPS = [
 
 
 @pytest.mark.parametrize("number, options", STOPS, ids=[number.name for number, _ in STOPS])
-def test_stopped_and_resumed_is_never_stopped(place: Path, number: signal.Signals, options: list[str]) -> None:
+def test_stopped_and_resumed_equals_uninterrupted(place: Path, number: signal.Signals, options: list[str]) -> None:
     command = [*options, *SMALL, "--steps", 200]
     stopped, log = stop_training(number, *command, "-m", "half model", "--threads", 1, cwd=place)
     assert (stopped.code, stopped.stdout) == (128 + number, b"")
@@ -449,7 +449,7 @@ def test_stopped_and_resumed_is_never_stopped(place: Path, number: signal.Signal
     assert same_model(place / "half model", place / "whole")
 
 
-def test_a_signal_before_the_first_step_leaves_nothing_behind(place: Path) -> None:
+def test_signal_before_the_first_step_leaves_no_files(place: Path) -> None:
     process = subprocess.Popen(
         [*PROGRAM, "train", "-"], cwd=place, env=ENVIRONMENT, **{**PIPES, "stdin": subprocess.PIPE}
     )
@@ -518,7 +518,7 @@ def test_a_run_on_stdin_is_resumed_on_stdin(place: Path) -> None:
     assert facts(place)["complete"]
 
 
-def test_a_model_that_cannot_be_saved_when_it_is_stopped_is_a_failure(place: Path) -> None:
+def test_failed_save_on_stop_is_a_failure(place: Path) -> None:
     (place / "gone").mkdir()
     stopped, _ = stop_training(
         signal.SIGTERM,
@@ -532,7 +532,7 @@ def test_a_model_that_cannot_be_saved_when_it_is_stopped_is_a_failure(place: Pat
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_a_full_disk_for_the_log_does_not_cost_the_model(place: Path) -> None:
+def test_full_disk_for_the_log_does_not_lose_the_model(place: Path) -> None:
     done = run("train", "lines.txt", *SMALL, "--steps", 30, "--log", "/dev/full", "-m", "kept", cwd=place)
     assert done.code == 1
     assert "could not write the log /dev/full" in done.stderr
@@ -578,7 +578,7 @@ def test_the_log_of_a_resumed_run_replaces_nothing_else(unfinished: Path, log: s
     assert (unfinished / log).read_bytes() == before
 
 
-def test_a_run_that_is_resumed_at_its_start_replaces_no_other_file_with_its_log(unfinished: Path) -> None:
+def test_resuming_at_step_0_replaces_no_other_log(unfinished: Path) -> None:
     checkpoint = load_checkpoint(unfinished / "half")
     assert checkpoint.progress is not None
     checkpoint.progress["step"] = 0
@@ -589,7 +589,7 @@ def test_a_run_that_is_resumed_at_its_start_replaces_no_other_file_with_its_log(
 
 
 @pytest.mark.parametrize("option", ["-m", "--log"])
-def test_stdin_is_not_written_where_it_is_a_file(place: Path, option: str) -> None:
+def test_stdin_from_a_file_is_not_written(place: Path, option: str) -> None:
     others = [] if option == "-m" else ["-m", "new"]
     with (place / "stream.txt").open("rb") as text:
         done = run_process(
@@ -640,7 +640,7 @@ def test_stdin_that_does_not_block_is_read_to_its_end(place: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("corpus", [[], ["stream.txt"]])
-def test_a_source_that_is_none_is_refused(unfinished: Path, change: dict[str, Any] | None, corpus: list[str]) -> None:
+def test_damaged_source_is_refused(unfinished: Path, change: dict[str, Any] | None, corpus: list[str]) -> None:
     checkpoint = load_checkpoint(unfinished / "half")
     assert checkpoint.progress is not None
     checkpoint.source = {"paths": 1} if change is None else checkpoint.source | change
@@ -650,7 +650,7 @@ def test_a_source_that_is_none_is_refused(unfinished: Path, change: dict[str, An
     assert "does not say what it was trained on" in done.stderr
 
 
-def test_what_came_from_stdin_has_to_come_once_more(place: Path) -> None:
+def test_run_on_stdin_needs_stdin_to_resume(place: Path) -> None:
     with (place / "stream.txt").open("rb") as text:
         stopped, _ = stop_training(signal.SIGINT, "-", *SMALL, "--steps", 200, "-m", "half", cwd=place, stdin=text)
     assert stopped.stderr.endswith("log.pipe - < TEXT\n")

@@ -249,7 +249,7 @@ sys.exit(request.requested)
 """
 
 
-def test_a_busy_main_thread_answers_at_once_and_leaves_at_once() -> None:
+def test_busy_main_thread_stops_at_once() -> None:
     command = [sys.executable, "-c", BUSY]
     assert stop([*command, "1000000000"], signal.SIGINT, signal.SIGTERM) == (143, "", "at once\n")
     assert stop([*command, "2000000"], signal.SIGINT) == (2, "", "at once\n")  # half a second: one signal stays one

@@ -69,7 +69,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     return [command, *usual.get(command, []), *chain.from_iterable(draw(st.permutations(parts)))]
 
 
-def test_the_commands_are_all_here() -> None:
+def test_every_command_is_tested() -> None:
     assert {option.command for option in OPTIONS} == ARGUMENTS.keys()
 
 

@@ -45,17 +45,17 @@ def completed(place: Path, shell: str, line: str) -> list[str]:
 
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("command", ["train x", "sample", "complete x", "evaluate", "predict x", "info"])
-def test_model_files_are_offered(place: Path, shell: str, command: str) -> None:
+def test_model_files_complete(place: Path, shell: str, command: str) -> None:
     assert completed(place, shell, f"rnn {command} -m o") == ["one.safetensors", "other.safetensors"]
     assert completed(place, shell, f"rnn {command} --model deep/") == ["deep/one.safetensors"]
 
 
-def test_a_directory_that_is_not_there_offers_nothing(place: Path) -> None:
+def test_missing_directory_completes_nothing(place: Path) -> None:
     assert completed(place, "bash", "rnn info -m nowhere/") == []
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_commands_and_options_are_offered(place: Path, shell: str) -> None:
+def test_commands_and_options_complete(place: Path, shell: str) -> None:
     assert completed(place, shell, "rnn comp") == ["complete"]
     assert completed(place, shell, "rnn sample --max") == ["--max-length", "--max-copy"]
 

@@ -62,7 +62,7 @@ def on_terminal(code: str, **environment: str) -> str:
     return written.decode().replace("\r\n", "\n")
 
 
-def test_visible_escapes_what_acts_or_hides() -> None:
+def test_visible_escapes_control_and_hidden_characters() -> None:
     assert visible("a\x1b[0m\x00\t\r\n\x7f\x9b") == r"a\x1b[0m\x00\t\r\n\x7f\x9b"
     assert visible("\u202e\u2066\u200e\u061c\u2028\u200b\ufeff\ud800") == (
         r"\u202e\u2066\u200e\u061c\u2028\u200b\ufeff\ud800"
@@ -70,7 +70,7 @@ def test_visible_escapes_what_acts_or_hides() -> None:
     assert visible("a\tb\r\n\x0b", keep_newlines=True) == "a\tb\\r\n\\x0b"
 
 
-def test_visible_leaves_no_control_character_and_no_other_is_changed() -> None:
+def test_visible_changes_control_characters_only() -> None:
     every = [chr(code) for code in range(sys.maxunicode + 1)]
     changed = {character for character in every if visible(character) != character}
     assert changed >= {character for character in every if unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs")}
@@ -80,7 +80,7 @@ def test_visible_leaves_no_control_character_and_no_other_is_changed() -> None:
     assert visible("\u0928\u092e\u200d \u4e2d \U0001f600 e\u0301\\") == "\u0928\u092e\u200d \u4e2d \U0001f600 e\u0301\\"
 
 
-def test_the_writer_is_exact_in_a_pipe(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_writer_is_exact_in_a_pipe(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     print("before")
     writer = TextWriter()
     assert not writer.terminal
@@ -93,7 +93,7 @@ def test_the_writer_is_exact_in_a_pipe(capfdbinary: pytest.CaptureFixture[bytes]
 
 
 @pytest.mark.parametrize("raw", [False, True])
-def test_the_writer_is_harmless_on_a_terminal(raw: bool) -> None:
+def test_writer_escapes_on_a_terminal(raw: bool) -> None:
     code = f"""
 from rnn_cli.display.stdout import TextWriter
 writer = TextWriter(raw={raw})
@@ -150,7 +150,7 @@ class Clock:
         return self.now
 
 
-def test_without_a_terminal_a_line_comes_every_ten_seconds_and_at_the_end(
+def test_plain_progress_every_ten_seconds_and_at_the_end(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -181,7 +181,7 @@ def test_the_last_line_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().err.count("step 1200") == 1
 
 
-def test_scoring_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_scoring_shows_progress(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     with ScoringDisplay(False, 2000, clock=clock) as display:
         for second in range(12):
@@ -348,7 +348,7 @@ def test_a_curve_fits_and_has_no_gap(count: int, width: int, height: int, ascii_
     assert all(any(line.ljust(width)[x] not in (blank, " ") for line in lines) for x in range(10, width))
 
 
-def test_a_curve_of_nothing_or_of_one_value() -> None:
+def test_curve_of_no_or_one_value() -> None:
     assert curve([]) == curve([float("nan")]) == ""
     flat = curve([2.0, 2.0], 20, 3, ascii_only=True).split("\n")
     assert flat[0] == "        2 **********"

@@ -128,7 +128,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_nothing_acts_on_the_terminal(place: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+def test_no_output_controls_the_terminal(place: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     monkeypatch.chdir(place)
     monkeypatch.setattr("rnn_cli.cli.train.run.SAMPLE_SECONDS", 0)  # what the model writes is shown, too
     for arguments in COMMANDS[command]:
@@ -144,7 +144,7 @@ def test_nothing_acts_on_the_terminal(place: Path, monkeypatch: pytest.MonkeyPat
         assert found is None, (arguments, shown[max(0, found.start() - 40) :][:80])
 
 
-def test_hostile_text_is_there_and_visible(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hostile_text_is_shown_escaped(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     for arguments in (
         ["info", *MODEL],
@@ -165,7 +165,7 @@ def test_a_pipe_gets_the_exact_lines(place: Path) -> None:
     assert len(rows) == sum(len(line.decode()) for line in lines)
 
 
-def test_the_commands_are_all_here() -> None:
+def test_every_command_is_tested() -> None:
     from rnn_cli.cli import app
 
     names = {command.callback.__name__ for command in app.registered_commands if command.callback}

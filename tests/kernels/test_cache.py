@@ -115,7 +115,7 @@ def foreign(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [half, foreign])
-def test_a_damaged_file_is_compiled_again_and_put_right(place: Path, damage: Change) -> None:
+def test_damaged_cache_file_is_compiled_and_replaced(place: Path, damage: Change) -> None:
     for path in files_in(place):
         path.write_bytes(damage(path.read_bytes()))
     assert compiled(place) == KERNELS
@@ -164,13 +164,13 @@ def test_a_directory_in_place_of_a_file_is_left_alone(place: Path) -> None:
     assert len(files_in(place)) == KERNELS - 1
 
 
-def test_off_keeps_nothing(tmp_path: Path) -> None:
+def test_off_caches_nothing(tmp_path: Path) -> None:
     assert compiled("off", HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path)) == KERNELS
     assert files_in(tmp_path) == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has a place of its own")
-def test_without_a_choice_the_users_cache_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_is_the_cache_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RNN_CACHE_DIR", "")
     monkeypatch.setenv("HOME", "/home/me")
     for chosen, base in [("/caches", "/caches/rnn"), ("", "/home/me/.cache/rnn"), ("not/absolute", None)]:
@@ -178,7 +178,7 @@ def test_without_a_choice_the_users_cache_is_used(monkeypatch: pytest.MonkeyPatc
         assert cache.base_directory() == (base and Path(base))
 
 
-def test_a_file_in_place_of_the_directory_is_no_error(tmp_path: Path) -> None:
+def test_file_in_place_of_the_directory_is_not_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("keep me")
     assert compiled(tmp_path / "file") == KERNELS
     assert (tmp_path / "file").read_text() == "keep me"
@@ -238,7 +238,7 @@ def test_a_directory_of_another_user_is_not_used(inner: Path) -> None:
 
 
 @pytest.mark.parametrize("below", [".", "cache", "a/b/c"])
-def test_a_file_on_the_way_means_that_nothing_is_kept(inner: Path, monkeypatch: pytest.MonkeyPatch, below: str) -> None:
+def test_file_in_the_cache_path_disables_the_cache(inner: Path, monkeypatch: pytest.MonkeyPatch, below: str) -> None:
     inner.write_text("keep me")
     assert cache.find_location().directory is None
     monkeypatch.setenv("RNN_CACHE_DIR", str(inner / below))
@@ -247,7 +247,7 @@ def test_a_file_on_the_way_means_that_nothing_is_kept(inner: Path, monkeypatch: 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
-def test_a_directory_that_cannot_be_written_is_no_error(inner: Path, tmp_path: Path) -> None:
+def test_unwritable_directory_is_not_an_error(inner: Path, tmp_path: Path) -> None:
     inner.mkdir(mode=0o500)
     assert compiled(tmp_path) == KERNELS
     if os.geteuid() != 0:  # root writes there nevertheless
@@ -255,7 +255,7 @@ def test_a_directory_that_cannot_be_written_is_no_error(inner: Path, tmp_path: P
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
-def test_a_full_disk_is_no_error_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_full_disk_is_not_an_error_and_leaves_no_files(tmp_path: Path) -> None:
     # CPython ignores the signal, so that writing more than the limit fails with an error.
     assert compiled(tmp_path, FULL_DISK) == KERNELS
     assert files_in(tmp_path) == []

@@ -72,7 +72,7 @@ def test_the_distribution_is_the_defined_one(logits, mask, temperature, top_k, t
 
 @pytest.mark.parametrize("temperature", [0.0, 1e-320, 1e-39, 1e-3, 1.0, 100.0])
 @pytest.mark.parametrize("cut", [{}, {"top_k": 2}, {"top_p": 0.0}, {"top_p": 0.9}, {"min_p": 1.0}], ids=str)
-def test_what_is_forbidden_is_never_drawn(temperature, cut):
+def test_forbidden_symbols_are_never_sampled(temperature, cut):
     logits = np.array([1e4, 3.0, -1e4, 2.0, 3.5])
     allowed = np.array([False, True, True, True, False])
     weights, chosen = drawn(logits, allowed, SamplingConfig(temperature=temperature, **cut))
@@ -89,7 +89,7 @@ def test_what_is_forbidden_is_never_drawn(temperature, cut):
     st.integers(1, 40),
     st.integers(0, 5),
 )
-def test_as_many_as_asked_for_are_kept_and_the_first_of_equals(values, count, start):
+def test_top_k_keeps_k_and_the_first_of_equals(values, count, start):
     padded = -(-len(values) // PAD) * PAD
     weights = np.full(start + padded + 3, 7, np.float32)
     weights[start : start + padded] = 0

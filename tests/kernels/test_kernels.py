@@ -81,7 +81,7 @@ def apply(function, x):
     return target[: x.size]
 
 
-def test_exp_is_exact_to_the_last_places(dtype):
+def test_exp_is_exact_to_the_last_digits(dtype):
     limit, tolerance = (80, 3e-7) if dtype == np.float32 else (700, 6e-16)
     x = np.linspace(-limit, limit, 20001).astype(dtype)
     exact = np.exp(x.astype(np.longdouble))
@@ -90,14 +90,14 @@ def test_exp_is_exact_to_the_last_places(dtype):
 
 
 @pytest.mark.parametrize("function, plain", [(sigmoid, reference.sigmoid), (tanh, np.tanh)])
-def test_activations_follow_numpy(dtype, function, plain):
+def test_activations_agree_with_numpy(dtype, function, plain):
     tolerance = 3e-7 if dtype == np.float32 else 6e-16
     x = np.concatenate([np.linspace(-30, 30, 20001), np.linspace(-1e-3, 1e-3, 2001)]).astype(dtype)
     assert np.abs(apply(function, x) - plain(x.astype(np.longdouble))).max() < tolerance
 
 
 @pytest.mark.parametrize("function, low, high", [(exp, 0, None), (sigmoid, 0, 1), (tanh, -1, 1), (relu, 0, None)])
-def test_activations_bear_any_argument(dtype, function, low, high):
+def test_activations_accept_any_argument(dtype, function, low, high):
     largest = np.finfo(dtype).max
     x = np.array([-np.inf, -largest, -1e4, 1e4, largest, np.inf, np.nan], dtype)
     y = apply(function, x)
@@ -182,7 +182,7 @@ def run_cell(cell, n, preact, previous, grad, gates, state, grad_preact, grad_pr
         store_tuple(grad_previous, j, n, grads[1])
 
 
-def test_compiled_equations_are_the_plain_ones(cell):
+def test_compiled_equations_equal_the_plain_ones(cell):
     """The functions of cells/*.py, compiled for vectors, give what they give on NumPy arrays."""
     generator, n, states = np.random.default_rng(2), 6 * lane_count(np.float64), len(cell.states)
     preact, previous, grad = (generator.standard_normal((rows, n)) for rows in (cell.blocks, states, states))
@@ -198,7 +198,7 @@ def test_compiled_equations_are_the_plain_ones(cell):
 # Products
 
 
-def test_even_start_shares_all():
+def test_shares_cover_everything_once():
     for total in range(20):
         for parts in range(1, 8):
             starts = [share_start(part, parts, total) for part in range(parts + 1)]
@@ -273,7 +273,7 @@ def test_missing_numbers_are_not_scored(dtype, name):
 
 
 @pytest.mark.parametrize("vocab_size", [2, 16, 37])
-def test_cross_entropy_follows_the_reference(dtype, vocab_size):
+def test_cross_entropy_agrees_with_the_reference(dtype, vocab_size):
     generator = np.random.default_rng(9)
     tolerance = 2e-6 if dtype == np.float32 else 1e-14
     for scale in (0.1, 3, 20):
@@ -304,7 +304,7 @@ def test_an_ignored_target_has_no_loss_and_no_gradient(dtype):
 
 
 @pytest.mark.parametrize("place", [0, 1, 20])
-def test_cross_entropy_shows_what_is_not_a_number(dtype, place):
+def test_cross_entropy_passes_nan_on(dtype, place):
     logits = np.zeros(21)
     logits[place] = np.nan
     loss, grad = cross_entropy_of(logits, 1, 1.0, dtype)
@@ -360,7 +360,7 @@ PLAIN = {"adam": plain_adam, "sgd": plain_sgd, "rmsprop": plain_rmsprop, "adagra
 
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("weight_decay", [0.0, 2.0])
-def test_optimisers_follow_their_equations(dtype, name, weight_decay):
+def test_optimisers_agree_with_their_equations(dtype, name, weight_decay):
     generator = np.random.default_rng(11)
     parameters = generator.standard_normal(7 * 16)
     ours = [x.astype(dtype) for x in (parameters, np.zeros_like(parameters), np.zeros_like(parameters))]
@@ -416,7 +416,7 @@ def test_dropconnect_follows_its_hash(make_window, dtype):
     assert np.array_equal(dropped(window, key, 1)[start:end] != 0, expected)
 
 
-def test_dropconnect_leaves_out_recurrent_weights_only(make_window, dtype):
+def test_dropconnect_drops_recurrent_weights_only(make_window, dtype):
     window = make_window(CELLS[0], dtype, hidden_size=64, num_layers=2)
     layout = window.model.layout
     mask = dropped(window, 5, 1)

@@ -37,12 +37,12 @@ def made(monkeypatch):
     return names
 
 
-def test_machine_code_is_made_for_the_entry_alone(made):
+def test_machine_code_is_made_for_entries_only(made):
     assert numba.jit(**OPTIONS)(chain)(6.0) == 6.0
     assert made == ["chain"]
 
 
-def test_python_can_call_a_kernel_before_and_after_kernels_do(made):
+def test_python_calls_a_kernel_before_and_after_kernels(made):
     assert third_and_one(3) == 2
     assert numba.jit(**OPTIONS)(chain)(3) == 2
     assert third_and_one(3) == 2

@@ -42,7 +42,7 @@ def lesser(name):
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="these are tiles of x86")
 @pytest.mark.parametrize("name", LESSER)
-def test_a_lesser_processor_computes_the_same(name):
+def test_older_processors_compute_the_same(name):
     if name == "avx2" and not binding.get_host_cpu_features().get("avx2"):
         pytest.skip("this processor has no AVX2")
     _, features = LESSER[name]
@@ -57,7 +57,7 @@ def test_a_lesser_processor_computes_the_same(name):
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="this is a processor of x86")
-def test_a_processor_without_bfloat16_says_so_and_takes_float32_by_itself(tmp_path):
+def test_bfloat16_is_refused_and_auto_is_float32_without_it(tmp_path):
     (tmp_path / "text.txt").write_text(STREAM_TEXT, "utf-8")
     train = ["train", "text.txt", *SMALL, "--steps", "1"]
     for command in ([*train, "--dry-run"], train, ["sample", "-l", "3"], ["evaluate", "text.txt"]):
@@ -70,7 +70,7 @@ def test_a_processor_without_bfloat16_says_so_and_takes_float32_by_itself(tmp_pa
 
 
 @pytest.mark.skipif(not host.HAS_AMX, reason="there are no matrix registers to do without")
-def test_pairs_are_multiplied_on_vectors_where_matrix_registers_may_not_be_used():
+def test_bfloat16_products_use_vectors_without_amx():
     features = ",".join(f"+{name}" for name in sorted(host.cpu_features()) if not name.startswith("amx"))
     environment = {**os.environ, "NUMBA_CPU_NAME": binding.get_host_cpu_name(), "NUMBA_CPU_FEATURES": features}
     check = (

@@ -95,7 +95,7 @@ def test_multiply_adds_the_product_and_touches_nothing_else(kind, count):
                 assert np.array_equal(c, expected), (rows, columns, depth)
 
 
-def test_multiply_onto_starts_from_other_rows_or_from_one_for_all(kind, count):
+def test_multiply_onto_starts_from_rows_or_one_row(kind, count):
     generator, dtype = np.random.default_rng(4), kind[0]
     rows, depth, columns = 13, 2 * count, 5 * count
     a, b, starts = (whole_numbers(generator, s, dtype) for s in ((rows, depth), (depth, columns), (rows, columns + 3)))
@@ -114,7 +114,7 @@ def test_multiply_of_no_rows_does_nothing(kind, count):
     assert np.array_equal(c, np.ones(count))
 
 
-def test_a_row_has_the_same_bits_beside_any_others(kind, count):
+def test_row_bits_do_not_depend_on_other_rows(kind, count):
     generator, dtype = np.random.default_rng(5), kind[0]
     depth = 5 * count
     for columns in (count, 5 * count, 9 * count):
@@ -131,7 +131,7 @@ def test_a_row_has_the_same_bits_beside_any_others(kind, count):
 
 
 @pytest.mark.parametrize("parts", [1, 2, 5])
-def test_pack_is_shared_and_knows_transposed_matrices(kind, count, parts):
+def test_packing_is_shared_and_reads_transposed_matrices(kind, count, parts):
     generator, (dtype, element), each = np.random.default_rng(6), kind, numbers_in(kind)
     for columns in range(count, 11 * count, count):
         for depth in depths(kind, count, 1, 15, 17, 40):
@@ -200,7 +200,7 @@ def test_panels_of_groups_cover_each_column_once(count):
 
 @pytest.mark.parametrize("layer", [0, 1])
 @pytest.mark.parametrize("parts", [1, 2, 3, 5])
-def test_each_thread_has_as_many_columns_of_products(cell, layer, parts):
+def test_threads_share_the_columns_evenly(cell, layer, parts):
     config = NetworkConfig.for_symbols(
         9, cell=cell.name, activation=cell.activation, hidden_size=30 * PAD, num_layers=2
     )
@@ -245,7 +245,7 @@ def test_several_symbols_a_step_are_scattered():
 
 
 @needs_bfloat16
-def test_bfloat16_is_rounded_to_the_nearest_even_and_keeps_what_is_not_finite():
+def test_bfloat16_rounds_ties_to_even_and_keeps_nonfinite():
     from rnn_cli.kernels.simd.bfloat16 import store_neighbours, store_pairs
 
     @kernel

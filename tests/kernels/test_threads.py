@@ -32,7 +32,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(make_window, cell, othe
             assert np.array_equal(one, other)
 
 
-def test_threads_that_the_system_does_not_start_are_an_error_and_no_deadlock(monkeypatch):
+def test_threads_that_cannot_start_are_an_error(monkeypatch):
     start, started = threading.Thread.start, []
 
     def failing(thread):
@@ -42,7 +42,7 @@ def test_threads_that_the_system_does_not_start_are_an_error_and_no_deadlock(mon
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", failing)
-    with pytest.raises(RnnError, match="does not start 2 threads"):
+    with pytest.raises(RnnError, match="cannot start 2 threads"):
         Team(2)
     assert Team(1).threads == 1
 
@@ -71,7 +71,7 @@ def test_the_barrier_waits_for_all(threads):
     assert not wrong.any()
 
 
-def test_a_team_runs_each_part_once_and_raises_what_a_part_raises():
+def test_team_runs_each_part_once_and_passes_errors_on():
     parts = []
     Team(3).run(lambda part, of, sign: parts.append((part, of, sign)), "x")
     assert sorted(parts) == [(0, 3, "x"), (1, 3, "x"), (2, 3, "x")]

@@ -33,7 +33,7 @@ def length_of(training):
 
 
 @given(st.integers(2, 2_000_000), st.booleans())
-def test_every_corpus_gets_a_whole_configuration_that_fits_it(characters, lines):
+def test_every_corpus_gets_a_complete_configuration(characters, lines):
     corpus = corpus_of(characters, lines)
     assert corpus.characters == characters
     choice = choose(corpus, {})
@@ -58,7 +58,7 @@ def test_larger_texts_get_larger_networks(row, size):
         assert (choice.model.hidden_size, choice.training.dropout) == size[1:3]
 
 
-def test_what_is_given_stays_and_is_not_explained():
+def test_given_values_stay_and_have_no_reason():
     given_values = {
         "cell": "gru",
         "hidden_size": 7,
@@ -88,7 +88,7 @@ def test_a_given_length_is_the_only_one(name, value, characters):
 
 
 @pytest.mark.parametrize("lines", [False, True])
-def test_minutes_are_a_limit_where_a_text_is_short(lines):
+def test_minutes_only_limit_short_texts(lines):
     assert choose(corpus_of(LARGE, lines), {"minutes": 3}).training.most_epochs is None
     training = choose(corpus_of(60_000, lines), {"minutes": 3}).training
     assert training.most_epochs == choose(corpus_of(60_000, lines), {}).training.epochs
@@ -101,7 +101,7 @@ def test_none_means_that_nothing_was_given():
 
 
 @pytest.mark.parametrize("characters", [9, 5000, LARGE])
-def test_each_choice_is_said_with_its_value(characters):
+def test_each_choice_is_reported_with_its_value(characters):
     choice = choose(corpus_of(characters), {})
     chosen = choice.model.to_dict() | choice.training.to_dict()
     names = ["precision", "epochs" if characters < LARGE else "minutes"]
@@ -115,7 +115,7 @@ def test_each_choice_is_said_with_its_value(characters):
         assert len(reason.removeprefix(name).split()) > 2
 
 
-def test_a_given_size_decides_about_the_rate_and_the_length_about_the_streams():
+def test_rate_follows_size_and_batch_follows_length():
     corpus = corpus_of(10_000)
     small, large = (choose(corpus, {"hidden_size": size}).training for size in (512, 513))
     assert large.learning_rate < small.learning_rate
@@ -131,7 +131,7 @@ def at(characters_per_second):
 @pytest.mark.parametrize(
     "minutes, hidden_size, dropout", [(3.0, 512, 0.4), (2.0, 512, 0.19), (1.0, 512, 0.0), (0.5, 256, 0.1)]
 )
-def test_time_and_speed_decide_about_the_size_and_the_dropout(minutes, hidden_size, dropout):
+def test_size_and_dropout_follow_time_and_speed(minutes, hidden_size, dropout):
     choice = choose(corpus_of(1_000_000), {"minutes": minutes}, at(60_000))
     assert (choice.model.hidden_size, choice.training.dropout) == (hidden_size, dropout)
     twice = choose(corpus_of(1_000_000), {"minutes": minutes / 2}, at(120_000))
@@ -151,13 +151,13 @@ def test_time_and_speed_decide_about_the_size_and_the_dropout(minutes, hidden_si
         (100, {"dropout": 0.3}, 0.0),
     ],
 )
-def test_what_is_read_often_loses_recurrent_weights_too(epochs, given_values, recurrent_dropout):
+def test_many_epochs_get_recurrent_dropout(epochs, given_values, recurrent_dropout):
     training = choose(corpus_of(LARGE), {"epochs": epochs, **given_values}).training
     assert training.recurrent_dropout == recurrent_dropout
     assert choose(corpus_of(60_000), {"epochs": epochs}).training.recurrent_dropout == 0
 
 
-def test_short_texts_are_augmented_where_a_network_starts_afresh():
+def test_short_texts_are_augmented_unless_fine_tuning():
     for characters, lines, augment in [
         (2000, True, 2.0),
         (9000, True, 1.0),
@@ -186,14 +186,14 @@ def test_a_short_text_needs_no_more_time_than_for_its_epochs():
     assert choose(corpus_of(characters), {"minutes": 1}, at(read / 60 - 1)).model.hidden_size == 256
 
 
-def test_what_is_read_once_is_not_left_out():
+def test_few_epochs_get_no_dropout():
     choices = [choose(corpus_of(LARGE), {"epochs": epochs}).training.dropout for epochs in (0.5, 4, 9, 100)]
     assert choices == [0.0, 0.0, 0.3, 0.4]
     steps = -(-LARGE // (choose(corpus_of(LARGE), {}).training.batch_size * LONG_STREAM_LENGTH))
     assert choose(corpus_of(LARGE), {"steps": steps // 2}).training.dropout == 0
 
 
-def test_the_speed_is_not_asked_for_where_it_decides_nothing():
+def test_speed_is_measured_only_if_it_matters():
     def asked(model, precision):
         raise AssertionError
 
@@ -203,7 +203,7 @@ def test_the_speed_is_not_asked_for_where_it_decides_nothing():
 
 
 @pytest.mark.parametrize("wrong", [{"hidden_size": 0}, {"batch_size": 5000}, {"dropout": 1.0}, {"steps": 0}])
-def test_what_is_out_of_range_is_refused(wrong):
+def test_values_out_of_range_are_refused(wrong):
     with pytest.raises(UsageError, match=next(iter(wrong))):
         choose(corpus_of(1000), wrong)
 

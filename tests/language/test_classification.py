@@ -34,7 +34,7 @@ def test_bits_of_a_line_do_not_depend_on_the_others(codec):
         assert together[0] == pytest.approx(bits_of(checkpoint, lines[0].decode() + "\n"))
 
 
-def test_a_stream_reads_a_newline_before_the_line():
+def test_stream_model_reads_a_newline_before_the_line():
     checkpoint = make_checkpoint(False, codec=STREAM)
     symbols = STREAM.encode("\nabc\n")
     losses = Scorer(checkpoint, 1).read(symbols)[0]
@@ -54,6 +54,6 @@ def test_models_of_all_kinds_are_compared():
         assert row.tolist() == Classifier([checkpoint]).bits([b"abc", "\u00e9X".encode()])[0].tolist()
 
 
-def test_lines_are_read_as_they_come(tmp_path):
+def test_lines_are_read_as_they_arrive(tmp_path):
     (tmp_path / "text").write_bytes(b"ab\n\ncd")
     assert [line for lines in read_lines(str(tmp_path / "text")) for line in lines] == [b"ab", b"", b"cd"]

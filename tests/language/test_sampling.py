@@ -232,7 +232,7 @@ def test_a_stop_text_ends_a_text_at_any_position(chunk, start, end):
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64])
-def test_the_beginning_of_a_stop_text_stays(chunk):
+def test_prefix_of_a_stop_text_is_kept(chunk):
     checkpoint = make_checkpoint(False)
     (free,) = draw(checkpoint, 1, random_seed=3, length=150)
     whole = checkpoint.codec.decode(free).decode()
@@ -253,7 +253,7 @@ def test_texts_have_their_length(length):
     assert len(b"".join(joined_pieces(sampler, 64)[1]).decode()) == length
 
 
-def test_no_texts_are_an_empty_list():
+def test_count_0_gives_an_empty_list():
     assert draw(make_checkpoint(False), 0) == []
 
 
@@ -328,7 +328,7 @@ def test_a_model_of_bytes_may_write_any_byte():
 
 @pytest.mark.parametrize("seed", [b"", b"a\xe2\x82", b"\xf0\x9f", b"\xff", b"\xe2\x82\xac"])
 @MODES
-def test_a_model_of_bytes_writes_valid_utf8(line_mode, seed):
+def test_model_of_bytes_samples_valid_utf8(line_mode, seed):
     beginning = seed.replace(b"\xff", b"")
     for length in (1, 2, 3, 50):
         config = SamplingConfig(length=length, temperature=100.0)

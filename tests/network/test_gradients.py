@@ -67,7 +67,7 @@ def test_gradient_of_each_parameter(window):
         assert_same_gradient(analytic[name], numeric_gradient(loss_by(window, array), array.copy()), name)
 
 
-def test_gradient_of_recurrent_weights_some_of_which_are_left_out(make_window, cell):
+def test_gradient_under_dropconnect(make_window, cell):
     window = make_window(cell, **SIZES[1])
     layout, state = window.model.layout, window.state.copy()
     window.gradient(DROPCONNECT)
@@ -92,7 +92,7 @@ def test_gradient_of_the_initial_states(window):
             assert_same_gradient(analytic[layer, number], numeric[layer, number], f"{name} of layer {layer}")
 
 
-def test_a_boundary_cuts_the_gradient_in_the_initial_states(window):
+def test_boundary_cuts_the_gradient_to_earlier_steps(window):
     window.starts[0] = 1, 0, *window.starts[0, 2:]
     window.gradient()
     carry = window.carry[:: window.sizes.directions]  # the second direction starts at the other end

@@ -50,7 +50,7 @@ def test_round_up():
 
 
 @pytest.mark.parametrize("pad", [1, 4, 16])
-def test_tensors_come_back(config, pad):
+def test_tensors_round_trip(config, pad):
     layout, tensors = Layout(config, pad), random_tensors(config)
     flat = np.full(layout.size, 9.0)
     layout.from_torch(flat, tensors)
@@ -93,7 +93,7 @@ def test_compact_is_the_same_for_any_padding(config):
     assert np.array_equal(again, flats[1])
 
 
-def test_places_hold_each_parameter_once(config):
+def test_each_parameter_has_its_own_offset(config):
     layout = Layout(config, 16)
     flat = np.zeros(layout.size)
     views = [*layout.decoder(flat)]
@@ -108,7 +108,7 @@ def test_places_hold_each_parameter_once(config):
     assert np.array_equal(layout.offsets % 16, np.zeros_like(layout.offsets))
 
 
-def test_gates_stand_where_the_cell_says(cell):
+def test_gates_are_in_the_order_of_the_cell(cell):
     config = NetworkConfig.for_symbols(7, cell=cell.name, activation=cell.activation, hidden_size=5, num_layers=2)
     layout = Layout(config, 16)
     tensors = {name: np.zeros(shape) for name, shape in torch_shapes(config).items()}

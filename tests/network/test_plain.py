@@ -305,7 +305,7 @@ def assert_close(ours, theirs):
 # Parameters and training
 
 
-def test_weights_come_back_from_the_flat_vector(make_window, cell):
+def test_weights_round_trip_through_the_flat_vector(make_window, cell):
     model = make_window(cell).model
     flat = np.zeros_like(model.parameters)
     write_weights(model.layout, flat, weights_of(model.layout, model.parameters))

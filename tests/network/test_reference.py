@@ -48,17 +48,17 @@ def assert_follows_reference(window, tolerance):
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-12), (np.float32, 5e-6)], ids=["float64", "float32"])
-def test_window_follows_the_reference(make_window, cell, dtype, tolerance):
+def test_window_agrees_with_the_reference(make_window, cell, dtype, tolerance):
     assert_follows_reference(make_window(cell, dtype), tolerance)
 
 
 @pytest.mark.parametrize("sizes", ODD_SIZES, ids=lambda sizes: "-".join(map(str, sizes.values())))
-def test_odd_sizes_follow_the_reference(make_window, cell, sizes):
+def test_odd_sizes_agree_with_the_reference(make_window, cell, sizes):
     assert_follows_reference(make_window(cell, **sizes), 1e-12)
 
 
 @pytest.mark.parametrize("threads", [1, 8])
-def test_any_number_of_threads_follows_the_reference(make_window, cell, threads):
+def test_threads_agree_with_the_reference(make_window, cell, threads):
     assert_follows_reference(make_window(cell, team=Team(threads), batch=3), 1e-12)
 
 
@@ -89,7 +89,7 @@ def test_mean_loss_counts_the_scored_symbols_only(make_window, cell):
     assert (window.gradient(), np.abs(window.grad).max()) == (0, 0)
 
 
-def test_the_whole_is_its_three_pieces(make_window, cell):
+def test_whole_equals_its_three_pieces(make_window, cell):
     whole = make_window(cell, np.float32, length=9)
     piece = Window(whole.model, 3, whole.sizes.batch, whole.team)
     piece.state[:], piece.mask[:] = whole.state, whole.mask
@@ -110,7 +110,7 @@ def copy_rows(window, rows):
     return part
 
 
-def test_a_row_does_not_depend_on_those_beside_it(make_window, cell):
+def test_rows_are_independent(make_window, cell):
     window = make_window(cell, np.float32, batch=7)
     parts = [copy_rows(window, rows) for rows in ([4], [4, 2], [0, 1, 4, 3, 5], [6, 6, 5, 4])]
     score(window)
@@ -132,7 +132,7 @@ def test_changing_one_row_leaves_the_others(make_window, cell):
     assert not np.array_equal(before.losses[:, 2], after.losses[:, 2])
 
 
-def test_a_boundary_forgets_what_was_before(make_window, cell):
+def test_boundary_resets_the_state(make_window, cell):
     before, after = make_window(cell), make_window(cell)
     for window in (before, after):
         window.starts[3] = 1

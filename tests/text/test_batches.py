@@ -207,7 +207,7 @@ def test_a_very_long_line_is_not_copied():
     ]
 
 
-def test_reordered_moves_whole_lines_across_chunks():
+def test_reordering_moves_whole_lines_across_chunks():
     lengths = [GATHER // 2 + 3, 5, GATHER + 7, 1, GATHER // 3]
     lines = [np.full(length, symbol, np.uint8) for symbol, length in enumerate(lengths, 1)]
     end = np.zeros(1, np.uint8)

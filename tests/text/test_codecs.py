@@ -16,7 +16,7 @@ TEXTS = st.text(st.characters(codec="utf-8"))
 
 @settings(deadline=None)
 @given(TEXTS, st.booleans())
-def test_characters_come_back(text, line_mode):
+def test_characters_round_trip(text, line_mode):
     codec = CharacterCodec.of_texts(text, line_mode)
     ids = codec.encode(text)
     assert ids.dtype == np.int32
@@ -27,7 +27,7 @@ def test_characters_come_back(text, line_mode):
 
 @settings(deadline=None)
 @given(st.binary(), st.booleans())
-def test_bytes_come_back(data, line_mode):
+def test_bytes_round_trip(data, line_mode):
     codec = ByteCodec(line_mode)
     assert len(codec) == 257
     assert codec.decode(codec.encode(data)) == data
@@ -175,7 +175,7 @@ def test_nearest_prefers_case_then_letter_then_code_point(character, first):
     assert "\n" not in near
 
 
-def test_nearest_leaves_out_the_character_itself():
+def test_nearest_excludes_the_character_itself():
     assert CharacterCodec.of_texts("ab", False).nearest("a") == ["b"]
     assert ByteCodec(False).nearest("a") == []
 
@@ -225,7 +225,7 @@ def test_a_damaged_dictionary_is_refused(values):
         codec_from_dict(values)
 
 
-def test_a_prompt_that_is_known_in_the_other_case_or_escaped_gets_a_hint():
+def test_prompt_in_the_other_case_or_escaped_gets_a_hint():
     codec = CharacterCodec("abc\n", False)
     with pytest.raises(UsageError, match="it knows lower case: 'abc'; "):
         codec.encode_prompt("ABC")

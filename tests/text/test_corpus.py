@@ -171,7 +171,7 @@ def test_text_for_is_what_the_codec_encodes():
         ("b" * 3_000_000, False, "characters"),
     ],
 )
-def test_lines_are_told_from_a_stream(text, line_mode, reason):
+def test_lines_and_streams_are_detected(text, line_mode, reason):
     for kind in (text, text.encode()) if text.isascii() else (text,):
         verdict, why = looks_like_lines(kind)
         assert verdict is line_mode

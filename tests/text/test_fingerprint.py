@@ -95,7 +95,7 @@ def test_a_longer_text_has_a_higher_rate_and_then_none():
     assert Fingerprint.of(TEXT, line_mode=True, largest=1 << 11) is None
 
 
-def test_a_fingerprint_comes_back():
+def test_fingerprint_round_trips():
     again = Fingerprint.from_dict(FOUND.to_dict())
     assert again.bits.tobytes() == FOUND.bits.tobytes()
     assert again.hashes == FOUND.hashes
@@ -132,6 +132,6 @@ def test_a_damaged_fingerprint_is_refused(change):
         Fingerprint.from_dict(GOOD | change)
 
 
-def test_the_largest_fingerprint_comes_back():
+def test_largest_fingerprint_round_trips():
     largest = Fingerprint(np.zeros(LARGEST, np.uint8), 1)
     assert Fingerprint.from_dict(largest.to_dict()).bits.size == LARGEST

@@ -86,7 +86,7 @@ def test_repeats_are_found_with_their_first_occurrence(monkeypatch: pytest.Monke
     assert found == {index: lines.index(line) for index, line in enumerate(lines) if lines.index(line) < index}
 
 
-def test_lines_of_a_validation_text_that_were_trained_on_are_counted() -> None:
+def test_trained_lines_in_a_validation_text_are_counted() -> None:
     lines = random_lines(100)
     assert lines_in_both(symbols(lines), symbols(["new", *lines[:7], lines[3], "other"])) == 8
     assert lines_in_both(symbols(lines), symbols(["new"])) == 0

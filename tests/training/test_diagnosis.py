@@ -35,7 +35,7 @@ TURNED = [3.0, 2.5, 2.0, 1.8, 1.7, 1.75, 1.8, 1.9]
         ([loss + 0.1 for loss in FLAT], FLAT, ["a larger model"]),  # dropout makes the training loss the higher one
     ],
 )
-def test_what_limited_the_result(training, validation, words):
+def test_limit_of_the_result_is_named(training, validation, words):
     sentence = diagnosis(history(training, validation), MODEL, CONFIG)
     assert all(word in sentence for word in words)
     assert len(sentence.splitlines()) == 2
@@ -58,7 +58,7 @@ def test_settings_already_in_use_are_not_advised():
     assert "`epochs=3`" in diagnosis(history(FALLING, FALLING), MODEL, TrainingConfig(epochs=1.5))
 
 
-def test_of_an_augmented_text_the_training_loss_says_nothing():
+def test_training_loss_under_augmentation_is_ignored():
     config = TrainingConfig(epochs=8, augment=1.0)
     assert "as this one is short" in diagnosis(history(FLAT, FLAT), MODEL, config)
     assert "overfitted" in diagnosis(history(FALLING, TURNED), MODEL, config)

@@ -50,7 +50,7 @@ def trained(corpus, steps, rate, **others):
     return trainer
 
 
-def test_fine_tuning_beats_starting_afresh(place):
+def test_fine_tuning_beats_training_from_scratch(place):
     base = trained(corpus_of(place, "many.txt"), 600, 0.01).checkpoint()
     few = corpus_of(place, "few.txt")
     afresh = min(trained(few, 150, rate).progress.best_loss for rate in (0.005, 0.01, 0.02))
@@ -59,7 +59,7 @@ def test_fine_tuning_beats_starting_afresh(place):
     assert tuned < afresh - 0.05
 
 
-def test_known_symbols_keep_their_weights_and_numbers(place):
+def test_known_symbols_keep_their_weights_and_ids(place):
     base = trained(corpus_of(place, "many.txt"), 3, 0.01).checkpoint()
     few = corpus_of(place, "few.txt")
     text = few.codec.decode(few.training)
@@ -126,7 +126,7 @@ def test_from_a_model(base):
     assert sampled.code == 0, sampled.stderr
 
 
-def test_the_model_may_be_replaced_by_what_comes_of_it(base):
+def test_fine_tuned_model_may_replace_its_base(base):
     refused = run("train", "few.txt", "--from", "base", "-m", "base", "--steps", 5, cwd=base)
     assert refused.code == 2
     assert run("train", "few.txt", "--from", "base", "-m", "base", "--steps", 5, "--overwrite", cwd=base).code == 0
@@ -144,7 +144,7 @@ def test_options_that_contradict_the_model_are_refused(base, option):
     assert not (base / "new").exists()
 
 
-def test_options_that_say_what_the_model_is_are_taken(base):
+def test_options_that_agree_with_the_model_are_accepted(base):
     same = ["--cell", "lstm", "--hidden-size", 8, "--layers", 2, "--lines"]
     assert run("train", "few.txt", "--from", "base", "-m", "new", "--steps", 5, *same, cwd=base).code == 0
 
@@ -155,7 +155,7 @@ def test_from_nothing_and_from_a_damaged_file(base):
         assert run("train", "few.txt", "--from", name, "-m", "new", "--steps", 5, cwd=base).code == 3
 
 
-def test_bytes_go_on_as_bytes(base):
+def test_model_of_bytes_is_fine_tuned_on_bytes(base):
     run("train", "many.txt", *SMALL, "--bytes", "--steps", 3, "-m", "bytes", cwd=base)
     done = run("train", "few.txt", "--from", "bytes", "-m", "new", "--steps", 3, cwd=base)
     assert done.code == 0, done.stderr

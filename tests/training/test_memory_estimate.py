@@ -61,7 +61,7 @@ SIZES = {
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc/self/status")
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
-def test_foretold_memory(tmp_path, sizes):
+def test_memory_estimate_is_close_to_the_measured_one(tmp_path, sizes):
     def run(characters):
         numbers = [*sizes[:4], characters, *sizes[5:]]
         command = [sys.executable, "-c", SCRIPT, str(tmp_path / "model"), *map(str, numbers)]

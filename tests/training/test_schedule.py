@@ -16,7 +16,7 @@ def rates(total, schedule="linear"):
     return [learning_rate(0.5, step, total, schedule) for step in range(total)]
 
 
-def test_a_run_warms_up_stays_level_and_goes_down_to_almost_nothing():
+def test_rate_warms_up_stays_level_and_decays():
     total = 400
     run = rates(total)
     assert run[:WARM_UP_STEPS] == pytest.approx([0.5 * (k + 1) / WARM_UP_STEPS for k in range(WARM_UP_STEPS)])
@@ -37,12 +37,12 @@ def test_no_rate_of_the_first_half_depends_on_the_length(total, schedule):
 
 
 @given(TOTALS, SCHEDULES)
-def test_no_rate_after_the_warm_up_is_higher_than_the_one_before(total, schedule):
+def test_rate_never_rises_after_the_warm_up(total, schedule):
     run = rates(total, schedule)[WARM_UP_STEPS:]
     assert run == sorted(run, reverse=True)
 
 
-def test_where_the_schedules_end():
+def test_final_rates_of_the_schedules():
     last = {name: learning_rate(0.5, 999, 1000, name) / 0.5 for name in ("cosine", "step", "plateau", "constant")}
     assert 0 < last["cosine"] < 1e-4
     assert last["step"] == pytest.approx(0.3**4)
@@ -50,7 +50,7 @@ def test_where_the_schedules_end():
 
 
 @given(TOTALS)
-def test_a_run_that_decides_at_its_middle_decays_from_there(step):
+def test_length_fixed_at_the_middle_decays_from_there(step):
     total = steps_that_fit(step)
     assert total == 2 * step
     warm = learning_rate(0.5, step, None)

@@ -81,7 +81,7 @@ def test_a_task_of_whole_texts_is_learned(directions):
     assert reports[-1].epoch == 75
 
 
-def test_what_a_batch_does_not_fill_is_padding():
+def test_unfilled_positions_are_padding():
     trainer = Trainer(FirstSymbol(), CONFIG, 1)
     train_until(trainer, 1)
     window = trainer.window

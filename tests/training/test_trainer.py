@@ -211,7 +211,7 @@ def test_streams_are_reset_at_random(corpora):
     assert np.mean(kept.any(axis=1) != kept.all(axis=1)) > 0.5  # each stream by itself
 
 
-def test_the_average_of_the_last_part_is_kept_where_it_is_better(corpora):
+def test_average_is_kept_if_it_is_better(corpora):
     config = replace(CONFIG, steps=200, average=0.25, evaluate_every=200, learning_rate=0.05, schedule="constant")
     trainer, parameters = make_trainer(corpora[True], config), []
     trainer.stop = lambda: parameters.append(trainer.model.parameters.copy())
@@ -361,7 +361,7 @@ def test_minutes_fix_the_number_of_steps_at_their_middle(corpora, tmp_path, stop
 
 
 @pytest.mark.parametrize("failures", [[100], [60, 60, 60], [119]])
-def test_minutes_are_kept_where_steps_were_undone(corpora, failures):
+def test_minutes_hold_after_going_back(corpora, failures):
     clock, calls = Clock(0.25), []
     config = replace(CONFIG, steps=None, minutes=1.0, evaluate_every=10)  # 240 steps, did nothing fail
     trainer = make_trainer(corpora[False], config, clock=clock)
@@ -379,7 +379,7 @@ def test_minutes_are_kept_where_steps_were_undone(corpora, failures):
 
 
 @pytest.mark.parametrize("most_steps, made", [(45, 45), (1000, 50)], ids=["enough", "more than fit"])
-def test_minutes_are_not_used_up_where_some_epochs_are_enough(corpora, most_steps, made):
+def test_run_of_minutes_ends_after_enough_epochs(corpora, most_steps, made):
     corpus, clock = corpora[False], Clock(0.25)
     most_epochs = most_steps / make_trainer(corpus).batches.steps_per_epoch
     config = replace(CONFIG, steps=None, minutes=0.2, most_epochs=most_epochs, evaluate_every=10, schedule="step")
@@ -423,7 +423,7 @@ def wild(tmp_path):
     return corpus, Trainer(LanguageTask(corpus, model_of(corpus, "rnn", "relu")), config, 1, say=said.append), said
 
 
-def test_a_run_that_diverges_goes_back_and_learns_at_a_lower_rate(tmp_path):
+def test_diverging_run_goes_back_with_a_lower_rate(tmp_path):
     corpus, trainer, said = wild(tmp_path)
     reports = train_until(trainer)
     assert 1 <= len(said) <= training.MOST_ROLLBACKS
@@ -456,7 +456,7 @@ def inject_nan(trainer, at, times=1):
 
 
 @pytest.mark.parametrize("step, back", [(1, 0), (15, 0), (36, 20), (41, 40), (50, 40)])
-def test_a_gradient_that_is_not_finite_costs_the_steps_since_the_last_good_state(corpora, step, back):
+def test_nonfinite_gradient_goes_back_to_last_good_state(corpora, step, back):
     config = replace(CONFIG, **EVERYTHING)
     trainer, good = make_trainer(corpora[False], config), {}
     inject_nan(trainer, step)
@@ -478,7 +478,7 @@ def test_a_gradient_that_is_not_finite_costs_the_steps_since_the_last_good_state
 
 
 @pytest.mark.parametrize("stops", [[3], [30, 35], [18, 25]])
-def test_going_back_survives_a_stop(corpora, tmp_path, stops):
+def test_rollback_survives_a_stop(corpora, tmp_path, stops):
     config = replace(CONFIG, **EVERYTHING)
     whole = make_trainer(corpora[False], config)
     inject_nan(whole, 36, times=3)
@@ -521,14 +521,14 @@ def test_the_best_model_is_still_the_best_after_going_back(corpora):
     assert np.array_equal(trainer.best_parameters, best)
 
 
-def test_a_loss_may_be_as_large_as_a_network_of_relu_makes_it(corpora):
+def test_large_losses_of_relu_are_not_a_divergence(corpora):
     trainer = make_trainer(corpora[True])
     trainer.validation_loss = lambda: 1e30
     train_until(trainer, 30)
     assert Trainer.resume(trainer.checkpoint(), LanguageTask(corpora[True]), 1).progress.best_loss == 1e30
 
 
-def test_a_run_in_bfloat16_is_not_called_damaged_where_there_is_none(corpora, monkeypatch):
+def test_bfloat16_run_is_not_called_damaged_without_bfloat16(corpora, monkeypatch):
     trainer = make_trainer(corpora[True])
     train_until(trainer, 3)
     checkpoint = trainer.checkpoint()
@@ -538,14 +538,14 @@ def test_a_run_in_bfloat16_is_not_called_damaged_where_there_is_none(corpora, mo
         Trainer.resume(checkpoint, LanguageTask(corpora[True]), 1)
 
 
-def test_more_epochs_than_steps_can_be_made_are_refused_by_their_name(corpora, monkeypatch):
+def test_too_many_epochs_are_refused_by_name(corpora, monkeypatch):
     monkeypatch.setattr(training, "MOST_STEPS", 100)
     make_trainer(corpora[True], replace(CONFIG, steps=None, epochs=1.0))
     with pytest.raises(UsageError, match=r"`epochs=1000` is [0-9,]+ steps, and the limit is 100"):
         make_trainer(corpora[True], replace(CONFIG, steps=None, epochs=1000.0))
 
 
-def test_a_run_that_always_diverges_gives_up_and_keeps_its_best_model(corpora, tmp_path):
+def test_repeated_divergence_gives_up_and_keeps_the_best(corpora, tmp_path):
     trainer, said = make_trainer(corpora[True]), []
     trainer.say = said.append
     inject_nan(trainer, 36, times=100)
@@ -601,7 +601,7 @@ def test_the_numbers_of_the_reports_fit_together(corpora, lines):
 
 
 @MODES
-def test_a_reported_loss_is_the_mean_over_the_symbols_since_the_last_one(corpora, lines):
+def test_reported_loss_is_the_mean_since_the_last_report(corpora, lines):
     each, some = (make_trainer(corpora[lines], replace(CONFIG, evaluate_every=every)) for every in (10, 40))
     single, together = train_until(each), train_until(some)
     assert [report.step for report in together] == [*range(4, 48, 4), 50]
@@ -671,7 +671,7 @@ def test_a_changed_corpus_is_refused(corpora, tmp_path):
 
 
 @pytest.mark.parametrize("record", [{}, {"corpus": {}}, {"corpus": {"digest": 7}}])
-def test_a_run_that_does_not_say_its_corpus_is_refused(corpora, record):
+def test_resuming_without_a_recorded_corpus_is_refused(corpora, record):
     trainer = make_trainer(corpora[True])
     train_until(trainer, 3)
     checkpoint = trainer.checkpoint()
@@ -788,7 +788,7 @@ def test_a_damaged_state_is_refused(corpora, apply):
         Trainer.resume(checkpoint, LanguageTask(corpora[True]), 1)
 
 
-def test_a_short_held_out_stream_is_not_cut_into_pieces_without_a_past(tmp_path):
+def test_short_held_out_stream_is_cut_into_few_pieces(tmp_path):
     corpus = load_text(
         tmp_path, "some text that goes on and on, as texts do. " * 60, "and a text goes on, as some do. " * 15
     )
@@ -800,7 +800,7 @@ def test_a_short_held_out_stream_is_not_cut_into_pieces_without_a_past(tmp_path)
     assert checkpoint.record["best_loss"] == pytest.approx(whole.nats_per_char, rel=1e-4)
 
 
-def test_a_large_part_is_validated_in_part(corpora):
+def test_large_held_out_text_is_validated_in_part(corpora):
     """What is scored is the beginning of each stream: the mean over the first windows, and not over more."""
     trainer = make_trainer(corpora[False])
     batches = trainer.validation = trainer.batches
