@@ -127,6 +127,8 @@ TRAINING = (
         "window.load(self.batches.batch(progress.step))\n",
         "training/test_task.py::test_no_state_is_carried_from_text_to_text",
     ),
+    Mutation("training/schedule.py", "WARM_UP_STEPS = 20", "WARM_UP_STEPS = 30", "training/test_schedule.py"),
+    Mutation("training/schedule.py", "STAIR_FACTOR = 4, 0.3", "STAIR_FACTOR = 4, 0.4", "training/test_schedule.py"),
     Mutation(
         "training/schedule.py",
         "min(1.0, (step + 1) / WARM_UP_STEPS)",
@@ -456,6 +458,15 @@ LANGUAGE = (
         "language/task.py", "AUGMENTED, DRAWN = 50, 4", "AUGMENTED, DRAWN = 5, 4", "training/test_memory_estimate.py"
     ),
 )
+MEASURED = (
+    Mutation(
+        "language/dynamic_evaluation.py", "EPSILON = 1e-4", "EPSILON = 1e-3", "language/test_dynamic_evaluation.py"
+    ),
+    Mutation("language/dynamic_evaluation.py", "LEARNED = 32", "LEARNED = 16", "language/test_dynamic_evaluation.py"),
+    Mutation("language/autoconfig.py", "MINUTES = 3.0", "MINUTES = 4.0", "language/test_autoconfig.py"),
+    Mutation("language/autoconfig.py", "SizeRow(3_000, 512,", "SizeRow(4_000, 512,", "language/test_autoconfig.py"),
+    Mutation("language/scorer.py", "1_112_064", "1_114_112", "language/test_evaluation.py"),
+)
 FILES_AND_SIGNALS = (
     Mutation("atomic_files.py", "os.ftruncate(descriptor, 0)", "pass", FILES),
     Mutation(
@@ -763,4 +774,4 @@ KERNELS = (
         "kernels/test_cache.py::test_a_directory_that_is_open_to_others_is_not_used",
     ),
 )
-MUTATIONS = (*TRAINING, *TEXT, *LANGUAGE, *FILES_AND_SIGNALS, *COMMANDS, *NETWORK, *KERNELS)
+MUTATIONS = (*TRAINING, *TEXT, *LANGUAGE, *MEASURED, *FILES_AND_SIGNALS, *COMMANDS, *NETWORK, *KERNELS)
