@@ -31,7 +31,7 @@ from mutation_list import MUTATIONS, Mutation
 PACKAGE = "rnn_cli"
 COPIED = (PACKAGE, "tests", "corpora", "docs", "benchmarks", "README.md", "pyproject.toml")
 COMPILED = ("kernels/", "cells/")  # a change there gets a kernel cache of its own
-SECONDS = 600  # for the tests of a mutation; one that makes a loop endless takes longer
+SECONDS = 300  # for the tests of a mutation; one that makes a loop endless takes longer
 FAILED, BROKEN = 1, 2  # exit codes of pytest: a test failed; a test module could not be imported
 
 

@@ -201,7 +201,7 @@ TEXT = (
         f"{BATCHES}::test_the_order_of_lines_is_the_same_in_every_version "
         f"{BATCHES}::test_lines_of_equal_blocks_are_shuffled_apart",
     ),
-    Mutation("text/epoch_order.py", "ids[: offset + 1]]", "ids[:offset]]", BATCHES),
+    Mutation("text/epoch_order.py", "ids[: offset + 1]]", "ids[1 : offset + 2]]", BATCHES),
     Mutation(
         "text/batches.py", "int(generator(seed).integers(pairs))", "int(generator(seed).integers(pairs // 2))", BATCHES
     ),
