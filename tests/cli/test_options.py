@@ -154,9 +154,8 @@ def test_nothing_below_the_commands_names_an_option() -> None:
         if path.relative_to(package).parts[0] not in ("cli", "__main__.py"):
             texts = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
             whole = " ".join(text for text in texts if isinstance(text, str))
-            named = set(re.findall(r"(?<![\w-])--[a-z-]+", whole)) & {
-                name for option in OPTIONS for name in option.names
-            }  # other programs have options, too
+            options = {name for option in OPTIONS for name in option.names}  # other programs have options, too
+            named = options & set(re.findall(r"(?<![\w-])--[a-z-]+", whole))
             assert not named, f"{path.name} names an option; put the name of the parameter in backticks"
 
 
