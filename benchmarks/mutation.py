@@ -15,6 +15,7 @@ import ast
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,7 @@ from mutation_list import MUTATIONS, Mutation
 PACKAGE = "rnn_cli"
 COPIED = (PACKAGE, "tests", "corpora", "docs", "benchmarks", "README.md", "pyproject.toml")
 COMPILED = ("kernels/", "cells/")  # a change there gets a kernel cache of its own
-SECONDS = 600  # for the tests of a mutation; one that makes a loop endless takes longer
+SECONDS = 300  # for the tests of a mutation; one that makes a loop endless takes longer
 FAILED, BROKEN = 1, 2  # exit codes of pytest: a test failed; a test module could not be imported
 
 
@@ -74,12 +75,18 @@ def run_tests(place: Path, tests: Sequence[str], cache: Path | None, arguments: 
         environment["RNN_CACHE_DIR"] = str(cache)
     with tempfile.TemporaryFile() as output:  # not a pipe, which a process that a test left behind would hold open
         process = subprocess.Popen(
-            command, cwd=place, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            command,
+            cwd=place,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # so that the programs that tests have started can be ended with it
         )
         try:
             code = process.wait(SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             return FAILED, f"not done after {SECONDS} s"
         output.seek(0)
@@ -150,6 +157,33 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+def summary(pairs: Sequence[tuple[Mutation, str]]) -> list[str]:
+    """Return the parts of a report on mutations and their outcomes."""
+    rows = []
+    for folder in sorted({folder_of(mutation) for mutation, _ in pairs}):
+        own = [pair for pair in pairs if folder_of(pair[0]) == folder]
+        changing = [kind for mutation, kind in own if not mutation.reason]
+        rows.append([folder or "-", str(len(changing)), str(changing.count("caught")), str(len(own) - len(changing))])
+    changing = [kind for mutation, kind in pairs if not mutation.reason]
+    share = f" ({changing.count('caught') / len(changing):.1%})" if changing else ""
+    parts = [
+        f"{changing.count('caught')} of {len(changing)} mutations that change something are caught{share}. Tried: "
+        f"{len(pairs)} of the {len(MUTATIONS)} in the list, each with the tests that it names.",
+        table(["folder", "change something", "caught", "change nothing"], rows),
+    ]
+    rest = [
+        [cell(describe(mutation)), kind, cell(mutation.reason or "no named test notices it")]
+        for mutation, kind in pairs
+        if kind != "caught"
+    ]
+    if rest:
+        parts.append(table(["mutation", "outcome", "reason"], rest))
+    wrong = [describe(mutation) for mutation, kind in pairs if mutation.reason and kind == "caught"]
+    if wrong:
+        parts.append("These were said to change nothing, and a test noticed them: " + "; ".join(wrong))
+    return parts
+
+
 def main() -> None:
     """Make the mutations, and print how many were caught and why the others lived."""
     parser = options(__doc__, timed=False)
@@ -173,31 +207,7 @@ def main() -> None:
         sys.exit(f"these tests fail without a mutation:\n{failed}")
     outcomes = run(mutations, chosen.jobs, chosen.minutes)
     pairs = [pair for pair in zip(mutations, outcomes) if pair[1] != "not tried"]
-    counted = [kind for mutation, kind in pairs if not mutation.reason]
-    caught = counted.count("caught")
-    share = f"{caught} of {len(counted)} mutations that change something are caught"
-    share += f" ({caught / len(counted):.0%})" if counted else ""
-    folders = sorted({folder_of(mutation) for mutation, _ in pairs})
-    rows = []
-    for folder in folders:
-        own = [(mutation, kind) for mutation, kind in pairs if folder_of(mutation) == folder]
-        kinds = [kind for mutation, kind in own if not mutation.reason]
-        rows.append([folder, str(len(kinds)), str(kinds.count("caught")), str(len(own) - len(kinds))])
-    parts = [
-        f"{share}; {len(pairs)} of {len(MUTATIONS)} mutations were tried, each with the tests that it names.",
-        table(["folder", "change something", "caught", "change nothing"], rows),
-    ]
-    lived = [
-        [cell(describe(mutation)), kind, cell(mutation.reason or "no test notices it")]
-        for mutation, kind in pairs
-        if kind != "caught"
-    ]
-    if lived:
-        parts.append(table(["mutation", "outcome", "reason"], lived))
-    odd = [describe(mutation) for mutation, kind in pairs if mutation.reason and kind == "caught"]
-    if odd:
-        parts.append("These were said to change nothing, and a test noticed them: " + "; ".join(odd))
-    report("mutation", parts, chosen.save)
+    report("mutation", summary(pairs), chosen.save)
 
 
 if __name__ == "__main__":

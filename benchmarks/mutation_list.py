@@ -122,10 +122,13 @@ TRAINING = (
     ),
     Mutation(
         "training/trainer.py",
-        "window.load(self.batches.batch(progress.step))\n        if not self.task.carries_state:\n            window.state.fill(0)\n",
+        "window.load(self.batches.batch(progress.step))\n        if not self.task.carries_state:\n"
+        "            window.state.fill(0)\n",
         "window.load(self.batches.batch(progress.step))\n",
         "training/test_task.py::test_no_state_is_carried_from_text_to_text",
     ),
+    Mutation("training/schedule.py", "WARM_UP_STEPS = 20", "WARM_UP_STEPS = 30", "training/test_schedule.py"),
+    Mutation("training/schedule.py", "STAIR_FACTOR = 4, 0.3", "STAIR_FACTOR = 4, 0.4", "training/test_schedule.py"),
     Mutation(
         "training/schedule.py",
         "min(1.0, (step + 1) / WARM_UP_STEPS)",
@@ -194,9 +197,11 @@ TEXT = (
         "text/epoch_order.py",
         "[*seed, block + 1]",
         "[*seed, 1]",
-        f"{BATCHES}::test_lines_of_a_large_text_move_far {BATCHES}::test_the_order_of_lines_is_the_same_in_every_version {BATCHES}::test_lines_of_equal_blocks_are_shuffled_apart",
+        f"{BATCHES}::test_lines_of_a_large_text_move_far "
+        f"{BATCHES}::test_the_order_of_lines_is_the_same_in_every_version "
+        f"{BATCHES}::test_lines_of_equal_blocks_are_shuffled_apart",
     ),
-    Mutation("text/epoch_order.py", "ids[: offset + 1]]", "ids[:offset]]", BATCHES),
+    Mutation("text/epoch_order.py", "ids[: offset + 1]]", "ids[1 : offset + 2]]", BATCHES),
     Mutation(
         "text/batches.py", "int(generator(seed).integers(pairs))", "int(generator(seed).integers(pairs // 2))", BATCHES
     ),
@@ -294,7 +299,8 @@ LANGUAGE = (
         "language/sampling.py",
         "if size > config.max_length:",
         "if size >= config.max_length:",
-        "language/test_sampling.py::test_the_limits_of_length_include_the_prompt language/test_sampling.py::test_limits_that_leave_no_text_are_refused",
+        "language/test_sampling.py::test_the_limits_of_length_include_the_prompt "
+        "language/test_sampling.py::test_limits_that_leave_no_text_are_refused",
     ),
     Mutation(
         "language/sampling.py", "Team(min(self.threads, rows))", "Team(1)", f"{PASSED_ON}::test_threads_are_passed_on"
@@ -394,7 +400,8 @@ LANGUAGE = (
         "language/dynamic_evaluation.py",
         "        self._window.pack()\n",
         "        pass\n",
-        "language/test_dynamic_evaluation.py::test_the_weights_follow_the_equation language/test_dynamic_evaluation.py::test_a_repeated_text_costs_less",
+        "language/test_dynamic_evaluation.py::test_the_weights_follow_the_equation "
+        "language/test_dynamic_evaluation.py::test_a_repeated_text_costs_less",
     ),
     Mutation(
         "language/autoconfig.py",
@@ -437,7 +444,8 @@ LANGUAGE = (
         "language/prediction.py",
         "order = order[order != BOUNDARY]",
         "pass",
-        "language/test_sampling.py::test_predictions_are_a_distribution_at_each_step cli/test_cli_others.py::test_predict_shows_the_most_probable",
+        "language/test_sampling.py::test_predictions_are_a_distribution_at_each_step "
+        "cli/test_cli_others.py::test_predict_shows_the_most_probable",
     ),
     Mutation(
         "language/line_scores.py",
@@ -449,6 +457,15 @@ LANGUAGE = (
     Mutation(
         "language/task.py", "AUGMENTED, DRAWN = 50, 4", "AUGMENTED, DRAWN = 5, 4", "training/test_memory_estimate.py"
     ),
+)
+MEASURED = (
+    Mutation(
+        "language/dynamic_evaluation.py", "EPSILON = 1e-4", "EPSILON = 1e-3", "language/test_dynamic_evaluation.py"
+    ),
+    Mutation("language/dynamic_evaluation.py", "LEARNED = 32", "LEARNED = 16", "language/test_dynamic_evaluation.py"),
+    Mutation("language/autoconfig.py", "MINUTES = 3.0", "MINUTES = 4.0", "language/test_autoconfig.py"),
+    Mutation("language/autoconfig.py", "SizeRow(3_000, 512,", "SizeRow(4_000, 512,", "language/test_autoconfig.py"),
+    Mutation("language/scorer.py", "1_112_064", "1_114_112", "language/test_evaluation.py"),
 )
 FILES_AND_SIGNALS = (
     Mutation("atomic_files.py", "os.ftruncate(descriptor, 0)", "pass", FILES),
@@ -506,7 +523,9 @@ FILES_AND_SIGNALS = (
         "config.py",
         "or isinstance(value, bool)",
         "",
-        "cli/test_options.py language/test_sampling.py::test_values_out_of_range_are_refused checkpoint/test_checkpoint.py::test_refuses_damaged_and_hostile_files",
+        "cli/test_options.py "
+        "language/test_sampling.py::test_values_out_of_range_are_refused "
+        "checkpoint/test_checkpoint.py::test_refuses_damaged_and_hostile_files",
     ),
 )
 COMMANDS = (
@@ -634,8 +653,8 @@ NETWORK = (
     ),
     Mutation(
         "network/parameters.py",
-        "EMBEDDING_BOUND = 4.0\nTIED",
-        "EMBEDDING_BOUND = 3.0\nTIED",
+        "\nEMBEDDING_BOUND = 4.0",
+        "\nEMBEDDING_BOUND = 3.0",
         "network/test_parameters.py::test_initial_weights",
     ),
     Mutation(
@@ -755,4 +774,4 @@ KERNELS = (
         "kernels/test_cache.py::test_a_directory_that_is_open_to_others_is_not_used",
     ),
 )
-MUTATIONS = (*TRAINING, *TEXT, *LANGUAGE, *FILES_AND_SIGNALS, *COMMANDS, *NETWORK, *KERNELS)
+MUTATIONS = (*TRAINING, *TEXT, *LANGUAGE, *MEASURED, *FILES_AND_SIGNALS, *COMMANDS, *NETWORK, *KERNELS)

@@ -1,6 +1,8 @@
 """The list of skips that `.ci/run` accepts: the reasons that tests give, and none for a missing package."""
 
 import ast
+import re
+import sys
 from pathlib import Path
 
 TESTS = Path(__file__).parent
@@ -25,3 +27,11 @@ def test_the_list_holds_the_reasons_of_all_tests():
     given = {reason for path in TESTS.rglob("test_*.py") for reason in reasons_of(path)}
     assert sorted(listed) == sorted(given)
     assert not [reason for reason in listed if "import" in reason]
+
+
+def test_optional_packages_of_tests_are_installed_in_ci():
+    """Otherwise these tests would never run."""
+    sources = "".join(path.read_text("utf-8") for path in TESTS.rglob("test_*.py"))
+    wanted = set(re.findall(r'importorskip\("([a-z0-9]+)', sources)) - sys.stdlib_module_names
+    steps = (TESTS.parent / ".ci" / "run").read_text("utf-8")
+    assert {name for name in wanted if f"'{name}==" not in steps} == set()

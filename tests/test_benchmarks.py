@@ -35,6 +35,49 @@ def test_the_fuzzer_finds_nothing():
     assert done.returncode == 0, done.stderr
 
 
+def test_mutations_fit_the_sources():
+    from mutation import problems
+    from mutation_list import MUTATIONS
+
+    assert len(MUTATIONS) >= 100
+    assert [found for mutation in MUTATIONS for found in problems(mutation)] == []
+
+
+def test_mutations_that_do_not_fit_are_found(tmp_path):
+    from mutation import problems
+    from mutation_list import Mutation
+
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_a.py").write_text("def test_one():\n    pass\n")
+    (tmp_path / "rnn_cli").mkdir()
+    (tmp_path / "rnn_cli" / "a.py").write_text("x = 1\ny = 1\n")
+    for file, old, new, tests, problem in (
+        ("a.py", "x = 1", "x = 2", "test_a.py test_a.py::test_one", ""),
+        ("a.py", "= 1", "= 2", "test_a.py", "occurs 2 times"),
+        ("a.py", "z", "x", "test_a.py", "occurs 0 times"),
+        ("b.py", "x", "y", "test_a.py", "occurs 0 times"),
+        ("a.py", "x = 1", "x = ", "test_a.py", "invalid"),
+        ("a.py", "x = 1", "x = 2", "test_b.py", "no test_b.py"),
+        ("a.py", "x = 1", "x = 2", "test_a.py::test_two", "no test test_two"),
+    ):
+        found = problems(Mutation(file, old, new, tests), tmp_path)
+        assert len(found) == bool(problem)
+        assert all(problem in each for each in found)
+
+
+def test_share_leaves_out_mutations_that_change_nothing():
+    from mutation import summary
+    from mutation_list import Mutation
+
+    changing, same = Mutation("a/b.py", "x|y", "z", ""), Mutation("c.py", "x", "y", "", "as y is x")
+    text = "\n".join(summary([(changing, "caught"), (changing, "lived"), (same, "lived")]))
+    assert text.startswith("1 of 2 mutations that change something are caught (50.0%). Tried: 3 of ")
+    assert "x\\|y" in text
+    assert "as y is x" in text
+    assert "a test noticed" not in text
+    assert "a test noticed" in summary([(same, "caught")])[-1]
+
+
 def test_development_never_sees_the_published_text():
     from runs import Split, development
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def test_threads_are_passed_on(place: Path, monkeypatch: pytest.MonkeyPatch, com
         start(team, threads, *others)
 
     monkeypatch.setattr(Team, "__init__", watched)
+    monkeypatch.setattr(import_module("rnn_cli.cli.options"), "available_processors", lambda: 8)
     done = run(*command, "--threads", 3, cwd=place)
     assert done.code == 0, done.stderr
     assert 3 in made

@@ -217,3 +217,12 @@ def test_fine_tuning_takes_a_quarter_of_the_rate(given, rate):
     corpus = corpus_of(5000)
     assert choose(corpus, given).training.learning_rate == rate
     assert choose(corpus, given, fine_tuning=True).training.learning_rate == rate / 4
+
+
+@pytest.mark.parametrize(
+    "characters, length",
+    [(300, 400), (301, 8), (3000, 8), (3001, 12), (10_000, 12), (10_001, 8), (50_001, 12), (500_000, 12)],
+)
+def test_length_of_a_stream_is_the_measured_one(characters, length):
+    assert length_of(choose(corpus_of(characters), {}).training) == ("epochs", length)
+    assert length_of(choose(corpus_of(500_001), {}).training) == ("minutes", 3)

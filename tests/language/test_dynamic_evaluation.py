@@ -149,3 +149,8 @@ def test_scores_say_that_the_model_adapted():
     assert (scores.state, scores.characters) == ("reset at each line, adapting", 8)
     with pytest.raises(UsageError, match="0 to 1"):
         make_scorer(checkpoint, adapt_rate=1.5)
+
+
+def test_constants_are_those_that_were_measured():
+    """The figures in the documents hold for these; the other tests take whatever the program has."""
+    assert (LEARNED, DECAY, MEMORY, EPSILON, DEFAULT_RATE) == (32, 0.001, 0.999, 1e-4, 0.0007)

@@ -289,3 +289,7 @@ def test_an_unknown_symbol_and_a_single_text_are_refused():
         Scorer(checkpoint, 1).read(np.array([1, len(checkpoint.codec)], np.int32))
     with pytest.raises(UsageError, match="list of texts"):
         evaluate_texts(checkpoint, "abc")
+
+
+def test_an_unknown_character_is_one_of_all_of_unicode():
+    assert SCALAR_VALUES == 0x110000 - 0x800  # code points without surrogates

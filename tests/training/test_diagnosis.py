@@ -62,3 +62,9 @@ def test_training_loss_under_augmentation_is_ignored():
     config = TrainingConfig(epochs=8, augment=1.0)
     assert "as this one is short" in diagnosis(history(FLAT, FLAT), MODEL, config)
     assert "overfitted" in diagnosis(history(FALLING, TURNED), MODEL, config)
+
+
+def test_a_rise_of_half_a_percent_is_noise():
+    rising = [*FLAT[:-1], 1.5075]
+    assert "overfitted" not in diagnosis(history(FALLING, rising), MODEL, CONFIG)
+    assert "overfitted" in diagnosis(history(FALLING, [*FLAT[:-1], 1.53]), MODEL, CONFIG)

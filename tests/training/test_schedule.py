@@ -61,3 +61,14 @@ def test_length_fixed_at_the_middle_decays_from_there(step):
 
 def test_a_run_has_at_least_one_step():
     assert steps_that_fit(0) == 1
+
+
+@pytest.mark.parametrize(
+    "schedule, step, rate",
+    [
+        ("linear", 0, 0.05), ("linear", 9, 0.5), ("linear", 19, 1), ("linear", 499, 1), ("linear", 750, 0.5),
+        ("cosine", 499, 1), ("cosine", 750, 0.5), ("step", 499, 1), ("step", 500, 0.3), ("step", 625, 0.09),
+    ],
+)  # fmt: skip
+def test_rates_of_some_steps(schedule, step, rate):
+    assert learning_rate(1.0, step, 1000, schedule) == pytest.approx(rate)
