@@ -192,7 +192,7 @@ class Window:
         steps, trained = sizes.length * sizes.batch, self._keeps_one_step
         tile = TILE_VECTORS * VECTOR_BYTES // dtype.itemsize
         depth = DEPTH if trained else 0
-        part = (depth + PAD) * max(sizes.width, tile) + tile * PAD
+        part = (max(depth, tile) + PAD) * (max(sizes.width, tile) + PAD)
         return TiedCrossEntropy(
             targets=self.targets.ravel(),
             symbols=self.inputs.ravel(),

@@ -9,6 +9,7 @@ from rnn_cli.errors import RnnError
 from rnn_cli.kernels.compiler.jit import kernel
 from rnn_cli.kernels.network.optimizer import Step
 from rnn_cli.kernels.simd.aligned import aligned_zeros
+from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16
 from rnn_cli.kernels.threads import BARRIER_SIZE, Team, wait_for_all
 
 
@@ -20,9 +21,12 @@ def train(window):
 
 
 @pytest.mark.parametrize("others", [{}, {"directions": 2, "readout": "mean"}, {"embedding": "tied"}], ids=str)
-def test_the_bits_do_not_depend_on_the_number_of_threads(make_window, cell, others):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_bits_do_not_depend_on_the_number_of_threads(make_window, cell, others, precision):
+    if precision == "bfloat16" and not HAS_BFLOAT16:
+        pytest.skip("the processor has no bfloat16")
     # So large that each thread has rows, panels and blocks of the norm.
-    sizes = {"batch": 7, "hidden_size": 50, "vocab_size": 70, "num_layers": 2} | others
+    sizes = {"precision": precision, "batch": 7, "hidden_size": 50, "vocab_size": 270, "num_layers": 2} | others
     alone = train(make_window(cell, np.float32, Team(1), **sizes))
     initial = make_window(cell, np.float32, Team(1), **sizes).model.parameters
     assert not np.array_equal(alone[1], initial)

@@ -73,7 +73,8 @@ def pack_tied(network, arrays, scratch, share):
     """Pack E^T (W, V), which gives the logits, this share's panels."""
     sizes = network.sizes
     at = decoder_offset(sizes, arrays, ZERO)
-    target = Packed(arrays.packed, at, sizes.width, sizes.columns, scratch)
+    own = Scratch(address(network.loss.scratch[share.part, 1]), ZERO)  # threads convert rows at the same time
+    target = Packed(arrays.packed, at, sizes.width, sizes.columns, own)
     pack_transposed(Matrix(arrays.parameters, at, sizes.width, ONE), target, share)
 
 
