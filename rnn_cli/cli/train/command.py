@@ -24,7 +24,7 @@ from rnn_cli.cli.options import (
     thread_count,
     with_options,
 )
-from rnn_cli.cli.train.request import TrainRequest
+from rnn_cli.cli.train.request import TaskName, TrainRequest
 from rnn_cli.display.progress import TrainingDisplay
 from rnn_cli.errors import UsageError
 from rnn_cli.network.config import NetworkConfig
@@ -39,6 +39,15 @@ def train(
     files: Annotated[
         list[str] | None,
         typer.Argument(metavar="[corpus]...", help="Text files, directories, or - for stdin.", show_default=False),
+    ] = None,
+    task: Annotated[
+        TaskName | None,
+        typer.Option(
+            "--task",
+            help="Learn from lines of label TAB text to classify (rnn classify); default: learn to write the text.",
+            show_default=False,
+            rich_help_panel=TEXT,
+        ),
     ] = None,
     line_mode: Annotated[
         bool | None,
@@ -86,7 +95,7 @@ def train(
         Path | None,
         typer.Option(
             "--from",
-            help="Start from the weights of this model (fine-tuning).",
+            help="Start from the weights of this model (fine-tuning); a classifier starts from a language model.",
             show_default=False,
             autocompletion=model_files,
             rich_help_panel=MODEL_FILE,
@@ -140,6 +149,7 @@ def train(
         min_count=min_count,
         base=base,
         random_seed=random_seed,
+        task=task,
         values={name: value for name, value in given.items() if value is not None},
     )
     request.check()
