@@ -15,7 +15,7 @@ from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from rnn_cli.display.stdout import TextWriter
+    from rnn_cli.display.stdout import TextWriter, visible
     from rnn_cli.tasks.classify.labelling import Labeller
 
 UNSURE = "?"
@@ -88,7 +88,7 @@ def classify(
     writer.close()
     for label, unknown in zip(names, labels.unknown):
         if unknown:
-            note(f"unknown to {label}: {unknown.describe()}", quiet)
+            note(visible(f"unknown to {label}: {unknown.describe()}"), quiet)
 
 
 def default_model() -> list[Path]:
