@@ -15,7 +15,7 @@ from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from rnn_cli.display.stdout import TextWriter, visible
+    from rnn_cli.display.stdout import TextWriter
     from rnn_cli.tasks.classify.labelling import Labeller
 
 UNSURE = "?"
@@ -70,7 +70,7 @@ def classify(
     cores = thread_count(threads, quiet)
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
-    from rnn_cli.display.stdout import TextWriter
+    from rnn_cli.display.stdout import TextWriter, visible
     from rnn_cli.tasks.classify.labelling import labeller
     from rnn_cli.text.documents import read_lines
 

@@ -36,7 +36,7 @@ def info(model: ModelPath = DEFAULT_MODEL, as_json: Json = False, quiet: Quiet =
         writer.write_line(json.dumps({"model": str(model), **facts}))
     else:
         losses = history(checkpoint)
-        unit = "label" if "answers" in facts else "character"
+        unit = "label" if facts.get("task") == "classify" else "character"
         unexpected = checkpoint.record.keys() - WRITTEN
         writer.write_line(key_values(flatten({name: value for name, value in facts.items() if name not in unexpected})))
         if len(losses) > 1:

@@ -53,4 +53,30 @@ def evaluate_classifier(
     writer.close()
 
 
-TASKS: dict[str, Callable[..., None]] = {"classify": evaluate_classifier}
+def evaluate_labelled(
+    checkpoint: Checkpoint, paths: list[str], model: str, *, as_json: bool, threads: int, quiet: bool
+) -> None:
+    """Print the bits per character of texts given their labels, of each label and of all."""
+    from rnn_cli.display.stdout import TextWriter
+    from rnn_cli.display.tables import key_values
+    from rnn_cli.tasks.labelled.scores import score_labelled
+    from rnn_cli.tasks.labelled_texts import read_labelled
+
+    scores = score_labelled(checkpoint, read_labelled(paths), threads)
+    for label in scores.unknown_labels[:1]:
+        note(f"texts of {len(scores.unknown_labels):,} labels that the model lacks are left out, as '{label}'", quiet)
+    writer = TextWriter()
+    if as_json:
+        writer.write_line(json.dumps({"model": model, **scores.to_dict()}))
+    else:
+        rows = [
+            ("bits per character", f"{scores.bits_per_char:.4f} given the label"),
+            ("by shares of characters", f"{scores.unigram_bits:.4f}"),
+            ("characters", f"{scores.characters:,} of {scores.texts:,} texts"),
+            *((f"  {label}", f"{bits:.4f}  {texts:,} texts") for label, (texts, _, bits) in scores.by_label.items()),
+        ]
+        writer.write_line(key_values(rows))
+    writer.close()
+
+
+TASKS: dict[str, Callable[..., None]] = {"classify": evaluate_classifier, "labelled": evaluate_labelled}

@@ -25,7 +25,7 @@ PRECISION = "this processor multiplies it faster; models are as good"
 class Data(NamedTuple):
     """What the defaults of a task depend on.
 
-    lengths  symbols of each text; scored: the symbols that are answered, in an epoch
+    lengths  symbols of each text; scored: the symbols that are answered, in an epoch, and what they are: `unit`
     noun     what the lengths are of, for the reasons: "texts", "sentences"
     """
 
@@ -34,6 +34,7 @@ class Data(NamedTuple):
     lengths: np.ndarray
     scored: int
     noun: str
+    unit: str = "label"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Preferences:
     sizes: tuple[int, ...] = (64, 128, 256)
     enough: float = 12.0
     num_layers: int = 1
+    directions: int = 2
     readout: str = "last"
     average: float = 0.0
 
@@ -114,6 +116,8 @@ class Defaults:
 
     def pick_directions(self, preferences: Preferences) -> None:
         """Pick two directions, unless the label is read from the last step, where the second has read one symbol."""
+        if preferences.directions == 1:
+            return
         last = preferences.readout == "mean" and self.values.get("readout") == "last"
         if last:
             self.pick("directions", 1, "the last step has read the whole text forwards")
@@ -131,7 +135,7 @@ class Defaults:
 
     def pick_size(self, preferences: Preferences) -> None:
         """Pick the largest size that reads the texts often enough in the time."""
-        size, reason = preferences.hidden_size, f"units: right for {self.data.scored:,} labels"
+        size, reason = preferences.hidden_size, f"units: right for {self.data.scored:,} {self.data.unit}s"
         if "hidden_size" not in self.values:
             smaller = [each for each in preferences.sizes if each < size]
             while smaller and self.epochs_in_time(size) < preferences.enough:

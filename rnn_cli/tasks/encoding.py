@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnn_cli.tasks.whole_texts import IGNORED, LONGEST, Texts
-from rnn_cli.text.codecs import Codec
+from rnn_cli.text.codecs import CharacterCodec, Codec
 
 
 def encode_texts(
@@ -39,3 +39,8 @@ def encode_texts(
     targets = np.full(len(framed), IGNORED, np.int32)
     targets[starts[1:] - 1] = 0 if labels is None else labels
     return Texts(framed, targets, starts), unknown
+
+
+def codec_of_texts(texts: Sequence[str]) -> CharacterCodec:
+    """Return the codec of all characters of some texts."""
+    return CharacterCodec.of_texts(["".join(texts)], line_mode=True)

@@ -17,7 +17,8 @@ from rnn_cli.errors import UsageError
 from rnn_cli.tasks.classify.autoconfig import choose
 from rnn_cli.tasks.classify.fine_tuning import first_weights
 from rnn_cli.tasks.classify.model import read_description
-from rnn_cli.tasks.classify.task import ClassifyTask, codec_of_texts
+from rnn_cli.tasks.classify.task import ClassifyTask
+from rnn_cli.tasks.encoding import codec_of_texts
 from rnn_cli.tasks.labelled_texts import LabelledTexts, read_labelled, split_texts
 from rnn_cli.text.codecs import Codec
 from rnn_cli.training.throughput import units_per_second
@@ -39,7 +40,7 @@ def start(
     training, validation, reason = read(request)
     for line in describe(training, validation, reason):
         display.note(line)
-    codec: Codec = codec_of_texts(training)
+    codec: Codec = codec_of_texts(training.texts)
     given: dict[str, Any] = {**request.values, "random_seed": request.random_seed}
     if base:
         request, given, codec = inherit(request, given, base, codec, display)

@@ -49,6 +49,12 @@ def train(
             rich_help_panel=TEXT,
         ),
     ] = None,
+    labelled: Annotated[
+        bool,
+        typer.Option(
+            "--labelled", help="Learn from lines of label TAB text to write texts of a label.", rich_help_panel=TEXT
+        ),
+    ] = False,
     line_mode: Annotated[
         bool | None,
         typer.Option(
@@ -149,9 +155,11 @@ def train(
         min_count=min_count,
         base=base,
         random_seed=random_seed,
-        task=task,
+        task="labelled" if labelled else task,
         values={name: value for name, value in given.items() if value is not None},
     )
+    if task and labelled:
+        raise UsageError("--task and --labelled contradict each other; give one of them")
     request.check()
     if resume and overwrite:
         raise UsageError("--resume and --overwrite contradict each other; give one of them")

@@ -11,14 +11,17 @@ from rnn_cli.language.autoconfig import Choice, Speed
 from rnn_cli.tasks.classify.task import ClassifyTask
 from rnn_cli.tasks.defaults import Data, Defaults, Preferences
 
+# Names of 18 languages (14,600 texts to learn from, 1,600 held out), 10 epochs, right in percent: 128 units, dropout
+# 0.5, 64 texts in a batch 83.2; dropout 0.3 83.0; 32 texts in a batch 83.6; 256 units 84.1.
 SUITS = Preferences(
     epochs=30,
     most_epochs=60,
-    hidden_size=128,
+    hidden_size=256,
     dropout=0.5,
-    batch_texts=64,
+    batch_texts=48,
     learning_rate=0.004,
     readout="mean",
+    enough=10,
 )
 
 

@@ -7,11 +7,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rnn_cli.checkpoint.checkpoint import Checkpoint
+from rnn_cli.checkpoint.checkpoint import LANGUAGE, Checkpoint
 from rnn_cli.errors import UsageError
 from rnn_cli.language.classification import Classifier, confusion_of
 from rnn_cli.language.unknown import UnknownCharacters
 from rnn_cli.tasks.classify.model import CLASSIFY, TextClassifier
+from rnn_cli.tasks.labelled.model import LABELLED, given_label, prior_bits, read_description
 
 
 class Labeller(Protocol):
@@ -67,6 +68,28 @@ class LanguageLabeller:
         return confusion_of(self._classifier, self.labels, parts)
 
 
+class BayesLabeller(LanguageLabeller):
+    """Chooses the label by Bayes' rule: the bits of a line given the label, and those of the label itself."""
+
+    def __init__(self, checkpoint: Checkpoint, threads: int) -> None:
+        _, labels, counts = read_description(checkpoint)
+        super().__init__([given_label(checkpoint, label) for label in labels], labels, threads)
+        self._prior = prior_bits(counts)
+
+    @property
+    def unknown(self) -> Sequence[UnknownCharacters]:
+        """The characters so far that the model does not know."""
+        return self._classifier.unknown[:1]
+
+    def bits(self, lines: list[bytes]) -> np.ndarray:
+        """Return -log2 of the probability of label and line together (lines, labels)."""
+        return super().bits(lines) + self._prior
+
+    def confusion(self, parts: Iterable[list[bytes]]) -> list[list[int]]:
+        """Return the confusion matrix of labelled lines."""
+        return confusion_of(ByLine(self), self.labels, parts)
+
+
 class ClassifierLabeller:
     """The answers of one classifier."""
 
@@ -95,7 +118,7 @@ class ClassifierLabeller:
 class ByLine:
     """A labeller as `confusion_of` reads it: bits (labels, lines)."""
 
-    def __init__(self, labeller: ClassifierLabeller) -> None:
+    def __init__(self, labeller: Labeller) -> None:
         self._labeller = labeller
 
     def bits(self, lines: list[bytes]) -> np.ndarray:
@@ -113,8 +136,10 @@ def labeller(checkpoints: Sequence[Checkpoint], names: Sequence[str], threads: i
         return ClassifierLabeller(checkpoints[0], threads)
     if classifiers:
         raise UsageError(f"'{classifiers[0]}' is a classifier, which answers alone; leave the other models out")
+    if len(checkpoints) == 1 and checkpoints[0].task["name"] == LABELLED:
+        return BayesLabeller(checkpoints[0], threads)
     for checkpoint in checkpoints:
-        checkpoint.expect("language")
+        checkpoint.expect(LANGUAGE)
     if len(checkpoints) < 2:
         raise UsageError("classify compares two models or more, unless one is a classifier; name each with -m")
     return LanguageLabeller(checkpoints, names, threads)

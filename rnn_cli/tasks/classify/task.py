@@ -13,21 +13,16 @@ from rnn_cli.kernels.threads import Team
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 from rnn_cli.tasks.classify.model import CLASSIFY, description, read_description
-from rnn_cli.tasks.encoding import encode_texts
+from rnn_cli.tasks.encoding import codec_of_texts, encode_texts
 from rnn_cli.tasks.labelled_texts import LabelledTexts
 from rnn_cli.tasks.whole_texts import Reader, Texts, WholeTextBatches
-from rnn_cli.text.codecs import CharacterCodec, Codec
+from rnn_cli.text.codecs import Codec
 from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.run_state import Report
 from rnn_cli.training.task import Task
 
 BITS_PER_NAT = 1 / math.log(2)
 MOST_JUDGED = 20_000  # held-out texts that choose the best model
-
-
-def codec_of_texts(data: LabelledTexts) -> CharacterCodec:
-    """Return the codec of all characters of some texts."""
-    return CharacterCodec.of_texts(["".join(data.texts)], line_mode=True)
 
 
 class ClassifyTask(Task):
@@ -47,7 +42,7 @@ class ClassifyTask(Task):
         network: NetworkConfig | None = None,
     ) -> None:
         """Take texts to learn from, and texts to hold out. Raises UsageError for fewer than two labels."""
-        self.training, self.codec = training, codec or codec_of_texts(training)
+        self.training, self.codec = training, codec or codec_of_texts(training.texts)
         self.labels = training.names
         if len(self.labels) < 2:
             raise UsageError(
