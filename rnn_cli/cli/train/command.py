@@ -24,7 +24,7 @@ from rnn_cli.cli.options import (
     thread_count,
     with_options,
 )
-from rnn_cli.cli.train.request import TrainRequest
+from rnn_cli.cli.train.request import TaskName, TrainRequest
 from rnn_cli.display.progress import TrainingDisplay
 from rnn_cli.errors import UsageError
 from rnn_cli.network.config import NetworkConfig
@@ -40,6 +40,21 @@ def train(
         list[str] | None,
         typer.Argument(metavar="[corpus]...", help="Text files, directories, or - for stdin.", show_default=False),
     ] = None,
+    task: Annotated[
+        TaskName | None,
+        typer.Option(
+            "--task",
+            help="Learn from lines of label TAB text to classify (rnn classify); default: learn to write the text.",
+            show_default=False,
+            rich_help_panel=TEXT,
+        ),
+    ] = None,
+    labelled: Annotated[
+        bool,
+        typer.Option(
+            "--labelled", help="Learn from lines of label TAB text to write texts of a label.", rich_help_panel=TEXT
+        ),
+    ] = False,
     line_mode: Annotated[
         bool | None,
         typer.Option(
@@ -86,7 +101,7 @@ def train(
         Path | None,
         typer.Option(
             "--from",
-            help="Start from the weights of this model (fine-tuning).",
+            help="Start from the weights of this model (fine-tuning); a classifier starts from a language model.",
             show_default=False,
             autocompletion=model_files,
             rich_help_panel=MODEL_FILE,
@@ -140,8 +155,11 @@ def train(
         min_count=min_count,
         base=base,
         random_seed=random_seed,
+        task="labelled" if labelled else task,
         values={name: value for name, value in given.items() if value is not None},
     )
+    if task and labelled:
+        raise UsageError("--task and --labelled contradict each other; give one of them")
     request.check()
     if resume and overwrite:
         raise UsageError("--resume and --overwrite contradict each other; give one of them")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
@@ -15,7 +15,8 @@ from rnn_cli.training.config import LENGTHS, TrainingConfig
 
 Value = int | float | str
 # Fields of the source of a run that older files lack, and their types.
-LATER: dict[str, type] = {"paragraphs": bool, "whole_files": bool, "column": str, "min_count": int}
+LATER: dict[str, type] = {"paragraphs": bool, "whole_files": bool, "column": str, "min_count": int, "task": str}
+TaskName = Literal["classify"]  # the tasks that are named; without one, a model learns to write
 NETWORK = {item.name for item in fields(NetworkConfig)}
 
 
@@ -31,6 +32,7 @@ class TrainRequest:
     column       the column of tables that is read
     min_count    how often a character must occur to be a symbol
     base         the model whose weights the run starts from
+    task         what the model learns, one of cli/train/start.py; None: to write the text
     values       fields of NetworkConfig and TrainingConfig
     """
 
@@ -45,6 +47,7 @@ class TrainRequest:
     min_count: int | None = None
     base: Path | None = None
     random_seed: int | None = None
+    task: str | None = None
     values: Mapping[str, Value] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -86,6 +89,14 @@ class TrainRequest:
         """Return what was given beside the files to train on, by the name of the parameter."""
         own = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in ("files", "values")}
         return {name: value for name, value in own.items() if value not in (None, ())} | dict(self.values)
+
+    def check_resumed(self) -> None:
+        """Raise UsageError if anything but files is given, as a resumed run has all values already."""
+        given = [
+            f"`{name}={value}`" if isinstance(value, bool) else f"`{name}`" for name, value in self.given().items()
+        ]
+        if given:
+            raise UsageError(f"--resume continues exactly as before; leave out {', '.join(given)}")
 
     def to_source(self) -> dict[str, Any]:
         """Return what resuming needs, JSON-ready. Paths are absolute, so that any directory will do."""
