@@ -11,7 +11,7 @@ from pathlib import Path
 from commands import SMALL, STREAM_TEXT
 from options import OPTIONS
 
-from rnn_cli.kernels.compiler.cache import private_directory
+from rnn_cli.kernels.compiler.cache import find_location
 
 # Runs commands in one process, with an audit hook that reports opened files, started programs and connections.
 PROGRAM = """
@@ -30,7 +30,8 @@ def watch(event, arguments):
     elif event.partition(".")[0] in RUNNING or event in RUNNING:
         events.append([event, ""])
     elif event in ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.chmod", "os.chown", "os.symlink", "os.link"):
-        events.append(["write", os.path.abspath(os.fsdecode(arguments[0]))])
+        if not isinstance(arguments[0], int):  # a descriptor: its file was opened by name before
+            events.append(["write", os.path.abspath(os.fsdecode(arguments[0]))])
 
 sys.addaudithook(watch)
 from rnn_cli.__main__ import main
@@ -74,7 +75,7 @@ def test_commands_write_only_what_is_asked_for(tmp_path: Path) -> None:
     found = events(tmp_path, COMMANDS)
     others = {event for event in found if event[0] not in ("write", "pickle.find_class")}  # by the kernel cache
     assert others == set()
-    known = {os.devnull, str(private_directory())}  # the cache directory is created if it is missing
+    known = {os.devnull, str(find_location().directory)}  # the cache directory is created if it is missing
     written = {os.path.relpath(path, tmp_path) for kind, path in found if kind == "write" and path not in known}
     written = {
         path for path in written if not path.startswith((".model.s", ".other.s"))
