@@ -9,13 +9,13 @@ import numpy as np
 
 from rnn_cli.network.workspace import IGNORED
 from rnn_cli.tasks.whole_texts import Texts
-from rnn_cli.text.codecs import CharacterCodec
+from rnn_cli.text.codecs import BOUNDARY, CharacterCodec
 
 RARE = 1  # a character that occurs no more often is unknown, so that training shows what unknown ones are like
 
 
 class Alphabet:
-    """0 is padding; then come the characters of a codec, and last the unknown character."""
+    """0 is the boundary before a sentence; then come the characters of a codec, and last the unknown character."""
 
     def __init__(self, codec: CharacterCodec) -> None:
         self.codec, self.unknown = codec, len(codec)
@@ -27,7 +27,7 @@ class Alphabet:
         for text in texts:
             counts.update(text)
         known = sorted(character for character, count in counts.items() if count > RARE) or sorted(counts)
-        return cls(CharacterCodec("".join(known), line_mode=True))
+        return cls(CharacterCodec("".join(known), line_mode=False))
 
     def __len__(self) -> int:
         return len(self.codec) + 1
@@ -40,25 +40,23 @@ class Alphabet:
 
 
 def answer_positions(tokens: Sequence[str]) -> np.ndarray:
-    """Return the index of the last character of each token in the text of a sentence, its tokens joined by blanks."""
+    """Return the position of the last character of each token, in a sentence of a boundary and tokens with blanks."""
     lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
-    return np.cumsum(lengths + 1) - 2
+    return np.cumsum(lengths + 1) - 1
 
 
 def pieces_of(tokens: Sequence[str], most: int) -> list[tuple[int, int]]:
-    """Cut a sentence between tokens so that no piece has more than `most` characters: (first, last) token of each.
+    """Cut a sentence between tokens into pieces of up to `most` symbols: the first token of each, and its end.
 
-    A longer token is a piece by itself; of its characters the network reads the last ones.
+    A token that alone is longer is a piece by itself.
     """
-    pieces, first, length = [], 0, -1
+    pieces, first, length = [], 0, 0
     for index, token in enumerate(tokens):
-        if length + 1 + len(token) > most and index > first:
+        if index > first and length + 1 + len(token) > most:
             pieces.append((first, index))
-            first, length = index, -1
-        length += 1 + len(token)
-    if first < len(tokens):
-        pieces.append((first, len(tokens)))
-    return pieces
+            first, length = index, 0
+        length += 1 + len(token)  # the boundary or a blank comes before each token
+    return [*pieces, (first, len(tokens))] if tokens else []
 
 
 def texts_of(
@@ -69,13 +67,14 @@ def texts_of(
 ) -> Texts:
     """Return sentences as symbols, with the target of each token (by default 0) at its last character.
 
-    A sentence of more than `longest` characters is cut between tokens.
+    A sentence begins with the boundary, and blanks stand between its tokens. A sentence of more than `longest` symbols
+    is cut between tokens, and of a longer token the beginning is left out.
     """
     symbols, answers = [], []
     for number, tokens in enumerate(sentences):
         for first, last in pieces_of(tokens, longest):
             piece = tokens[first:last]
-            text = alphabet.encode(" ".join(piece))
+            text = np.append(np.int32(BOUNDARY), alphabet.encode(" ".join(piece)))
             answer = np.full(len(text), IGNORED, np.int32)
             answer[answer_positions(piece)] = targets[number][first:last] if targets else 0
             symbols.append(text[-longest:])

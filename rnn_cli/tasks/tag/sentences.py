@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from rnn_cli.errors import UsageError
-from rnn_cli.text.documents import Document, decode_text, read_documents
+from rnn_cli.rng import HELD_OUT, generator
+from rnn_cli.text.documents import decode_text, joined_names, read_documents
+from rnn_cli.text.holdout import DEFAULT_FRACTION, FEWEST_LINES
 
 # The columns of CoNLL-U from which tags can be taken, with their position.
 CONLLU_COLUMNS = {"lemma": 2, "upos": 3, "xpos": 4, "feats": 5, "deprel": 7}
+DEFAULT_COLUMN = "upos"
 CONLLU_WIDTH, FORM = 10, 1
 NEVER_EMPTY = {"upos", "xpos"}  # columns in which "_" says that there is no tag
 LONGEST_QUOTE = 40  # characters of a line that a message quotes
@@ -29,6 +32,14 @@ class Sentence(NamedTuple):
         return " ".join(self.tokens)
 
 
+class TaggedText(NamedTuple):
+    """The sentences of some files, what messages call these, and the column of CoNLL-U, None for other files."""
+
+    name: str
+    sentences: list[Sentence]
+    column: str | None
+
+
 class Row(NamedTuple):
     """A line with a token: its number in the file, its token, its tag."""
 
@@ -42,30 +53,26 @@ def tokens_of(line: str) -> list[str]:
     return [token for token in line.replace("\t", " ").split(" ") if token]
 
 
-def read_sentences(paths: Sequence[str], column: str | None = None) -> list[Sentence]:
-    """Read files of tagged sentences; "-" is stdin. `column` names a column of CoNLL-U, by default "upos".
+def read_tagged(paths: Sequence[str], column: str | None = None) -> TaggedText:
+    """Read files of tagged sentences; "-" is stdin. `column` names the column of CoNLL-U, by default "upos".
 
     Raises UsageError, with the file and the line, if one cannot be read, is not in columns, or has no sentence.
     """
     if column is not None and column not in CONLLU_COLUMNS:
         raise UsageError(f"`column` must be one of {', '.join(CONLLU_COLUMNS)}, not {column}")
-    return [sentence for document in read_documents(paths) for sentence in sentences_of(document, column)]
-
-
-def sentences_of(document: Document, column: str | None = None) -> list[Sentence]:
-    """Return the sentences of a file. Raises UsageError as `read_sentences` does."""
-    advice = "convert it to UTF-8"
-    lines = [line.removesuffix("\r") for line in decode_text(document, advice).split("\n")]
-    if is_conllu(document.name, lines):
-        rows = conllu_rows(document.name, lines, column or "upos")
-    elif column is not None:
-        raise UsageError(f"`column` is for CoNLL-U, and {document.name} is not in it; leave it out")
-    else:
-        rows = column_rows(document.name, lines)
-    sentences = list(grouped(rows))
-    if not sentences:
-        raise UsageError(f"{document.name} has no sentences; {FORMAT}")
-    return sentences
+    documents, sentences, used = read_documents(paths), [], None
+    for document in documents:
+        lines = [line.removesuffix("\r") for line in decode_text(document, "convert it to UTF-8").split("\n")]
+        if is_conllu(document.name, lines):
+            used = column or DEFAULT_COLUMN
+            rows = conllu_rows(document.name, lines, used)
+        else:
+            rows = column_rows(document.name, lines)
+        found = list(grouped(rows))
+        if not found:
+            raise UsageError(f"{document.name} has no sentences; {FORMAT}")
+        sentences += found
+    return TaggedText(joined_names([document.name for document in documents]), sentences, used)
 
 
 def grouped(rows: Iterator[Row | None]) -> Iterator[Sentence]:
@@ -150,6 +157,28 @@ def tag_list(sentences: Sequence[Sentence], name: str) -> list[str]:
 def token_count(sentences: Sequence[Sentence]) -> int:
     """Return the number of tokens."""
     return sum(len(sentence.tokens) for sentence in sentences)
+
+
+def split_sentences(
+    sentences: Sequence[Sentence], fraction: float | None, random_seed: int
+) -> tuple[list[Sentence], list[Sentence], str]:
+    """Return the sentences to train on, those to hold out, and what was done.
+
+    Sentences of the same tokens stay together, so that none is in both parts.
+    """
+    fraction, count = DEFAULT_FRACTION if fraction is None else fraction, len(sentences)
+    if fraction == 0:
+        return list(sentences), [], "nothing, as it was asked for"
+    if count < FEWEST_LINES:
+        return list(sentences), [], f"nothing, as there are fewer than {FEWEST_LINES} sentences"
+    distinct = list(dict.fromkeys(sentence.tokens for sentence in sentences))
+    order = generator([random_seed, HELD_OUT]).permutation(len(distinct)).tolist()
+    held = {distinct[index] for index in order[: round(fraction * len(distinct))]}
+    training = [sentence for sentence in sentences if sentence.tokens not in held]
+    validation = [sentence for sentence in sentences if sentence.tokens in held]
+    if not training or not validation:
+        return list(sentences), [], "nothing, as there are too few different sentences"
+    return training, validation, f"{len(validation):,} of {count:,} sentences, at random"
 
 
 def most_frequent_tags(sentences: Sequence[Sentence]) -> dict[str, str]:

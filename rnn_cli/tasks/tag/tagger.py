@@ -55,6 +55,8 @@ class Tagger:
 
         Raises CheckpointError if an output is not finite.
         """
+        if not sentences:
+            return []
         texts = texts_of(self.alphabet, sentences, LONGEST)
         counts = np.fromiter(map(len, sentences), np.int64, len(sentences))
         return np.split(self._reader.probabilities(texts), np.cumsum(counts)[:-1])
@@ -102,7 +104,7 @@ def parts_of(task: dict[str, Any]) -> tuple[Alphabet, list[str]]:
             and all(tag in tags and isinstance(tokens, str) for tag, tokens in lexicon.items())
         ):
             characters = codec_from_dict(codec)
-            if isinstance(characters, CharacterCodec) and characters.line_mode:
+            if isinstance(characters, CharacterCodec):
                 return Alphabet(characters), tags
     raise CheckpointError("the description of its tags is damaged; train it again")
 

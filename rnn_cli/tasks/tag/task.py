@@ -24,8 +24,10 @@ from rnn_cli.tasks.tag.sentences import Sentence, most_frequent_tags, tag_list, 
 from rnn_cli.tasks.tag.tagger import TAG, Tagger, description_of
 from rnn_cli.tasks.whole_texts import WholeTextBatches
 from rnn_cli.training.config import TrainingConfig
+from rnn_cli.training.run_state import Report
 from rnn_cli.training.task import Task
 
+BITS_PER_NAT = 1 / math.log(2)
 HIDDEN = 0.02  # share of the characters that a step reads as the unknown one
 MOST_SCORED = 2000  # held-out sentences that are tagged in an evaluation
 MOST_KNOWN = 50_000  # tokens in the file, the most frequent ones
@@ -95,6 +97,11 @@ class TagTask(Task):
         }
 
     @cached_property
+    def scored(self) -> int:
+        """The number of tokens to train on."""
+        return token_count(self.training)
+
+    @cached_property
     def lexicon(self) -> dict[str, str]:
         """The most frequent tag of each token of the training part."""
         return most_frequent_tags(self.training)
@@ -106,7 +113,7 @@ class TagTask(Task):
                 "name": self.data_name,
                 "digest": self.digest,
                 "sentences": len(self.training),
-                "tokens": token_count(self.training),
+                "tokens": self.scored,
                 "validation_sentences": len(self.validation),
                 "validation_tokens": token_count(self.validation),
             }
@@ -147,6 +154,35 @@ class TagTask(Task):
     def _figure(self, found: Sequence[Sequence[str]]) -> float:
         actual = [sentence.tags for sentence, _ in zip(self.validation, found)]
         return span_scores(actual, found).f1 if self.bio else accuracy_of(actual, found)
+
+    def report_to_dict(self, report: Report) -> dict[str, Any]:
+        """Return a report as the log and the history have it, JSON-ready: with the losses in bits, too."""
+        validation = report.validation_loss
+        return {
+            "step": report.step,
+            "epoch": report.epoch,
+            "seconds": report.seconds,
+            "tokens_per_second": report.units_per_second,
+            "loss": report.loss,
+            "bits_per_token": report.loss * BITS_PER_NAT,
+            "validation_loss": validation,
+            "validation_bits_per_token": None if validation is None else validation * BITS_PER_NAT,
+            self._score_name: report.validation_score,
+            "learning_rate": report.learning_rate,
+            "grad_norm": report.grad_norm,
+        }
+
+    def report_from_dict(self, values: dict[str, Any]) -> Report:
+        """Return the report that `report_to_dict` wrote. Raises KeyError, TypeError or UsageError if it is damaged."""
+        own = dict(values)
+        del own["bits_per_token"], own["validation_bits_per_token"]
+        own["units_per_second"] = own.pop("tokens_per_second")
+        own["validation_score"] = own.pop(self._score_name)
+        return Report.from_dict(own)
+
+    @property
+    def _score_name(self) -> str:
+        return "validation_f1" if self.bio else "validation_accuracy"
 
     def figures(self, loss: float, score: float | None) -> str:
         """Return how good the best model is on the held-out part, and how good the baseline."""
