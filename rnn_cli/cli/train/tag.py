@@ -23,7 +23,10 @@ from rnn_cli.training.throughput import units_per_second
 from rnn_cli.training.trainer import Trainer
 
 INHERITED = ("cell", "activation", "hidden_size")  # of the model that a run starts from
-NOT_FOR_TAGS = ("augment", "reset_chance", "readout")
+TEXT_OPTIONS = (  # of texts that a model learns to write
+    *("as_bytes", "line_mode", "paragraphs", "whole_files", "min_count"),
+    *("augment", "reset_chance", "fingerprint", "readout"),
+)
 
 
 class Data(NamedTuple):
@@ -69,12 +72,9 @@ def reread(request: TrainRequest, checkpoint: Checkpoint) -> TagTask:
 
 def check(request: TrainRequest) -> None:
     """Raise UsageError for values that mean nothing to a tagger."""
-    if request.as_bytes or request.line_mode is not None:
-        name = "as_bytes" if request.as_bytes else "line_mode"
-        raise UsageError(f"`{name}` is for learning to write a text; leave it out, as an empty line ends a sentence")
-    for name in NOT_FOR_TAGS:
-        if name in request.values:
-            raise UsageError(f"`{name}` is not for tagging; leave it out")
+    for name in TEXT_OPTIONS:
+        if name in request.given():
+            raise UsageError(f"`{name}` is not for learning tags; leave it out")
 
 
 def read(request: TrainRequest) -> Data:

@@ -28,7 +28,7 @@ from rnn_cli.training.run_state import Report
 from rnn_cli.training.task import Task
 
 BITS_PER_NAT = 1 / math.log(2)
-HIDDEN = 0.02  # share of the characters that a step reads as the unknown one
+HIDDEN = 0.05  # share of the characters that a step reads as the unknown one
 MOST_SCORED = 2000  # held-out sentences that are tagged in an evaluation
 MOST_KNOWN = 50_000  # tokens in the file, the most frequent ones
 BYTES_PER_CHARACTER = 40  # of tokens, tags, symbols, targets and what an epoch arranges
@@ -188,10 +188,9 @@ class TagTask(Task):
         """Return how good the best model is on the held-out part, and how good the baseline."""
         part = self.validation[:MOST_SCORED]
         baseline = self._figure([baseline_tags(self.lexicon, self.tags[0], sentence.tokens) for sentence in part])
+        bits = f"{loss * BITS_PER_NAT:.3f} bits per {self.unit}"
         if score is None:
-            return f"validation {loss:.4f} nats per {self.unit}"
+            return bits
         if self.bio:
-            return f"F1 of the held-out spans {score:.1%}; the most frequent tag of each token has {baseline:.1%}"
-        return (
-            f"{score:.1%} of the held-out tags are right; the most frequent tag of each token would be {baseline:.1%}"
-        )
+            return f"F1 of the spans {score:.1%}; of the most frequent tag of each token {baseline:.1%}; {bits}"
+        return f"{score:.1%} of the tags right; the most frequent tag of each token would be {baseline:.1%}; {bits}"

@@ -59,15 +59,16 @@ def test_tags_are_learned_from_ending_and_context(words):
 def test_the_closing_line_has_the_baseline(words):
     _, trainer = words
     line = trainer.task.figures(0.1, 0.987)
-    assert line.startswith("98.7% of the held-out tags are right; the most frequent tag of each token would be ")
-    assert trainer.task.figures(0.1, None) == "validation 0.1000 nats per token"
+    assert line.startswith("98.7% of the tags right; the most frequent tag of each token would be ")
+    assert line.endswith("%; 0.144 bits per token")
+    assert trainer.task.figures(0.1, None) == "0.144 bits per token"
 
 
 def test_spans_are_valid_and_improve(spans):
     reports, trainer = spans
     scores = evaluate_sentences(trainer.checkpoint(), journeys(50, seed=3), 1)
     assert scores["spans"]["f1"] > scores["baseline"]["spans"]["f1"]
-    assert "F1 of the held-out spans" in trainer.task.figures(0.1, 0.5)
+    assert "F1 of the spans 50.0%; of the most" in trainer.task.figures(0.1, 0.5)
 
 
 @pytest.mark.parametrize("seed", range(5))
