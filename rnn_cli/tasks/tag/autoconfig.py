@@ -27,10 +27,10 @@ class SizeRow(NamedTuple):
 
 
 SIZES = (
-    SizeRow(10_000, 128, 1, 0.5, 0.0, 40),
-    SizeRow(100_000, 128, 2, 0.6, 0.3, 30),
-    SizeRow(400_000, 256, 2, 0.6, 0.3, 16),
-    SizeRow(math.inf, 256, 2, 0.5, 0.2, 12),
+    SizeRow(10_000, 256, 1, 0.6, 0.3, 30),
+    SizeRow(100_000, 256, 1, 0.6, 0.3, 30),
+    SizeRow(400_000, 256, 1, 0.6, 0.0, 16),
+    SizeRow(math.inf, 256, 1, 0.5, 0.0, 12),
 )
 FEWEST_EPOCHS = 8  # that a network should read in a given time, or a smaller one is taken
 SMALLER = ((256, 2), (256, 1), (128, 2), (128, 1), (64, 1))  # units and layers, the largest first

@@ -40,14 +40,17 @@ def test_a_run_ends_with_its_figure_and_the_baseline(place):
 
 
 def test_columns_come_out(place):
-    done = run("tag", "-m", "words", stdin=b"lo bakobaa lululue .\r\n\nlo  stee\n", cwd=place)
+    done = run("tag", "-m", "words", stdin=b"lo bakobaa lululue .\r\n\nlo  lululue bamilui\tkobabaa .\n", cwd=place)
     assert done.code == 0
-    assert done.text == "lo\tDET\nbakobaa\tNOUN\nlululue\tVERB\n.\tPUNCT\n\nlo\tPRON\nstee\tVERB\n\n"
+    assert done.text == (
+        "lo\tDET\nbakobaa\tNOUN\nlululue\tVERB\n.\tPUNCT\n\n"
+        "lo\tPRON\nlululue\tVERB\nbamilui\tADJ\nkobabaa\tNOUN\n.\tPUNCT\n\n"
+    )
 
 
 def test_inline_has_a_line_for_each_line(place):
-    done = run("tag", "--inline", "-m", "words", stdin=b"lo bakobaa lululue .\n\nlo", cwd=place)
-    assert done.text == "lo/DET bakobaa/NOUN lululue/VERB ./PUNCT\n\nlo/PRON\n"
+    done = run("tag", "--inline", "-m", "words", stdin=b"lo bakobaa lululue .\n\nlo bakobaa", cwd=place)
+    assert done.text == "lo/DET bakobaa/NOUN lululue/VERB ./PUNCT\n\nlo/DET bakobaa/NOUN\n"
 
 
 def test_spans_come_as_json(place):
