@@ -26,6 +26,10 @@ class SizeRow(NamedTuple):
     epochs: int
 
 
+# Of UD_Telugu-MTG (28,787 characters), accuracy on its dev part, which has 662 tokens: 128 units 90.3 to 90.6 after 16
+# epochs with dropout 0.5, 90.8 after 30 with 0.6 and recurrent dropout 0.3; then two layers of them 91.4, 256 units 91.7,
+# two layers of 256 91.5. Of UD_Afrikaans-AfriBooms (184,000): 128 units 94.7 after 16 epochs, 256 units 95.4 after 12, two
+# layers of 256 95.5 after 8, in three times the time of an epoch. The last two rows are not measured further.
 SIZES = (
     SizeRow(10_000, 256, 1, 0.6, 0.3, 30),
     SizeRow(100_000, 256, 1, 0.6, 0.3, 30),
@@ -35,8 +39,8 @@ SIZES = (
 FEWEST_EPOCHS = 8  # that a network should read in a given time, or a smaller one is taken
 SMALLER = ((256, 2), (256, 1), (128, 2), (128, 1), (64, 1))  # units and layers, the largest first
 MINUTES = 5.0  # at most, if no length is given
-LEAST_LENGTH, MOST_LENGTH, LENGTH_STEP, FITTING = 64, 512, 32, 0.98  # of a row; share of the sentences that fit whole
-LEAST_STEPS, MOST_ROWS = 25, 32  # of an epoch; of a batch
+LEAST_LENGTH, MOST_LENGTH, LENGTH_STEP, FITTING = 64, 512, 32, 0.95  # of a row; share of the sentences that fit whole
+LEAST_STEPS, MOST_POSITIONS = 25, 4096  # of an epoch; of a batch
 FEWEST_EVALUATED, MOST_EVALUATED = 25, 500  # steps between two evaluations
 RATE, RATE_OF_MANY_UNITS, MANY_UNITS = 0.004, 0.002, 256
 
@@ -118,8 +122,8 @@ class TagDefaults(Defaults):
         longer = int(np.count_nonzero(lengths > length))
         cut = f"; {longer:,} longer ones are cut between tokens" if longer else ""
         self.pick("sequence_length", length, f"characters in a row of sentences{cut}")
-        rows = max(1, self.characters // (self.values["sequence_length"] * LEAST_STEPS))
-        self.pick("batch_size", min(MOST_ROWS, rows), "rows in a batch")
+        positions = min(MOST_POSITIONS, self.characters // LEAST_STEPS)
+        self.pick("batch_size", max(1, positions // self.values["sequence_length"]), "rows in a batch")
         steps = -(-self.characters // (self.values["batch_size"] * self.values["sequence_length"]))
         self.values.setdefault("evaluate_every", min(max(steps, FEWEST_EVALUATED), MOST_EVALUATED))
 
