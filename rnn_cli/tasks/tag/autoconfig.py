@@ -28,8 +28,8 @@ class SizeRow(NamedTuple):
 
 # Accuracy on the dev part of UD_Telugu-MTG (28,787 characters to train on, 662 tokens to score): 128 units 90.3 to 90.6
 # after 16 epochs with dropout 0.5, 90.8 after 30 with 0.6 and recurrent dropout 0.3; then two layers of them 91.4, 256
-# units 91.7, two layers of 256 91.5. Of UD_Afrikaans-AfriBooms (202,687): 128 units 94.7 after 16 epochs, 256 units 95.4
-# after 12, two layers of 256 95.5 after 8 epochs of three times the time. The other two rows are not measured.
+# units 91.7, two layers of 256 91.5. Of UD_Afrikaans-AfriBooms (202,687): 128 units 94.7 after 16 epochs, 256 units
+# 95.4 after 12, two layers of 256 95.5 after 8 epochs of three times the time. The other two rows are not measured.
 SIZES = (
     SizeRow(10_000, 256, 1, 0.6, 0.3, 30),
     SizeRow(100_000, 256, 1, 0.6, 0.3, 30),
