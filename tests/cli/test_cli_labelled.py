@@ -22,21 +22,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with labelled texts and a model of them."""
     path = tmp_path_factory.mktemp("labelled")
     (path / "texts.tsv").write_text(TEXT)
-    done = run(
-        "train",
-        "texts.tsv",
-        "--labelled",
-        *SMALL,
-        "--dropout",
-        0,
-        "--learning-rate",
-        0.02,
-        "--steps",
-        150,
-        "-m",
-        "model",
-        cwd=path,
-    )
+    options = ["--dropout", 0, "--learning-rate", 0.02, "--validation-fraction", 0, "--steps", 150]
+    done = run("train", "texts.tsv", "--labelled", *SMALL, *options, "-m", "model", cwd=path)
     assert done.code == 0, done.stderr
     return path
 
