@@ -71,7 +71,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     if language:
         facts["mode"] = "stream" if not codec.line_mode else "lines" if codec.ends_at_newline else "texts"
     facts["vocabulary"] = codec.alphabet
-    if isinstance(labels := checkpoint.task.get("labels"), list):
+    if isinstance(labels := checkpoint.task.get("labels", checkpoint.task.get("tags")), list):
         facts["answers"] = len(labels)
         facts["labels"] = ", ".join(map(str, labels))
     facts |= {"complete": checkpoint.progress is None, "fingerprint": None}

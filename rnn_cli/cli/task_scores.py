@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from rnn_cli.cli.options import note
@@ -79,4 +79,51 @@ def evaluate_labelled(
     writer.close()
 
 
-TASKS: dict[str, Callable[..., None]] = {"classify": evaluate_classifier, "labelled": evaluate_labelled}
+def evaluate_tagger(
+    checkpoint: Checkpoint, paths: list[str], model: str, *, as_json: bool, threads: int, quiet: bool
+) -> None:
+    """Print how many tags are right: of all tokens, of unknown ones, by tag, and for BIO of whole spans."""
+    from rnn_cli.display.stdout import TextWriter
+    from rnn_cli.display.tables import key_values
+    from rnn_cli.tasks.tag.evaluation import evaluate_sentences
+    from rnn_cli.tasks.tag.sentences import read_tagged
+    from rnn_cli.tasks.tag.tagger import description_of
+
+    description_of(checkpoint)
+    text = read_tagged(paths, checkpoint.task["column"])
+    scores = evaluate_sentences(checkpoint, text.sentences, threads)
+    if unknown := scores["unknown_tags"]:
+        count = len(unknown)
+        note(
+            f"{count:,} tag{'s are' if count > 1 else ' is'} not known to the model, as '{unknown[0]}'; "
+            "the tokens count as wrong",
+            quiet,
+        )
+    writer = TextWriter()
+    if as_json:
+        writer.write_line(json.dumps({"model": model, **scores}))
+    else:
+        new, baseline = scores["unknown"], scores["baseline"]
+        rows = [("tags", f"{scores['accuracy']:.2%} of {scores['tokens']:,} tokens are right")]
+        if new["tokens"]:
+            rows.append(("unknown tokens", f"{new['accuracy']:.2%} of {new['tokens']:,} are right"))
+        if "spans" in scores:
+            rows += [(f"spans, {name}", f"{value:.2%}") for name, value in scores["spans"].items()]
+            rows.append(("baseline, F1", f"{baseline['spans']['f1']:.2%}: {baseline['name']}"))
+        rows.append(("baseline", f"{baseline['accuracy']:.2%}: {baseline['name']}"))
+        writer.write_line(key_values(rows))
+        ordered = sorted(scores["per_tag"].items(), key=lambda item: -item[1]["tokens"])[:WIDEST_TABLE]
+        writer.write_line("\n" + key_values([(f"F1 of {tag}", figure_of(values)) for tag, values in ordered]))
+    writer.close()
+
+
+def figure_of(values: Mapping[str, float]) -> str:
+    """Return the F1 of a tag and the number of its tokens."""
+    return f"{values['f1']:7.2%} of {values['tokens']:,} tokens"
+
+
+TASKS: dict[str, Callable[..., None]] = {
+    "classify": evaluate_classifier,
+    "labelled": evaluate_labelled,
+    "tag": evaluate_tagger,
+}

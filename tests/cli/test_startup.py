@@ -37,6 +37,7 @@ PROMISED = {
     "evaluate": """--model -m --json --per-line --per-char --jsonl --threshold --sort --top --below --above --total
         --reset-every --adapt --adapt-rate --baselines --corpus --precision --threads --quiet -q --help -h""",
     "classify": "--model -m --labels --top --threshold --jsonl --json --threads --quiet -q --help -h",
+    "tag": "--model -m --inline --jsonl --threads --quiet -q --help -h",
     "predict": "--label --model -m --top --each --json --quiet -q --help -h",
     "info": "--model -m --json --quiet -q --help -h",
 }

@@ -44,7 +44,7 @@ def train(
         TaskName | None,
         typer.Option(
             "--task",
-            help="Learn from lines of label TAB text to classify (rnn classify); default: learn to write the text.",
+            help="Learn to classify lines of label TAB text, or to tag lines of token TAB tag; default: to write.",
             show_default=False,
             rich_help_panel=TEXT,
         ),
@@ -73,7 +73,9 @@ def train(
     column: Annotated[
         str | None,
         typer.Option(
-            "--column", help="The column of a CSV or TSV file, or the field of JSON lines.", rich_help_panel=TEXT
+            "--column",
+            help="The column of CSV or TSV, the field of JSON lines, or for tags of CoNLL-U (xpos).",
+            rich_help_panel=TEXT,
         ),
     ] = None,
     min_count: Annotated[

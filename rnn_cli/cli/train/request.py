@@ -16,7 +16,7 @@ from rnn_cli.training.config import LENGTHS, TrainingConfig
 Value = int | float | str
 # Fields of the source of a run that older files lack, and their types.
 LATER: dict[str, type] = {"paragraphs": bool, "whole_files": bool, "column": str, "min_count": int, "task": str}
-TaskName = Literal["classify"]  # the tasks that are named; without one, a model learns to write
+TaskName = Literal["classify", "tag"]  # the tasks that are named; without one, a model learns to write
 NETWORK = {item.name for item in fields(NetworkConfig)}
 
 
