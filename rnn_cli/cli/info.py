@@ -39,7 +39,7 @@ def info(model: ModelPath = DEFAULT_MODEL, as_json: Json = False, quiet: Quiet =
         unexpected = checkpoint.record.keys() - WRITTEN
         writer.write_line(key_values(flatten({name: value for name, value in facts.items() if name not in unexpected})))
         if len(losses) > 1:
-            span = f"{losses[0]:.2f} to {losses[-1]:.2f} nats per character, best {min(losses):.2f}"
+            span = f"{losses[0]:.2f} to {losses[-1]:.2f} nats per {checkpoint.codec.unit}, best {min(losses):.2f}"
             writer.write_line(f"\nloss over the training, {span}:")
             writer.write_line(curve(losses))
     writer.close()
@@ -48,6 +48,7 @@ def info(model: ModelPath = DEFAULT_MODEL, as_json: Json = False, quiet: Quiet =
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the facts of a checkpoint."""
     from rnn_cli.network.parameters import parameter_count
+    from rnn_cli.text.codecs import WordCodec
     from rnn_cli.text.fingerprint import Fingerprint
 
     config, codec, record = checkpoint.config, checkpoint.codec, checkpoint.record
@@ -59,7 +60,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "symbols": len(codec) - 1,
         "kind": codec.kind,
         "mode": "stream" if not codec.line_mode else "lines" if codec.ends_at_newline else "texts",
-        "vocabulary": codec.alphabet,
+        "vocabulary": " ".join(codec.words) if isinstance(codec, WordCodec) else codec.alphabet,
         "complete": checkpoint.progress is None,
         "fingerprint": None,
     }

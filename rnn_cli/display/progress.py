@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rnn_cli.display.report_line import live_line, plain_line, validation_line
+from rnn_cli.display.report_line import live_line, plain_line, validation_bits, validation_line
 from rnn_cli.display.screen import Screen
 from rnn_cli.display.stdout import visible
 
@@ -41,10 +41,10 @@ class TrainingDisplay(Screen):
         """Show the newest values if it is time; on a terminal, each validation gets a line that stays.
 
         `values` holds `step epoch chars_per_second loss bits_per_char validation_bits_per_char learning_rate
-        grad_norm`: the loss in nats per character, None if there was no validation. `fraction` is the part of the
-        run that is done, from 0 to 1.
+        grad_norm`, or `words_per_second` and so on: the loss in nats per character or word, None if there was no
+        validation. `fraction` is the part of the run that is done, from 0 to 1.
         """
-        measured = values["validation_bits_per_char"]
+        measured = validation_bits(values)
         if measured is not None:
             self._validation = measured
         if self.animated:
@@ -71,18 +71,21 @@ class TrainingDisplay(Screen):
 
 
 class ScoringDisplay(Screen):
-    """Shows how much of a text is scored. `total` is the number of its characters."""
+    """Shows how much of a text is scored. `total` is the number of its symbols, which are called `symbols`."""
 
-    def __init__(self, quiet: bool, total: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, quiet: bool, total: int, symbols: str = "characters", *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__(quiet, clock=clock)
         self._total = total
         self._done = 0
+        self._symbols = symbols
 
     def advance(self, count: int) -> None:
-        """Add `count` characters to those that are scored."""
+        """Add `count` symbols to those that are scored."""
         self._done += count
         if self.is_due():
-            line = f"{min(self._done / max(self._total, 1), 1):.0%} of {self._total:,} characters scored"
+            line = f"{min(self._done / max(self._total, 1), 1):.0%} of {self._total:,} {self._symbols} scored"
             if self.animated:
                 self.redraw(line)
             else:

@@ -8,28 +8,41 @@ from typing import Any
 Values = Mapping[str, Any]
 
 
+def unit_of(values: Values) -> str:
+    """Return what the bits of a report are per, from the names of its values: "char" or "word"."""
+    return next(name.removeprefix("bits_per_") for name in values if name.startswith("bits_per_"))
+
+
+def validation_bits(values: Values) -> float | None:
+    """Return the bits per unit of a validation, None if there was none."""
+    bits: float | None = values[f"validation_bits_per_{unit_of(values)}"]
+    return bits
+
+
 def plain_line(
     values: Values, fraction: float | None, remaining_seconds: float | None, validation: float | None
 ) -> str:
-    """Return a report as a plain line. `validation` is the last measured one, in bits per character."""
+    """Return a report as a plain line. `validation` is the last measured one, in bits per unit."""
+    unit = unit_of(values)
     parts = [f"step {values['step']}" if fraction is None else f"step {values['step']} ({fraction:.0%})"]
     parts.append(f"epoch {values['epoch']:.2f}")
     if remaining_seconds is not None:
         parts.append(f"{format_time(remaining_seconds)} left")
-    parts += [f"loss {values['loss']:.3f}", f"{values['bits_per_char']:.3f} bits/char"]
+    parts += [f"loss {values['loss']:.3f}", f"{values[f'bits_per_{unit}']:.3f} bits/{unit}"]
     if validation is not None:
-        parts.append(f"validation {validation:.3f} bits/char")
+        parts.append(f"validation {validation:.3f} bits/{unit}")
     parts += [f"learning rate {values['learning_rate']:.2g}", f"gradient norm {values['grad_norm']:.2g}"]
-    if values["chars_per_second"]:  # 0 if only the first step is done, which compiles
-        parts.append(f"{format_count(values['chars_per_second'])} chars/s")
+    if speed := values[f"{unit}s_per_second"]:  # 0 if only the first step is done, which compiles
+        parts.append(f"{format_count(speed)} {unit}s/s")
     return ", ".join(parts)
 
 
 def validation_line(values: Values) -> str:
     """Return the result of a validation, in less than 80 columns."""
-    training, validation = values["bits_per_char"], values["validation_bits_per_char"]
+    unit, validation = unit_of(values), validation_bits(values)
+    training = values[f"bits_per_{unit}"]
     where = f"step {values['step']}, epoch {values['epoch']:.2f}"
-    return f"{where}: {training:.3f} bits/char, validation {validation:.3f} bits/char"
+    return f"{where}: {training:.3f} bits/{unit}, validation {validation:.3f} bits/{unit}"
 
 
 def live_line(
@@ -40,15 +53,16 @@ def live_line(
     width: int,
 ) -> str:
     """Return a report in at most `width` columns; the last parts are left out if they do not fit."""
+    unit = unit_of(values)
     parts = [f"step {values['step']}" if fraction is None else f"{fraction:.0%}"]
     if remaining_seconds is not None:
         parts.append(f"ETA {format_time(remaining_seconds)}")
-    parts += [f"loss {values['loss']:.3f}", f"bits {values['bits_per_char']:.2f}"]
+    parts += [f"loss {values['loss']:.3f}", f"bits {values[f'bits_per_{unit}']:.2f}"]
     if validation is not None:
         parts.append(f"val {validation:.2f}")
     parts += [f"lr {values['learning_rate']:.2g}", f"norm {values['grad_norm']:.2g}"]
-    if values["chars_per_second"]:
-        parts.append(f"{format_count(values['chars_per_second'])}/s")
+    if speed := values[f"{unit}s_per_second"]:
+        parts.append(f"{format_count(speed)}/s")
     while len(line := "  ".join(parts)) > width and len(parts) > 1:
         parts.pop()
     return line

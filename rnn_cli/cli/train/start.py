@@ -17,6 +17,7 @@ from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.language.autoconfig import choose
 from rnn_cli.language.fine_tuning import reencode
 from rnn_cli.language.task import LanguageTask
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.parameters import parameter_count
 from rnn_cli.text.codecs import ParagraphCodec
 from rnn_cli.text.corpus import Corpus, load_corpus
@@ -27,6 +28,7 @@ from rnn_cli.training.throughput import units_per_second
 from rnn_cli.training.trainer import Trainer
 
 INHERITED = ("cell", "activation", "hidden_size", "num_layers")  # of the model that a run starts from
+INHERITED += ("embedding",) if hasattr(NetworkConfig, "embedding") else ()
 
 
 def start_run(request: TrainRequest, threads: int, display: TrainingDisplay) -> tuple[Trainer, TrainRequest]:
@@ -40,7 +42,7 @@ def start_run(request: TrainRequest, threads: int, display: TrainingDisplay) -> 
     watched = request.values.get("schedule") == "plateau" or "patience" in request.values
     if request.validation_fraction is None and (watched or LENGTHS & request.values.keys()):
         request = replace(request, validation_fraction=DEFAULT_FRACTION)  # shows if the user's length is too long
-    corpus = read_corpus(request)
+    corpus = read_corpus(request, checkpoint)
     if checkpoint:
         corpus = reencode(corpus, checkpoint.codec.extended_with(corpus.codec))
         corpus.mode_reason = "as the model it starts from does"
@@ -103,7 +105,7 @@ def resume_run(
     if saved is None:
         raise CheckpointError(f"{model} does not say what it was trained on, so it cannot be resumed")
     saved = replace(saved, files=request.files or saved.files)
-    trainer = Trainer.resume(checkpoint, LanguageTask(read_corpus(saved)), threads)
+    trainer = Trainer.resume(checkpoint, LanguageTask(read_corpus(saved, checkpoint)), threads)
     display.note(f"resuming {model} at step {trainer.progress.step:,}")
     return trainer, saved
 
@@ -116,6 +118,7 @@ def inherit_options(request: TrainRequest, checkpoint: Checkpoint, path: Path) -
     mode: dict[str, Any] = {
         "line_mode": None if separator else codec.line_mode,
         "as_bytes": codec.kind == "bytes",
+        "words": codec.kind == "words" or None,
         "paragraphs": separator == "blank line" or None,
         "whole_files": separator == "file" or None,
     }
@@ -127,8 +130,8 @@ def inherit_options(request: TrainRequest, checkpoint: Checkpoint, path: Path) -
     return replace(request, values={**request.values, **values}, **mode)
 
 
-def read_corpus(request: TrainRequest) -> Corpus:
-    """Read the corpus of a request whose random seed is settled."""
+def read_corpus(request: TrainRequest, checkpoint: Checkpoint | None) -> Corpus:
+    """Read the corpus of a request whose random seed is settled; the words of a checkpoint are known besides."""
     return load_corpus(
         request.files,
         as_bytes=bool(request.as_bytes),
@@ -138,7 +141,10 @@ def read_corpus(request: TrainRequest) -> Corpus:
         random_seed=request.random_seed or 0,
         separator=request.separator,
         column=request.column,
-        min_count=request.min_count or 1,
+        min_count=request.min_count,
+        words=bool(request.words),
+        vocabulary=request.vocabulary,
+        base=checkpoint.codec if checkpoint else None,
     )
 
 
@@ -147,10 +153,11 @@ def describe(corpus: Corpus) -> str:
     codec = corpus.codec
     mode = "one stream" if not codec.line_mode else "lines" if codec.ends_at_newline else "texts of several lines"
     dropped = f"; {corpus.dropped_lines:,} empty lines left out" if corpus.dropped_lines else ""
+    vocabulary = f": {corpus.vocabulary_reason}" if corpus.vocabulary_reason else ""
     unknown = f", {corpus.validation_unknown:,} unknown characters left out" if corpus.validation_unknown else ""
     return (
-        f"{corpus.name}: {corpus.characters:,} characters to train on, "
-        f"{len(codec) - 1:,} different {codec.kind}\n"
+        f"{corpus.name}: {corpus.characters:,} {codec.unit}s to train on, "
+        f"{len(codec) - 1:,} different {codec.kind}{vocabulary}\n"
         f"read as {mode}: {corpus.mode_reason}{dropped}{other_modes(corpus)}\n"
         f"held out to validate: {corpus.split_reason}{unknown}" + "".join(f"\n{remark}" for remark in corpus.remarks)
     )
@@ -160,5 +167,8 @@ def other_modes(corpus: Corpus) -> str:
     """Return the options that read a text in another way, if the text itself decided the way."""
     if not corpus.mode_detected:
         return ""
+    if corpus.codec.unit == "word":
+        other = "--stream carries the state on" if corpus.codec.line_mode else "--lines makes each line a sentence"
+        return f"; {other}"
     other = "--stream reads it as one text" if corpus.codec.line_mode else "--lines reads each line as a text"
     return f"; {other}, --paragraphs a text up to each blank line, --files a text in each file"
