@@ -8,7 +8,7 @@ from rnn_cli.network.config import NetworkConfig
 from rnn_cli.text.codecs import Codec
 
 # Words are many and each is seen seldom, so what the network reads of a word is also what it predicts the word with.
-WORDS: dict[str, Any] = {"embedding": "tied"} if hasattr(NetworkConfig, "embedding") else {}
+WORDS = {"embedding": "tied"}
 
 
 def network_for(codec: Codec, **values: Any) -> NetworkConfig:

@@ -17,7 +17,6 @@ from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.language.autoconfig import choose
 from rnn_cli.language.fine_tuning import reencode
 from rnn_cli.language.task import LanguageTask
-from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.parameters import parameter_count
 from rnn_cli.text.codecs import ParagraphCodec
 from rnn_cli.text.corpus import Corpus, load_corpus
@@ -27,8 +26,7 @@ from rnn_cli.training.memory_estimate import peak_memory
 from rnn_cli.training.throughput import units_per_second
 from rnn_cli.training.trainer import Trainer
 
-INHERITED = ("cell", "activation", "hidden_size", "num_layers")  # of the model that a run starts from
-INHERITED += ("embedding",) if hasattr(NetworkConfig, "embedding") else ()
+INHERITED = ("cell", "activation", "hidden_size", "num_layers", "embedding")  # of the model that a run starts from
 
 
 def start_run(request: TrainRequest, threads: int, display: TrainingDisplay) -> tuple[Trainer, TrainRequest]:
