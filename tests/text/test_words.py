@@ -100,7 +100,12 @@ def test_the_vocabulary_is_the_commonest_words(tokens, most):
 @pytest.mark.parametrize(
     "counts, options, words, reason",
     [
-        ({"a": 3, "b": 2, "c": 1}, {}, ("a", "b"), "those that occur at least twice of 3 different ones; they cover 83.3%"),
+        (
+            {"a": 3, "b": 2, "c": 1},
+            {},
+            ("a", "b"),
+            "those that occur at least twice of 3 different ones; they cover 83.3%",
+        ),
         ({"a": 1, "b": 1}, {}, ("a", "b"), "all of 2 different ones; they cover 100.0% of the text"),
         ({"a": 3, "b": 2}, {"min_count": 3}, ("a",), "those that occur at least 3 times of 2"),
         ({"b": 3, "a": 3, "c": 1}, {"most": 1}, ("a",), "the 1 commonest of 3 different ones; they cover 42.9%"),
