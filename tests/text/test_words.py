@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def test_texts_with_single_blanks_come_back(codec, sentences):
 @given(MODES, TEXTS, st.lists(st.integers(0, 60)))
 def test_a_text_in_pieces_is_the_whole_text(codec, text, cuts):
     places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
-    pieces = [text[start:end] for start, end in zip(places, places[1:])]
+    pieces = [text[start:end] for start, end in pairwise(places)]
     found = [np.zeros(0, np.int32), *codec.encode_pieces(pieces)]
     assert np.concatenate(found).tolist() == codec.encode(text).tolist()
 

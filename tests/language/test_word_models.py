@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def test_scores_are_those_of_a_plain_computation(checkpoint):
 def test_lines_add_up_however_they_come(checkpoint, cuts):
     data = TEXT.encode()
     places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    pieces = [(data[start:end], end == len(data)) for start, end in zip(places, places[1:])]
+    pieces = [(data[start:end], end == len(data)) for start, end in pairwise(places)]
     scored = list(score_lines(Scorer(checkpoint, 1), pieces))
     bits = np.concatenate([part.symbol_bits for part in scored])
     _, nats = plain_nats(checkpoint, TEXT)
