@@ -427,7 +427,13 @@ LANGUAGE = (
         "np.arange(0, len(lines))",
         "language/test_classification.py",
     ),
-    Mutation("language/classification.py", "    scorer.start()\n", "", "language/test_classification.py"),
+    Mutation(
+        "language/classification.py",
+        "    scorer.start()\n",
+        "",
+        "language/test_classification.py",
+        "the lines before end with a boundary, or these begin with one, after which the state is zero",
+    ),
     Mutation(
         "language/beam_search.py",
         "totals.flat[best] > done[-1].log_probability",
@@ -451,7 +457,7 @@ LANGUAGE = (
         "language/line_scores.py",
         "self._count += len(values)",
         "self._count += len(chosen)",
-        "language/test_line_scores.py::test_a_selection_equals_sorting_everything",
+        "language/test_line_scores.py::test_positions_are_counted_over_all_pieces",
     ),
     Mutation("language/line_scores.py", "symbols = codec.closed(symbols)", "pass", "language/test_line_scores.py"),
     Mutation(
@@ -529,11 +535,11 @@ FILES_AND_SIGNALS = (
     ),
 )
 COMMANDS = (
-    Mutation("cli/classify.py", "ordered[1] - ordered[0]", "ordered[-1] - ordered[0]", CLASSIFY),
+    Mutation("cli/classify.py", "(sorted_bits[:, 1] -", "(all_bits.max(axis=1) -", CLASSIFY),
     Mutation("cli/classify.py", '.replace("\\n", "\\\\n")', "", CLASSIFY),
     Mutation(
-        "cli/classify.py",
-        "Classifier(checkpoints, cores)",
+        "tasks/classify/labelling.py",
+        "Classifier(checkpoints, threads)",
         "Classifier(checkpoints)",
         f"{PASSED_ON}::test_threads_are_passed_on",
     ),
@@ -574,7 +580,7 @@ COMMANDS = (
         "cli/test_cli_train.py::test_the_log_is_never_behind_the_model",
     ),
     Mutation(
-        "cli/train/start.py",
+        "cli/train/language.py",
         "Trainer(task, choice.training, threads,",
         "Trainer(task, choice.training, 1,",
         f"{PASSED_ON}::test_threads_are_passed_on",

@@ -48,7 +48,9 @@ def main() -> None:
     parser = options(__doc__, timed=False)
     parser.add_argument("texts", nargs="*", type=Path, metavar="FILE", help="texts, a sentence on each line")
     parser.add_argument("--minutes", type=float, default=5, help="of training for each text and seed (default: 5)")
-    parser.add_argument("--seeds", type=int, default=1, help="runs of each text, of which the worst counts (default: 1)")
+    parser.add_argument(
+        "--seeds", type=int, default=1, help="runs of each text, of which the worst counts (default: 1)"
+    )
     parser.add_argument("--train", nargs=1, default=[""], help="further options of rnn train, as one argument")
     chosen = parser.parse_args()
     given = ["--words", *chosen.train[0].split()]

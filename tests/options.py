@@ -15,6 +15,7 @@ NEEDED = {
     "sample": ["-m", "good.model", "--seed", "the"],
     "evaluate": ["text.txt", "-m", "good.model"],
     "classify": ["text.txt", "-m", "good.model", "-m", "other.model"],
+    "tag": ["text.txt", "-m", "good.model"],
     "predict": ["the", "-m", "good.model"],
     "complete": ["the", "-m", "good.model"],
     "info": ["-m", "good.model"],

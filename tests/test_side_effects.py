@@ -11,7 +11,7 @@ from pathlib import Path
 from commands import SMALL, STREAM_TEXT
 from options import OPTIONS
 
-from rnn_cli.kernels.compiler.cache import private_directory
+from rnn_cli.kernels.compiler.cache import find_location
 
 # Runs commands in one process, with an audit hook that reports opened files, started programs and connections.
 PROGRAM = """
@@ -30,7 +30,8 @@ def watch(event, arguments):
     elif event.partition(".")[0] in RUNNING or event in RUNNING:
         events.append([event, ""])
     elif event in ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.chmod", "os.chown", "os.symlink", "os.link"):
-        events.append(["write", os.path.abspath(os.fsdecode(arguments[0]))])
+        if not isinstance(arguments[0], int):  # a descriptor: its file was opened by name before
+            events.append(["write", os.path.abspath(os.fsdecode(arguments[0]))])
 
 sys.addaudithook(watch)
 from rnn_cli.__main__ import main
@@ -45,6 +46,8 @@ COMMANDS = [
     ["evaluate", "text", "--quiet", "--baselines", "--adapt"],
     ["evaluate", "text", "--quiet", "--per-line", "--sort"],
     ["classify", "text", "-m", "model.safetensors", "-m", "other.safetensors"],
+    ["train", "tagged", "--task", "tag", "--hidden-size", "8", "--steps", "9", "-m", "tagger.safetensors", "--quiet"],
+    ["tag", "text", "-m", "tagger.safetensors"],
     ["predict", "the", "--each"],
     ["complete", "the"],
     ["info"],
@@ -68,19 +71,21 @@ def test_every_command_is_watched() -> None:
 
 def test_commands_write_only_what_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "text").write_text(STREAM_TEXT)
+    (tmp_path / "tagged").write_text("the\tDET\ncat\tNOUN\n\n" * 3)
     events(tmp_path, COMMANDS)  # compiles all kernels, and so writes to the kernel cache
     for written in [*tmp_path.glob("*.safetensors"), tmp_path / "log"]:
         written.unlink()
     found = events(tmp_path, COMMANDS)
     others = {event for event in found if event[0] not in ("write", "pickle.find_class")}  # by the kernel cache
     assert others == set()
-    known = {os.devnull, str(private_directory())}  # the cache directory is created if it is missing
+    known = {os.devnull, str(find_location().directory)}  # the cache directory is created if it is missing
     written = {os.path.relpath(path, tmp_path) for kind, path in found if kind == "write" and path not in known}
     written = {
-        path for path in written if not path.startswith((".model.s", ".other.s"))
+        path for path in written if not path.startswith((".model.s", ".other.s", ".tagger.s"))
     }  # temporary files, and the lock
-    assert written <= {"log", "model.safetensors", "other.safetensors"}
-    assert sorted(os.listdir(tmp_path)) == ["log", "model.safetensors", "other.safetensors", "text"]
+    models = ["model.safetensors", "other.safetensors"]
+    assert written <= {"log", *models, "tagger.safetensors"}
+    assert sorted(os.listdir(tmp_path)) == ["log", *models, "tagged", "tagger.safetensors", "text"]
 
 
 def test_info_writes_nothing_and_loads_no_kernels(tmp_path: Path) -> None:

@@ -63,8 +63,11 @@ def test_a_second_signal_shows_the_cursor_again(number: signal.Signals) -> None:
                 shown += os.read(terminal, 1000)
             time.sleep(0.5)  # half a second later it is another signal
             process.send_signal(number)
+        try:
+            assert process.wait(60) == 128 + number
+        finally:
+            process.kill()
         shown += read_to_end(terminal)
-        assert process.wait(60) == 128 + number
     assert shown.endswith(b"\x1b[?25h\r\n")
 
 

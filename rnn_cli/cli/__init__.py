@@ -17,6 +17,7 @@ from rnn_cli.cli.evaluate import evaluate
 from rnn_cli.cli.info import info
 from rnn_cli.cli.predict import predict
 from rnn_cli.cli.sample import sample
+from rnn_cli.cli.tag import tag
 from rnn_cli.cli.train.command import train as train_command  # `cli.train` stays the name of the folder
 
 app = typer.Typer(
@@ -34,7 +35,7 @@ COMMANDS: dict[str, list[Callable[..., None]]] = {  # by the headings of the hel
     "Train": [train_command],
     "Generate": [sample, complete, predict],
     "Score": [evaluate],
-    "Label": [classify],
+    "Label": [classify, tag],
     "Look inside": [info],
 }
 

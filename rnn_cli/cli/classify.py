@@ -1,4 +1,4 @@
-"""rnn classify: lines and several models -> for each line, the model that gives it the highest probability."""
+"""rnn classify: lines and a classifier, or several language models -> a label for each line."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnn_cli.cli.options import Json, Quiet, Threads, announce_compiling, model_files, note, thread_count
+from rnn_cli.cli.options import DEFAULT_MODEL, Json, Quiet, Threads, announce_compiling, model_files, note, thread_count
+from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from rnn_cli.display.stdout import TextWriter
-    from rnn_cli.language.classification import Classifier
+    from rnn_cli.tasks.classify.labelling import Labeller
+
+UNSURE = "?"
 
 
 def classify(
@@ -25,7 +28,7 @@ def classify(
         typer.Option(
             "--model",
             "-m",
-            help="A model file; give two or more. Its name is the label.",
+            help="A classifier, or two or more language models, whose names are the labels.",
             show_default=False,
             autocompletion=model_files,
         ),
@@ -33,78 +36,113 @@ def classify(
     labelled: Annotated[
         bool, typer.Option("--labels", help="Lines are label TAB line: print the accuracy and a confusion table.")
     ] = False,
-    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print a JSON object for each line.")] = False,
+    top: Annotated[int, typer.Option("--top", help="Print the N most probable labels of each line.")] = 1,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help="Print ? for a margin of less than this many bits.")
+    ] = None,
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="Print a JSON object for each line, with probabilities.")
+    ] = False,
     as_json: Json = False,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
-    """Label each line with the most probable of several models.
+    """Label each line: with a classifier (rnn train --task classify), or the most probable of language models.
 
     Prints label TAB margin TAB line; the margin is in bits over the second label.
 
     Example: rnn classify -m stars.safetensors -m dinosaurs.safetensors names.txt
     """
-    paths = models or []
-    labels = [path.stem for path in paths]
-    if len(paths) < 2:
-        raise UsageError("classify compares two models or more; name each with -m")
-    if len(set(labels)) < len(labels):
-        raise UsageError(f"two models have the same label, '{Counter(labels).most_common(1)[0][0]}'; rename a file")
+    paths = models or default_model()
+    names = [path.stem for path in paths]
+    if not paths:
+        raise UsageError("name a classifier with -m, or two models or more that write text")
+    if len(set(names)) < len(names):
+        raise UsageError(f"two models have the same label, '{Counter(names).most_common(1)[0][0]}'; rename a file")
     if as_json and not labelled:
         raise UsageError("--json is for --labels; give both, or --jsonl")
-    if jsonl and labelled:
-        raise UsageError("--jsonl and --labels contradict each other; give one of them")
+    if labelled and (jsonl or top != 1 or threshold is not None):
+        given = "--jsonl" if jsonl else "--top" if top != 1 else "--threshold"
+        raise UsageError(f"{given} and --labels contradict each other; give one of them")
+    check_range("top", top, 1, 10**6)
+    if threshold is not None:
+        check_range("threshold", threshold, 0.0, 1e9)
     cores = thread_count(threads, quiet)
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
-    from rnn_cli.display.stdout import TextWriter
-    from rnn_cli.language.classification import Classifier
+    from rnn_cli.display.stdout import TextWriter, visible
+    from rnn_cli.tasks.classify.labelling import labeller
     from rnn_cli.text.documents import read_lines
 
     checkpoints = [load_checkpoint(path) for path in paths]
     announce_compiling(quiet)
-    classifier = Classifier(checkpoints, cores)
+    labels = labeller(checkpoints, names, cores)
     writer = TextWriter()
     if labelled:
-        report(classifier, labels, file, writer, as_json)
+        report(labels, file, writer, as_json)
     else:
         number = 1
         for lines in read_lines(file):
-            show(classifier, labels, lines, number, writer, jsonl)
+            show(labels, lines, number, writer, jsonl=jsonl, top=top, threshold=threshold or 0.0)
             number += len(lines)
     writer.close()
-    for label, unknown in zip(labels, classifier.unknown):
+    for label, unknown in zip(names, labels.unknown):
         if unknown:
-            note(f"unknown to {label}: {unknown.describe()}", quiet)
+            note(visible(f"unknown to {label}: {unknown.describe()}"), quiet)
+
+
+def default_model() -> list[Path]:
+    """Return the model that other commands read without -m, if there is one."""
+    path = Path(os.environ.get("RNN_MODEL") or DEFAULT_MODEL)
+    return [path] if path.exists() else []
 
 
 def show(
-    classifier: Classifier, labels: list[str], lines: list[bytes], number: int, writer: TextWriter, jsonl: bool
+    labeller: Labeller,
+    lines: list[bytes],
+    number: int,
+    writer: TextWriter,
+    *,
+    jsonl: bool,
+    top: int,
+    threshold: float,
 ) -> None:
-    """Print the label of each line; `number` is that of the first line."""
-    all_bits = classifier.bits(lines)
-    ordered = all_bits.copy()
-    ordered.sort(axis=0)
-    margins = (ordered[1] - ordered[0]).tolist()
+    """Print the labels of each line; `number` is that of the first line."""
+    import numpy as np
+
+    labels, all_bits = labeller.labels, labeller.bits(lines)
+    order = np.argsort(all_bits, axis=1, kind="stable")[:, : max(top, 2)]
+    sorted_bits = np.take_along_axis(all_bits, order, axis=1)
+    # Of each of the first labels, its bits less than the one after it; the first one's is the margin.
+    margins = (sorted_bits[:, 1] - sorted_bits[:, 0]).tolist()
     # A file name may hold what separates the columns and the rows.
-    names = [os.fsencode(label.replace("\t", "\\t").replace("\n", "\\n")) for label in labels]
-    for index, (line, best, margin) in enumerate(zip(lines, all_bits.argmin(axis=0).tolist(), margins)):
+    names = [label.replace("\t", "\\t").replace("\n", "\\n").encode("utf-8", "surrogateescape") for label in labels]
+    for index, (line, best, margin) in enumerate(zip(lines, order.tolist(), margins)):
+        label = labels[best[0]] if margin >= threshold else UNSURE
         if jsonl:
-            scores = dict(zip(labels, all_bits[:, index].tolist()))
-            values = {"line": number + index, "text": line.decode("utf-8", "replace"), "label": labels[best]}
-            writer.write_line(json.dumps({**values, "margin_bits": margin, "bits": scores}))
+            values = {"line": number + index, "text": line.decode("utf-8", "replace"), "label": label}
+            scores = labeller.scores(all_bits[index])
+            if top > 1:
+                values["labels"] = [labels[each] for each in best[:top]]
+            writer.write_line(json.dumps({**values, "margin_bits": margin, **scores}))
+        elif top == 1:
+            writer.write(b"%s\t%.4f\t%s\n" % (names[best[0]] if margin >= threshold else b"?", margin, line))
         else:
-            writer.write(b"%s\t%.4f\t%s\n" % (names[best], margin, line))
+            behind = (sorted_bits[index] - sorted_bits[index, 0]).tolist()
+            for place, (each, distance) in enumerate(zip(best[:top], behind)):
+                name = names[each] if place or margin >= threshold else b"?"
+                shown = margin if place == 0 else -distance
+                writer.write(b"%s\t%.4f\t%s\n" % (name, shown, line))
     writer.flush()
 
 
-def report(classifier: Classifier, labels: list[str], file: str, writer: TextWriter, as_json: bool) -> None:
+def report(labeller: Labeller, file: str, writer: TextWriter, as_json: bool) -> None:
     """Print the accuracy on labelled lines, and a confusion table."""
     from rnn_cli.display.tables import confusion_table
-    from rnn_cli.language.classification import confusion_of
     from rnn_cli.text.documents import read_lines
 
-    confusion = confusion_of(classifier, labels, read_lines(file))
+    labels = labeller.labels
+    confusion = labeller.confusion(read_lines(file))
     count, right = sum(map(sum, confusion)), sum(row[index] for index, row in enumerate(confusion))
     if as_json:
         values = {"lines": count, "right": right, "accuracy": right / count, "labels": labels, "confusion": confusion}

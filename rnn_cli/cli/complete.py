@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
-from rnn_cli.cli.options import DEFAULT_MODEL, Json, ModelPath, Quiet, Threads, announce_compiling, thread_count
+from rnn_cli.cli.options import DEFAULT_MODEL, Json, Label, ModelPath, Quiet, Threads, announce_compiling, thread_count
 from rnn_cli.config import check_range
 
 
 def complete(
     prefix: Annotated[str, typer.Argument(help="The text so far.", show_default=False)],
     model: ModelPath = DEFAULT_MODEL,
+    label: Label = None,
     count: Annotated[int, typer.Option("--count", "-n", help="Number of completions.")] = 5,
     length: Annotated[
         int, typer.Option("--length", "-l", help="New characters of each, or words; a line may end earlier.")
@@ -36,10 +37,11 @@ def complete(
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.language.beam_search import complete as completions_of
+    from rnn_cli.tasks.labelled.model import language_model
     from rnn_cli.text.codecs import BOUNDARY
     from rnn_cli.text.documents import Document, text_for
 
-    checkpoint = load_checkpoint(model)
+    checkpoint = language_model(load_checkpoint(model), label)
     codec = checkpoint.codec
     announce_compiling(quiet)
     start = text_for(codec, Document("the prefix", os.fsencode(prefix)))

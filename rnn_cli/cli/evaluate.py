@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnn_cli.cli import task_scores
 from rnn_cli.cli.options import (
     COMPUTATION,
     DEFAULT_MODEL,
@@ -107,7 +108,7 @@ def evaluate(
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
-    """Score text: how many bits the model needs for each character.
+    """Score text: how many bits the model needs for each character, or how many labels are right.
 
     Example: rnn evaluate corpora/stars.txt --json
     """
@@ -140,6 +141,21 @@ def evaluate(
 
     checkpoint = load_checkpoint(model)
     announce_compiling(quiet)
+    if scores_task := task_scores.TASKS.get(checkpoint.task["name"]):
+        about_characters = {
+            "--per-line": per_line,
+            "--per-char": per_char,
+            "--jsonl": jsonl,
+            "--threshold, --sort or --top": selecting,
+            "--reset-every": reset_every is not None,
+            "--adapt": adapt or adapt_rate is not None,
+            "--baselines": baselines,
+        }
+        for name, is_given in about_characters.items():
+            if is_given:
+                raise UsageError(f"{name} is for models that write text, and {model} is another one; leave it out")
+        scores_task(checkpoint, paths, str(model), as_json=as_json, threads=cores, quiet=quiet)
+        return
     if adapt and adapt_rate is None:
         adapt_rate = DEFAULT_RATE
     scorer = make_scorer(checkpoint, cores, reset_every, adapt_rate, precision_for(precision))

@@ -15,7 +15,7 @@ LONGEST_VALUE = 64
 RESERVED = {"model", "repeat_with", "file_bytes"}  # names that a record, which is untrusted, cannot set
 WRITTEN = {
     *("corpus", "training", "steps", "total_steps", "seconds", "best_step", "best_loss", "rollbacks"),
-    *("history", "versions", "fingerprint"),
+    *("history", "versions", "fingerprint", "best_score"),
 }  # the parts of a record that rnn writes; others are printed in JSON only, where nobody takes them for facts
 
 
@@ -36,10 +36,11 @@ def info(model: ModelPath = DEFAULT_MODEL, as_json: Json = False, quiet: Quiet =
         writer.write_line(json.dumps({"model": str(model), **facts}))
     else:
         losses = history(checkpoint)
+        unit = "label" if facts.get("task") == "classify" else "character"
         unexpected = checkpoint.record.keys() - WRITTEN
         writer.write_line(key_values(flatten({name: value for name, value in facts.items() if name not in unexpected})))
         if len(losses) > 1:
-            span = f"{losses[0]:.2f} to {losses[-1]:.2f} nats per {checkpoint.codec.unit}, best {min(losses):.2f}"
+            span = f"{losses[0]:.2f} to {losses[-1]:.2f} nats per {unit}, best {min(losses):.2f}"
             writer.write_line(f"\nloss over the training, {span}:")
             writer.write_line(curve(losses))
     writer.close()
@@ -47,23 +48,33 @@ def info(model: ModelPath = DEFAULT_MODEL, as_json: Json = False, quiet: Quiet =
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the facts of a checkpoint."""
+    from rnn_cli.checkpoint.checkpoint import LANGUAGE
     from rnn_cli.network.parameters import parameter_count
-    from rnn_cli.text.codecs import WordCodec
+    from rnn_cli.text.codecs import WordCodec, codec_from_dict
     from rnn_cli.text.fingerprint import Fingerprint
 
-    config, codec, record = checkpoint.config, checkpoint.codec, checkpoint.record
-    facts = {
+    config, record = checkpoint.config, checkpoint.record
+    language = checkpoint.task["name"] == LANGUAGE
+    facts: dict[str, Any] = {} if language else {"task": checkpoint.task["name"]}
+    facts |= {
         "cell": config.cell if config.cell != "rnn" else f"{config.cell} ({config.activation})",
         "layers": config.num_layers,
         "hidden_size": config.hidden_size,
-        "parameters": parameter_count(config),
-        "symbols": len(codec) - 1,
-        "kind": codec.kind,
-        "mode": "stream" if not codec.line_mode else "lines" if codec.ends_at_newline else "texts",
-        "vocabulary": " ".join(codec.words) if isinstance(codec, WordCodec) else codec.alphabet,
-        "complete": checkpoint.progress is None,
-        "fingerprint": None,
     }
+    if config.directions > 1:
+        facts["directions"] = config.directions
+    if config.readout != "last":
+        facts["readout"] = config.readout
+    facts["parameters"] = parameter_count(config)
+    codec = checkpoint.codec if language else codec_from_dict(checkpoint.task.get("codec", {}))
+    facts |= {"symbols": len(codec) - 1, "kind": codec.kind}
+    if language:
+        facts["mode"] = "stream" if not codec.line_mode else "lines" if codec.ends_at_newline else "texts"
+    facts["vocabulary"] = " ".join(codec.words) if isinstance(codec, WordCodec) else codec.alphabet
+    if isinstance(labels := checkpoint.task.get("labels", checkpoint.task.get("tags")), list):
+        facts["answers"] = len(labels)
+        facts["labels"] = ", ".join(map(str, labels))
+    facts |= {"complete": checkpoint.progress is None, "fingerprint": None}
     if (again := repetition(checkpoint)) is not None:
         facts["repeat_with"] = again
     if "fingerprint" in record:

@@ -141,6 +141,10 @@ RandomSeed = Annotated[
     int | None, typer.Option("--random-seed", help="Makes the result repeatable.", rich_help_panel=COMPUTATION)
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors on stderr.", rich_help_panel=GENERAL)]
+Label = Annotated[
+    str | None,
+    typer.Option("--label", help="For a model of rnn train --labelled: the label of the text.", show_default=False),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=OUTPUT)]
 
 

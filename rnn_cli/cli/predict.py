@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnn_cli.cli.options import DEFAULT_MODEL, Json, ModelPath, Quiet, announce_compiling
+from rnn_cli.cli.options import DEFAULT_MODEL, Json, Label, ModelPath, Quiet, announce_compiling
 from rnn_cli.config import check_range
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def predict(
     text: Annotated[str, typer.Argument(help="The text so far.", show_default=False)],
     model: ModelPath = DEFAULT_MODEL,
+    label: Label = None,
     top: Annotated[int, typer.Option("--top", help="Number of symbols to print.")] = 5,
     each: Annotated[bool, typer.Option("--each", help="At each symbol of the text, not only at its end.")] = False,
     as_json: Json = False,
@@ -34,9 +35,10 @@ def predict(
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.display.tables import bars, walk
     from rnn_cli.language.prediction import predictions
+    from rnn_cli.tasks.labelled.model import language_model
     from rnn_cli.text.documents import Document, text_for
 
-    checkpoint = load_checkpoint(model)
+    checkpoint = language_model(load_checkpoint(model), label)
     codec = checkpoint.codec
     announce_compiling(quiet)
     steps = predictions(checkpoint, text_for(codec, Document("the text", os.fsencode(text))), top)

@@ -71,6 +71,15 @@ def sample(
             rich_help_panel=PROMPT,
         ),
     ] = "error",
+    label: Annotated[
+        str | None,
+        typer.Option(
+            "--label",
+            help="For a model of rnn train --labelled: the label of the texts.",
+            show_default=False,
+            rich_help_panel=PROMPT,
+        ),
+    ] = None,
     count: Annotated[
         int, typer.Option("--count", "-n", help="How many texts for each prompt.", rich_help_panel=LENGTH)
     ] = 1,
@@ -120,9 +129,10 @@ def sample(
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.language.sampling import CHUNK, Sampler
     from rnn_cli.language.unknown import UnknownCharacters
+    from rnn_cli.tasks.labelled.model import language_model
     from rnn_cli.text.documents import Document, text_for
 
-    checkpoint = load_checkpoint(model)
+    checkpoint = language_model(load_checkpoint(model), label)
     codec = checkpoint.codec
     announce_compiling(quiet)
     prompts = read_prompts(seed, seed_file, seeds, codec)

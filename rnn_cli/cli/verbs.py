@@ -7,6 +7,7 @@ from rnn_cli.errors import TaskError
 # For each task, what a model of it does and the command that uses it.
 VERBS = {
     "language": ("writes text", "rnn sample"),
+    "labelled": ("writes texts of a label", "rnn sample --label L"),
     "classify": ("classifies texts", "rnn classify"),
     "tag": ("tags", "rnn tag"),
     "translate": ("translates", "rnn translate"),

@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rnn_cli.display.report_line import live_line, plain_line, validation_bits, validation_line
+from rnn_cli.display.report_line import live_line, plain_line, validation_line
 from rnn_cli.display.screen import Screen
 from rnn_cli.display.stdout import visible
 
 
 class TrainingDisplay(Screen):
-    """Shows the reports of a training, its choices, and samples. `wording` rewrites each note, as for the options."""
+    """Shows the reports of a training, its choices, and samples.
+
+    `wording` rewrites each note, as for the options. `unit` is what a loss of the reports is per.
+    """
 
     def __init__(
         self,
@@ -23,7 +26,9 @@ class TrainingDisplay(Screen):
     ) -> None:
         super().__init__(quiet, clock=clock)
         self._wording = wording
+        self.unit = "character"
         self._validation: float | None = None
+        self._score: float | None = None
         self._unprinted: str | None = None
 
     def note(self, line: str) -> None:
@@ -40,22 +45,21 @@ class TrainingDisplay(Screen):
     ) -> None:
         """Show the newest values if it is time; on a terminal, each validation gets a line that stays.
 
-        `values` holds `step epoch chars_per_second loss bits_per_char validation_bits_per_char learning_rate
-        grad_norm`, or `words_per_second` and so on: the loss in nats per character or word, None if there was no
-        validation. `fraction` is the part of the run that is done, from 0 to 1.
+        `values` are those of a Report: its losses are in nats per unit, None if there was no validation. `fraction` is
+        the part of the run that is done, from 0 to 1.
         """
-        measured = validation_bits(values)
+        measured = values["validation_loss"]
         if measured is not None:
-            self._validation = measured
+            self._validation, self._score = measured, values.get("validation_score")
         if self.animated:
-            line = live_line(values, fraction, remaining_seconds, self._validation, self.width)
+            line = live_line(values, fraction, remaining_seconds, self._validation, self.width, self._score)
             self._unprinted = line if measured is None else None
             if measured is not None:
-                self.print(validation_line(values))
+                self.print(validation_line(values, self.unit))
             if self.is_due():
                 self.redraw(line)
         else:
-            self._unprinted = plain_line(values, fraction, remaining_seconds, self._validation)
+            self._unprinted = plain_line(values, fraction, remaining_seconds, self._validation, self._score, self.unit)
             if self.is_due():
                 self._print_values()
 

@@ -2,47 +2,54 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-Values = Mapping[str, Any]
+Values = Mapping[str, Any]  # those of a Report (training/run_state.py)
+SHORT = {"character": "char"}
+BITS_PER_NAT = 1 / math.log(2)
 
 
-def unit_of(values: Values) -> str:
-    """Return what the bits of a report are per, from the names of its values: "char" or "word"."""
-    return next(name.removeprefix("bits_per_") for name in values if name.startswith("bits_per_"))
+def bits_of(loss: float, unit: str) -> str:
+    """Return a loss in nats per unit as bits in words."""
+    return f"{loss * BITS_PER_NAT:.3f} bits/{SHORT.get(unit, unit)}"
 
 
-def validation_bits(values: Values) -> float | None:
-    """Return the bits per unit of a validation, None if there was none."""
-    bits: float | None = values[f"validation_bits_per_{unit_of(values)}"]
-    return bits
+def score_of(score: float | None) -> list[str]:
+    """Return the score of a validation, a share, as parts of a line."""
+    return [] if score is None else [f"score {score:.1%}"]
 
 
 def plain_line(
-    values: Values, fraction: float | None, remaining_seconds: float | None, validation: float | None
+    values: Values,
+    fraction: float | None,
+    remaining_seconds: float | None,
+    validation: float | None,
+    score: float | None = None,
+    unit: str = "character",
 ) -> str:
-    """Return a report as a plain line. `validation` is the last measured one, in bits per unit."""
-    unit = unit_of(values)
+    """Return a report as a plain line. `validation` and `score` are the last measured ones, in nats per unit."""
     parts = [f"step {values['step']}" if fraction is None else f"step {values['step']} ({fraction:.0%})"]
     parts.append(f"epoch {values['epoch']:.2f}")
     if remaining_seconds is not None:
         parts.append(f"{format_time(remaining_seconds)} left")
-    parts += [f"loss {values['loss']:.3f}", f"{values[f'bits_per_{unit}']:.3f} bits/{unit}"]
+    parts += [f"loss {values['loss']:.3f}", bits_of(values["loss"], unit)]
     if validation is not None:
-        parts.append(f"validation {validation:.3f} bits/{unit}")
+        parts.append(f"validation {bits_of(validation, unit)}")
+    parts += score_of(score)
     parts += [f"learning rate {values['learning_rate']:.2g}", f"gradient norm {values['grad_norm']:.2g}"]
-    if speed := values[f"{unit}s_per_second"]:  # 0 if only the first step is done, which compiles
-        parts.append(f"{format_count(speed)} {unit}s/s")
+    if values["units_per_second"]:  # 0 if only the first step is done, which compiles
+        parts.append(f"{format_count(values['units_per_second'])} {SHORT.get(unit, unit)}s/s")
     return ", ".join(parts)
 
 
-def validation_line(values: Values) -> str:
+def validation_line(values: Values, unit: str = "character") -> str:
     """Return the result of a validation, in less than 80 columns."""
-    unit, validation = unit_of(values), validation_bits(values)
-    training = values[f"bits_per_{unit}"]
+    training, validation = values["loss"], values["validation_loss"]
     where = f"step {values['step']}, epoch {values['epoch']:.2f}"
-    return f"{where}: {training:.3f} bits/{unit}, validation {validation:.3f} bits/{unit}"
+    parts = [f"{where}: {bits_of(training, unit)}", f"validation {bits_of(validation, unit)}"]
+    return ", ".join(parts + score_of(values.get("validation_score")))
 
 
 def live_line(
@@ -51,18 +58,19 @@ def live_line(
     remaining_seconds: float | None,
     validation: float | None,
     width: int,
+    score: float | None = None,
 ) -> str:
     """Return a report in at most `width` columns; the last parts are left out if they do not fit."""
-    unit = unit_of(values)
     parts = [f"step {values['step']}" if fraction is None else f"{fraction:.0%}"]
     if remaining_seconds is not None:
         parts.append(f"ETA {format_time(remaining_seconds)}")
-    parts += [f"loss {values['loss']:.3f}", f"bits {values[f'bits_per_{unit}']:.2f}"]
+    parts += [f"loss {values['loss']:.3f}", f"bits {values['loss'] * BITS_PER_NAT:.2f}"]
     if validation is not None:
-        parts.append(f"val {validation:.2f}")
+        parts.append(f"val {validation * BITS_PER_NAT:.2f}")
+    parts += score_of(score)
     parts += [f"lr {values['learning_rate']:.2g}", f"norm {values['grad_norm']:.2g}"]
-    if speed := values[f"{unit}s_per_second"]:
-        parts.append(f"{format_count(speed)}/s")
+    if values["units_per_second"]:
+        parts.append(f"{format_count(values['units_per_second'])}/s")
     while len(line := "  ".join(parts)) > width and len(parts) > 1:
         parts.pop()
     return line

@@ -1,7 +1,7 @@
 """Threads: a team of workers that run one kernel together, and the barrier at which they wait inside it.
 
-Kernels release the interpreter's lock, so plain Python threads run them side by side, without a threading layer that
-would have to survive forks. The thread that calls only waits, so that no exception of its own leaves the others alone
+Kernels release the GIL, so plain Python threads run them in parallel, without a threading layer that would have to
+survive forks. The thread that calls only waits, so that no exception of its own leaves the others alone
 at a barrier. Where one thread is enough, it is the calling one: to hand a call over takes longer than a short kernel.
 """
 
@@ -80,7 +80,7 @@ def rows_of_share(share, batch):
 
 @intrinsic
 def fetch_add(typingctx, array, index, number):
-    """Add a number to an element of an int64 array, undivided; return what was there before."""
+    """Atomically add to an element of an int64 array; return its old value."""
 
     def lower(context, builder, sig, args):
         pointer = element_pointer(context, builder, sig.args[0], *args[:2])
@@ -91,7 +91,7 @@ def fetch_add(typingctx, array, index, number):
 
 @intrinsic
 def pause(typingctx):
-    """Tell the processor that this is a waiting loop."""
+    """Tell the processor that this is a spin loop."""
     machine = platform.machine()
 
     def lower(context, builder, sig, args):
@@ -118,7 +118,7 @@ def offer_processor(typingctx):
 
 @kernel
 def wait_for_all(barrier, parts):
-    """Wait until all parts have come here; `barrier` is an int64 array of BARRIER_SIZE zeros that they share."""
+    """Wait until all parts have arrived; `barrier` is an int64 array of BARRIER_SIZE zeros that they share."""
     current = fetch_add(barrier, ROUND, 0)
     if fetch_add(barrier, ARRIVED, 1) == parts - 1:
         fetch_add(barrier, ARRIVED, -parts)

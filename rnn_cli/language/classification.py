@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -38,7 +39,15 @@ class Classifier:
         return np.array([line_bits(scorer, lines) for scorer in self._scorers])
 
 
-def confusion_of(classifier: Classifier, labels: Sequence[str], parts: Iterable[list[bytes]]) -> list[list[int]]:
+class Compares(Protocol):
+    """Anything that compares labels for a line in bits, as Classifier does."""
+
+    def bits(self, lines: list[bytes]) -> np.ndarray:
+        """Return the bits (labels, lines)."""
+        ...
+
+
+def confusion_of(classifier: Compares, labels: Sequence[str], parts: Iterable[list[bytes]]) -> list[list[int]]:
     """Return the confusion matrix (actual, predicted) of labelled lines: label TAB line.
 
     Raises UsageError for a line without one of the labels, and if there are no lines.
@@ -55,7 +64,7 @@ def confusion_of(classifier: Classifier, labels: Sequence[str], parts: Iterable[
                 problem = f"has the label '{name}'" if tab else "has no label"
                 raise UsageError(f"line {count:,} {problem}; write label TAB line, with {', '.join(labels)} as labels")
             pairs.append((labels.index(name), rest))
-        predicted = classifier.bits([rest for _, rest in pairs]).argmin(axis=0).tolist()
+        predicted = classifier.bits([rest for _, rest in pairs]).argmin(axis=0).tolist() if pairs else []
         for (actual, _), best in zip(pairs, predicted):
             confusion[actual][best] += 1
     if count == 0:

@@ -34,9 +34,13 @@ class NetworkConfig(Config):
     output_size: int = limited(1, MAX_SYMBOLS, 2)
     hidden_size: int = limited(1, 8192, 128, automatic=True, group="The network", help="Units in each layer.")
     num_layers: int = limited(1, 16, 1, option="layers", group="The network", help="Recurrent layers.")
-    directions: int = limited(1, 2, 1)
+    directions: int = limited(
+        1, 2, 1, automatic=True, group="The network", help="2: each layer also reads from the end, to label texts."
+    )
     embedding: str = one_of("none", "tied")
-    readout: str = one_of("last", "mean")
+    readout: str = one_of(
+        "last", "mean", group="The network", help="To classify: what the label is read from, over the text."
+    )
     quantiles: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:

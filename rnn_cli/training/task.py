@@ -59,6 +59,7 @@ class Task(Protocol):
                    back to a state with a lower loss
     carries_state  whether a row continues the row before it, so that its state is kept from batch to batch (truncated
                    backpropagation through time). False: each batch holds whole texts and starts from the zero state
+    symbols        how many symbols a step reads: their embeddings are added
     """
 
     name: str
@@ -66,6 +67,7 @@ class Task(Protocol):
     unit: str
     blind_loss: float
     carries_state: bool = False
+    symbols: int = 1
 
     @abstractmethod
     def batches(self, config: TrainingConfig) -> Batches:

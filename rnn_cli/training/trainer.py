@@ -116,7 +116,9 @@ class Trainer:
         self.model = Model.initialised(task.network, generator([config.random_seed, WEIGHTS]))
         if start is not None:
             initialise_from(self.model, start)
-        self.window = TrainingWindow(self.model, config.sequence_length, config.batch_size, self.team, config.precision)
+        self.window = TrainingWindow(
+            self.model, config.sequence_length, config.batch_size, self.team, config.precision, task.symbols
+        )
         self.batches = task.batches(config)
         self.validation = task.validation_batches(config)
         if config.schedule == "plateau" and self.validation is None:

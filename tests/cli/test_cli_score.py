@@ -244,7 +244,7 @@ def test_classify_prints_label_margin_and_line(place: Path) -> None:
     assert [row[0] for row in rows] == [b"lines", b"other", b"lines", b"other"]
     assert b"\n".join(row[2] for row in rows) == text
     found = [json.loads(row) for row in classify(place, "--jsonl", stdin=text).splitlines()]
-    assert " ".join(found[0]) == "line text label margin_bits bits"
+    assert " ".join(found[0]) == "line text label margin_bits bits probabilities"
     assert [values["line"] for values in found] == [1, 2, 3, 4]
     for values, row in zip(found, rows):
         low, high = sorted(values["bits"].values())

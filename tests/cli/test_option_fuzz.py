@@ -18,7 +18,7 @@ CODES = {0, 1, 2, 3, 4}  # and those of signals and closed pipes, of which there
 NUMBERS = {"int": ["0", "1", "2", "3", "7"], "float": ["0", "0.001", "0.002"]}
 NAMES = ["text", "lines", "empty", "latin", "missing", "folder", "folder/new", "nowhere/new", "model", "other", "-", ""]
 TEXTS = [*NAMES, "the", "\x1b[2J", "\u202e", "e\u0301", "\U0001f600", "--", "x" * 300, "[/red]", "%s{0}"]
-ARGUMENTS = {"train": NAMES, "evaluate": NAMES, "classify": NAMES, "predict": TEXTS, "complete": TEXTS}
+ARGUMENTS = {"train": NAMES, "evaluate": NAMES, "classify": NAMES, "tag": NAMES, "predict": TEXTS, "complete": TEXTS}
 ARGUMENTS |= {"sample": [], "info": []}
 
 
@@ -29,8 +29,11 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "text").write_text(STREAM_TEXT)
     (directory / "lines").write_text(LINES_TEXT)
     (directory / "latin").write_bytes(STREAM_TEXT.encode() + b"\xff")
+    (directory / "tagged").write_text("the\tDET\ncat\tNOUN\n\n" * 3)
     (directory / "empty").touch()
     (directory / "folder").mkdir()
+    tagger = ["--task", "tag", "--hidden-size", 8, "--steps", 2, "-m", "tagger"]
+    assert run("train", "tagged", *tagger, cwd=directory).code == 0
     for name in ("model", "other"):
         assert run("train", "text", *SMALL, "--steps", 2, "-m", name, cwd=directory).code == 0
     return directory
@@ -65,6 +68,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
         "train": [*SMALL, *draw(st.sampled_from([[], ["--steps", "2"]]))],
         "sample": ["-l", "20"],
         "classify": draw(st.sampled_from([[], ["-m", "model", "-m", "other"]])),
+        "tag": draw(st.sampled_from([[], ["-m", "tagger"]])),
     }
     return [command, *usual.get(command, []), *chain.from_iterable(draw(st.permutations(parts)))]
 

@@ -141,6 +141,9 @@ def test_examples_of_the_help_run(tmp_path: Path) -> None:
     for model in ("model", "stars", "dinosaurs"):
         path = f"{model}.safetensors"
         assert run("train", "corpora/stars.txt", *SMALL, "--steps", 1, "-m", path, cwd=tmp_path).code == 0
+    tagger = ["--task", "tag", "--hidden-size", 8, "--steps", 1, "-m", "tagger.safetensors"]
+    assert run("train", "corpora/sentences.tsv", *tagger, cwd=tmp_path).code == 0
+    (tmp_path / "sentences.txt").write_text("the dog sleeps\n")
     quick = {"train": [*SMALL, "--steps", "1", "-m", "new.safetensors"]}
     for name, command in COMMANDS.items():
         (example,) = re.findall(r"Example: rnn (.*)", command.help)

@@ -29,15 +29,16 @@ PROMISED = {
         --clip-norm --weight-decay --average --augment --reset-chance --lines --stream --bytes
         --paragraphs --files --column --min-count
         --validation-fraction --validation-file --patience --from --no-fingerprint --resume --overwrite --dry-run
-        --log --random-seed --threads --quiet -q --help -h""",
-    "sample": """--seed --prompt --seed-file --seeds --model -m --count -n --length -l --min-length --max-length
+        --log --random-seed --threads --quiet -q --task --labelled --directions --readout --help -h""",
+    "sample": """--label --seed --prompt --seed-file --seeds --model -m --count -n --length -l --min-length --max-length
         --temperature -t --top-k --top-p --min-p --forbid --unique --novel --max-copy --best-of --stop
         --no-echo --unknown --jsonl --raw --precision --random-seed --threads --quiet -q --help -h""",
-    "complete": "--model -m --count -n --length -l --plain --no-echo --json --threads --quiet -q --help -h",
+    "complete": "--label --model -m --count -n --length -l --plain --no-echo --json --threads --quiet -q --help -h",
     "evaluate": """--model -m --json --per-line --per-char --jsonl --threshold --sort --top --below --above --total
         --reset-every --adapt --adapt-rate --baselines --corpus --precision --threads --quiet -q --help -h""",
-    "classify": "--model -m --labels --jsonl --json --threads --quiet -q --help -h",
-    "predict": "--model -m --top --each --json --quiet -q --help -h",
+    "classify": "--model -m --labels --top --threshold --jsonl --json --threads --quiet -q --help -h",
+    "tag": "--model -m --inline --jsonl --threads --quiet -q --help -h",
+    "predict": "--label --model -m --top --each --json --quiet -q --help -h",
     "info": "--model -m --json --quiet -q --help -h",
 }
 

@@ -33,10 +33,10 @@ def save(place, task):
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_the_wrong_command_names_the_right_one(place, command):
-    save(place, "tag")
+    save(place, "translate")
     done = run(*command, *([] if "-m" in command else ["-m", "model"]), cwd=place)
     assert (done.code, done.stdout) == (2, b"")
-    assert done.stderr.splitlines()[-1] == "rnn: error: this model tags; use rnn tag"
+    assert done.stderr.splitlines()[-1] == "rnn: error: this model translates; use rnn translate"
 
 
 def test_a_task_of_a_newer_rnn(place):

@@ -22,11 +22,9 @@ VALUES = {
     "step": 1200,
     "epoch": 1.5,
     "seconds": 60.0,
-    "chars_per_second": 1.234e6,
+    "units_per_second": 1.234e6,
     "loss": 1.2345,
-    "bits_per_char": 1.781,
     "validation_loss": None,
-    "validation_bits_per_char": None,
     "learning_rate": 0.00123,
     "grad_norm": 0.5432,
 }
@@ -109,24 +107,34 @@ assert writer.terminal
 
 
 def test_lines_hold_the_values() -> None:
-    assert plain_line(VALUES, 0.24, 201, 1.912) == (
+    assert plain_line(VALUES, 0.24, 201, 1.3253) == (
         "step 1200 (24%), epoch 1.50, 3:21 left, loss 1.234, 1.781 bits/char, validation 1.912 bits/char, "
         "learning rate 0.0012, gradient norm 0.54, 1.23M chars/s"
     )
     assert plain_line(VALUES, None, None, None) == (
         "step 1200, epoch 1.50, loss 1.234, 1.781 bits/char, learning rate 0.0012, gradient norm 0.54, 1.23M chars/s"
     )
-    assert live_line(VALUES, 0.24, 201, 1.912, 79) == (
+    assert live_line(VALUES, 0.24, 201, 1.3253, 79) == (
         "24%  ETA 3:21  loss 1.234  bits 1.78  val 1.91  lr 0.0012  norm 0.54  1.23M/s"
     )
-    assert validation_line({**VALUES, "validation_bits_per_char": 1.9}) == (
+    assert validation_line({**VALUES, "validation_loss": 1.317}) == (
         "step 1200, epoch 1.50: 1.781 bits/char, validation 1.900 bits/char"
     )
 
 
+def test_lines_of_a_task_with_a_score() -> None:
+    assert plain_line(VALUES, None, None, 1.3253, 0.917, "label") == (
+        "step 1200, epoch 1.50, loss 1.234, 1.781 bits/label, validation 1.912 bits/label, score 91.7%, "
+        "learning rate 0.0012, gradient norm 0.54, 1.23M labels/s"
+    )
+    assert "val 1.91  score 91.7%  lr" in live_line(VALUES, 0.24, 201, 1.3253, 79, 0.917)
+    measured = {**VALUES, "validation_loss": 1.317, "validation_score": 0.917}
+    assert validation_line(measured, "tag").endswith("1.781 bits/tag, validation 1.900 bits/tag, score 91.7%")
+
+
 @pytest.mark.parametrize("width", [1, 20, 40, 79])
 def test_the_live_line_never_wraps(width: int) -> None:
-    worst = {**VALUES, "loss": 1e30, "bits_per_char": 1e30, "grad_norm": float("nan"), "step": 10**9}
+    worst = {**VALUES, "loss": 1e30, "grad_norm": float("nan"), "step": 10**9}
     assert len(live_line(VALUES, None, 1e6, 1.9, width)) <= max(width, len("step 1200"))
     assert len(live_line(worst, 1.0, 1e9, 1e30, width)) <= max(width, len("100%"))
 
@@ -160,8 +168,8 @@ def test_plain_progress_every_ten_seconds_and_at_the_end(
         display.sample("two\n" + HOSTILE)
         for second in range(25):
             clock.now = float(second)
-            measured = 1.9 if second == 5 else None
-            values = {**VALUES, "step": second, "validation_bits_per_char": measured}
+            measured = 1.317 if second == 5 else None
+            values = {**VALUES, "step": second, "validation_loss": measured}
             display.report(values, second / 25, 25 - second)
     output, error = capsys.readouterr()
     lines = error.splitlines()
@@ -228,8 +236,8 @@ with TrainingDisplay(False, clock=lambda: now) as display:
     display.note({HOSTILE.strip()!r} + "long " * 30)
     for step in range(100):
         now += 0.05
-        measured = 1.9 if step == 50 else None
-        display.report({{**values, "step": step, "validation_bits_per_char": measured}}, step / 100, 60.0)
+        measured = 1.317 if step == 50 else None
+        display.report({{**values, "step": step, "validation_loss": measured}}, step / 100, 60.0)
         if step == 70:
             display.sample({HOSTILE!r})
 """

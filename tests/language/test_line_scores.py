@@ -177,3 +177,9 @@ def test_the_end_of_a_text_of_whole_blocks_is_scored(tmp_path, size):
     parts = list(score_lines(scorer, read_pieces(str(tmp_path / "text"), size)))
     assert sum(len(part.symbol_bits) for part in parts) == 13
     assert score_texts(scorer, ["abcabcabcabc"], piece_size=size).characters == 13
+
+
+def test_positions_are_counted_over_all_pieces():
+    selection = Selection(threshold=5, below=False, in_order=False, top=None)
+    found = [selection.take(np.array(values)).tolist() for values in ([1.0, 9.0, 2.0], [3.0], [5.0, 1.0, 8.0])]
+    assert found == [[1], [], [4, 6]]

@@ -634,3 +634,11 @@ def test_texts_of_two_prompts_share_no_random_numbers():
     config = SamplingConfig(length=30, temperature=3.0, random_seed=4)
     texts = Sampler(make_checkpoint(False), ["ab", "ab"], config, threads=2).texts(300)
     assert len({tuple(text.symbols) for text in texts}) == 600
+
+
+def test_a_prompt_of_the_maximum_length_is_not_continued():
+    config = SamplingConfig(max_length=3)
+    (text,) = Sampler(make_checkpoint(True), "abc", config).texts(1)
+    assert (text.symbols.tolist(), text.stopped) == ([], "length")
+    with pytest.raises(UsageError, match="4 characters"):
+        Sampler(make_checkpoint(True), "abca", config)

@@ -392,3 +392,13 @@ def test_the_smallest_texts_are_accepted(load):
     assert load("a", line_mode=True).training.tolist() == [0, 1, 0]
     assert load("aa", line_mode=False).training.tolist() == [0, 1, 1]
     assert load("a").codec.line_mode
+
+
+@pytest.mark.parametrize("as_bytes", [False, True], ids=["characters", "bytes"])
+def test_a_byte_order_mark_is_not_learned(tmp_path, as_bytes):
+    (tmp_path / "marked.txt").write_bytes(b"\xef\xbb\xbfabc abd")
+    corpus = load_corpus(
+        [str(tmp_path / "marked.txt")],
+        as_bytes=as_bytes, line_mode=False, validation_fraction=0.0, random_seed=1,
+    )  # fmt: skip
+    assert corpus.codec.decode(corpus.training) == b"abc abd"

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,19 +60,34 @@ SIZES = {
 }
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc/self/status")
-@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
-def test_memory_estimate_is_close_to_the_measured_one(tmp_path, sizes):
-    def run(characters):
-        numbers = [*sizes[:4], characters, *sizes[5:]]
-        command = [sys.executable, "-c", SCRIPT, str(tmp_path / "model"), *map(str, numbers)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return map(int, done.stdout.split())
+needs_status = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc/self/status")
 
-    run(10_000)  # which may compile, and that takes memory
-    foretold, kilobytes = run(sizes[4])
-    assert foretold == pytest.approx(1024 * kilobytes, rel=0.2)
+
+def foretold_and_taken(tmp_path: Path, *sizes: float) -> tuple[int, int]:
+    """Return the bytes that are foretold for a run, and those that it takes at its peak."""
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "model"), *map(str, sizes)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    foretold, kilobytes = map(int, done.stdout.split())
+    return foretold, 1024 * kilobytes
+
+
+@needs_status
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_memory_estimate_is_close_to_the_measured_one(tmp_path: Path, sizes: tuple[float, ...]) -> None:
+    foretold_and_taken(tmp_path, *sizes[:4], 10_000, *sizes[5:])  # which may compile, and that takes memory
+    foretold, taken = foretold_and_taken(tmp_path, *sizes)
+    assert foretold == pytest.approx(taken, rel=0.2)
+
+
+@needs_status
+def test_estimate_of_an_augmented_text_is_what_it_adds(tmp_path: Path) -> None:
+    sizes = SIZES["an augmented text"]
+    small = 0, 0
+    for _ in range(2):  # the first one may compile
+        small = foretold_and_taken(tmp_path, *sizes[:4], 10_000, *sizes[5:])
+    large = foretold_and_taken(tmp_path, *sizes)
+    assert large[0] - small[0] == pytest.approx(large[1] - small[1], rel=0.25)
 
 
 def bytes_of(window: TrainingWindow) -> int:

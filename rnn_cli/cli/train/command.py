@@ -24,7 +24,7 @@ from rnn_cli.cli.options import (
     thread_count,
     with_options,
 )
-from rnn_cli.cli.train.request import TrainRequest
+from rnn_cli.cli.train.request import TaskName, TrainRequest
 from rnn_cli.display.progress import TrainingDisplay
 from rnn_cli.errors import UsageError
 from rnn_cli.network.config import NetworkConfig
@@ -40,6 +40,21 @@ def train(
         list[str] | None,
         typer.Argument(metavar="[corpus]...", help="Text files, directories, or - for stdin.", show_default=False),
     ] = None,
+    task: Annotated[
+        TaskName | None,
+        typer.Option(
+            "--task",
+            help="Learn to classify lines of label TAB text, or to tag lines of token TAB tag; default: to write.",
+            show_default=False,
+            rich_help_panel=TEXT,
+        ),
+    ] = None,
+    labelled: Annotated[
+        bool,
+        typer.Option(
+            "--labelled", help="Learn from lines of label TAB text to write texts of a label.", rich_help_panel=TEXT
+        ),
+    ] = False,
     line_mode: Annotated[
         bool | None,
         typer.Option(
@@ -58,7 +73,9 @@ def train(
     column: Annotated[
         str | None,
         typer.Option(
-            "--column", help="The column of a CSV or TSV file, or the field of JSON lines.", rich_help_panel=TEXT
+            "--column",
+            help="The column of CSV or TSV, the field of JSON lines, or for tags of CoNLL-U (xpos).",
+            rich_help_panel=TEXT,
         ),
     ] = None,
     min_count: Annotated[
@@ -100,7 +117,7 @@ def train(
         Path | None,
         typer.Option(
             "--from",
-            help="Start from the weights of this model (fine-tuning).",
+            help="Start from the weights of this model (fine-tuning); a classifier starts from a language model.",
             show_default=False,
             autocompletion=model_files,
             rich_help_panel=MODEL_FILE,
@@ -156,8 +173,11 @@ def train(
         vocabulary=vocabulary,
         base=base,
         random_seed=random_seed,
+        task="labelled" if labelled else task,
         values={name: value for name, value in given.items() if value is not None},
     )
+    if task and labelled:
+        raise UsageError("--task and --labelled contradict each other; give one of them")
     request.check()
     if resume and overwrite:
         raise UsageError("--resume and --overwrite contradict each other; give one of them")

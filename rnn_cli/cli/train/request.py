@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
@@ -24,7 +24,9 @@ LATER: dict[str, type] = {
     "min_count": int,
     "words": bool,
     "vocabulary": int,
+    "task": str,
 }
+TaskName = Literal["classify", "tag"]  # the tasks that are named; without one, a model learns to write
 NETWORK = {item.name for item in fields(NetworkConfig)}
 
 
@@ -42,6 +44,7 @@ class TrainRequest:
     words        whether symbols are words
     vocabulary   how many of the commonest words are symbols
     base         the model whose weights the run starts from
+    task         what the model learns, one of cli/train/start.py; None: to write the text
     values       fields of NetworkConfig and TrainingConfig
     """
 
@@ -58,6 +61,7 @@ class TrainRequest:
     vocabulary: int | None = None
     base: Path | None = None
     random_seed: int | None = None
+    task: str | None = None
     values: Mapping[str, Value] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -78,6 +82,8 @@ class TrainRequest:
             raise UsageError(f"{' and '.join(shown)} contradict each other, as each says what a text is")
         if self.as_bytes and (self.separator or self.min_count is not None):
             raise UsageError("`as_bytes=True` has neither paragraphs nor rare characters; leave one of the two out")
+        if self.words and self.task:
+            raise UsageError("`words=True` is for a model that writes text; leave it out, or leave out `task`")
         if self.words and (self.as_bytes or self.separator):
             raise UsageError("`words=True` has neither bytes nor paragraphs; leave one of the two out")
         if self.vocabulary is not None:
@@ -105,6 +111,14 @@ class TrainRequest:
         """Return what was given beside the files to train on, by the name of the parameter."""
         own = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in ("files", "values")}
         return {name: value for name, value in own.items() if value not in (None, ())} | dict(self.values)
+
+    def check_resumed(self) -> None:
+        """Raise UsageError if anything but files is given, as a resumed run has all values already."""
+        given = [
+            f"`{name}={value}`" if isinstance(value, bool) else f"`{name}`" for name, value in self.given().items()
+        ]
+        if given:
+            raise UsageError(f"--resume continues exactly as before; leave out {', '.join(given)}")
 
     def to_source(self) -> dict[str, Any]:
         """Return what resuming needs, JSON-ready. Paths are absolute, so that any directory will do."""

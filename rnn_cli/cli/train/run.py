@@ -82,11 +82,11 @@ def train(
     ):
         trainer.stop = lambda: signals.requested is not None
         trainer.say = display.note
+        display.unit = trainer.task.unit
         for report in saving_on_divergence(trainer, saver):
-            values = trainer.task.report_to_dict(report)
-            display.report(values, trainer.fraction, trainer.remaining_seconds)
+            display.report(report.to_dict(), trainer.fraction, trainer.remaining_seconds)
             if writer:
-                writer.write(values)
+                writer.write(trainer.task.report_to_dict(report))
             if report.step % trainer.config.evaluate_every == 0 and not trainer.finished:
                 if writer:
                     writer.sync()

@@ -237,15 +237,23 @@ def second_path(path: Path) -> Path | None:
 
 def read(path: Path | None) -> Any:
     """Return the value kept in a file, or None if it has to be compiled, which is announced."""
-    for file in (path, path and second_path(path)):
-        try:
-            content = file.read_bytes() if file else b""
-        except OSError:
-            continue
-        if len(content) > DIGEST_SIZE and hashlib.sha256(content[DIGEST_SIZE:]).digest() == content[:DIGEST_SIZE]:
-            return pickle.loads(content[DIGEST_SIZE:])
-    for call in on_compile:
-        call()
+    value = read_file(path)
+    if value is None and path is not None:
+        value = read_file(second_path(path))  # not before: to find $TMPDIR, Python writes a file in it
+    if value is None:
+        for call in on_compile:
+            call()
+    return value
+
+
+def read_file(path: Path | None) -> Any:
+    """Return the value in a file, or None if the file is missing or damaged."""
+    try:
+        content = path.read_bytes() if path else b""
+    except OSError:
+        return None
+    if len(content) > DIGEST_SIZE and hashlib.sha256(content[DIGEST_SIZE:]).digest() == content[:DIGEST_SIZE]:
+        return pickle.loads(content[DIGEST_SIZE:])
     return None
 
 

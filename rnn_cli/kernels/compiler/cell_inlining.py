@@ -1,7 +1,7 @@
 """Pass the equations of a cell to a kernel: a value whose Numba type stands for two Python functions.
 
-A kernel that is called with other equations is compiled once more, with them inlined; so a cell is written once, as
-plain functions of tuples (see cells/cell.py), and runs as if it had been written into the loop by hand.
+A kernel that is called with other equations is compiled again, with them inlined. So a cell is written once, as plain
+functions of tuples (see cells/cell.py), and runs as if it had been written into the loop by hand.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def inlined(function):
 
 
 def tuple_loader(count_of):
-    """Return an intrinsic that loads as many vectors as `count_of` says of the cell, `stride` elements apart."""
+    """Return an intrinsic that loads `count_of(equations)` vectors, `stride` elements apart, as a tuple."""
 
     @intrinsic
     def load_tuple(typingctx, cell, array, index, stride):

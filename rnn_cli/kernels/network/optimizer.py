@@ -69,7 +69,7 @@ class Step(NamedTuple):
 
 @kernel
 def block_count(vector):
-    """Return how many blocks a vector has; the last one may be shorter."""
+    """Return the number of blocks of a vector; the last one may be shorter."""
     return (vector.size + BLOCK - 1) // BLOCK
 
 

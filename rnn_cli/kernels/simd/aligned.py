@@ -1,4 +1,4 @@
-"""Memory for vectors: arrays that begin at a cache line, so that no vector lies across two."""
+"""Arrays for vectors: they begin at a cache line, so that no vector crosses two."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CACHE_LINE = 64
 
 
 def aligned_zeros(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Return an array of zeros whose first byte lies at a multiple of a cache line; a vector may be read at its end."""
+    """Return an array of zeros aligned to a cache line, with room to load a whole vector at its end."""
     dtype = np.dtype(dtype)
     size = int(np.prod(shape)) * dtype.itemsize
     raw = np.zeros(size + 2 * CACHE_LINE, np.uint8)

@@ -1,4 +1,4 @@
-"""What the processor offers: the width of its vectors and the shape of the product's register tile.
+"""Features of the processor: the width of its vectors, and the shape of the register tile of products.
 
 A tile of R x C vectors needs R C accumulators, C vectors of the right-hand side and one number of the left.
 """
@@ -15,7 +15,7 @@ from numba.core import config
 
 
 def cpu_features() -> set[str]:
-    """Return the features that code is compiled for: NUMBA_CPU_FEATURES where it is set, else those of the host."""
+    """Return the features that code is compiled for: NUMBA_CPU_FEATURES if it is set, else those of the host."""
     if config.CPU_FEATURES is not None:
         return {name[1:] for name in config.CPU_FEATURES.split(",") if name.startswith("+")}
     return {name for name, present in binding.get_host_cpu_features().items() if present}
@@ -36,7 +36,7 @@ def tile_shape(features: set[str], machine: str) -> tuple[int, int, int]:
 
 
 def may_use_matrix_registers(features: set[str]) -> bool:
-    """Say whether there are matrix registers (AMX) and Linux, which wants to be asked, lets this process use them."""
+    """Return whether there are matrix registers (AMX) and Linux, which must be asked, lets this process use them."""
     arch_prctl, request_permission, tile_data = 158, 0x1023, 18
     if "amx-bf16" not in features or sys.platform != "linux" or platform.machine() != "x86_64":
         return False
@@ -47,6 +47,6 @@ VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = tile_shape(cpu_features(), platform.mach
 NUMBA_VERSION = numba.__version__
 HAS_BFLOAT16 = VECTOR_BYTES == 64 and "avx512bf16" in cpu_features()
 HAS_AMX = HAS_BFLOAT16 and may_use_matrix_registers(cpu_features())
-# On its vectors AMD multiplies pairs as fast as it does single numbers, Intel at a third of that.
+# On vectors, AMD multiplies pairs as fast as single numbers, Intel at a third of that speed.
 HAS_FAST_BFLOAT16 = HAS_AMX or (HAS_BFLOAT16 and "sse4a" in cpu_features())
 HAS_SCALING = VECTOR_BYTES == 64 and "avx512dq" in cpu_features()  # 2^n x and x - round(x) in one instruction each

@@ -1,17 +1,17 @@
 """A SIMD vector as a value: the type in which cells and kernels compute.
 
 `Vector` holds as many float32 or float64 numbers as a register of the machine. + - * / and negation work lane by
-lane; a plain number beside a vector stands for a vector of that number. What is written with it is certain to be
-vectorised, for both types of numbers from one source.
+lane; a plain number beside a vector stands for a vector of that number. Code written with it is always vectorised, for
+both types from one source.
 
     load(array, k)        the vector at element k of a contiguous array, whatever its dimensions
-    store(array, k, x)    put it there
-    prefetch(array, k)    have it on its way into the caches; there need be nothing
-    fma(a, b, c)          a * b + c, rounded once where the machine can
+    store(array, k, x)    store the vector x there
+    prefetch(array, k)    prefetch element k; the address may be out of bounds
+    fma(a, b, c)          a * b + c, rounded once if the machine can
     maximum, minimum, round_even, square_root, sum_lanes, power_of_two
-    first_lanes(x, n, r)  x, but for its first n lanes all are r
+    first_lanes(x, n, r)  the first n lanes of x, and r in all others
 
-There are no bounds checks: whoever passes an array to a kernel has checked its shape.
+There are no bounds checks: callers of kernels check shapes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ INDEX = ir.IntType(64)
 
 
 def lanes_of(dtype) -> int:
-    """Return how many numbers of this Numba type a vector holds."""
+    """Return the number of elements of this Numba type in a vector."""
     return VECTOR_BYTES * 8 // dtype.bitwidth
 
 
@@ -55,7 +55,7 @@ def register_type(vector):
 
 
 def integer_register_type(vector):
-    """Return the LLVM type of as many integers of the same width."""
+    """Return the LLVM type of a vector of integers of the same width."""
     return ir.VectorType(ir.IntType(vector.dtype.bitwidth), lanes_of(vector.dtype))
 
 
@@ -86,7 +86,7 @@ class VectorOperator(AbstractTemplate):
     """Typing of the operators: a vector with a vector or a number is a vector."""
 
     def generic(self, args, kws):
-        """Return the signature where one of the arguments is a vector."""
+        """Return the signature if one of the arguments is a vector."""
         vectors = [arg for arg in args if isinstance(arg, VectorType)]
         if vectors and all(isinstance(arg, types.Number) or arg == vectors[0] for arg in args):
             return signature(vectors[0], *[vectors[0]] * len(args))
@@ -218,7 +218,7 @@ def call_llvm(builder, name, register, args):
 
 @intrinsic
 def lanes(typingctx, array):
-    """Return how many elements of `array` a vector holds."""
+    """Return the number of elements of `array` in a vector."""
 
     def lower(context, builder, sig, args):
         return context.get_constant(types.intp, lanes_of(array.dtype))
@@ -241,7 +241,7 @@ def load(typingctx, array, index):
 
 @intrinsic
 def store(typingctx, array, index, value):
-    """Put the vector `value` at element `index` of the contiguous `array`."""
+    """Store the vector `value` at element `index` of the contiguous `array`."""
     vector = VectorType(array.dtype)
 
     def lower(context, builder, sig, args):
@@ -255,7 +255,7 @@ def store(typingctx, array, index, value):
 
 @intrinsic
 def broadcast(typingctx, array, number):
-    """Return a vector of the type that `array` is made of, with `number` in every lane."""
+    """Return a vector of the element type of `array`, with `number` in every lane."""
     vector = VectorType(array.dtype)
 
     def lower(context, builder, sig, args):
@@ -370,7 +370,7 @@ def power_of_two(builder, vector, n):
 
 @intrinsic
 def prefetch(typingctx, array, index):
-    """Advise the processor to bring element `index` of `array` into the caches; there need be nothing."""
+    """Prefetch element `index` of `array`; the address may be out of bounds."""
 
     def lower(context, builder, sig, args):
         emit_prefetch(builder, element_pointer(context, builder, sig.args[0], *args))
@@ -380,7 +380,7 @@ def prefetch(typingctx, array, index):
 
 
 def emit_prefetch(builder, pointer):
-    """Emit the advice to bring what is at `pointer` into the caches; there need be nothing."""
+    """Emit a prefetch of an address, which may be out of bounds."""
     word = ir.IntType(32)
     for_reading, near, data = word(0), word(3), word(1)
     address = builder.bitcast(pointer, ir.IntType(8).as_pointer())

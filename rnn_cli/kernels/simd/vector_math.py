@@ -32,7 +32,7 @@ from rnn_cli.kernels.simd.vector import (
 SERIES_SINGLE = (0.6931472029, 0.2402264791, 0.05550332471, 0.009618437358, 0.001339887487, 0.0001535336194)
 SERIES_DOUBLE = tuple(math.log(2) ** k / math.factorial(k) for k in range(1, 14))
 LOG2_E = 1 / math.log(2)
-# log 2 in two parts, the first of which has so few bits that a whole number times it is exact.
+# log 2 in two parts, the first with so few bits that its product with a whole number is exact.
 LOG_2_SINGLE = (0.693359375, -2.12194440054690583e-4)
 LOG_2_DOUBLE = (0.693147180369123816490, 1.90821492927058770002e-10)
 LIMIT_SINGLE, LIMIT_DOUBLE = 80.0, 700.0
@@ -50,7 +50,7 @@ def short_power(builder, vector, f):
 
 
 def call_wide(builder, name, register, args):
-    """Emit a call of an instruction of AVX-512 on all lanes of a vector, rounded as usual."""
+    """Emit a call of an AVX-512 instruction on all lanes of a vector, with the default rounding."""
     suffix = "ps" if register.element == ir.FloatType() else "pd"
     nothing, everywhere, usual = ir.Constant(register, None), ir.IntType(register.count)(-1), ir.IntType(32)(4)
     args = [*args, nothing, everywhere, usual]
@@ -59,18 +59,18 @@ def call_wide(builder, name, register, args):
 
 @vector_function(1)
 def fraction(builder, vector, x):
-    """Return x less the nearest whole number; of an infinity 0. Only where HAS_SCALING."""
+    """Return x minus the nearest whole number; 0 for an infinity. Only if HAS_SCALING."""
     return call_wide(builder, "reduce", register_type(vector), [x, ir.IntType(32)(0)])
 
 
 @vector_function(2)
 def scaled(builder, vector, x, n):
-    """Return x times 2 to the whole number n, which may be any. Only where HAS_SCALING."""
+    """Return x times 2^n for any whole number n. Only if HAS_SCALING."""
     return call_wide(builder, "scalef", register_type(vector), [x, n])
 
 
 def exp2(x):
-    """Return 2 to the power of each lane of the vector x; what is too large or too small for a number may be limited.
+    """Return 2 to the power of each lane of the vector x; results that overflow or underflow may be limited.
 
     2^x = 2^n 2^f with n = round(x) and f = x - n
     """
@@ -87,7 +87,7 @@ def compile_exp2(x):
     limit = 126.0 if x.dtype == types.float32 else 1022.0
 
     def bounded(x):
-        # The limits stand first, because then a lane that is not a number stays one.
+        # The limits come first, because then NaN stays NaN.
         x = minimum(limit, maximum(-limit, x))
         n = round_even(x)
         return short_power(x - n) * power_of_two(n)
@@ -98,7 +98,7 @@ def compile_exp2(x):
 def exp(x):
     """Return e to the power of each lane of the vector x, which is limited to +-80 (float32) or +-700 (float64).
 
-    exp(x) = 2^n exp(r) with n = round(x / log 2) and r = x - n log 2, so that the relative error is small everywhere.
+    exp(x) = 2^n exp(r) with n = round(x / log 2) and r = x - n log 2, so the relative error is small everywhere.
     """
     raise TypeError("exp on vectors is for compiled code")
 
@@ -153,7 +153,7 @@ def compile_relu(x):
 
 @overload(activations.step)
 def compile_step(x):
-    """Compile 1 where x > 0, else 0."""
+    """Compile 1 if x > 0, else 0."""
     if isinstance(x, VectorType):
         return lambda x: is_positive(x)
     return None

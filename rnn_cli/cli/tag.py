@@ -1,0 +1,80 @@
+"""rnn tag: sentences and a model -> a tag for each token."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from rnn_cli.cli.options import DEFAULT_MODEL, ModelPath, Quiet, Threads, announce_compiling, thread_count
+from rnn_cli.errors import UsageError
+
+
+def tag(
+    file: Annotated[str, typer.Argument(help="A text file, or - for stdin.")] = "-",
+    model: ModelPath = DEFAULT_MODEL,
+    inline: Annotated[bool, typer.Option("--inline", help="Print token/TAG, a line for each line.")] = False,
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="Print a JSON object for each line: tokens, tags, spans of BIO tags.")
+    ] = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Tag each token of each line; blanks separate tokens, and a line is a sentence.
+
+    Prints token TAB tag, and an empty line after each sentence.
+
+    Example: rnn tag sentences.txt -m tagger.safetensors
+    """
+    if inline and jsonl:
+        raise UsageError("--inline and --jsonl contradict each other; give one of them")
+    cores = thread_count(threads)
+
+    from rnn_cli.checkpoint.checkpoint import load_checkpoint
+    from rnn_cli.display.stdout import TextWriter
+    from rnn_cli.tasks.tag.sentences import tokens_of
+    from rnn_cli.tasks.tag.tagger import Tagger
+    from rnn_cli.text.documents import read_lines
+
+    checkpoint = load_checkpoint(model)
+    announce_compiling(quiet)
+    tagger = Tagger.of_checkpoint(checkpoint, cores)
+    writer, number = TextWriter(), 1
+    for lines in read_lines(file):
+        texts = [line.removesuffix(b"\r").decode("utf-8", "surrogateescape") for line in lines]
+        sentences = [tokens_of(text) for text in texts]
+        for tokens, tags in zip(sentences, tagger.tag(sentences)):
+            if jsonl:
+                writer.write_line(object_of(number, tokens, tags, tagger.bio))
+            else:
+                text = inline_of(tokens, tags) if inline else columns_of(tokens, tags)
+                writer.write(text.encode("utf-8", "surrogateescape"))
+            number += 1
+        writer.flush()
+    writer.close()
+
+
+def columns_of(tokens: Sequence[str], tags: Sequence[str]) -> str:
+    """Return a line for each token, and an empty line; nothing for an empty line."""
+    return "".join(f"{token}\t{tag}\n" for token, tag in zip(tokens, tags)) + "\n" * bool(tokens)
+
+
+def inline_of(tokens: Sequence[str], tags: Sequence[str]) -> str:
+    """Return the sentence on one line, each token with its tag after a slash."""
+    return " ".join(f"{token}/{tag}" for token, tag in zip(tokens, tags)) + "\n"
+
+
+def object_of(number: int, tokens: Sequence[str], tags: Sequence[str], bio: bool) -> str:
+    """Return a sentence as a JSON object; the spans of BIO tags are counted in tokens, the end is exclusive."""
+    from rnn_cli.tasks.tag.bio import spans_of
+
+    shown = [token.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for token in tokens]
+    values = {"line": number, "tokens": shown, "tags": list(tags)}
+    if bio:
+        values["spans"] = [
+            {"kind": kind, "start": first, "end": last, "text": " ".join(shown[first:last])}
+            for kind, first, last in spans_of(tags)
+        ]
+    return json.dumps(values)
