@@ -4,7 +4,7 @@ import numpy as np
 
 from rnn_cli.cells import CELLS
 from rnn_cli.checkpoint.checkpoint import Checkpoint
-from rnn_cli.network.config import NetworkConfig
+from rnn_cli.language.networks import network_for
 from rnn_cli.network.model import Model
 from rnn_cli.text.codecs import BOUNDARY, CharacterCodec
 
@@ -15,9 +15,7 @@ CHARACTERS = 777  # of the training text
 def make_checkpoint(line_mode, cell=CELLS[0], boundary_bias=None, codec=None):
     """Return a random network with clear preferences; a higher `boundary_bias` ends texts earlier."""
     codec = codec or CharacterCodec(SYMBOLS, line_mode)
-    config = NetworkConfig.for_symbols(
-        len(codec), cell=cell.name, activation=cell.activation, hidden_size=16, num_layers=2
-    )
+    config = network_for(codec, cell=cell.name, activation=cell.activation, hidden_size=16, num_layers=2)
     model = Model.initialised(config, np.random.default_rng(11))
     model.parameters *= 3
     parameters = model.to_torch()

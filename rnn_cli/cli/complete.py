@@ -17,7 +17,9 @@ def complete(
     model: ModelPath = DEFAULT_MODEL,
     label: Label = None,
     count: Annotated[int, typer.Option("--count", "-n", help="Number of completions.")] = 5,
-    length: Annotated[int, typer.Option("--length", "-l", help="New characters of each; a line may end earlier.")] = 40,
+    length: Annotated[
+        int, typer.Option("--length", "-l", help="New characters of each, or words; a line may end earlier.")
+    ] = 40,
     plain: Annotated[bool, typer.Option("--plain", help="Leave out the probabilities.")] = False,
     no_echo: Annotated[bool, typer.Option("--no-echo", help="Leave out the prefix.")] = False,
     as_json: Json = False,
@@ -36,6 +38,7 @@ def complete(
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.language.beam_search import complete as completions_of
     from rnn_cli.tasks.labelled.model import language_model
+    from rnn_cli.text.codecs import BOUNDARY
     from rnn_cli.text.documents import Document, text_for
 
     checkpoint = language_model(load_checkpoint(model), label)
@@ -43,11 +46,13 @@ def complete(
     announce_compiling(quiet)
     start = text_for(codec, Document("the prefix", os.fsencode(prefix)))
     found = completions_of(checkpoint, start, count, length, threads=cores)
+    ids = codec.encode_prompt(start, what="the prefix")
+    last = int(ids[-1]) if len(ids) else BOUNDARY
     writer = TextWriter()
     if as_json:
         completions = [
             {
-                "completion": codec.decode(completion.symbols).decode("utf-8", "replace"),
+                "completion": codec.decode_after(last, completion.symbols).decode("utf-8", "replace"),
                 "probability": completion.probability,
                 "stopped": "end" if completion.ended else "length",
             }
@@ -57,6 +62,6 @@ def complete(
     else:
         for completion in found:
             share = b"" if plain else f"{completion.probability:.4g}\t".encode()
-            echo = b"" if no_echo else os.fsencode(prefix)
-            writer.write(share + echo + codec.decode(completion.symbols) + b"\n")
+            echo = b"" if no_echo else codec.decode(ids)
+            writer.write(share + echo + codec.decode_after(last, completion.symbols) + b"\n")
     writer.close()

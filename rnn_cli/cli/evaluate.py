@@ -25,20 +25,22 @@ from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from rnn_cli.language.evaluation import Scores
+    from rnn_cli.language.evaluation import Scores, WordScores
     from rnn_cli.language.line_scores import Selection
     from rnn_cli.language.scorer import Scorer
 
+UNKNOWN_NAME = "<unk>"
 ROWS, STATE, BASELINES = "Lines and characters", "The state", "Baselines"
 
 
 def evaluate(
     files: Annotated[list[str] | None, typer.Argument(help="Text files, or - for stdin.", show_default=False)] = None,
     per_line: Annotated[
-        bool, typer.Option("--per-line", help="Print bits TAB bits per character TAB line.", rich_help_panel=ROWS)
+        bool,
+        typer.Option("--per-line", help="Print bits TAB bits per character (or word) TAB line.", rich_help_panel=ROWS),
     ] = False,
     per_char: Annotated[
-        bool, typer.Option("--per-char", help="Print bits TAB character.", rich_help_panel=ROWS)
+        bool, typer.Option("--per-char", help="Print bits TAB character, or word.", rich_help_panel=ROWS)
     ] = False,
     jsonl: Annotated[
         bool,
@@ -202,7 +204,9 @@ def score_rows(
                 writer.flush()
     writer.write(b"".join(rows[position] for position in selection.ranked().tolist()))
     writer.close()
-    if unknown:
+    if unknown and scorer.codec.unit == "word":
+        note(f"unknown words: {unknown:,}, scored as {UNKNOWN_NAME}: {characters.describe()}", quiet)
+    elif unknown:
         price = f"unknown characters: {unknown:,}, at {scorer.unknown_bits:.2f} bits each"
         note(f"{price}: {characters.describe()}", quiet)
 
@@ -229,7 +233,8 @@ def score_whole(
     documents = read_documents([*paths, *(corpus or [])])
     given = [text_for(codec, document) for document in documents]
     texts, learned = given[: len(paths)], given[len(paths) :]
-    with ScoringDisplay(quiet, sum(map(len, texts))) as display:
+    size = sum(map(len, map(codec.encode, texts))) if codec.unit == "word" else sum(map(len, texts))
+    with ScoringDisplay(quiet, size, f"{codec.unit}s") as display:
         scores = score_texts(scorer, texts, display.advance)
     others = baseline_bits(codec, texts, scorer.unknown_bits, learned or None) if baselines else {}
     writer = TextWriter()
@@ -243,13 +248,30 @@ def score_whole(
         characters = UnknownCharacters(codec)
         for text in texts:
             characters.add(text)
-        note(f"unknown characters: {characters.describe()}", quiet)
+        note(f"unknown {codec.unit}s: {characters.describe()}", quiet)
 
 
-def format_scores(scores: Scores, baselines: dict[str, float]) -> str:
-    """Return scores and the bits per character of baselines as a table."""
+def format_scores(scores: Scores | WordScores, baselines: dict[str, float]) -> str:
+    """Return scores and the bits per character or word of baselines as a table."""
     from rnn_cli.display.tables import key_values
+    from rnn_cli.language.evaluation import WordScores
 
+    if isinstance(scores, WordScores):
+        perplexities = [(f"perplexity of {name}", f"{2.0 ** min(bits, 1000):.3f}") for name, bits in baselines.items()]
+        return key_values(
+            [
+                ("perplexity", f"{scores.perplexity:.3f}"),
+                (f"  without {UNKNOWN_NAME}", f"{scores.perplexity_without_unknown:.3f}"),
+                ("bits per word", f"{scores.bits_per_word:.4f}"),
+                ("bits per character", f"{scores.bits_per_char:.4f}"),
+                ("bits per byte", f"{scores.bits_per_byte:.4f}"),
+                ("top-1 accuracy", f"{scores.top1_accuracy:.1%}"),
+                ("top-5 accuracy", f"{scores.top5_accuracy:.1%}"),
+                ("words", f"{scores.words:,} ({scores.unknown:,} unknown, {scores.sentences:,} ends of sentences)"),
+                ("state", scores.state),
+                *perplexities,
+            ]
+        )
     return key_values(
         [
             ("bits per character", f"{scores.bits_per_char:.4f}"),

@@ -66,7 +66,9 @@ def sample(
     unknown: Annotated[
         Literal["error", "skip"],
         typer.Option(
-            "--unknown", help="What to do with a character of the prompt unknown to the model.", rich_help_panel=PROMPT
+            "--unknown",
+            help="What to do with a character or word of the prompt unknown to the model.",
+            rich_help_panel=PROMPT,
         ),
     ] = "error",
     label: Annotated[
@@ -219,10 +221,12 @@ def has_unread_stdin() -> bool:
 
 def describe(codec: Codec, text: GeneratedText) -> dict[str, object]:
     """Return what --jsonl prints of a text."""
+    from rnn_cli.language.sampling import text_of
+
     return {
         "seed": codec.decode(text.prompt.ids).decode("utf-8", errors="replace"),
-        "text": codec.decode(text.symbols).decode("utf-8", errors="replace"),
-        "characters": len(text.symbols),
-        "bits_per_char": text.bits_per_char,
+        "text": text_of(codec, text).decode("utf-8", errors="replace"),
+        f"{codec.unit}s": len(text.symbols),
+        "bits_per_word" if codec.unit == "word" else "bits_per_char": text.bits_per_char,
         "stopped": text.stopped,
     }

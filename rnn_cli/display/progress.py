@@ -75,18 +75,21 @@ class TrainingDisplay(Screen):
 
 
 class ScoringDisplay(Screen):
-    """Shows how much of a text is scored. `total` is the number of its characters."""
+    """Shows how much of a text is scored. `total` is the number of its symbols, which are called `symbols`."""
 
-    def __init__(self, quiet: bool, total: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, quiet: bool, total: int, symbols: str = "characters", *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__(quiet, clock=clock)
         self._total = total
         self._done = 0
+        self._symbols = symbols
 
     def advance(self, count: int) -> None:
-        """Add `count` characters to those that are scored."""
+        """Add `count` symbols to those that are scored."""
         self._done += count
         if self.is_due():
-            line = f"{min(self._done / max(self._total, 1), 1):.0%} of {self._total:,} characters scored"
+            line = f"{min(self._done / max(self._total, 1), 1):.0%} of {self._total:,} {self._symbols} scored"
             if self.animated:
                 self.redraw(line)
             else:

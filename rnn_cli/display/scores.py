@@ -27,35 +27,43 @@ def line_objects(scored: ScoredLines, indices: np.ndarray) -> list[bytes]:
         json_row(
             line=scored.line_number + index,
             text=to_bytes(scored.lines[index]).decode("utf-8", "replace"),
-            characters=int(scored.characters[index]),
+            **{f"{scored.unit}s": int(scored.characters[index])},
             unknown=int(unknown[index]),
             bits=float(scored.bits[index]),
-            bits_per_char=float(rates[index]),
+            **{"bits_per_char" if scored.words is None else "bits_per_word": float(rates[index])},
         )
         for index in indices.tolist()
     ]
 
 
 def character_rows(scored: ScoredLines, indices: np.ndarray) -> list[bytes]:
-    """Return `bits<TAB>character` for each of the chosen characters."""
-    names = [character_name(scored.text, index).encode() for index in indices.tolist()]
+    """Return `bits<TAB>character` for each of the chosen characters or words."""
+    names = [symbol_name(scored, index).encode() for index in indices.tolist()]
     return [b"%.4f\t%s\n" % row for row in zip(scored.symbol_bits[indices].tolist(), names)]
 
 
 def character_objects(scored: ScoredLines, indices: np.ndarray) -> list[bytes]:
-    """Return a JSON object for each of the chosen characters."""
+    """Return a JSON object for each of the chosen characters or words."""
     starts = scored.starts
     lines = starts.searchsorted(indices, side="right") - 1
     return [
         json_row(
             line=scored.line_number + line,
             column=index - int(starts[line]) + 1,
-            character=character_name(scored.text, index),
+            **{scored.unit: symbol_name(scored, index)},
             unknown=bool(scored.symbol_unknown[index]),
             bits=float(scored.symbol_bits[index]),
         )
         for index, line in zip(indices.tolist(), lines.tolist())
     ]
+
+
+def symbol_name(scored: ScoredLines, index: int) -> str:
+    r"""Return an unambiguous name of a character, or of a word, that fits on a line."""
+    if scored.words is None:
+        return character_name(scored.text, index)
+    word = scored.words[index] if index < len(scored.words) else "\n"
+    return "".join(character_name(word, at) for at in range(len(word)))
 
 
 def json_row(**values: Any) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from rnn_cli.kernels.simd.cpu import HAS_FAST_BFLOAT16
+from rnn_cli.language.networks import network_for
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.text.corpus import Corpus
 from rnn_cli.training.config import LENGTHS, TrainingConfig
@@ -43,6 +44,13 @@ SIZES = (
     SizeRow(50_000, 512, 0.6, EpochPlan(8), EpochPlan(8, 1.0)),
     SizeRow(500_000, 512, 0.5, EpochPlan(8), EpochPlan(12, 0.5)),
     SizeRow(float("inf"), 512, 0.4, EpochPlan(None), EpochPlan(None)),
+)
+# Words: sizes that suit the number of words; a vocabulary is soon overfitted, so there is dropout from the first epoch.
+WORD_SIZES = (
+    SizeRow(300, 32, 0.0, EpochPlan(100), EpochPlan(100)),
+    SizeRow(10_000, 128, 0.6, EpochPlan(30), EpochPlan(30)),
+    SizeRow(100_000, 256, 0.5, EpochPlan(15), EpochPlan(15)),
+    SizeRow(float("inf"), 512, 0.5, EpochPlan(None), EpochPlan(None)),
 )
 # A large network pays if it reads enough. On 0.9 million characters of tinyshakespeare, in the same time and in nats
 # (million characters read): after 15 s 128 units 1.636 (7.5), 256 1.646 (2.5), 512 1.780 (0.7); after 30 s 1.573 (15),
@@ -103,9 +111,11 @@ class AutoConfig:
         self.values = {name: value for name, value in given.items() if value is not None}
         self.reasons: list[str] = []
         self.speed = speed
-        self.vocab_size, self.lines = len(corpus.codec), corpus.codec.line_mode
+        self.codec, self.lines = corpus.codec, corpus.codec.line_mode
+        self.unit, self.words = corpus.codec.unit, corpus.codec.unit == "word"
         self.characters = corpus.characters
-        self.row = next(row for row in SIZES if self.characters <= row.characters)
+        sizes = WORD_SIZES if self.words else SIZES
+        self.row = next(row for row in sizes if self.characters <= row.characters)
         self.plan = self.row.lines if self.lines else self.row.stream
         self.most_epochs = self.plan.epochs
 
@@ -119,7 +129,7 @@ class AutoConfig:
     def model(self, **others: Any) -> NetworkConfig:
         """Return the network of the values so far."""
         chosen = {field.name: self.values[field.name] for field in fields(NetworkConfig) if field.name in self.values}
-        return NetworkConfig.for_symbols(**{"vocab_size": self.vocab_size} | chosen | others)
+        return network_for(self.codec, **chosen | others)
 
     def training(self) -> TrainingConfig:
         """Return the training configuration of the values so far."""
@@ -155,18 +165,18 @@ class AutoConfig:
 
     def choose_size(self) -> None:
         """Pick the size that suits the text, or the largest that reads enough in the time."""
-        hidden, reason = self.row.hidden_size, f"units: right for {self.characters:,} characters of text"
+        hidden, reason = self.row.hidden_size, f"units: right for {self.characters:,} {self.unit}s of text"
         if "hidden_size" not in self.values:
             enough = min(ENOUGH_READ, (self.most_epochs or math.inf) * self.characters_per_epoch)
             smaller = [size for size in HIDDEN_SIZES if size < hidden]
             while smaller and self.read(hidden) < enough:
-                hidden, reason = smaller.pop(), f"units: they read {enough:,} characters in the time"
+                hidden, reason = smaller.pop(), f"units: they read {enough:,} {self.unit}s in the time"
         self.pick("hidden_size", hidden, reason)
 
     def choose_streams(self) -> None:
         """Pick the length of backpropagation, and as many streams as leave an epoch enough windows."""
         usual = LINE_LENGTH if self.lines else LONG_STREAM_LENGTH if self.most_epochs is None else STREAM_LENGTH
-        self.pick("sequence_length", min(usual, self.characters), "characters that the gradient goes back")
+        self.pick("sequence_length", min(usual, self.characters), f"{self.unit}s that the gradient goes back")
         windows = LINE_WINDOWS if self.lines else STREAM_WINDOWS
         fitting = max(1, self.characters // (self.values["sequence_length"] * windows))
         self.pick("batch_size", min(MOST_STREAMS, fitting), "streams in a batch")

@@ -28,6 +28,9 @@ def baseline_bits(codec: Codec, texts: Texts, unknown_bits: float, corpus: Texts
     (gzip -9, xz -6e), headers included. With a corpus, their cost is bits(corpus and text) - bits(corpus); of the
     corpus, gzip remembers the last 32 KB and xz the last 8 MB.
 
+    By words the figures are bits per word, an unknown word is `<unk>` to all of them, and the compressors are left out,
+    as they spell every word.
+
     Raises ValueError if there is nothing to score.
     """
     ids, unknown = encode_texts(codec, texts)
@@ -41,6 +44,8 @@ def baseline_bits(codec: Codec, texts: Texts, unknown_bits: float, corpus: Texts
     for name, order in (("unigram", 1), ("5-gram", 5)):
         totals[name] = math.fsum(ngram_bits(ids, size, line_mode, order, learned))
     totals = {name: total + unknown * unknown_bits for name, total in totals.items()}
+    if codec.unit == "word":
+        return {name: total / characters for name, total in totals.items()}
     data, primer = joined(texts), joined(corpus or ())
     for name, compress in COMPRESSORS.items():
         primed = len(compress(primer)) if primer else 0

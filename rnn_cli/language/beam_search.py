@@ -65,7 +65,7 @@ def complete(
             done += [Completion(texts[k], float(totals[k, end]), True) for k in ended]
             totals[:, end] = -np.inf
         done = sorted(done, key=lambda completion: -completion.log_probability)[:count]
-        best = np.argsort(-totals, axis=None, kind="stable")[:width]
+        best = largest(totals.ravel(), width)
         best = best[totals.flat[best] > -np.inf]
         if len(done) == count:
             best = best[totals.flat[best] > done[-1].log_probability]
@@ -74,3 +74,12 @@ def complete(
         texts = [(*texts[parent], int(symbol)) for parent, symbol in zip(parents, symbols)]
         stepper.branch(parents, symbols)
     return done
+
+
+def largest(values: np.ndarray, count: int) -> np.ndarray:
+    """Return the indices of the `count` largest values, largest first, of equal ones the first."""
+    if len(values) <= count:
+        return np.argsort(-values, kind="stable")
+    least = np.partition(values, len(values) - count)[len(values) - count]
+    found = np.flatnonzero(values >= least)
+    return found[np.argsort(-values[found], kind="stable")][:count]

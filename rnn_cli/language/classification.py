@@ -21,13 +21,21 @@ class Classifier:
     """Compares the bits of a line and its end under several models. No line depends on the others."""
 
     def __init__(self, checkpoints: Sequence[Checkpoint], threads: int = 1) -> None:
+        codecs = [checkpoint.codec for checkpoint in checkpoints]
+        if any(codec.unit == "word" for codec in codecs) and codecs[1:] != codecs[:-1]:
+            raise UsageError(
+                "models by words are comparable only if they have one vocabulary, as an unknown word costs less than "
+                "its spelling; give models by characters"
+            )
         self._scorers = [Scorer(checkpoint, threads, rows=STREAMS) for checkpoint in checkpoints]
         self.unknown = [UnknownCharacters(checkpoint.codec) for checkpoint in checkpoints]
 
     def bits(self, lines: list[bytes]) -> np.ndarray:
         """Return the bits (models, lines). For a model of characters, a byte that is not UTF-8 is unknown."""
         for scorer, unknown in zip(self._scorers, self.unknown):
-            unknown.add(scorer.codec.as_read(b"".join(lines)))
+            unknown.add(
+                scorer.codec.as_read(b"\n".join(lines) + b"\n" if scorer.codec.unit == "word" else b"".join(lines))
+            )
         return np.array([line_bits(scorer, lines) for scorer in self._scorers])
 
 
@@ -75,7 +83,7 @@ def line_bits(scorer: Scorer, lines: list[bytes]) -> np.ndarray:
     data = b"\n".join(lines) + b"\n"
     text = codec.as_read(data)
     symbols = codec.encode(text)
-    sizes = np.fromiter(map(len, lines_of(text)), np.int64, len(lines)) + 1
+    sizes = codec.line_sizes(lines_of(text))
     starts = np.cumsum(sizes) - sizes
     scorer.start()
     if codec.line_mode:

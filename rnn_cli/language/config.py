@@ -36,7 +36,7 @@ class SamplingConfig(Config):
         0, 1_114_113, 0, group=PROBABILITIES, help="Sample from the K most probable symbols; 0: from all."
     )
     length: int = limited(
-        0, 10**9, 500, short="l", group=LENGTH, help="New characters of each text; a line may end earlier."
+        0, 10**9, 500, short="l", group=LENGTH, help="New characters (or words) of each text; a line may end earlier."
     )
     random_seed: int = limited(0, 2**63 - 1, 0)
     top_p: float = limited(
@@ -45,7 +45,7 @@ class SamplingConfig(Config):
     min_p: float = limited(
         0.0, 1.0, 0.0, group=PROBABILITIES, help="Then from those this many times as probable as the first."
     )
-    forbid: str = setting("", group=TEXTS, help="Characters that are never sampled.")
+    forbid: str = setting("", group=TEXTS, help="Characters, or words, that are never sampled.")
     min_length: int = limited(
         0, 10**9, 0, group=LENGTH, help="Minimum length, prompt included; a stop text does not end a text earlier."
     )

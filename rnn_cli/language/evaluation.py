@@ -1,4 +1,4 @@
-"""Scoring whole texts: the bits per character under a model, each character scored exactly once."""
+"""Scoring whole texts: the bits per character or word under a model, each of them scored exactly once."""
 
 from __future__ import annotations
 
@@ -29,6 +29,34 @@ class Scores:
     bits_per_char: float
     bits_per_byte: float
     perplexity: float
+    top1_accuracy: float
+    top5_accuracy: float
+    state: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values as a JSON-ready dictionary."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class WordScores:
+    """The scores of a text by words. The end of each sentence counts as a word.
+
+    An unknown word costs as much as the symbol `<unk>`, not its spelling: `unknown` of the words are unknown, and
+    `perplexity_without_unknown` leaves their cost out. `characters` and `bytes` are those of the text.
+    """
+
+    words: int
+    sentences: int
+    unknown: int
+    characters: int
+    bytes: int
+    nats_per_word: float
+    bits_per_word: float
+    bits_per_char: float
+    bits_per_byte: float
+    perplexity: float
+    perplexity_without_unknown: float
     top1_accuracy: float
     top5_accuracy: float
     state: str
@@ -71,7 +99,7 @@ def describe_state(scorer: Scorer) -> str:
     codec = scorer.codec
     past = "carried" if not codec.line_mode else "reset at each line" if codec.ends_at_newline else "reset at each text"
     if scorer.reset_every:
-        past = f"reset every {scorer.reset_every:,} characters"
+        past = f"reset every {scorer.reset_every:,} {codec.unit}s"
     return f"{past}, adapting" if isinstance(scorer, DynamicScorer) else past
 
 
@@ -80,7 +108,7 @@ def evaluate_texts(
     texts: Sequence[str | bytes],
     threads: int = 1,
     progress: Callable[[int], None] = lambda done: None,
-) -> Scores:
+) -> Scores | WordScores:
     """Score texts together, as `score_texts` does."""
     if isinstance(texts, str | bytes):
         raise UsageError("give a list of texts; one text is a list of one")
@@ -92,14 +120,15 @@ def score_texts(
     texts: Sequence[str | bytes],
     progress: Callable[[int], None] = lambda done: None,
     piece_size: int = PIECE,
-) -> Scores:
-    """Score texts together: strings for a model of characters, bytes for a model of bytes.
+) -> Scores | WordScores:
+    """Score texts together: strings for a model of characters or words, bytes for a model of bytes.
 
     Each starts from the zero state. Unknown characters are counted and cost `unknown_nats` each; the model does not
-    read them. Raises UsageError if there is nothing to score.
+    read them. Unknown words are counted and read as `<unk>`. Raises UsageError if there is nothing to score.
     """
     codec = scorer.codec
     total, count, unknown, size, first, fifth = [0.0], 0, 0, 0, 0, 0
+    ends, unknown_total = 0, [0.0]
     for text in texts:
         scorer.start()
         pieces = [text[start : start + piece_size] for start in range(0, len(text), piece_size)]
@@ -110,13 +139,35 @@ def score_texts(
             losses, ranks = scorer.read(symbols, with_ranks=True, progress=progress)
             total.append(math.fsum(losses))
             count += len(losses)
-            unknown += int(np.count_nonzero(symbols < 0))
+            is_unknown = codec.is_unknown(symbols)
+            unknown += int(np.count_nonzero(is_unknown))
+            unknown_total.append(math.fsum(losses[is_unknown]))
+            ends += int(np.count_nonzero(symbols == codec.newline))
             first += int(np.count_nonzero(ranks == 0))
             fifth += int(np.count_nonzero(ranks < min(5, len(codec))))
     if count == 0:
         raise UsageError("there is no text to score: it is empty")
     nats = math.fsum(total) / count
     bits = nats / math.log(2)
+    if codec.unit == "word":
+        characters = sum(map(len, texts))
+        known_nats = (math.fsum(total) - math.fsum(unknown_total)) / max(count - unknown, 1)
+        return WordScores(
+            words=count,
+            sentences=ends,
+            unknown=unknown,
+            characters=characters,
+            bytes=size,
+            nats_per_word=nats,
+            bits_per_word=bits,
+            bits_per_char=bits * count / max(characters, 1),
+            bits_per_byte=bits * count / max(size, 1),
+            perplexity=math.exp(min(nats, 700)),
+            perplexity_without_unknown=math.exp(min(known_nats, 700)),
+            top1_accuracy=first / count,
+            top5_accuracy=fifth / count,
+            state=describe_state(scorer),
+        )
     return Scores(
         characters=count,
         bytes=size,

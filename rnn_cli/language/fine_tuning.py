@@ -24,7 +24,7 @@ def reencode(corpus: Corpus, codec: Codec) -> Corpus:
             f"{corpus.name} is read in another way than by the model; give the options of the model"
         ) from problem
     if ids.min() < 0:
-        raise UsageError(f"{corpus.name} has characters that the model does not know")
+        raise UsageError(f"{corpus.name} has {own.unit}s that the model does not know")
     table = ids.astype(codec.dtype)
     validation = None if corpus.validation is None else translate(corpus.validation, table)
     return replace(corpus, codec=codec, training=translate(corpus.training, table), validation=validation)

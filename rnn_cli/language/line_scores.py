@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rnn_cli.errors import UsageError
 from rnn_cli.language.scorer import Scorer
-from rnn_cli.text.codecs import Codec
+from rnn_cli.text.codecs import Codec, WordCodec
+from rnn_cli.text.codecs.words import split_words
 from rnn_cli.text.documents import lines_of
 
 
@@ -21,9 +22,10 @@ class ScoredLines:
     line_number    that of the first line in its text, from 1
     text           as read; bytes that are not UTF-8 are lone surrogates
     lines          the lines of the text, without their newlines
-    characters     the number of scored characters of each line, including its newline or end
+    characters     the number of scored symbols, characters or words, of each line, including its newline or end
     bits           of each line
-    symbol_bits, symbol_unknown   of each character, line after line; the end of the text may be one more
+    symbol_bits, symbol_unknown   of each symbol, line after line; the end of the text may be one more
+    words          the words and newlines of the text if these are the symbols, otherwise None
     """
 
     line_number: int
@@ -33,21 +35,27 @@ class ScoredLines:
     bits: np.ndarray
     symbol_bits: np.ndarray
     symbol_unknown: np.ndarray
+    words: list[str] | None = None
 
     @property
     def starts(self) -> np.ndarray:
-        """The index of each line's first character."""
+        """The index of each line's first symbol."""
         return np.cumsum(self.characters) - self.characters
 
     @property
     def bits_per_char(self) -> np.ndarray:
-        """The mean bits per character of each line."""
+        """The mean bits per symbol of each line."""
         return self.bits / self.characters
 
     @property
     def unknown(self) -> np.ndarray:
-        """The number of characters of each line that the model does not know."""
+        """The number of symbols of each line that the model does not know."""
         return np.add.reduceat(self.symbol_unknown.astype(np.int64), self.starts)
+
+    @property
+    def unit(self) -> str:
+        """What a symbol is called."""
+        return "character" if self.words is None else "word"
 
 
 def score_lines(scorer: Scorer, pieces: Iterable[tuple[bytes, bool]]) -> Iterator[ScoredLines]:
@@ -58,13 +66,30 @@ def score_lines(scorer: Scorer, pieces: Iterable[tuple[bytes, bool]]) -> Iterato
     codec, line_number = scorer.codec, 1
     check_lines(codec)
     scorer.start()
-    for data, ended in pieces:
+    by_words = isinstance(codec, WordCodec)
+    for data, ended in cut_at_blanks(pieces) if by_words else pieces:
         text = codec.as_read(data)
         symbols = codec.encode(text)
         if ended:
             symbols = codec.closed(symbols)
-        yield group_by_line(line_number, text, symbols < 0, scorer.read(symbols)[0] / math.log(2))
+        if len(symbols):  # blanks alone have none
+            bits = scorer.read(symbols)[0] / math.log(2)
+            words = split_words(text) if by_words else None
+            yield group_by_line(line_number, text, codec.is_unknown(symbols), bits, codec.line_sizes, words)
         line_number += data.count(b"\n")
+
+
+def cut_at_blanks(pieces: Iterable[tuple[bytes, bool]]) -> Iterator[tuple[bytes, bool]]:
+    """Yield a text in pieces as `read_pieces` does, a line that comes in parts cut only at blanks."""
+    rest = b""
+    for data, ended in pieces:
+        data = rest + data
+        cut = len(data) if ended else 1 + max(data.rfind(blank) for blank in (b" ", b"\t", b"\n"))
+        rest = data[cut:]
+        if cut:
+            yield data[:cut], ended
+    if rest:
+        yield rest, True
 
 
 def check_lines(codec: Codec) -> None:
@@ -74,14 +99,21 @@ def check_lines(codec: Codec) -> None:
 
 
 def group_by_line(
-    line_number: int, text: str | bytes, symbol_unknown: np.ndarray, symbol_bits: np.ndarray
+    line_number: int,
+    text: str | bytes,
+    symbol_unknown: np.ndarray,
+    symbol_bits: np.ndarray,
+    line_sizes: Callable[[Sequence[str] | Sequence[bytes]], np.ndarray],
+    words: list[str] | None = None,
 ) -> ScoredLines:
-    """Return a text by lines, given the bits of its symbols."""
+    """Return a text by lines, given the bits of its symbols, and `Codec.line_sizes`."""
     lines = lines_of(text)
-    characters = np.fromiter(map(len, lines), np.int64, len(lines)) + 1
+    characters = line_sizes(lines)
     characters[-1] += len(symbol_bits) - characters.sum()  # the last line may have neither a newline nor an end
+    if characters[-1] == 0:  # blanks alone, which are not words
+        characters, lines = characters[:-1], lines[:-1]
     bits = np.add.reduceat(symbol_bits, np.cumsum(characters) - characters)
-    return ScoredLines(line_number, text, lines, characters, bits, symbol_bits, symbol_unknown)
+    return ScoredLines(line_number, text, lines, characters, bits, symbol_bits, symbol_unknown, words)
 
 
 class Selection:

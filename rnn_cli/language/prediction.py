@@ -10,7 +10,6 @@ from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.stepper import Stepper
 from rnn_cli.network.model import Model
-from rnn_cli.text.codecs import BOUNDARY
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,7 @@ def predictions(checkpoint: Checkpoint, text: str | bytes, top: int) -> list[Pre
     for read, came in zip([None, *ids], [*ids, None]):
         probabilities = np.exp(stepper.step()[0])
         order = np.argsort(-probabilities, kind="stable")
-        if not codec.line_mode:
-            order = order[order != BOUNDARY]
+        order = order[~np.isin(order, codec.never_sampled)]
         expected = [(int(symbol), float(probabilities[symbol])) for symbol in order[:top]]
         steps.append(Prediction(read, expected, came, None if came is None else float(probabilities[came])))
         if came is not None:

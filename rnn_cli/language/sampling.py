@@ -17,7 +17,7 @@ from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.constraints import state_after
 from rnn_cli.language.stepper import SAMPLED, Prompt, Stepper
 from rnn_cli.network.model import Model
-from rnn_cli.text.codecs import BOUNDARY, UNKNOWN
+from rnn_cli.text.codecs import BOUNDARY, UNKNOWN, Codec
 from rnn_cli.text.fingerprint import Fingerprint
 
 ROWS = 64  # texts generated side by side
@@ -79,7 +79,7 @@ class Sampler:
         longest = config.length
         if config.max_length is not None:
             if size > config.max_length:
-                raise UsageError(f"{what} has {size:,} characters, and `max_length` is {config.max_length:,}")
+                raise UsageError(f"{what} has {size:,} {self.codec.unit}s, and `max_length` is {config.max_length:,}")
             longest = min(longest, config.max_length - size)
         shortest = max(0, config.min_length - size)
         if shortest > longest:
@@ -207,7 +207,7 @@ class Sampler:
             yield from self._stream(chunk)
         else:
             for text in self.texts(count):
-                yield Piece(text, self.codec.decode(text.symbols), first=True, last=True)
+                yield Piece(text, text_of(self.codec, text), first=True, last=True)
 
     def _stream(self, chunk: int) -> Iterator[Piece]:
         """Yield text 0 of the first prompt in pieces."""
@@ -219,7 +219,7 @@ class Sampler:
         while True:
             self._advance(stepper, [text], chunk)
             certain = max(shown, len(text.symbols) - text.uncertain(self.stop, self.follow))
-            data = self.codec.decode(text.symbols[shown:certain])
+            data = text_of(self.codec, text, shown, certain)
             shown = certain
             yield Piece(text, data, first=False, last=text.stopped is not None)
             if text.stopped:
@@ -243,4 +243,10 @@ def fingerprint_for(checkpoint: Checkpoint, config: SamplingConfig) -> Fingerpri
 def sample_texts(checkpoint: Checkpoint, prompt: str | bytes = "", count: int = 1, **options: Any) -> Iterator[bytes]:
     """Yield `count` continuations of a prompt, as bytes without it; the options are those of Sampler."""
     sampler = Sampler(checkpoint, prompt, **options)
-    return (sampler.codec.decode(text.symbols) for text in sampler.texts(count))
+    return (text_of(sampler.codec, text) for text in sampler.texts(count))
+
+
+def text_of(codec: Codec, text: GeneratedText, start: int = 0, end: int | None = None) -> bytes:
+    """Return a part of a generated text as UTF-8; words after a word, be it the prompt's, begin with a blank."""
+    before = text.symbols[start - 1 : start] if start else text.prompt.ids[-1:]
+    return codec.decode_after(int(before[0]) if len(before) else BOUNDARY, text.symbols[start:end])

@@ -19,6 +19,7 @@ from rnn_cli.text.codecs import BOUNDARY
 
 STREAMS = 64  # rows scored side by side
 WINDOW = 8  # steps whose values are in the processor's cache together
+LOGITS = 64 << 20  # bytes of the outputs of a window, at most: with a large vocabulary it has fewer steps
 WINDOWS = 16  # windows in one call of the kernel: about a tenth of a second, even for a large model
 SCALAR_VALUES = 1_112_064  # possible Unicode characters
 
@@ -53,6 +54,7 @@ class Scorer:
         self.model = Model.from_torch(checkpoint.config, checkpoint.parameters)
         rows = rows or (STREAMS if self.codec.line_mode or reset_every else 1)
         self._windows = windows
+        rows, window = fitting(rows, window, len(self.codec))
         self._window = Window(self.model, window, rows, self.team, precision)
         self._window.pack()
         self.start()
@@ -132,6 +134,12 @@ class Scorer:
             # Beside one very long text, further rows would mostly be idle.
             streams = min(streams, max(1, 2 * pairs // int(np.diff(starts).max())))
             yield np.unique(row_starts(pairs, streams, starts, pairs))
+
+
+def fitting(rows: int, window: int, size: int) -> tuple[int, int]:
+    """Return the rows and the steps of a window whose outputs, for `size` symbols, take at most LOGITS bytes."""
+    most = max(1, LOGITS // (4 * size))
+    return min(rows, most), max(1, min(window, most // min(rows, most)))
 
 
 def unknown_nats(checkpoint: Checkpoint) -> float:

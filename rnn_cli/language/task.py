@@ -12,6 +12,7 @@ from rnn_cli.checkpoint.checkpoint import LANGUAGE, Checkpoint
 from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.fine_tuning import reencode
+from rnn_cli.language.networks import network_for
 from rnn_cli.language.sampling import sample_texts
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.workspace import Batch
@@ -27,7 +28,9 @@ from rnn_cli.training.task import Task
 
 BITS_PER_NAT = 1 / math.log(2)
 VALIDATED_ALONE = 500  # symbols of a held-out stream, at least, before it is cut into several
-EXAMPLE_TEMPERATURE, EXAMPLE_LENGTH = 0.8, 70  # of the texts that are shown while a model is trained
+EXAMPLE_TEMPERATURE = 0.8  # of the texts that are shown while a model is trained
+EXAMPLE_LENGTH = {"character": 70, "word": 16}
+SHORT_UNIT = {"character": "char"}  # in the names of the values of a report
 AUGMENTED, DRAWN = 50, 4  # bytes for each symbol of a text whose n-grams are sampled from, and for each sampled one
 FINGERPRINTS = 9  # of its size, at once, while a model is saved: itself, and its base 64 text in several copies
 
@@ -54,13 +57,13 @@ class LanguageTask(Task):
     """
 
     name = LANGUAGE
-    unit = "character"
     carries_state = True
 
     def __init__(self, corpus: Corpus, network: NetworkConfig | None = None) -> None:
         """Take a network for the symbols of the corpus, by default one of NetworkConfig's defaults."""
         size = len(corpus.codec)
-        self.corpus, self.network = corpus, network or NetworkConfig.for_symbols(size)
+        self.unit = corpus.codec.unit
+        self.corpus, self.network = corpus, network or network_for(corpus.codec)
         if (self.network.input_size, self.network.output_size) != (size, size):
             sizes = f"{corpus.name} has {size:,} symbols, the network {self.network.input_size:,}"
             raise UsageError(f"{sizes}; use NetworkConfig.for_symbols(len(corpus.codec))")
@@ -99,8 +102,8 @@ class LanguageTask(Task):
             "corpus": {
                 "name": corpus.name,
                 "digest": corpus.digest,
-                "characters": corpus.characters,
-                "validation_characters": corpus.validation_characters,
+                f"{self.unit}s": corpus.characters,
+                f"validation_{self.unit}s": corpus.validation_characters,
             }
         }
         if config.fingerprint and self.fingerprint:
@@ -134,33 +137,34 @@ class LanguageTask(Task):
 
     def report_to_dict(self, report: Report) -> dict[str, Any]:
         """Return a report as the log and the history have it, JSON-ready: with the losses in bits, too."""
-        validation = report.validation_loss
+        validation, unit = report.validation_loss, SHORT_UNIT.get(self.unit, self.unit)
         return {
             "step": report.step,
             "epoch": report.epoch,
             "seconds": report.seconds,
-            "chars_per_second": report.units_per_second,
+            f"{unit}s_per_second": report.units_per_second,
             "loss": report.loss,
-            "bits_per_char": report.loss * BITS_PER_NAT,
+            f"bits_per_{unit}": report.loss * BITS_PER_NAT,
             "validation_loss": validation,
-            "validation_bits_per_char": None if validation is None else validation * BITS_PER_NAT,
+            f"validation_bits_per_{unit}": None if validation is None else validation * BITS_PER_NAT,
             "learning_rate": report.learning_rate,
             "grad_norm": report.grad_norm,
         }
 
     def report_from_dict(self, values: dict[str, Any]) -> Report:
         """Return the report that `report_to_dict` wrote. Raises KeyError, TypeError or UsageError if it is damaged."""
-        own = dict(values)
-        del own["bits_per_char"], own["validation_bits_per_char"]
-        own["units_per_second"] = own.pop("chars_per_second")
+        own, unit = dict(values), SHORT_UNIT.get(self.unit, self.unit)
+        del own[f"bits_per_{unit}"], own[f"validation_bits_per_{unit}"]
+        own["units_per_second"] = own.pop(f"{unit}s_per_second")
         return Report.from_dict(own)
 
     def figures(self, loss: float, score: float | None) -> str:
         """Return the validation loss in nats and in bits."""
-        return f"validation {loss:.4f} nats = {loss * BITS_PER_NAT:.3f} bits per {self.unit}"
+        figures = f"validation {loss:.4f} nats = {loss * BITS_PER_NAT:.3f} bits per {self.unit}"
+        return f"{figures}, perplexity {math.exp(loss):.1f}" if self.unit == "word" else figures
 
     def example(self, checkpoint: Checkpoint, seed: int) -> str:
         """Return the beginning of a text that a model samples, on one line."""
-        config = SamplingConfig(temperature=EXAMPLE_TEMPERATURE, length=EXAMPLE_LENGTH, random_seed=seed)
+        config = SamplingConfig(temperature=EXAMPLE_TEMPERATURE, length=EXAMPLE_LENGTH[self.unit], random_seed=seed)
         (text,) = sample_texts(checkpoint, config=config)
         return " ".join(text.decode("utf-8", errors="replace").split())

@@ -1,26 +1,29 @@
-"""The characters of texts that a model has never seen, counted so that the commonest can be named."""
+"""The characters or words of texts that a model does not know, counted so that the commonest can be named."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from rnn_cli.text.codecs import Codec
+from rnn_cli.text.codecs import Codec, WordCodec
 from rnn_cli.text.codecs.codec import ESCAPES
 
 SHOWN = 3
 
 
 class UnknownCharacters:
-    """Counts the unknown characters of texts."""
+    """Counts the unknown characters of texts or, for a codec of words, their unknown words."""
 
     def __init__(self, codec: Codec) -> None:
+        self._codec = codec
         self._known = set(codec.alphabet) | ({"\n"} if codec.line_mode else set())
         self._all_known = codec.reads_bytes
         self.counts = Counter[str]()
 
     def add(self, text: str | bytes) -> None:
-        """Count the unknown characters of a text."""
-        if isinstance(text, str) and not self._all_known:
+        """Count what is unknown in a text."""
+        if isinstance(self._codec, WordCodec):
+            self.counts.update(self._codec.unknown_words(text))
+        elif isinstance(text, str) and not self._all_known:
             for character in set(text) - self._known:
                 self.counts[character] += text.count(character)
 
@@ -37,7 +40,10 @@ class UnknownCharacters:
 
 
 def name_of(character: str) -> str:
-    """Return a printable name of a character."""
+    """Return a printable name of a character, or of a word."""
+    if len(character) > 1:
+        letters = (letter if letter.isprintable() else f"U+{ord(letter):04X}" for letter in character)
+        return f"'{''.join(letters)}'"
     if "\udc80" <= character <= "\udcff":
         return f"byte 0x{ord(character) - 0xDC00:02X} (not UTF-8)"
     if character in ESCAPES:

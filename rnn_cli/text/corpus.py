@@ -11,7 +11,8 @@ import numpy as np
 
 from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
-from rnn_cli.text.codecs import BOUNDARY, SEPARATORS, ByteCodec, CharacterCodec, Codec, ParagraphCodec
+from rnn_cli.text.codecs import BOUNDARY, SEPARATORS, ByteCodec, CharacterCodec, Codec, ParagraphCodec, WordCodec
+from rnn_cli.text.codecs.words import choose_words, count_words
 from rnn_cli.text.documents import joined_names
 from rnn_cli.text.holdout import (
     COPY_SAMPLES,
@@ -22,7 +23,7 @@ from rnn_cli.text.holdout import (
     split_lines,
     split_stream,
 )
-from rnn_cli.text.line_detection import beginning, detect_lines
+from rnn_cli.text.line_detection import beginning, detect_lines, detect_sentences
 from rnn_cli.text.sources import Source, changed, expand, open_sources
 from rnn_cli.text.spool import Spool
 
@@ -40,8 +41,9 @@ class Corpus:
     validation_unknown  the number of unknown characters left out of the held-out part
     mode_detected       whether the text decided how it is read
     remarks             what is odd about the text, each with the command that mends it
+    vocabulary_reason   which words are in the vocabulary, if symbols are words
 
-    Characters are counted as they are scored, including the ends of lines.
+    Symbols, the characters or words, are counted as they are scored, including the ends of lines.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Corpus:
     validation_unknown: int
     mode_detected: bool = False
     remarks: tuple[str, ...] = ()
+    vocabulary_reason: str | None = None
 
     @cached_property
     def characters(self) -> int:
@@ -76,14 +79,20 @@ def load_corpus(
     validation_files: Sequence[str] | None = None,
     random_seed: int,
     separator: str | None = None,
-    min_count: int = 1,
+    min_count: int | None = None,
     column: str | None = None,
+    words: bool = False,
+    vocabulary: int | None = None,
+    base: Codec | None = None,
 ) -> Corpus:
     """Read files, and those in directories ("-" is stdin), as a corpus. If `line_mode` is None, it is detected.
 
     With a `separator` ("blank line" or "file") a text ends there instead, and its lines belong together. Characters
     that occur less than `min_count` times are left out, and unknown to the model. With a `column` the files are tables
     (CSV, TSV, JSON lines), of which the values of that column are read, each as a line.
+
+    With `words` symbols are words: the `vocabulary` commonest of those that occur `min_count` times (`choose_words`),
+    counted in all the text that is not in the `validation_files`. Words of the codec `base` are known besides.
 
     The `validation_files` are held out or, without them, a fraction: the last part of a stream, or random lines.
     The default fraction is a tenth, and nothing of a short stream. Raises UsageError for a file that cannot be read or
@@ -93,8 +102,11 @@ def load_corpus(
         raise UsageError("give a list of files; one file is a list of one")
     if validation_fraction is not None:
         check_range("validation_fraction", validation_fraction, 0.0, 0.9)
-    check_range("min_count", min_count, 1, 10**9)
-    if as_bytes and (separator or min_count > 1):
+    if min_count is not None:
+        check_range("min_count", min_count, 1, 10**9)
+    if words and (as_bytes or separator):
+        raise UsageError("words have neither bytes nor paragraphs; leave one of the two out")
+    if as_bytes and (separator or min_count is not None):
         raise UsageError("bytes have neither paragraphs nor rare characters; leave one of the two out")
     if separator and separator not in SEPARATORS:
         raise UsageError(f"separator must be one of {', '.join(SEPARATORS)}, not {separator}")
@@ -113,30 +125,34 @@ def load_corpus(
     reason, detected = "as requested", line_mode is None
     if line_mode is None:
         starts = (beginning(text.chunks()) if as_bytes else beginning(text.characters()) for text in texts)
-        line_mode, reason = detect_lines(starts)
+        line_mode, reason = detect_sentences(starts) if words else detect_lines(starts)
     if not line_mode:
         texts = without_copies(texts, remarks)
-    codec = ByteCodec(line_mode) if as_bytes else read_codec(texts, held_out, line_mode, separator)
-    if min_count > 1 and isinstance(codec, CharacterCodec):
+    vocabulary_reason, codec = None, base
+    if words:
+        codec, vocabulary_reason = read_words(texts, held_out, line_mode, vocabulary, min_count, base)
+    else:
+        codec = ByteCodec(line_mode) if as_bytes else read_codec(texts, held_out, line_mode, separator)
+    if min_count and min_count > 1 and isinstance(codec, CharacterCodec):
         codec, rare = without_rare(codec, texts, min_count)
         remarks.append(rare)
     ids, dropped, unknown = encode(codec, texts, digest)
-    if unknown and min_count == 1:
+    if unknown and (min_count or 1) == 1:
         raise changed(name)
-    check_predictable(ids, line_mode, name)
+    check_predictable(ids, line_mode, name, codec.unit)
 
     training, validation = ids, None
     if validation_files:
         validation, _, unknown = encode(codec, held_out, digest)
         split_reason = joined_names([source.name for source in held_out])
         if scored_symbols(validation, line_mode) == 0:
-            raise UsageError(f"{split_reason} has no character that is in {name}; give another text to validate on")
+            raise UsageError(f"{split_reason} has no {codec.unit} that is in {name}; give another text to validate on")
         split_reason += overlap(ids, validation, line_mode)
     else:
         if line_mode:
             split = split_lines(ids, validation_fraction, random_seed, "texts" if separator else "lines")
         else:
-            split = split_stream(ids, validation_fraction)
+            split = split_stream(ids, validation_fraction, f"{codec.unit}s")
         training, validation, split_reason = split
     remarks += remarks_on(codec, ids)
     return Corpus(
@@ -151,7 +167,30 @@ def load_corpus(
         unknown,
         detected,
         tuple(remarks),
+        vocabulary_reason,
     )
+
+
+def read_words(
+    texts: Sequence[Source],
+    held_out: Sequence[Source],
+    line_mode: bool,
+    most: int | None,
+    min_count: int | None,
+    base: Codec | None,
+) -> tuple[WordCodec, str]:
+    """Return the codec of the commonest words of texts, after those of `base`, and which these are.
+
+    Raises UsageError if the held-out files cannot be decoded either.
+    """
+    words, reason = choose_words(count_words(source.characters() for source in texts), most, min_count)
+    codec = WordCodec(words, line_mode)
+    if isinstance(base, WordCodec):
+        codec = base.extended_with(codec)
+    for source in held_out:
+        for _ in source.characters():
+            pass
+    return codec, reason
 
 
 def without_rare(codec: CharacterCodec, texts: Sequence[Source], min_count: int) -> tuple[CharacterCodec, str]:
@@ -249,10 +288,10 @@ def without_empty_lines(ids: np.ndarray, last: int) -> np.ndarray:
     return ids[~empty] if empty.any() else ids
 
 
-def check_predictable(ids: np.ndarray, line_mode: bool, name: str) -> None:
+def check_predictable(ids: np.ndarray, line_mode: bool, name: str, unit: str = "character") -> None:
     """Raise UsageError for a text with nothing to predict."""
     scored = scored_symbols(ids, line_mode)
     if scored == 0:
-        raise UsageError(f"{name} is empty; give a text with at least two characters")
+        raise UsageError(f"{name} is empty; give a text with at least two {unit}s")
     if scored == 1:
-        raise UsageError(f"{name} has a single character, so there is nothing to predict; give a longer text")
+        raise UsageError(f"{name} has a single {unit}, so there is nothing to predict; give a longer text")

@@ -175,8 +175,11 @@ def held_lines(count: int, fraction: float, random_seed: int) -> Iterator[np.nda
         yield held
 
 
-def split_stream(ids: np.ndarray, fraction: float | None) -> Split:
-    """Return the first part, to train on, the last part, with a boundary before it, and what was done."""
+def split_stream(ids: np.ndarray, fraction: float | None, symbols: str = "characters") -> Split:
+    """Return the first part, to train on, the last part, with a boundary before it, and what was done.
+
+    `symbols` is what the message calls the symbols.
+    """
     if fraction is None and len(ids) < FEWEST_OF_STREAM:
         return ids, None, "none (text too short)"
     fraction = DEFAULT_FRACTION if fraction is None else fraction
@@ -186,8 +189,8 @@ def split_stream(ids: np.ndarray, fraction: float | None) -> Split:
     training, rest = ids[:cut], ids[cut:]
     count = scored_symbols(rest, line_mode=False)
     if count < FEWEST_CHARACTERS:
-        return ids, None, f"none (it would have fewer than {FEWEST_CHARACTERS} characters)"
-    reason = f"the last {count:,} of {scored_symbols(training, line_mode=False) + count:,} characters"
+        return ids, None, f"none (it would have fewer than {FEWEST_CHARACTERS} {symbols})"
+    reason = f"the last {count:,} of {scored_symbols(training, line_mode=False) + count:,} {symbols}"
     copied = copied_samples(training, rest)
     if 2 * copied >= COPY_SAMPLES:
         reason += (

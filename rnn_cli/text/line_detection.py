@@ -9,7 +9,10 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import AnyStr
 
+from rnn_cli.text.documents import lines_of
+
 LOOK_AT = 1 << 20  # characters that are looked at
+LONGEST_SENTENCE = 10_000  # characters
 LONGEST_LINE = 120  # characters
 MOST_LONG = 0.05  # share of lines that may be longer in a list,
 MOST_LONG_CHARACTERS = 0.5  # and the share of the characters that is in them
@@ -118,3 +121,11 @@ def detect_lines(texts: Iterable[str | bytes]) -> tuple[bool, str]:
     """Say whether every one of some texts looks like lines, with the reason of the first that decides."""
     verdicts = [looks_like_lines(text) for text in texts if text]
     return min(verdicts, key=lambda verdict: verdict[0], default=(False, "it is empty"))
+
+
+def detect_sentences(texts: Iterable[str | bytes]) -> tuple[bool, str]:
+    """Say whether lines are sentences, as texts that are read by words have them, or one stream; and why."""
+    longest = max((len(line) for text in texts for line in lines_of(text[:LOOK_AT])), default=0)
+    if longest > LONGEST_SENTENCE:
+        return False, f"it has a line of {longest:,} characters"
+    return True, "each line is a sentence with an end"

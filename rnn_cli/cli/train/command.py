@@ -80,7 +80,21 @@ def train(
     ] = None,
     min_count: Annotated[
         int | None,
-        typer.Option("--min-count", help="Leave characters out that occur less often.", rich_help_panel=TEXT),
+        typer.Option(
+            "--min-count", help="Leave characters, or words, out that occur less often.", rich_help_panel=TEXT
+        ),
+    ] = None,
+    words: Annotated[
+        bool,
+        typer.Option(
+            "--words", help="Symbols are words between blanks, and a line is a sentence.", rich_help_panel=TEXT
+        ),
+    ] = False,
+    vocabulary: Annotated[
+        int | None,
+        typer.Option(
+            "--vocabulary", help="Most frequent words to know; default: those seen twice.", rich_help_panel=TEXT
+        ),
     ] = None,
     as_bytes: Annotated[
         bool | None,
@@ -155,6 +169,8 @@ def train(
         whole_files=whole_files or None,
         column=column,
         min_count=min_count,
+        words=words or None,
+        vocabulary=vocabulary,
         base=base,
         random_seed=random_seed,
         task="labelled" if labelled else task,

@@ -22,7 +22,7 @@ from rnn_cli.training.config import LENGTHS
 from rnn_cli.training.throughput import units_per_second
 from rnn_cli.training.trainer import Trainer
 
-INHERITED = ("cell", "activation", "hidden_size", "num_layers")  # of the model that a run starts from
+INHERITED = ("cell", "activation", "hidden_size", "num_layers", "embedding")  # of the model that a run starts from
 
 
 def start(
@@ -35,7 +35,7 @@ def start(
     watched = request.values.get("schedule") == "plateau" or "patience" in request.values
     if request.validation_fraction is None and (watched or LENGTHS & request.values.keys()):
         request = replace(request, validation_fraction=DEFAULT_FRACTION)  # shows if the user's length is too long
-    corpus = read_corpus(request)
+    corpus = read_corpus(request, base)
     if base:
         corpus = reencode(corpus, base.codec.extended_with(corpus.codec))
         corpus.mode_reason = "as the model it starts from does"
@@ -51,7 +51,7 @@ def start(
 
 def reread(request: TrainRequest, checkpoint: Checkpoint) -> LanguageTask:
     """Return the task of a run that is resumed."""
-    return LanguageTask(read_corpus(request))
+    return LanguageTask(read_corpus(request, checkpoint))
 
 
 def refuse_directions(request: TrainRequest) -> None:
@@ -91,6 +91,7 @@ def inherit_options(request: TrainRequest, checkpoint: Checkpoint, path: Path) -
     mode: dict[str, Any] = {
         "line_mode": None if separator else codec.line_mode,
         "as_bytes": codec.kind == "bytes",
+        "words": codec.kind == "words" or None,
         "paragraphs": separator == "blank line" or None,
         "whole_files": separator == "file" or None,
     }
@@ -102,8 +103,8 @@ def inherit_options(request: TrainRequest, checkpoint: Checkpoint, path: Path) -
     return replace(request, values={**request.values, **values}, **mode)
 
 
-def read_corpus(request: TrainRequest) -> Corpus:
-    """Read the corpus of a request whose random seed is settled."""
+def read_corpus(request: TrainRequest, checkpoint: Checkpoint | None) -> Corpus:
+    """Read the corpus of a request whose random seed is settled; the words of a checkpoint are known besides."""
     return load_corpus(
         request.files,
         as_bytes=bool(request.as_bytes),
@@ -113,7 +114,10 @@ def read_corpus(request: TrainRequest) -> Corpus:
         random_seed=request.random_seed or 0,
         separator=request.separator,
         column=request.column,
-        min_count=request.min_count or 1,
+        min_count=request.min_count,
+        words=bool(request.words),
+        vocabulary=request.vocabulary,
+        base=checkpoint.codec if checkpoint else None,
     )
 
 
@@ -122,10 +126,11 @@ def describe(corpus: Corpus) -> str:
     codec = corpus.codec
     mode = "one stream" if not codec.line_mode else "lines" if codec.ends_at_newline else "texts of several lines"
     dropped = f"; {corpus.dropped_lines:,} empty lines left out" if corpus.dropped_lines else ""
+    vocabulary = f": {corpus.vocabulary_reason}" if corpus.vocabulary_reason else ""
     unknown = f", {corpus.validation_unknown:,} unknown characters left out" if corpus.validation_unknown else ""
     return (
-        f"{corpus.name}: {corpus.characters:,} characters to train on, "
-        f"{len(codec) - 1:,} different {codec.kind}\n"
+        f"{corpus.name}: {corpus.characters:,} {codec.unit}s to train on, "
+        f"{len(codec) - 1:,} different {codec.kind}{vocabulary}\n"
         f"read as {mode}: {corpus.mode_reason}{dropped}{other_modes(corpus)}\n"
         f"held out to validate: {corpus.split_reason}{unknown}" + "".join(f"\n{remark}" for remark in corpus.remarks)
     )
@@ -135,5 +140,8 @@ def other_modes(corpus: Corpus) -> str:
     """Return the options that read a text in another way, if the text itself decided the way."""
     if not corpus.mode_detected:
         return ""
+    if corpus.codec.unit == "word":
+        other = "--stream carries the state on" if corpus.codec.line_mode else "--lines makes each line a sentence"
+        return f"; {other}"
     other = "--stream reads it as one text" if corpus.codec.line_mode else "--lines reads each line as a text"
     return f"; {other}, --paragraphs a text up to each blank line, --files a text in each file"

@@ -13,9 +13,19 @@ from rnn_cli.errors import UsageError
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.training.config import LENGTHS, TrainingConfig
 
+MOST_WORDS = 1_000_000  # as in text/codecs/words.py, which loads NumPy
+
 Value = int | float | str
 # Fields of the source of a run that older files lack, and their types.
-LATER: dict[str, type] = {"paragraphs": bool, "whole_files": bool, "column": str, "min_count": int, "task": str}
+LATER: dict[str, type] = {
+    "paragraphs": bool,
+    "whole_files": bool,
+    "column": str,
+    "min_count": int,
+    "words": bool,
+    "vocabulary": int,
+    "task": str,
+}
 TaskName = Literal["classify", "tag"]  # the tasks that are named; without one, a model learns to write
 NETWORK = {item.name for item in fields(NetworkConfig)}
 
@@ -30,7 +40,9 @@ class TrainRequest:
     paragraphs   whether a text ends at a blank line
     whole_files  whether each file is one text
     column       the column of tables that is read
-    min_count    how often a character must occur to be a symbol
+    min_count    how often a character or word must occur to be a symbol
+    words        whether symbols are words
+    vocabulary   how many of the commonest words are symbols
     base         the model whose weights the run starts from
     task         what the model learns, one of cli/train/start.py; None: to write the text
     values       fields of NetworkConfig and TrainingConfig
@@ -45,6 +57,8 @@ class TrainRequest:
     whole_files: bool | None = None
     column: str | None = None
     min_count: int | None = None
+    words: bool | None = None
+    vocabulary: int | None = None
     base: Path | None = None
     random_seed: int | None = None
     task: str | None = None
@@ -68,6 +82,14 @@ class TrainRequest:
             raise UsageError(f"{' and '.join(shown)} contradict each other, as each says what a text is")
         if self.as_bytes and (self.separator or self.min_count is not None):
             raise UsageError("`as_bytes=True` has neither paragraphs nor rare characters; leave one of the two out")
+        if self.words and self.task:
+            raise UsageError("`words=True` is for a model that writes text; leave it out, or leave out `task`")
+        if self.words and (self.as_bytes or self.separator):
+            raise UsageError("`words=True` has neither bytes nor paragraphs; leave one of the two out")
+        if self.vocabulary is not None:
+            check_range("vocabulary", self.vocabulary, 1, MOST_WORDS)
+            if not self.words and not self.base:
+                raise UsageError("`vocabulary` is for `words=True`; give both or leave it out")
         if self.min_count is not None:
             check_range("min_count", self.min_count, 1, 10**9)
         if self.validation_fraction is not None:

@@ -28,6 +28,7 @@ from rnn_cli.kernels.network.tied import (
     pack_tied_transposed,
     tied_gradients,
 )
+from rnn_cli.kernels.simd.vector import address
 from rnn_cli.kernels.threads import Share, rows_of_share, wait_for_all
 
 
@@ -75,6 +76,24 @@ def read_inputs(network, arrays, rows):
 @kernel
 def nothing_to_read(network, arrays, rows):
     """Do nothing: the source is read as it is."""
+
+
+@chosen_by_type
+def input_symbols(network):
+    """Return the address of the symbols that are read (T * B), which the source or a tied embedding holds."""
+    return symbols_of_loss if is_tied(network) else symbols_of_source
+
+
+@kernel
+def symbols_of_loss(network):
+    """Return the address of the symbols whose embeddings are read."""
+    return address(network.loss.symbols)
+
+
+@kernel
+def symbols_of_source(network):
+    """Return the address of the symbols that the source gathers by."""
+    return network.source.symbols
 
 
 @chosen_by_type

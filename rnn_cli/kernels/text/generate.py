@@ -11,7 +11,7 @@ from rnn_cli.kernels.compiler.jit import entry_kernel, kernel
 from rnn_cli.kernels.network.losses import NEVER as NEVER_LOGIT
 from rnn_cli.kernels.network.losses import largest
 from rnn_cli.kernels.network.memory import addresses
-from rnn_cli.kernels.network.step import carry_states, forward, network_addresses
+from rnn_cli.kernels.network.step import carry_states, forward, input_symbols, network_addresses
 from rnn_cli.kernels.simd.vector import broadcast, first_lanes, is_positive, lanes, load, store, sum_lanes
 from rnn_cli.kernels.simd.vector_math import exp
 from rnn_cli.kernels.text.bloom import contains, empty_gram, extended, gram, mix, next_run
@@ -238,7 +238,7 @@ def generate(part, parts, network, arrays, sampling):
     Rows are independent of each other: each thread takes its own rows through all steps.
     """
     network, arrays = network_addresses(network), addresses(arrays)
-    sizes, inputs = network.sizes, network.source.symbols
+    sizes, inputs = network.sizes, input_symbols(network)
     rows = rows_of_share(Share(part, parts), sizes.batch)
     if rows.first == rows.last:
         return

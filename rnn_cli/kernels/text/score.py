@@ -8,7 +8,7 @@ from rnn_cli.kernels.compiler.jit import entry_kernel, kernel
 from rnn_cli.kernels.network.arrays import copy
 from rnn_cli.kernels.network.losses import softmax_cross_entropy
 from rnn_cli.kernels.network.memory import addresses
-from rnn_cli.kernels.network.step import forward, network_addresses
+from rnn_cli.kernels.network.step import forward, input_symbols, network_addresses
 from rnn_cli.kernels.threads import Share, rows_of_share
 
 PADDING = 1  # what a row reads after its end: any symbol will do
@@ -34,7 +34,7 @@ class ScoredRows(NamedTuple):
 @kernel
 def read_rows(network, arrays, texts, step, rows):
     """Fill the inputs, starts and targets of some rows for the window that begins at symbol `step` of each."""
-    sizes, inputs, targets = network.sizes, network.source.symbols, network.loss.targets
+    sizes, inputs, targets = network.sizes, input_symbols(network), network.loss.targets
     for row in range(rows.first, rows.last):
         for t in range(sizes.length):
             k, at = t * sizes.batch + row, texts.starts[row] + step + t

@@ -10,6 +10,7 @@ from rnn_cli.text.codecs.bytes import ByteCodec
 from rnn_cli.text.codecs.characters import CharacterCodec
 from rnn_cli.text.codecs.codec import BOUNDARY, FORBIDDEN, UNKNOWN, Codec
 from rnn_cli.text.codecs.paragraphs import SEPARATORS, ParagraphCodec
+from rnn_cli.text.codecs.words import WordCodec
 
 __all__ = [
     "BOUNDARY",
@@ -20,12 +21,15 @@ __all__ = [
     "CharacterCodec",
     "Codec",
     "ParagraphCodec",
+    "WordCodec",
     "codec_from_dict",
 ]
 
 
 def codec_from_dict(values: Mapping[str, Any]) -> Codec:
     """Build the codec that `to_dict` described. Raises CheckpointError for anything else."""
+    if isinstance(values, Mapping) and "words" in values:
+        return WordCodec.from_dict(values)
     if not isinstance(values, Mapping) or set(values) - {"separator"} != {"symbols", "lines"}:
         raise CheckpointError("the vocabulary has missing or unknown fields; the file is damaged")
     symbols, line_mode = values["symbols"], values["lines"]

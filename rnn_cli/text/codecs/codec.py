@@ -23,7 +23,10 @@ class Codec(ABC):
     """
 
     kind: ClassVar[str]
-    """What a symbol is: "characters" or "bytes"."""
+    """What a symbol is: "characters", "bytes" or "words"."""
+
+    unit: ClassVar[str] = "character"
+    """What messages and scores call a symbol."""
 
     reads_bytes: ClassVar[bool] = False
     """Whether texts are encoded as bytes, without being decoded as UTF-8 first."""
@@ -41,6 +44,10 @@ class Codec(ABC):
     @abstractmethod
     def decode(self, ids: Sequence[int] | np.ndarray) -> bytes:
         """Return the text (UTF-8) of symbols. The boundary is a newline in line mode, otherwise nothing."""
+
+    def decode_after(self, previous: int, ids: Sequence[int] | np.ndarray) -> bytes:
+        """Return the text (UTF-8) of symbols that follow the symbol `previous`, or BOUNDARY at the start."""
+        return self.decode(ids)
 
     @abstractmethod
     def name(self, symbol: int) -> str:
@@ -93,6 +100,19 @@ class Codec(ABC):
     def newline(self) -> int:
         """The symbol of a newline: BOUNDARY in line mode, UNKNOWN if the codec lacks it."""
         return int(self.encode("\n")[0])
+
+    @property
+    def never_sampled(self) -> tuple[int, ...]:
+        """The symbols that no generated text has: in a stream the boundary."""
+        return () if self.line_mode else (BOUNDARY,)
+
+    def is_unknown(self, symbols: np.ndarray) -> np.ndarray:
+        """Return for each symbol whether it stands for what the codec lacks."""
+        return symbols < 0
+
+    def line_sizes(self, lines: Sequence[str] | Sequence[bytes]) -> np.ndarray:
+        """Return the number of symbols of each line (int64), its newline included."""
+        return np.fromiter(map(len, lines), np.int64, len(lines)) + 1
 
     def known(self, ids: np.ndarray) -> np.ndarray:
         """Return symbols without the UNKNOWN ones, in the smallest type that holds them."""
@@ -171,16 +191,16 @@ class Codec(ABC):
     def follow_table(self, forbidden: str = "", valid_utf8: bool = True) -> np.ndarray:
         """Return the automaton that limits sampling: (states, V) uint8, the next state of each symbol or FORBIDDEN.
 
-        State 0 is between characters. No character of `forbidden` may come; a text may end only in line mode. If
-        `valid_utf8`, a codec of bytes allows only well-formed UTF-8. Raises UsageError if no symbol is left.
+        State 0 is between characters. No symbol of `forbidden` may come, nor one that is never sampled: a text may end
+        only in line mode. If `valid_utf8`, a codec of bytes allows only well-formed UTF-8. Raises UsageError if no
+        symbol is left.
         """
         table = self._automaton(valid_utf8)
-        if not self.line_mode:
-            table[:, BOUNDARY] = FORBIDDEN
+        table[:, list(self.never_sampled)] = FORBIDDEN
         symbols = self.encode(forbidden)
         table[:, symbols[symbols > BOUNDARY]] = FORBIDDEN
         if (table[0, BOUNDARY + 1 :] == FORBIDDEN).all():
-            raise UsageError("`forbid` leaves no character that could be sampled; forbid fewer")
+            raise UsageError(f"`forbid` leaves no {self.unit} that could be sampled; forbid fewer")
         return table
 
     def _automaton(self, valid_utf8: bool) -> np.ndarray:
