@@ -73,9 +73,14 @@ def score_lines(scorer: Scorer, pieces: Iterable[tuple[bytes, bool]]) -> Iterato
         if ended:
             symbols = codec.closed(symbols)
         if len(symbols):  # blanks alone have none
-            bits = scorer.read(symbols)[0] / math.log(2)
-            words = split_words(text) if by_words else None
-            yield group_by_line(line_number, text, codec.is_unknown(symbols), bits, codec.line_sizes, words)
+            yield group_by_line(
+                line_number,
+                text,
+                codec.is_unknown(symbols),
+                scorer.read(symbols)[0] / math.log(2),
+                codec.line_sizes,
+                split_words(text) if by_words else None,
+            )
         line_number += data.count(b"\n")
 
 
