@@ -181,3 +181,47 @@ def test_schedules_decay_as_in_pytorch(schedule, make):
         assert learning_rate(0.5, step, 200, schedule) == pytest.approx(first * sgd.param_groups[0]["lr"], rel=1e-9)
         sgd.step()
         scheduler.step()
+
+
+class TiedNetwork(torch.nn.Module):
+    """A network whose decoder has the weight of its embedding, as anyone would write it in PyTorch."""
+
+    def __init__(self, config):
+        super().__init__()
+        sizes = (config.hidden_size, config.hidden_size, config.num_layers)
+        self.encoder = torch.nn.Embedding(config.input_size, config.hidden_size)
+        if config.cell == "rnn":
+            self.rnn = torch.nn.RNN(*sizes, nonlinearity=config.activation)
+        else:
+            self.rnn = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[config.cell](*sizes)
+        self.decoder = torch.nn.Linear(config.hidden_size, config.output_size)
+        self.decoder.weight = self.encoder.weight
+
+    def forward(self, inputs, state):
+        """Return logits (T, B, V) and the last state."""
+        output, state = self.rnn(self.encoder(inputs), state)
+        return self.decoder(output), state
+
+
+def test_tied_embedding_has_the_loss_and_gradients_of_pytorch(make_window, cell):
+    window = make_window(cell, np.float64, vocab_size=37, hidden_size=21, num_layers=2, embedding="tied")
+    window.starts[:] = 0
+    window.mask[:] = 1
+    network = TiedNetwork(window.model.config).to(torch.float64)
+    tensors = {name: torch.from_numpy(tensor) for name, tensor in window.model.to_torch().items()}
+    network.load_state_dict(tensors | {"decoder.weight": tensors["encoder.weight"]}, strict=True)
+    loss, logits = torch_loss(network, window.inputs, window.targets, torch_state(window))
+    loss.backward()
+    state = window.state.copy()
+    assert abs(window.gradient() - loss.item()) < 1e-10 * loss.item()
+    ours = window.model.layout.to_torch(window.grad)
+    for name in ("encoder.weight", "decoder.bias", "rnn.weight_ih_l0", "rnn.weight_hh_l1"):
+        assert_near(ours[name], dict(network.named_parameters())[name].grad.numpy(), 1e-10)
+    window.state[:] = state
+    window.pack()
+    window.score()
+    scored = window.targets >= 0
+    expected = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), torch.tensor(window.targets.ravel(), dtype=torch.int64), ignore_index=-1, reduction="none"
+    )
+    assert np.abs(window.losses[scored] - expected.detach().numpy().reshape(window.losses.shape)[scored]).max() < 1e-9
