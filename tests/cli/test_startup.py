@@ -29,7 +29,8 @@ PROMISED = {
         --clip-norm --weight-decay --average --augment --reset-chance --lines --stream --bytes
         --paragraphs --files --column --min-count
         --validation-fraction --validation-file --patience --from --no-fingerprint --resume --overwrite --dry-run
-        --log --random-seed --threads --quiet -q --task --labelled --directions --readout --help -h""",
+        --log --random-seed --threads --quiet -q
+        --task --labelled --directions --readout --words --vocabulary --help -h""",
     "sample": """--label --seed --prompt --seed-file --seeds --model -m --count -n --length -l --min-length --max-length
         --temperature -t --top-k --top-p --min-p --forbid --unique --novel --max-copy --best-of --stop
         --no-echo --unknown --jsonl --raw --precision --random-seed --threads --quiet -q --help -h""",
