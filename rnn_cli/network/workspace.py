@@ -12,7 +12,7 @@ from rnn_cli.kernels.matmul.tile import install_tile
 from rnn_cli.kernels.network.dropconnect import DropConnect
 from rnn_cli.kernels.network.gradients import depth_block
 from rnn_cli.kernels.network.losses import CrossEntropy, Quantile, SquaredError
-from rnn_cli.kernels.network.memory import Backward, Sizes, Workspace
+from rnn_cli.kernels.network.memory import Backward, PooledSizes, Sizes, Workspace
 from rnn_cli.kernels.network.optimizer import BLOCK, Step, Vectors, update_step
 from rnn_cli.kernels.network.sources import Dense, OneHot
 from rnn_cli.kernels.network.step import Network, Objective, gradient_step, pack_all, score_step
@@ -87,7 +87,8 @@ class Window:
         numbers = 0 if self._reads_symbols else layout.input_size
         logit_rows = batch * (1 if self._keeps_one_step else length)
         self.widest = max(cell.blocks * layout.hidden, layout.columns, layout.width, numbers)
-        self.sizes = Sizes(
+        kind: Any = PooledSizes if config.readout == "mean" else Sizes
+        self.sizes: Sizes = kind(
             layers=config.num_layers,
             directions=config.directions,
             length=length,
@@ -104,7 +105,6 @@ class Window:
             columns=layout.columns,
             plane=(length + 1) * batch * layout.hidden,
             scratch=self.widest // self.numbers + PAD,
-            pooled=int(config.readout == "mean"),
             logit_rows=logit_rows,
         )
         install_tile(self.operand)
@@ -133,7 +133,7 @@ class Window:
             states=zeros(runs * spacing + slack),
             output=zeros(config.num_layers * steps * width),
             shares=self._shares.ravel(),
-            pooled=zeros(steps * width if self.sizes.pooled else 1),
+            pooled=zeros(steps * width if config.readout == "mean" else 1),
             logits=self.logits.ravel(),
             losses=self.losses.ravel(),
             barrier=aligned_zeros(BARRIER_SIZE, np.int64),
@@ -234,7 +234,7 @@ class Window:
         """
         if self.model.config.directions == 2:
             self._all_starts[0], self._all_starts[1, :-1] = self.starts, self.starts[1:]
-        if self.sizes.pooled:
+        if self.model.config.readout == "mean":
             steps = np.arange(self.sizes.length)[:, None]
             first = np.maximum.accumulate(np.where(self.starts != 0, steps, 0), axis=0)
             self._shares[:] = 1 / (steps - first + 1)

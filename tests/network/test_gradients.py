@@ -162,6 +162,24 @@ def test_gradient_with_numbers_read_or_predicted(cell, kinds, directions, team):
             assert_same_gradient(analytic[name], numeric_gradient(loss_by(window, array), array.copy()), name)
 
 
+@pytest.mark.parametrize("others", [{}, {"directions": 2, "readout": "mean"}, {"embedding": "tied"}], ids=str)
+def test_steps_without_targets_are_skipped_exactly(make_window, cell, others):
+    sizes = {"num_layers": 2, "hidden_size": 9, "length": 6, "batch": 4, "vocab_size": 11}
+    window = make_window(cell, **sizes | others)
+    window.targets[[1, 3, 4]] = -1
+    window.targets[0] = 2
+    window.back.grad_output[:], window.logits[:], window.losses[:] = 7, 7, 7  # of a step before
+    state = window.state.copy()
+    window.gradient()
+    assert not window.losses[[1, 3, 4]].any()
+    analytic = parameter_views(window.model.layout, window.grad.copy())
+    for name, array in parameter_views(window.model.layout, window.model.parameters).items():
+        if "W_hh" in name or "decoder" in name:
+            window.state[:] = state
+            numeric = numeric_gradient(loss_by(window, array), array.copy())
+            assert_same_gradient(analytic[name], numeric, name)
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_gradient_of_several_symbols_a_step(cell, count, team):
     config = NetworkConfig(cell.name, cell.activation, input_size=9, output_size=4, hidden_size=5)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from rnn_cli.kernels.compiler.jit import chosen_by_type, kernel
 from rnn_cli.kernels.matmul.amx import multiply_pairs
 from rnn_cli.kernels.matmul.matrix import block
-from rnn_cli.kernels.matmul.packing import left_side, panel_at, panel_count, panel_span, steps_of
+from rnn_cli.kernels.matmul.packing import ZERO, left_side, panel_at, panel_count, panel_span, steps_of
 from rnn_cli.kernels.matmul.tile import PAIRS, multiply_tile
 from rnn_cli.kernels.simd.cpu import HAS_AMX, TILE_ROWS
 from rnn_cli.kernels.simd.vector import lanes
@@ -31,7 +31,9 @@ def multiply_on_tiles(c, s, a, rows, b):
         row = 0
         for tile in range(tiles):
             following = share_start(tile + 1, tiles, rows)
-            multiply_tile(following - row, block(c, row, first), block(s, row, first), block(a, row, 0), panel, steps)
+            multiply_tile(
+                following - row, block(c, row, first), block(s, row, first), block(a, row, ZERO), panel, steps
+            )
             row = following
 
 

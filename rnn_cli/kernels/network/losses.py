@@ -53,6 +53,27 @@ def loss_and_gradient(loss, sizes, outputs, k, weight):
     return rows[loss.instance_class]
 
 
+@chosen_by_type
+def has_targets(loss, sizes, t, rows):
+    """Return whether any of some rows is scored at step t: of a label of a text, most steps are not."""
+    return any_target if loss.instance_class in (CrossEntropy, TiedCrossEntropy) else always
+
+
+@kernel
+def any_target(loss, sizes, t, rows):
+    """Return whether any row has a target."""
+    highest = -1
+    for k in range(t * sizes.batch + rows.first, t * sizes.batch + rows.last):
+        highest = max(highest, loss.targets[k])
+    return highest >= 0
+
+
+@kernel
+def always(loss, sizes, t, rows):
+    """Return True: numbers are scored at nearly every step."""
+    return True
+
+
 @kernel
 def cross_entropy_row(loss, sizes, outputs, k, weight):
     """Return softmax cross-entropy of a row; see `softmax_cross_entropy`."""

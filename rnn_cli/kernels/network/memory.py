@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from rnn_cli.kernels.compiler.jit import kernel
+from rnn_cli.kernels.compiler.jit import chosen_by_type, kernel
 from rnn_cli.kernels.matmul.matrix import ONE, Matrix
 from rnn_cli.kernels.simd.vector import address
 
@@ -21,7 +21,7 @@ class Sizes(NamedTuple):
     `hidden`, `width` and `columns` are padded to whole vectors: hidden_size `units`, directions * `units`, and
     `output_size`. `input_size` is the number of symbols, or the padded width of the numbers that are read. `plane` is
     the distance from one state to the next, as from h to c; `scratch` is the scratch for a row of the batch.
-    `pooled` is 1 if the readout reads the mean of a text so far. `logit_rows` is T * B, or B if the logits of one step
+    `logit_rows` is T * B, or B if the logits of one step
     are kept at a time.
     """
 
@@ -41,8 +41,11 @@ class Sizes(NamedTuple):
     columns: int
     plane: int
     scratch: int
-    pooled: int
     logit_rows: int
+
+
+PooledSizes = NamedTuple("PooledSizes", [(name, int) for name in Sizes._fields])  # type: ignore[misc]
+"""The sizes of a network whose readout reads the mean of a text so far (pooling.py): kernels choose by this type."""
 
 
 class Workspace(NamedTuple):
@@ -203,10 +206,20 @@ def decoder_offset(sizes, arrays, part):
     return arrays.offsets[3 * sizes.layers * sizes.directions + part]
 
 
-@kernel
+@chosen_by_type
 def top_output(sizes, arrays, k):
     """Return what the readout reads as a matrix, from row k of all T * B on."""
-    if sizes.pooled:
-        return Matrix(arrays.pooled, k * sizes.width, sizes.width, ONE)
+    return pooled_output if sizes.instance_class is PooledSizes else last_output
+
+
+@kernel
+def pooled_output(sizes, arrays, k):
+    """Return the means of the outputs."""
+    return Matrix(arrays.pooled, k * sizes.width, sizes.width, ONE)
+
+
+@kernel
+def last_output(sizes, arrays, k):
+    """Return the output of the last layer."""
     start = ((sizes.layers - 1) * sizes.length * sizes.batch + k) * sizes.width
     return Matrix(arrays.output, start, sizes.width, ONE)

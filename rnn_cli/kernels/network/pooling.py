@@ -8,8 +8,36 @@ logits.
 
 from __future__ import annotations
 
-from rnn_cli.kernels.compiler.jit import kernel
+from rnn_cli.kernels.compiler.jit import chosen_by_type, kernel
+from rnn_cli.kernels.network.memory import PooledSizes
 from rnn_cli.kernels.simd.vector import lanes, load, store
+
+
+@chosen_by_type
+def pool(top, rows):
+    """Compute the means of some rows, if the readout reads them."""
+    return pool_forward if is_pooled(top) else no_pooling
+
+
+@chosen_by_type
+def unpool(top, back, rows):
+    """Replace the gradient in the means by that in the outputs, for some rows, if the readout reads the means."""
+    return pool_backward if is_pooled(top) else no_pooling_backward
+
+
+def is_pooled(top):
+    """Return whether the Numba type of a layer is that of a network whose readout reads means."""
+    return top.types[top.fields.index("sizes")].instance_class is PooledSizes
+
+
+@kernel
+def no_pooling(top, rows):
+    """Do nothing."""
+
+
+@kernel
+def no_pooling_backward(top, back, rows):
+    """Do nothing."""
 
 
 @kernel

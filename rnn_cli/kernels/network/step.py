@@ -17,9 +17,9 @@ from rnn_cli.kernels.network.dropconnect import DropConnect, drop_recurrent
 from rnn_cli.kernels.network.gradients import decoder_gradients, layer_gradients
 from rnn_cli.kernels.network.layer import layer_backward, layer_forward
 from rnn_cli.kernels.network.linear import readout_backward, readout_forward
-from rnn_cli.kernels.network.losses import loss_and_gradient
+from rnn_cli.kernels.network.losses import has_targets, loss_and_gradient
 from rnn_cli.kernels.network.memory import Sizes, addresses, backward_addresses, decoder_offset, layer_of
-from rnn_cli.kernels.network.pooling import pool_backward, pool_forward
+from rnn_cli.kernels.network.pooling import pool, unpool
 from rnn_cli.kernels.network.sources import Dense, source_address
 from rnn_cli.kernels.network.tied import (
     TiedCrossEntropy,
@@ -192,8 +192,7 @@ def layers_forward(network, arrays, rows):
                 layer_forward(network.cell, network.source, layer, rows)
             else:
                 layer_forward(network.cell, layer_below(layer, arrays.output, ZERO), layer, rows)
-    if sizes.pooled:
-        pool_forward(layer_of(sizes, arrays, sizes.layers - 1, ZERO), rows)
+    pool(layer_of(sizes, arrays, sizes.layers - 1, ZERO), rows)
 
 
 @kernel
@@ -217,9 +216,22 @@ def readout(network, arrays, back, weight, rows):
     """Compute the losses of some rows and the gradient in the output of the last layer, step by step."""
     top = layer_of(network.sizes, arrays, network.sizes.layers - 1, ZERO)
     for t in range(network.sizes.length):
-        readout_forward(network.sizes, arrays, t, rows)
-        score_rows(network, arrays, t, weight, rows)
-        readout_backward(top, back, t, rows)
+        if has_targets(network.loss, network.sizes, t, rows):
+            readout_forward(network.sizes, arrays, t, rows)
+            score_rows(network, arrays, t, weight, rows)
+            readout_backward(top, back, t, rows)
+        else:
+            skip_readout(top, back, t, rows)
+
+
+@kernel
+def skip_readout(top, back, t, rows):
+    """Set the losses of a step that is not scored, and their gradients, to 0."""
+    sizes, arrays = top.sizes, top.arrays
+    for k in range(t * sizes.batch + rows.first, t * sizes.batch + rows.last):
+        arrays.losses[k] = 0
+        clear(arrays.logits, k % sizes.logit_rows * sizes.columns, sizes.columns)
+        clear(back.grad_output, top.grad_output + k * sizes.width, sizes.width)
 
 
 @kernel
@@ -229,8 +241,7 @@ def layers_backward(network, arrays, back, rows):
     `back.carry` holds the gradient in the final states, and afterwards that in the initial ones.
     """
     sizes = network.sizes
-    if sizes.pooled:
-        pool_backward(layer_of(sizes, arrays, sizes.layers - 1, ZERO), back, rows)
+    unpool(layer_of(sizes, arrays, sizes.layers - 1, ZERO), back, rows)
     for index in range(sizes.layers - 1, -1, -1):
         for direction in range(sizes.directions):
             layer = layer_of(sizes, arrays, index, direction)
