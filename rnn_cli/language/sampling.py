@@ -17,8 +17,9 @@ from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.constraints import state_after
 from rnn_cli.language.stepper import SAMPLED, Prompt, Stepper
 from rnn_cli.network.model import Model
-from rnn_cli.text.codecs import BOUNDARY, UNKNOWN, Codec
+from rnn_cli.text.codecs import BOUNDARY, UNKNOWN, CharacterCodec, Codec
 from rnn_cli.text.fingerprint import Fingerprint
+from rnn_cli.text.graphemes import may_join
 
 ROWS = 64  # texts generated side by side
 CHUNK, LINE_CHUNK = 256, 8  # steps in one call of the kernel, for a stream and for lines
@@ -61,6 +62,7 @@ class Sampler:
         self.follow = self.codec.follow_table(self.config.forbid, self.config.valid_utf8)
         self.fingerprint = fingerprint_for(checkpoint, self.config)
         self.model = Model.from_torch(checkpoint.config, checkpoint.parameters)
+        self.characters = joined_characters(self.codec)
         self.stop = array("i", self.codec.encode_prompt(stop, what="the stop text").tolist())
         if isinstance(prompts, str | bytes):
             self.prompts = [self._prompt(prompts, unknown, "the seed")]
@@ -97,6 +99,7 @@ class Sampler:
             copied=copied,
             ends=self.codec.line_mode,
             lead=[] if len(ids) or newline in (BOUNDARY, UNKNOWN) else [newline],
+            characters=self.characters,
         )
 
     def _whole(self, ids: np.ndarray) -> np.ndarray:
@@ -224,6 +227,13 @@ class Sampler:
             yield Piece(text, data, first=False, last=text.stopped is not None)
             if text.stopped:
                 return
+
+
+def joined_characters(codec: Codec) -> str | None:
+    """Return the character of each symbol if some of them join others to one grapheme cluster, otherwise None."""
+    if not isinstance(codec, CharacterCodec) or not may_join(codec.symbols):
+        return None
+    return "\n" + codec.symbols
 
 
 def fingerprint_for(checkpoint: Checkpoint, config: SamplingConfig) -> Fingerprint | None:
