@@ -308,3 +308,31 @@ def test_classify_keeps_its_rows_whole_for_odd_labels(place: Path) -> None:
     assert [len(row.split(b"\t")) for row in done.stdout.splitlines()] == [3, 3]
     found = [json.loads(row) for row in run(*arguments, "--jsonl", cwd=place, stdin=b"ana\n").stdout.splitlines()]
     assert [values["label"] for values in found] == ["li\nne\ts"]
+
+
+def test_guess_numbers_are_a_column_and_keys(place: Path) -> None:
+    first = (place / "lines.txt").read_text().splitlines()[0]
+    stdin = f"{first}\n{ODD}\n{first}\u00e9\n"
+    rows = [row.split("\t") for row in evaluate(place, "--guess-number", stdin=stdin)]
+    assert [row[3] for row in rows] == stdin.splitlines()
+    assert 1 <= int(rows[0][2]) < 5000
+    assert rows[1][2].startswith(">")
+    assert rows[2][2] == rows[1][2]
+    found = objects(place, "--per-line", "--guess-number", stdin=stdin)
+    assert [row["guess_number_is_bound"] for row in found] == [False, True, True]
+    assert found[0]["guess_number"] == pytest.approx(int(rows[0][2]), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ("-m stream --guess-number", "--guess-number is for a model that reads lines"),
+        ("-m lines --guess-number --per-char", "--guess-number is about lines"),
+        ("-m lines --guess-number --adapt", "a model that does not change"),
+        ("-m lines --guess-number --json", "--json is about the whole text"),
+    ],
+)
+def test_guess_numbers_are_refused_where_they_mean_nothing(place: Path, arguments: str, words: str) -> None:
+    done = run("evaluate", "stream.txt", *arguments.split(), cwd=place)
+    assert (done.code, done.stdout) == (2, b"")
+    assert words in done.stderr
