@@ -75,21 +75,26 @@ class TrainingDisplay(Screen):
 
 
 class ScoringDisplay(Screen):
-    """Shows how much of a text is scored. `total` is the number of its symbols, which are called `symbols`."""
+    """Shows how much of a text is scored, or what else is `done`. `total` is the number of its `symbols`."""
 
     def __init__(
-        self, quiet: bool, total: int, symbols: str = "characters", *, clock: Callable[[], float] = time.monotonic
+        self,
+        quiet: bool,
+        total: int,
+        symbols: str = "characters",
+        done: str = "scored",
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(quiet, clock=clock)
-        self._total = total
+        self._total, self._what = total, f"{symbols} {done}"
         self._done = 0
-        self._symbols = symbols
 
     def advance(self, count: int) -> None:
-        """Add `count` symbols to those that are scored."""
+        """Add `count` symbols to those that are done."""
         self._done += count
         if self.is_due():
-            line = f"{min(self._done / max(self._total, 1), 1):.0%} of {self._total:,} {self._symbols} scored"
+            line = f"{min(self._done / max(self._total, 1), 1):.0%} of {self._total:,} {self._what}"
             if self.animated:
                 self.redraw(line)
             else:

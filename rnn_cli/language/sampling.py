@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from rnn_cli.text.graphemes import may_join
 
 ROWS = 64  # texts generated side by side
 CHUNK, LINE_CHUNK = 256, 8  # steps in one call of the kernel, for a stream and for lines
+PROMPT_CHUNK = 4096  # symbols of a prompt in one call
 
 
 class Piece(NamedTuple):
@@ -45,7 +46,8 @@ class Slot(NamedTuple):
 class Sampler:
     """Continues prompts. Text k of a prompt depends on the prompt, its index, the configuration and k alone.
 
-    `unknown` says what to do with a character of a prompt that the model does not know: "error" or "skip".
+    `unknown` says what to do with a character of a prompt that the model does not know: "error" or "skip". While a
+    single prompt is read, `progress` is called with the number of symbols just read.
     """
 
     def __init__(
@@ -56,8 +58,9 @@ class Sampler:
         stop: str | bytes = "",
         unknown: str = "error",
         threads: int = 1,
+        progress: Callable[[int], None] = lambda count: None,
     ) -> None:
-        self.config = config or SamplingConfig()
+        self.config, self._progress = config or SamplingConfig(), progress
         self.codec, self.threads = checkpoint.codec, threads
         self.follow = self.codec.follow_table(self.config.forbid, self.config.valid_utf8)
         self.fingerprint = fingerprint_for(checkpoint, self.config)
@@ -113,7 +116,10 @@ class Sampler:
     def _read(self, prompt: Prompt) -> Prompt:
         """Return a prompt with the state of the network after it, so that it is read once for many texts."""
         stepper = self._stepper(1)
-        stepper.read(stepper.begin(0, prompt, 0))
+        given = stepper.begin(0, prompt, 0)
+        for start in range(0, len(given), PROMPT_CHUNK):
+            stepper.read(given[start : start + PROMPT_CHUNK])
+            self._progress(min(PROMPT_CHUNK, len(given) - start))
         return replace(prompt, network_state=stepper.state(0))
 
     def _advance(self, stepper: Stepper, texts: Sequence[GeneratedText | None], chunk: int) -> None:

@@ -43,6 +43,9 @@ def on_terminal(*arguments: str, stdin: str = os.devnull) -> tuple[int, str]:
     return code, shown[0].decode("utf-8")
 
 
+LONG_SEED = "the cat sat\n" * 30_000
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a directory with a model and a text, hostile in every name and value; it is the working directory."""
@@ -170,3 +173,18 @@ def test_every_command_is_tested() -> None:
 
     names = {command.callback.__name__ for command in app.registered_commands if command.callback}
     assert names == COMMANDS.keys() - {"errors"}
+
+
+def test_a_long_seed_shows_progress_before_its_echo(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnn_cli.display.screen.LIVE_SECONDS", 0.0)
+    (place / "long").write_text(LONG_SEED)
+    with contextlib.chdir(place):
+        code, shown = on_terminal("sample", "-m", "model", "--seed-file", "long", "-l", "5")
+        assert code == 0
+        assert "of 360,000 characters of the seed read" in shown
+        assert OWN.sub("", shown).count(LONG_SEED) == 1
+        assert shown.rindex("of the seed read") < shown.index("the cat sat")
+        _, quiet = on_terminal("sample", "-m", "model", "--seed-file", "long", "-l", "5", "--quiet")
+        assert "of the seed read" not in quiet
+        done = run("sample", "-m", "model", "--seed-file", "long", "-l", "5", cwd=place)
+        assert "read" not in done.stderr
