@@ -215,7 +215,7 @@ def score_rows(
     writer, unknown, count, characters = TextWriter(), 0, 0, UnknownCharacters(scorer.codec)
     rows: dict[int, bytes] = {}  # by position, of those that wait for their order
     for path in paths:
-        for lines in score_lines(scorer, read_pieces(path)):
+        for lines in score_lines(scorer, read_pieces(path), end_last_line=not per_char):
             if lines.symbol_unknown.any():
                 unknown += int(lines.symbol_unknown.sum())
                 characters.add(lines.text)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from rnn_cli.display.report_line import live_line, plain_line, validation_line
-from rnn_cli.display.screen import Screen
+from rnn_cli.display.screen import Screen, fitted
 from rnn_cli.display.stdout import visible
 
 
@@ -33,7 +34,7 @@ class TrainingDisplay(Screen):
 
     def note(self, line: str) -> None:
         """Print a line that stays, above the live one."""
-        self.print(visible(self._wording(line)))
+        self.print(fitted(visible(self._wording(line)), sys.stderr))
 
     def sample(self, text: str) -> None:
         """Print a sample of the model, set off by a bar."""

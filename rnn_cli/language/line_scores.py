@@ -10,7 +10,7 @@ import numpy as np
 
 from rnn_cli.errors import UsageError
 from rnn_cli.language.scorer import Scorer
-from rnn_cli.text.codecs import Codec, WordCodec
+from rnn_cli.text.codecs import UNKNOWN, Codec, WordCodec
 from rnn_cli.text.codecs.words import split_words
 from rnn_cli.text.documents import lines_of
 
@@ -58,10 +58,13 @@ class ScoredLines:
         return "character" if self.words is None else "word"
 
 
-def score_lines(scorer: Scorer, pieces: Iterable[tuple[bytes, bool]]) -> Iterator[ScoredLines]:
+def score_lines(
+    scorer: Scorer, pieces: Iterable[tuple[bytes, bool]], end_last_line: bool = False
+) -> Iterator[ScoredLines]:
     """Score a text that comes in pieces, as `read_pieces` yields them, each as soon as it is there.
 
     For a model of characters, a byte that is not UTF-8 is an unknown character. Only one piece is held in memory.
+    With `end_last_line`, also in a stream, a last line without a newline is scored as if it had one.
     """
     codec, line_number = scorer.codec, 1
     check_lines(codec)
@@ -72,6 +75,8 @@ def score_lines(scorer: Scorer, pieces: Iterable[tuple[bytes, bool]]) -> Iterato
         symbols = codec.encode(text)
         if ended:
             symbols = codec.closed(symbols)
+            if end_last_line and len(symbols) and not codec.line_mode and codec.newline != UNKNOWN:
+                symbols = np.append(symbols, np.int32(codec.newline))
         if len(symbols):  # blanks alone have none
             yield group_by_line(
                 line_number,

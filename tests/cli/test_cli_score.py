@@ -336,3 +336,11 @@ def test_guess_numbers_are_refused_where_they_mean_nothing(place: Path, argument
     done = run("evaluate", "stream.txt", *arguments.split(), cwd=place)
     assert (done.code, done.stdout) == (2, b"")
     assert words in done.stderr
+
+
+def test_a_last_line_without_newline_has_the_bits_of_its_end(place: Path) -> None:
+    text = "\n".join(STREAM_TEXT.split("\n")[:3]).removesuffix("\n")
+    for model in ("stream", "lines"):
+        with_newline = objects(place, "--per-line", stdin=f"{text}\n", model=model)
+        assert objects(place, "--per-line", stdin=text, model=model) == with_newline
+    assert len(evaluate(place, "--per-char", stdin=text, model="stream")) == len(text)

@@ -36,7 +36,8 @@ PROMISED = {
         --no-echo --unknown --jsonl --raw --precision --random-seed --threads --quiet -q --help -h""",
     "complete": "--label --model -m --count -n --length -l --plain --no-echo --json --threads --quiet -q --help -h",
     "evaluate": """--model -m --json --per-line --per-char --jsonl --threshold --sort --top --below --above --total
-        --reset-every --adapt --adapt-rate --baselines --corpus --precision --threads --quiet -q --help -h""",
+        --guess-number --reset-every --adapt --adapt-rate --baselines --corpus --precision --threads --quiet -q
+        --help -h""",
     "classify": "--model -m --labels --top --threshold --jsonl --json --threads --quiet -q --help -h",
     "tag": "--model -m --inline --jsonl --threads --quiet -q --help -h",
     "predict": "--label --model -m --top --each --json --quiet -q --help -h",

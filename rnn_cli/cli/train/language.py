@@ -41,7 +41,7 @@ def start(
         corpus.mode_reason = "as the model it starts from does"
         new = len(corpus.codec) - len(base.codec)
         display.note(f"starting from {request.base}, which knows {len(base.codec) - 1:,} symbols; {new:,} are new")
-    for line in describe(corpus).split("\n"):
+    for line in describe(corpus):
         display.note(line)
     if watched and corpus.validation is None:
         watching = "`patience`" if "patience" in request.values else '`schedule="plateau"`'
@@ -121,19 +121,20 @@ def read_corpus(request: TrainRequest, checkpoint: Checkpoint | None) -> Corpus:
     )
 
 
-def describe(corpus: Corpus) -> str:
+def describe(corpus: Corpus) -> list[str]:
     """Return lines that say what the corpus is and how it is read."""
     codec = corpus.codec
     mode = "one stream" if not codec.line_mode else "lines" if codec.ends_at_newline else "texts of several lines"
     dropped = f"; {corpus.dropped_lines:,} empty lines left out" if corpus.dropped_lines else ""
     vocabulary = f": {corpus.vocabulary_reason}" if corpus.vocabulary_reason else ""
     unknown = f", {corpus.validation_unknown:,} unknown characters left out" if corpus.validation_unknown else ""
-    return (
-        f"{corpus.name}: {corpus.characters:,} {codec.unit}s to train on, "
-        f"{len(codec) - 1:,} different {codec.kind}{vocabulary}\n"
-        f"read as {mode}: {corpus.mode_reason}{dropped}{other_modes(corpus)}\n"
-        f"held out to validate: {corpus.split_reason}{unknown}" + "".join(f"\n{remark}" for remark in corpus.remarks)
-    )
+    counted = f"{corpus.characters:,} {codec.unit}s to train on"
+    return [
+        f"{corpus.name}: {counted}, {len(codec) - 1:,} different {codec.kind}{vocabulary}",
+        f"read as {mode}: {corpus.mode_reason}{dropped}{other_modes(corpus)}",
+        f"held out to validate: {corpus.split_reason}{unknown}",
+        *corpus.remarks,
+    ]
 
 
 def other_modes(corpus: Corpus) -> str:
