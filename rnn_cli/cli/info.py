@@ -71,7 +71,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the facts of a checkpoint."""
     from rnn_cli.checkpoint.checkpoint import LANGUAGE
     from rnn_cli.network.parameters import parameter_count
-    from rnn_cli.text.codecs import WordCodec, codec_from_dict
+    from rnn_cli.text.codecs import TokenCodec, WordCodec, codec_from_dict
     from rnn_cli.text.fingerprint import Fingerprint
 
     config, record = checkpoint.config, checkpoint.record
@@ -91,7 +91,8 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     facts |= {"symbols": len(codec) - 1, "kind": codec.kind}
     if language:
         facts["mode"] = "stream" if not codec.line_mode else "lines" if codec.ends_at_newline else "texts"
-    facts["vocabulary"] = " ".join(codec.words) if isinstance(codec, WordCodec) else codec.alphabet
+    symbols = codec.words if isinstance(codec, WordCodec) else codec.tokens if isinstance(codec, TokenCodec) else None
+    facts["vocabulary"] = codec.alphabet if symbols is None else " ".join(symbols)
     if isinstance(labels := checkpoint.task.get("labels", checkpoint.task.get("tags")), list):
         facts["answers"] = len(labels)
         facts["labels"] = ", ".join(map(str, labels))

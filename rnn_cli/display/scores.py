@@ -88,11 +88,12 @@ def character_objects(scored: ScoredLines, indices: np.ndarray) -> list[bytes]:
 
 
 def symbol_name(scored: ScoredLines, index: int) -> str:
-    r"""Return an unambiguous name of a character, or of a word, that fits on a line."""
-    if scored.words is None:
+    r"""Return an unambiguous name of a character, of a token or of a word, that fits on a line."""
+    symbols = scored.words if scored.tokens is None else scored.tokens
+    if symbols is None:
         return character_name(scored.text, index)
-    word = scored.words[index] if index < len(scored.words) else "\n"
-    return "".join(character_name(word, at) for at in range(len(word)))
+    symbol = symbols[index] if index < len(symbols) else "\n"
+    return "".join(character_name(symbol, at) for at in range(len(symbol)))
 
 
 def json_row(**values: Any) -> bytes:

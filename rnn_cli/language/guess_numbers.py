@@ -44,7 +44,7 @@ class GuessNumbers:
 def estimate_guess_numbers(
     checkpoint: Checkpoint, scorer: Scorer, threads: int = 1, samples: int = SAMPLES, random_seed: int = 0
 ) -> GuessNumbers:
-    """Sample texts and return the estimate. Raises UsageError unless each line is a text to the model, and each symbol can be sampled."""
+    """Sample texts and return the estimate. Raises UsageError unless lines are texts and each symbol can be sampled."""
     codec = checkpoint.codec
     if not codec.ends_at_newline or codec.never_sampled:
         raise UsageError(

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnn_cli.errors import UsageError
 from rnn_cli.language.scorer import Scorer
-from rnn_cli.text.codecs import UNKNOWN, Codec, WordCodec
+from rnn_cli.text.codecs import UNKNOWN, Codec, TokenCodec, WordCodec
 from rnn_cli.text.codecs.words import split_words
 from rnn_cli.text.documents import lines_of
 
@@ -26,6 +26,7 @@ class ScoredLines:
     bits           of each line
     symbol_bits, symbol_unknown   of each symbol, line after line; the end of the text may be one more
     words          the words and newlines of the text if these are the symbols, otherwise None
+    tokens         the tokens of the text if these are the symbols, which are counted as characters; otherwise None
     """
 
     line_number: int
@@ -36,6 +37,7 @@ class ScoredLines:
     symbol_bits: np.ndarray
     symbol_unknown: np.ndarray
     words: list[str] | None = None
+    tokens: list[str] | None = None
 
     @property
     def starts(self) -> np.ndarray:
@@ -85,6 +87,7 @@ def score_lines(
                 scorer.read(symbols)[0] / math.log(2),
                 codec.line_sizes,
                 split_words(text) if by_words else None,
+                codec.split(text) if isinstance(codec, TokenCodec) and isinstance(text, str) else None,
             )
         line_number += data.count(b"\n")
 
@@ -115,6 +118,7 @@ def group_by_line(
     symbol_bits: np.ndarray,
     line_sizes: Callable[[Sequence[str] | Sequence[bytes]], np.ndarray],
     words: list[str] | None = None,
+    tokens: list[str] | None = None,
 ) -> ScoredLines:
     """Return a text by lines, given the bits of its symbols, and `Codec.line_sizes`."""
     lines = lines_of(text)
@@ -123,7 +127,7 @@ def group_by_line(
     if characters[-1] == 0:  # blanks alone, which are not words
         characters, lines = characters[:-1], lines[:-1]
     bits = np.add.reduceat(symbol_bits, np.cumsum(characters) - characters)
-    return ScoredLines(line_number, text, lines, characters, bits, symbol_bits, symbol_unknown, words)
+    return ScoredLines(line_number, text, lines, characters, bits, symbol_bits, symbol_unknown, words, tokens)
 
 
 class Selection:

@@ -344,3 +344,24 @@ def test_a_last_line_without_newline_has_the_bits_of_its_end(place: Path) -> Non
         with_newline = objects(place, "--per-line", stdin=f"{text}\n", model=model)
         assert objects(place, "--per-line", stdin=text, model=model) == with_newline
     assert len(evaluate(place, "--per-char", stdin=text, model="stream")) == len(text)
+
+
+def test_tokens_are_counted_as_characters(tmp_path: Path) -> None:
+    (tmp_path / "m.txt").write_text("CCBr\nClCC[nH]C\nC%12CCl%12\n" * 40)
+    trained = run("train", "m.txt", "-m", "m", "--tokens", "smiles", "--lines", *SMALL, "--steps", 200, cwd=tmp_path)
+    assert trained.code == 0, trained.stderr
+    assert "tokens to train on, 5 different tokens" in trained.stderr
+    (row,) = objects(tmp_path, "--per-line", stdin="ClCC[nH]C\n", model="m")
+    assert (row["characters"], row["unknown"]) == (6, 0)
+    rows = evaluate(tmp_path, "--per-char", stdin="C[nH]\n", model="m")
+    assert [line.split("\t")[1] for line in rows] == ["C", "[nH]", "\\n"]
+    done = run("evaluate", "-m", "m", "--json", cwd=tmp_path, stdin=b"C[Se]C\n")
+    assert json.loads(done.stdout)["unknown"] == 1
+    assert "'[Se]' 1" in done.stderr
+    sampled = run("sample", "-m", "m", "-n", 5, "--random-seed", 1, "--seed", "Cl", cwd=tmp_path)
+    assert all(line.startswith("Cl") for line in sampled.text.splitlines())
+    again = run("train", "m.txt", "--from", "m", "-m", "n", "--steps", 5, cwd=tmp_path)
+    assert again.code == 0, again.stderr
+    assert "[nH]" in json.loads(run("info", "n", "--json", cwd=tmp_path).stdout)["vocabulary"]
+    refused = run("train", "m.txt", "--tokens", "smiles", "--bytes", "-m", "o", cwd=tmp_path)
+    assert "--tokens are for lines or a stream" in refused.stderr

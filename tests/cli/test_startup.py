@@ -27,7 +27,7 @@ PROMISED = {
     "train": """--model -m --precision --minutes --epochs --steps --cell --activation --hidden-size --layers --dropout
         --recurrent-dropout --batch-size --sequence-length --optimizer --momentum --schedule --learning-rate
         --clip-norm --weight-decay --average --augment --reset-chance --lines --stream --bytes
-        --paragraphs --files --column --min-count
+        --paragraphs --files --column --min-count --tokens
         --validation-fraction --validation-file --patience --from --no-fingerprint --resume --overwrite --dry-run
         --log --random-seed --threads --quiet -q
         --task --labelled --directions --readout --words --vocabulary --help -h""",

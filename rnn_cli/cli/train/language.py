@@ -15,7 +15,8 @@ from rnn_cli.errors import UsageError
 from rnn_cli.language.autoconfig import choose
 from rnn_cli.language.fine_tuning import reencode
 from rnn_cli.language.task import LanguageTask
-from rnn_cli.text.codecs import ParagraphCodec
+from rnn_cli.text.codecs import ParagraphCodec, TokenCodec
+from rnn_cli.text.codecs.tokens import LIST
 from rnn_cli.text.corpus import Corpus, load_corpus
 from rnn_cli.text.holdout import DEFAULT_FRACTION
 from rnn_cli.training.config import LENGTHS
@@ -88,12 +89,14 @@ def inherit_options(request: TrainRequest, checkpoint: Checkpoint, path: Path) -
     config, codec = checkpoint.config.to_dict(), checkpoint.codec
     values = {name: config[name] for name in INHERITED}
     separator = codec.separator if isinstance(codec, ParagraphCodec) else None
+    listed = isinstance(codec, TokenCodec) and codec.rule == LIST
     mode: dict[str, Any] = {
         "line_mode": None if separator else codec.line_mode,
         "as_bytes": codec.kind == "bytes",
         "words": codec.kind == "words" or None,
         "paragraphs": separator == "blank line" or None,
         "whole_files": separator == "file" or None,
+        "tokens": request.tokens if listed else codec.rule if isinstance(codec, TokenCodec) else None,
     }
     given = request.given()
     for name, value in (values | mode).items():
@@ -118,6 +121,7 @@ def read_corpus(request: TrainRequest, checkpoint: Checkpoint | None) -> Corpus:
         words=bool(request.words),
         vocabulary=request.vocabulary,
         base=checkpoint.codec if checkpoint else None,
+        tokens=request.tokens,
     )
 
 
@@ -128,7 +132,8 @@ def describe(corpus: Corpus) -> list[str]:
     dropped = f"; {corpus.dropped_lines:,} empty lines left out" if corpus.dropped_lines else ""
     vocabulary = f": {corpus.vocabulary_reason}" if corpus.vocabulary_reason else ""
     unknown = f", {corpus.validation_unknown:,} unknown characters left out" if corpus.validation_unknown else ""
-    counted = f"{corpus.characters:,} {codec.unit}s to train on"
+    unit = "token" if isinstance(codec, TokenCodec) else codec.unit
+    counted = f"{corpus.characters:,} {unit}s to train on"
     return [
         f"{corpus.name}: {counted}, {len(codec) - 1:,} different {codec.kind}{vocabulary}",
         f"read as {mode}: {corpus.mode_reason}{dropped}{other_modes(corpus)}",
