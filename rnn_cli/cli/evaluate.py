@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,8 +27,11 @@ from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from rnn_cli.language.evaluation import Scores, WordScores
-    from rnn_cli.language.line_scores import Selection
+    from rnn_cli.language.guess_numbers import GuessNumbers
+    from rnn_cli.language.line_scores import ScoredLines, Selection
     from rnn_cli.language.scorer import Scorer
 
 UNKNOWN_NAME = "<unk>"
@@ -66,6 +71,14 @@ def evaluate(
     total: Annotated[
         bool,
         typer.Option("--total", help="Select and sort by the bits of the whole line.", rich_help_panel=ROWS),
+    ] = False,
+    guess_number: Annotated[
+        bool,
+        typer.Option(
+            "--guess-number",
+            help="Add how many guesses each line needs in the order of the model, estimated from 20,000 samples.",
+            rich_help_panel=ROWS,
+        ),
     ] = False,
     reset_every: Annotated[
         int | None,
@@ -113,7 +126,7 @@ def evaluate(
     Example: rnn evaluate corpora/stars.txt --json
     """
     selecting = threshold is not None or sort or top is not None
-    in_rows = per_line or per_char or jsonl or selecting
+    in_rows = per_line or per_char or jsonl or selecting or guess_number
     if per_line and per_char:
         raise UsageError("--per-line and --per-char contradict each other; give one of them")
     if in_rows and (as_json or baselines):
@@ -123,6 +136,10 @@ def evaluate(
         raise UsageError("--below and --total need --threshold, --sort or --top; give one of them")
     if total and per_char:
         raise UsageError("--total is about lines; leave it out with --per-char")
+    if guess_number and per_char:
+        raise UsageError("--guess-number is about lines; leave it out with --per-char")
+    if guess_number and (adapt or adapt_rate is not None):
+        raise UsageError("--guess-number is about a model that does not change; leave out --adapt")
     if corpus and not baselines:
         raise UsageError("--corpus is what the baselines learn from; give --baselines too")
     if reset_every is not None and adapt:
@@ -161,15 +178,28 @@ def evaluate(
     scorer = make_scorer(checkpoint, cores, reset_every, adapt_rate, precision_for(precision))
     if in_rows:
         selection = Selection(threshold, below, sort or top is not None, top)
-        score_rows(scorer, paths, selection, per_char=per_char, jsonl=jsonl, total=total, quiet=quiet)
+        guesses = None
+        if guess_number:
+            from rnn_cli.language.guess_numbers import estimate_guess_numbers
+
+            guesses = estimate_guess_numbers(checkpoint, scorer, cores)
+        score_rows(scorer, paths, selection, per_char=per_char, jsonl=jsonl, total=total, quiet=quiet, guesses=guesses)
     else:
         score_whole(scorer, paths, str(model), as_json=as_json, baselines=baselines, corpus=corpus, quiet=quiet)
 
 
 def score_rows(
-    scorer: Scorer, paths: list[str], selection: Selection, *, per_char: bool, jsonl: bool, total: bool, quiet: bool
+    scorer: Scorer,
+    paths: list[str],
+    selection: Selection,
+    *,
+    per_char: bool,
+    jsonl: bool,
+    total: bool,
+    quiet: bool,
+    guesses: GuessNumbers | None = None,
 ) -> None:
-    """Print lines or characters with their bits, as soon as they are read."""
+    """Print lines or characters with their bits, and lines with their `guesses`, as soon as they are read."""
     from rnn_cli.display import scores
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.language.line_scores import score_lines
@@ -177,14 +207,15 @@ def score_rows(
     from rnn_cli.text.documents import check_stdin_once, read_pieces
 
     check_stdin_once(paths)
+    render: Callable[[ScoredLines, np.ndarray], list[bytes]]
     if per_char:
         render = scores.character_objects if jsonl else scores.character_rows
     else:
-        render = scores.line_objects if jsonl else scores.line_rows
+        render = partial(scores.line_objects if jsonl else scores.line_rows, guesses=guesses)
     writer, unknown, count, characters = TextWriter(), 0, 0, UnknownCharacters(scorer.codec)
     rows: dict[int, bytes] = {}  # by position, of those that wait for their order
     for path in paths:
-        for lines in score_lines(scorer, read_pieces(path)):
+        for lines in score_lines(scorer, read_pieces(path), end_last_line=not per_char):
             if lines.symbol_unknown.any():
                 unknown += int(lines.symbol_unknown.sum())
                 characters.add(lines.text)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rnn_cli.cli.options import DEFAULT_MODEL, Json, ModelPath, Quiet
+import typer
+
+from rnn_cli.cli.options import DEFAULT_MODEL, Json, ModelPath, Quiet, model_files
+from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from rnn_cli.checkpoint.checkpoint import Checkpoint
@@ -19,11 +23,28 @@ WRITTEN = {
 }  # the parts of a record that rnn writes; others are printed in JSON only, where nobody takes them for facts
 
 
-def info(model: ModelPath = DEFAULT_MODEL, as_json: Json = False, quiet: Quiet = False) -> None:
+def info(
+    context: typer.Context,
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[MODEL]", help="The model file, as --model.", show_default=False, autocompletion=model_files
+        ),
+    ] = None,
+    model: ModelPath = DEFAULT_MODEL,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """Describe a model file: sizes, vocabulary, training history. Safe on untrusted files.
 
-    Example: rnn info -m model.safetensors
+    Example: rnn info model.safetensors
     """
+    if file is not None:
+        source = context.get_parameter_source("model")
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError("the model is given twice, as an argument and as --model; give one of them")
+        model = file
+
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.display.tables import curve, key_values
@@ -50,7 +71,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the facts of a checkpoint."""
     from rnn_cli.checkpoint.checkpoint import LANGUAGE
     from rnn_cli.network.parameters import parameter_count
-    from rnn_cli.text.codecs import WordCodec, codec_from_dict
+    from rnn_cli.text.codecs import TokenCodec, WordCodec, codec_from_dict
     from rnn_cli.text.fingerprint import Fingerprint
 
     config, record = checkpoint.config, checkpoint.record
@@ -70,7 +91,8 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     facts |= {"symbols": len(codec) - 1, "kind": codec.kind}
     if language:
         facts["mode"] = "stream" if not codec.line_mode else "lines" if codec.ends_at_newline else "texts"
-    facts["vocabulary"] = " ".join(codec.words) if isinstance(codec, WordCodec) else codec.alphabet
+    symbols = codec.words if isinstance(codec, WordCodec) else codec.tokens if isinstance(codec, TokenCodec) else None
+    facts["vocabulary"] = codec.alphabet if symbols is None else " ".join(symbols)
     if isinstance(labels := checkpoint.task.get("labels", checkpoint.task.get("tags")), list):
         facts["answers"] = len(labels)
         facts["labels"] = ", ".join(map(str, labels))

@@ -17,6 +17,8 @@ import typer
 
 from rnn_cli.config import Config, check_range
 from rnn_cli.cpu_count import available_processors, usable_cores
+from rnn_cli.display.screen import fitted
+from rnn_cli.display.stdout import visible
 
 DEFAULT_MODEL = Path("model.safetensors")
 LARGEST_SHOWN = 10_000  # a range that ends above it says nothing to a reader of the help
@@ -185,7 +187,7 @@ def note(sentence: str, quiet: bool) -> None:
     """Print a sentence on stderr unless `quiet`. Does nothing if stderr is closed or full."""
     if not quiet:
         with suppress(OSError):
-            print(sentence, file=sys.stderr, flush=True)
+            print(fitted(visible(sentence), sys.stderr), file=sys.stderr, flush=True)
 
 
 def announce_compiling(quiet: bool) -> None:

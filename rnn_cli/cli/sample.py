@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from rnn_cli.text.codecs import Codec
 
 PROMPT = "The prompt"
+LONG_SEED = 20_000  # characters; of a longer seed, a terminal shows how much is read
 
 
 @with_options(SamplingConfig)
@@ -126,6 +128,8 @@ def sample(
     cores = thread_count(threads, quiet)
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
+    from rnn_cli.display.progress import ScoringDisplay
+    from rnn_cli.display.screen import can_animate
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.language.sampling import CHUNK, Sampler
     from rnn_cli.language.unknown import UnknownCharacters
@@ -141,6 +145,9 @@ def sample(
     left_out = UnknownCharacters(codec)
     for prompt in prompts:
         left_out.add(prompt)
+    size = len(codec.encode(prompts[0])) if len(prompts) == 1 and len(prompts[0]) > LONG_SEED else 0
+    shown = size > LONG_SEED and not quiet and can_animate()
+    display = ScoringDisplay(quiet, size, f"{codec.unit}s", "of the seed read") if shown else None
     sampler = Sampler(
         checkpoint,
         prompts[0] if len(prompts) == 1 and seeds is None else prompts,
@@ -148,6 +155,7 @@ def sample(
         stop=text_for(codec, Document("the stop text", os.fsencode(stop))),
         unknown=unknown,
         threads=cores,
+        progress=display.advance if display else lambda count: None,
     )
     if left_out:
         note(f"left out of the seed: {left_out.describe()}", quiet)
@@ -156,13 +164,22 @@ def sample(
     writer = TextWriter(raw=raw)
     end = b"" if raw else codec.text_end
 
-    if jsonl:
-        for text in sampler.texts(count):
-            writer.write_line(json.dumps(describe(codec, text)))
-    else:
-        for piece in sampler.pieces(count, 1 if writer.terminal else CHUNK):
-            echo = codec.decode(piece.text.prompt.ids) if piece.first and not no_echo else b""
-            writer.write(echo + piece.data + (end if piece.last else b""))
+    with display or nullcontext():
+        if jsonl:
+            for text in sampler.texts(count):
+                if display:
+                    display.close()
+                writer.write_line(json.dumps(describe(codec, text)))
+        else:
+            waiting = b""  # the echo, until the seed is read: the live line would overwrite it
+            for piece in sampler.pieces(count, 1 if writer.terminal else CHUNK):
+                echo = codec.decode(piece.text.prompt.ids) if piece.first and not no_echo else b""
+                waiting += echo + piece.data + (end if piece.last else b"")
+                if display is None or not piece.first or piece.last:
+                    if display:
+                        display.close()
+                    writer.write(waiting)
+                    waiting = b""
     writer.close()
 
 

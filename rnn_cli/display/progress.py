@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from rnn_cli.display.report_line import live_line, plain_line, validation_line
-from rnn_cli.display.screen import Screen
+from rnn_cli.display.screen import Screen, fitted
 from rnn_cli.display.stdout import visible
 
 
@@ -33,7 +34,7 @@ class TrainingDisplay(Screen):
 
     def note(self, line: str) -> None:
         """Print a line that stays, above the live one."""
-        self.print(visible(self._wording(line)))
+        self.print(fitted(visible(self._wording(line)), sys.stderr))
 
     def sample(self, text: str) -> None:
         """Print a sample of the model, set off by a bar."""
@@ -75,21 +76,26 @@ class TrainingDisplay(Screen):
 
 
 class ScoringDisplay(Screen):
-    """Shows how much of a text is scored. `total` is the number of its symbols, which are called `symbols`."""
+    """Shows how much of a text is scored, or what else is `done`. `total` is the number of its `symbols`."""
 
     def __init__(
-        self, quiet: bool, total: int, symbols: str = "characters", *, clock: Callable[[], float] = time.monotonic
+        self,
+        quiet: bool,
+        total: int,
+        symbols: str = "characters",
+        done: str = "scored",
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(quiet, clock=clock)
-        self._total = total
+        self._total, self._what = total, f"{symbols} {done}"
         self._done = 0
-        self._symbols = symbols
 
     def advance(self, count: int) -> None:
-        """Add `count` symbols to those that are scored."""
+        """Add `count` symbols to those that are done."""
         self._done += count
         if self.is_due():
-            line = f"{min(self._done / max(self._total, 1), 1):.0%} of {self._total:,} {self._symbols} scored"
+            line = f"{min(self._done / max(self._total, 1), 1):.0%} of {self._total:,} {self._what}"
             if self.animated:
                 self.redraw(line)
             else:

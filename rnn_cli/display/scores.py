@@ -10,19 +10,30 @@ from rnn_cli.display.stdout import visible
 if TYPE_CHECKING:
     import numpy as np
 
+    from rnn_cli.language.guess_numbers import GuessNumbers
     from rnn_cli.language.line_scores import ScoredLines
 
 
-def line_rows(scored: ScoredLines, indices: np.ndarray) -> list[bytes]:
-    """Return `bits<TAB>bits_per_char<TAB>line` for each of the chosen lines, in its exact bytes."""
+def line_rows(scored: ScoredLines, indices: np.ndarray, guesses: GuessNumbers | None = None) -> list[bytes]:
+    """Return `bits<TAB>bits_per_char<TAB>line` for each of the chosen lines, in its exact bytes.
+
+    With `guesses` the number of guesses, or a lower bound like `>1000`, is a column before the line.
+    """
     bits, rates = scored.bits[indices], scored.bits_per_char[indices]
     lines = [to_bytes(scored.lines[index]) for index in indices.tolist()]
+    if guesses is not None:
+        numbers = [rounded_number(*pair).encode() for pair in guess_numbers(scored, indices, guesses)]
+        lines = [b"%s\t%s" % pair for pair in zip(numbers, lines)]
     return [b"%.4f\t%.4f\t%s\n" % row for row in zip(bits.tolist(), rates.tolist(), lines)]
 
 
-def line_objects(scored: ScoredLines, indices: np.ndarray) -> list[bytes]:
+def line_objects(scored: ScoredLines, indices: np.ndarray, guesses: GuessNumbers | None = None) -> list[bytes]:
     """Return a JSON object for each of the chosen lines."""
     unknown, rates = scored.unknown, scored.bits_per_char
+    numbers: list[dict[str, Any]] = [{} for _ in indices]
+    if guesses is not None:
+        pairs = guess_numbers(scored, indices, guesses)
+        numbers = [{"guess_number": number, "guess_number_is_bound": bound} for number, bound in pairs]
     return [
         json_row(
             line=scored.line_number + index,
@@ -31,9 +42,27 @@ def line_objects(scored: ScoredLines, indices: np.ndarray) -> list[bytes]:
             unknown=int(unknown[index]),
             bits=float(scored.bits[index]),
             **{"bits_per_char" if scored.words is None else "bits_per_word": float(rates[index])},
+            **guessed,
         )
-        for index in indices.tolist()
+        for index, guessed in zip(indices.tolist(), numbers)
     ]
+
+
+def guess_numbers(scored: ScoredLines, indices: np.ndarray, guesses: GuessNumbers) -> list[tuple[float, bool]]:
+    """Return for each of the chosen lines the number of guesses, and whether more may be needed.
+
+    No text of the model has unknown characters, so a line with some is beyond any number.
+    """
+    bits = scored.bits.copy()
+    bits[scored.unknown > 0] = float("inf")
+    numbers, bounds = guesses.of(bits[indices])
+    return list(zip(numbers.tolist(), bounds.tolist()))
+
+
+def rounded_number(number: float, bound: bool) -> str:
+    """Return a number of guesses in three digits, with ">" before a lower bound."""
+    digits = f"{float(f'{number:.3g}'):.0f}" if number < 1e15 else f"{number:.2e}"
+    return f">{digits}" if bound else digits
 
 
 def character_rows(scored: ScoredLines, indices: np.ndarray) -> list[bytes]:
@@ -59,11 +88,12 @@ def character_objects(scored: ScoredLines, indices: np.ndarray) -> list[bytes]:
 
 
 def symbol_name(scored: ScoredLines, index: int) -> str:
-    r"""Return an unambiguous name of a character, or of a word, that fits on a line."""
-    if scored.words is None:
+    r"""Return an unambiguous name of a character, of a token or of a word, that fits on a line."""
+    symbols = scored.words if scored.tokens is None else scored.tokens
+    if symbols is None:
         return character_name(scored.text, index)
-    word = scored.words[index] if index < len(scored.words) else "\n"
-    return "".join(character_name(word, at) for at in range(len(word)))
+    symbol = symbols[index] if index < len(symbols) else "\n"
+    return "".join(character_name(symbol, at) for at in range(len(symbol)))
 
 
 def json_row(**values: Any) -> bytes:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TextIO
 
 if TYPE_CHECKING:
     from rich.live import Live
 
+NARROW = 60  # columns of a terminal on which sentences are broken between words, and tables have one column
 LIVE_SECONDS, PLAIN_SECONDS = 0.1, 10.0
 
 
@@ -80,6 +82,25 @@ class Screen:
             yield
         except OSError:
             self.quiet = True
+
+
+def fitted(line: str, stream: TextIO) -> str:
+    """Return a line for a stream: on a terminal of less than NARROW columns it is broken between words."""
+    columns = columns_of(stream)
+    if columns is None or columns >= NARROW or len(line) <= columns:
+        return line  # a wide terminal wraps it, and gives it back whole when it is copied
+    return "\n".join(textwrap.wrap(line, columns, break_long_words=False, break_on_hyphens=False))
+
+
+def columns_of(stream: TextIO) -> int | None:
+    """Return the columns of a terminal, or None for another stream and for a terminal that does not say."""
+    try:
+        if not stream.isatty():
+            return None
+        given = os.environ.get("COLUMNS", "")
+        return (int(given) if given.isdecimal() else os.get_terminal_size(stream.fileno()).columns) or None
+    except (OSError, ValueError):
+        return None
 
 
 def can_animate() -> bool:

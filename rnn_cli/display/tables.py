@@ -6,6 +6,7 @@ import codecs
 import sys
 from collections.abc import Sequence
 
+from rnn_cli.display.screen import NARROW, columns_of
 from rnn_cli.display.stdout import visible
 
 FULL_BLOCK, EIGHTHS = "\u2588", " \u258f\u258e\u258d\u258c\u258b\u258a\u2589"
@@ -86,9 +87,15 @@ def spaced(label: str) -> str:
 
 
 def key_values(rows: Sequence[tuple[str, object]]) -> str:
-    """Return a line for each (name, value), with the values aligned."""
+    """Return a line for each (name, value), with the values aligned.
+
+    On a narrow terminal a value that does not fit beside its name is below it.
+    """
     lines = [(visible(name), visible(str(value))) for name, value in rows]
     name_width = max((len(name) for name, _ in lines), default=0)
+    columns = columns_of(sys.stdout) or NARROW
+    if columns < NARROW and any(name_width + 2 + len(value) > columns for _, value in lines):
+        return "\n".join(f"{name}\n  {value}".rstrip() for name, value in lines)
     return "\n".join(f"{name:{name_width}}  {value}".rstrip() for name, value in lines)
 
 

@@ -13,9 +13,11 @@ import numpy as np
 from rnn_cli.language.constraints import LONGEST, unfinished
 from rnn_cli.language.stepper import Prompt
 from rnn_cli.text.codecs import BOUNDARY
+from rnn_cli.text.graphemes import clusters
 
 MAX_PENDING = 1024  # texts of a prompt, or prompts, that are begun before the first of them is complete
 MAX_REJECTED = 1000  # texts in a row; after that no further text of the prompt is tried
+TAIL = 256  # symbols in which the last grapheme cluster is looked for
 
 
 @dataclass
@@ -51,8 +53,12 @@ class GeneratedText:
 
     @property
     def remaining(self) -> int:
-        """The number of steps after which the text ends at the latest."""
-        return len(self.unread) + self.prompt.longest - len(self.symbols)
+        """The number of steps after which the text ends at the latest.
+
+        If characters may join others, one more is sampled: it says whether the last one is complete.
+        """
+        one_more = self.prompt.characters is not None
+        return len(self.unread) + self.prompt.longest - len(self.symbols) + one_more
 
     def add(self, symbols: np.ndarray, losses: np.ndarray, stop: array[int], follow: np.ndarray) -> None:
         """Add the symbols of some steps, up to the end of the text.
@@ -79,13 +85,31 @@ class GeneratedText:
                     self.stopped = "stop"
                     return
         if len(self.symbols) == prompt.longest:
-            self.stopped = "length"
+            if prompt.characters is None:
+                self.stopped = "length"
+            elif count < len(symbols):
+                self._cut(len(self.symbols) - self._last_cluster(prompt.characters, symbols[count]))
+                self.stopped = "length"
         elif end < len(symbols):
             ended = prompt.ends and len(self.symbols) >= prompt.shortest
             self.stopped = "end" if ended else "copy"
 
     def _cut(self, length: int) -> None:
         del self.symbols[length:], self.losses[length:]
+
+    def _last_cluster(self, characters: str, following: int | None = None) -> int:
+        """Return the number of symbols at the end that belong to one grapheme cluster.
+
+        With a `following` symbol: of one that continues with it, otherwise 0; and 0 if the text would be too short.
+        """
+        tail = [*self.prompt.ids[-TAIL:].tolist(), *self.symbols[-TAIL:]]
+        text = "".join(characters[symbol] for symbol in tail)
+        if following is None:
+            return min(len(list(clusters(text))[-1]), len(self.symbols)) if text else 0
+        if following == BOUNDARY or not text:
+            return 0
+        size = min(len(list(clusters(text + characters[following]))[-1]) - 1, len(self.symbols))
+        return size if len(self.symbols) - size >= self.prompt.shortest else 0
 
     def unfinished(self, follow: np.ndarray) -> int:
         """Return the number of symbols at the end that begin a character of several bytes and do not complete it."""
@@ -96,7 +120,10 @@ class GeneratedText:
 
     def uncertain(self, stop: array[int], follow: np.ndarray) -> int:
         """Return the number of symbols at the end that a later `add` may remove."""
-        return 0 if self.stopped else max(overlap(self.symbols, stop), self.unfinished(follow))
+        if self.stopped:
+            return 0
+        cluster = 0 if self.prompt.characters is None else self._last_cluster(self.prompt.characters)
+        return max(overlap(self.symbols, stop), self.unfinished(follow), cluster)
 
 
 def overlap(symbols: array[int], stop: array[int]) -> int:

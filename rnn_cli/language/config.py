@@ -19,9 +19,11 @@ class SamplingConfig(Config):
     least `min_p` times as probable as the most probable one. Temperature 0 takes the most probable symbol.
 
     A text has at most `length` new symbols; with its prompt at least `min_length`, before which neither an end nor a
-    stop text ends it, and at most `max_length`, at which it is cut off. No character of `forbid` is sampled. At most
-    `max_copy` symbols in a row are copied from the corpus; a text that could not continue otherwise ends. In a model
-    of bytes, `valid_utf8` samples no byte that makes the text invalid, and drops a last character that is incomplete.
+    stop text ends it, and at most `max_length`, at which it is cut off. A grapheme cluster (a letter with its combining
+    marks, an emoji of several code points: text/graphemes.py) that does not fit into `length` or `max_length` is left
+    out, unless the text were then shorter than `min_length`. No character of `forbid` is sampled. At most `max_copy`
+    symbols in a row are copied from the corpus; a text that could not continue otherwise ends. In a model of bytes,
+    `valid_utf8` samples no byte that makes the text invalid, and drops a last character that is incomplete.
 
     `unique` keeps no text twice, `novel` none that is a line of the corpus; further texts are sampled instead. Of
     `best_of` texts the one with the fewest bits per character is kept.

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnn_cli.errors import UsageError
 from rnn_cli.language.scorer import Scorer
-from rnn_cli.text.codecs import Codec, WordCodec
+from rnn_cli.text.codecs import UNKNOWN, Codec, TokenCodec, WordCodec
 from rnn_cli.text.codecs.words import split_words
 from rnn_cli.text.documents import lines_of
 
@@ -26,6 +26,7 @@ class ScoredLines:
     bits           of each line
     symbol_bits, symbol_unknown   of each symbol, line after line; the end of the text may be one more
     words          the words and newlines of the text if these are the symbols, otherwise None
+    tokens         the tokens of the text if these are the symbols, which are counted as characters; otherwise None
     """
 
     line_number: int
@@ -36,6 +37,7 @@ class ScoredLines:
     symbol_bits: np.ndarray
     symbol_unknown: np.ndarray
     words: list[str] | None = None
+    tokens: list[str] | None = None
 
     @property
     def starts(self) -> np.ndarray:
@@ -58,10 +60,13 @@ class ScoredLines:
         return "character" if self.words is None else "word"
 
 
-def score_lines(scorer: Scorer, pieces: Iterable[tuple[bytes, bool]]) -> Iterator[ScoredLines]:
+def score_lines(
+    scorer: Scorer, pieces: Iterable[tuple[bytes, bool]], end_last_line: bool = False
+) -> Iterator[ScoredLines]:
     """Score a text that comes in pieces, as `read_pieces` yields them, each as soon as it is there.
 
     For a model of characters, a byte that is not UTF-8 is an unknown character. Only one piece is held in memory.
+    With `end_last_line`, also in a stream, a last line without a newline is scored as if it had one.
     """
     codec, line_number = scorer.codec, 1
     check_lines(codec)
@@ -72,6 +77,8 @@ def score_lines(scorer: Scorer, pieces: Iterable[tuple[bytes, bool]]) -> Iterato
         symbols = codec.encode(text)
         if ended:
             symbols = codec.closed(symbols)
+            if end_last_line and len(symbols) and not codec.line_mode and codec.newline != UNKNOWN:
+                symbols = np.append(symbols, np.int32(codec.newline))
         if len(symbols):  # blanks alone have none
             yield group_by_line(
                 line_number,
@@ -80,6 +87,7 @@ def score_lines(scorer: Scorer, pieces: Iterable[tuple[bytes, bool]]) -> Iterato
                 scorer.read(symbols)[0] / math.log(2),
                 codec.line_sizes,
                 split_words(text) if by_words else None,
+                codec.split(text) if isinstance(codec, TokenCodec) and isinstance(text, str) else None,
             )
         line_number += data.count(b"\n")
 
@@ -110,6 +118,7 @@ def group_by_line(
     symbol_bits: np.ndarray,
     line_sizes: Callable[[Sequence[str] | Sequence[bytes]], np.ndarray],
     words: list[str] | None = None,
+    tokens: list[str] | None = None,
 ) -> ScoredLines:
     """Return a text by lines, given the bits of its symbols, and `Codec.line_sizes`."""
     lines = lines_of(text)
@@ -118,7 +127,7 @@ def group_by_line(
     if characters[-1] == 0:  # blanks alone, which are not words
         characters, lines = characters[:-1], lines[:-1]
     bits = np.add.reduceat(symbol_bits, np.cumsum(characters) - characters)
-    return ScoredLines(line_number, text, lines, characters, bits, symbol_bits, symbol_unknown, words)
+    return ScoredLines(line_number, text, lines, characters, bits, symbol_bits, symbol_unknown, words, tokens)
 
 
 class Selection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -17,11 +17,13 @@ from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.constraints import state_after
 from rnn_cli.language.stepper import SAMPLED, Prompt, Stepper
 from rnn_cli.network.model import Model
-from rnn_cli.text.codecs import BOUNDARY, UNKNOWN, Codec
+from rnn_cli.text.codecs import BOUNDARY, UNKNOWN, CharacterCodec, Codec
 from rnn_cli.text.fingerprint import Fingerprint
+from rnn_cli.text.graphemes import may_join
 
 ROWS = 64  # texts generated side by side
 CHUNK, LINE_CHUNK = 256, 8  # steps in one call of the kernel, for a stream and for lines
+PROMPT_CHUNK = 4096  # symbols of a prompt in one call
 
 
 class Piece(NamedTuple):
@@ -44,7 +46,8 @@ class Slot(NamedTuple):
 class Sampler:
     """Continues prompts. Text k of a prompt depends on the prompt, its index, the configuration and k alone.
 
-    `unknown` says what to do with a character of a prompt that the model does not know: "error" or "skip".
+    `unknown` says what to do with a character of a prompt that the model does not know: "error" or "skip". While a
+    single prompt is read, `progress` is called with the number of symbols just read.
     """
 
     def __init__(
@@ -55,12 +58,14 @@ class Sampler:
         stop: str | bytes = "",
         unknown: str = "error",
         threads: int = 1,
+        progress: Callable[[int], None] = lambda count: None,
     ) -> None:
-        self.config = config or SamplingConfig()
+        self.config, self._progress = config or SamplingConfig(), progress
         self.codec, self.threads = checkpoint.codec, threads
         self.follow = self.codec.follow_table(self.config.forbid, self.config.valid_utf8)
         self.fingerprint = fingerprint_for(checkpoint, self.config)
         self.model = Model.from_torch(checkpoint.config, checkpoint.parameters)
+        self.characters = joined_characters(self.codec)
         self.stop = array("i", self.codec.encode_prompt(stop, what="the stop text").tolist())
         if isinstance(prompts, str | bytes):
             self.prompts = [self._prompt(prompts, unknown, "the seed")]
@@ -97,6 +102,7 @@ class Sampler:
             copied=copied,
             ends=self.codec.line_mode,
             lead=[] if len(ids) or newline in (BOUNDARY, UNKNOWN) else [newline],
+            characters=self.characters,
         )
 
     def _whole(self, ids: np.ndarray) -> np.ndarray:
@@ -110,7 +116,10 @@ class Sampler:
     def _read(self, prompt: Prompt) -> Prompt:
         """Return a prompt with the state of the network after it, so that it is read once for many texts."""
         stepper = self._stepper(1)
-        stepper.read(stepper.begin(0, prompt, 0))
+        given = stepper.begin(0, prompt, 0)
+        for start in range(0, len(given), PROMPT_CHUNK):
+            stepper.read(given[start : start + PROMPT_CHUNK])
+            self._progress(min(PROMPT_CHUNK, len(given) - start))
         return replace(prompt, network_state=stepper.state(0))
 
     def _advance(self, stepper: Stepper, texts: Sequence[GeneratedText | None], chunk: int) -> None:
@@ -224,6 +233,13 @@ class Sampler:
             yield Piece(text, data, first=False, last=text.stopped is not None)
             if text.stopped:
                 return
+
+
+def joined_characters(codec: Codec) -> str | None:
+    """Return the character of each symbol if some of them join others to one grapheme cluster, otherwise None."""
+    if not isinstance(codec, CharacterCodec) or not may_join(codec.symbols):
+        return None
+    return "\n" + codec.symbols
 
 
 def fingerprint_for(checkpoint: Checkpoint, config: SamplingConfig) -> Fingerprint | None:

@@ -30,6 +30,8 @@ class Prompt:
     copied            the number of its last symbols that are copied from the corpus
     ends              whether the boundary ends a text, as in line mode
     lead              symbols to read before the prompt, which are not part of the text
+    characters        the character of each symbol, if some of them join others to one grapheme cluster, which a text is
+                      not cut in; None otherwise
     network_state     the state of the network after the prompt, and the symbol that it reads next; None if the prompt
                       has yet to be read
     """
@@ -41,6 +43,7 @@ class Prompt:
     copied: int = 0
     ends: bool = False
     lead: Sequence[int] = ()
+    characters: str | None = None
     network_state: tuple[np.ndarray, int] | None = None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from rnn_cli.text.codecs import Codec, WordCodec
+from rnn_cli.text.codecs import Codec, TokenCodec, WordCodec
 from rnn_cli.text.codecs.codec import ESCAPES
 
 SHOWN = 3
@@ -23,6 +23,8 @@ class UnknownCharacters:
         """Count what is unknown in a text."""
         if isinstance(self._codec, WordCodec):
             self.counts.update(self._codec.unknown_words(text))
+        elif isinstance(self._codec, TokenCodec):
+            self.counts.update(self._codec.unknown_tokens(text))
         elif isinstance(text, str) and not self._all_known:
             for character in set(text) - self._known:
                 self.counts[character] += text.count(character)

@@ -11,9 +11,19 @@ import numpy as np
 
 from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
-from rnn_cli.text.codecs import BOUNDARY, SEPARATORS, ByteCodec, CharacterCodec, Codec, ParagraphCodec, WordCodec
+from rnn_cli.text.codecs import (
+    BOUNDARY,
+    SEPARATORS,
+    ByteCodec,
+    CharacterCodec,
+    Codec,
+    ParagraphCodec,
+    TokenCodec,
+    WordCodec,
+)
+from rnn_cli.text.codecs.tokens import GRAPHEMES, LIST, SMILES, listed_tokens
 from rnn_cli.text.codecs.words import choose_words, count_words
-from rnn_cli.text.documents import joined_names
+from rnn_cli.text.documents import decode_text, joined_names, read_document
 from rnn_cli.text.holdout import (
     COPY_SAMPLES,
     boundaries,
@@ -84,12 +94,14 @@ def load_corpus(
     words: bool = False,
     vocabulary: int | None = None,
     base: Codec | None = None,
+    tokens: str | None = None,
 ) -> Corpus:
     """Read files, and those in directories ("-" is stdin), as a corpus. If `line_mode` is None, it is detected.
 
     With a `separator` ("blank line" or "file") a text ends there instead, and its lines belong together. Characters
     that occur less than `min_count` times are left out, and unknown to the model. With a `column` the files are tables
-    (CSV, TSV, JSON lines), of which the values of that column are read, each as a line.
+    (CSV, TSV, JSON lines), of which the values of that column are read, each as a line. With `tokens` a symbol may have
+    several characters: "smiles", "graphemes", or a file that lists them, one a line (`TokenCodec`).
 
     With `words` symbols are words: the `vocabulary` commonest of those that occur `min_count` times (`choose_words`),
     counted in all the text that is not in the `validation_files`. Words of the codec `base` are known besides.
@@ -108,6 +120,8 @@ def load_corpus(
         raise UsageError("words have neither bytes nor paragraphs; leave one of the two out")
     if as_bytes and (separator or min_count is not None):
         raise UsageError("bytes have neither paragraphs nor rare characters; leave one of the two out")
+    if tokens is not None and (as_bytes or separator):
+        raise UsageError("`tokens` are for lines or a stream of characters; leave the other option out")
     if separator and separator not in SEPARATORS:
         raise UsageError(f"separator must be one of {', '.join(SEPARATORS)}, not {separator}")
     if separator:
@@ -131,6 +145,8 @@ def load_corpus(
     vocabulary_reason, codec = None, base
     if words:
         codec, vocabulary_reason = read_words(texts, held_out, line_mode, vocabulary, min_count, base)
+    elif tokens is not None or isinstance(base, TokenCodec):
+        codec = read_tokens(texts, line_mode, tokens, min_count or 1, base)
     else:
         codec = ByteCodec(line_mode) if as_bytes else read_codec(texts, held_out, line_mode, separator)
     if min_count and min_count > 1 and isinstance(codec, CharacterCodec):
@@ -256,6 +272,23 @@ def read_codec(texts: Sequence[Source], held_out: Sequence[Source], line_mode: b
         for _ in source.characters():
             pass
     return codec
+
+
+def read_tokens(
+    texts: Sequence[Source], line_mode: bool, tokens: str | None, min_count: int, base: Codec | None
+) -> TokenCodec:
+    """Return the codec of the tokens of texts, by a rule, or by the list in a file and that of `base`."""
+    known = base if isinstance(base, TokenCodec) else None
+    rule = tokens if tokens in (SMILES, GRAPHEMES) else LIST if tokens is not None or known is None else known.rule
+    listed = known.tokens if known else ()
+    if tokens is not None and rule == LIST:
+        listed += listed_tokens(tokens, lines_in(tokens))
+    return TokenCodec.of_texts((source.characters() for source in texts), line_mode, rule, listed, min_count)
+
+
+def lines_in(path: str) -> list[str]:
+    """Return the lines of a file in UTF-8."""
+    return decode_text(read_document(path), "write it in UTF-8").split("\n")
 
 
 def encode(codec: Codec, sources: Sequence[Source], digest: hashlib._Hash) -> tuple[np.ndarray, int, int]:

@@ -319,3 +319,13 @@ def test_info_says_how_to_repeat_a_run_of_minutes(record, shown):
     assert (facts.get("repeat_with"), facts.keys() & {"model", "file_bytes"}) == (shown, set())
     checkpoint.progress = {}
     assert info.repetition(checkpoint) is None
+
+
+def test_info_takes_the_model_as_an_argument(place: Path) -> None:
+    by_option = run("info", "-m", "lines", "--json", cwd=place)
+    by_argument = run("info", "lines", "--json", cwd=place)
+    assert by_argument.code == 0
+    assert by_argument.stdout == by_option.stdout
+    twice = run("info", "lines", "-m", "lines", cwd=place)
+    assert twice.code == 2
+    assert "the model is given twice" in twice.stderr

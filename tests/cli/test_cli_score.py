@@ -308,3 +308,60 @@ def test_classify_keeps_its_rows_whole_for_odd_labels(place: Path) -> None:
     assert [len(row.split(b"\t")) for row in done.stdout.splitlines()] == [3, 3]
     found = [json.loads(row) for row in run(*arguments, "--jsonl", cwd=place, stdin=b"ana\n").stdout.splitlines()]
     assert [values["label"] for values in found] == ["li\nne\ts"]
+
+
+def test_guess_numbers_are_a_column_and_keys(place: Path) -> None:
+    first = (place / "lines.txt").read_text().splitlines()[0]
+    stdin = f"{first}\n{ODD}\n{first}\u00e9\n"
+    rows = [row.split("\t") for row in evaluate(place, "--guess-number", stdin=stdin)]
+    assert [row[3] for row in rows] == stdin.splitlines()
+    assert 1 <= int(rows[0][2]) < 5000
+    assert rows[1][2].startswith(">")
+    assert rows[2][2] == rows[1][2]
+    found = objects(place, "--per-line", "--guess-number", stdin=stdin)
+    assert [row["guess_number_is_bound"] for row in found] == [False, True, True]
+    assert found[0]["guess_number"] == pytest.approx(int(rows[0][2]), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ("-m stream --guess-number", "--guess-number is for a model that reads lines"),
+        ("-m lines --guess-number --per-char", "--guess-number is about lines"),
+        ("-m lines --guess-number --adapt", "a model that does not change"),
+        ("-m lines --guess-number --json", "--json is about the whole text"),
+    ],
+)
+def test_guess_numbers_are_refused_where_they_mean_nothing(place: Path, arguments: str, words: str) -> None:
+    done = run("evaluate", "stream.txt", *arguments.split(), cwd=place)
+    assert (done.code, done.stdout) == (2, b"")
+    assert words in done.stderr
+
+
+def test_a_last_line_without_newline_has_the_bits_of_its_end(place: Path) -> None:
+    text = "\n".join(STREAM_TEXT.split("\n")[:3]).removesuffix("\n")
+    for model in ("stream", "lines"):
+        with_newline = objects(place, "--per-line", stdin=f"{text}\n", model=model)
+        assert objects(place, "--per-line", stdin=text, model=model) == with_newline
+    assert len(evaluate(place, "--per-char", stdin=text, model="stream")) == len(text)
+
+
+def test_tokens_are_counted_as_characters(tmp_path: Path) -> None:
+    (tmp_path / "m.txt").write_text("CCBr\nClCC[nH]C\nC%12CCl%12\n" * 40)
+    trained = run("train", "m.txt", "-m", "m", "--tokens", "smiles", "--lines", *SMALL, "--steps", 200, cwd=tmp_path)
+    assert trained.code == 0, trained.stderr
+    assert "tokens to train on, 5 different tokens" in trained.stderr
+    (row,) = objects(tmp_path, "--per-line", stdin="ClCC[nH]C\n", model="m")
+    assert (row["characters"], row["unknown"]) == (6, 0)
+    rows = evaluate(tmp_path, "--per-char", stdin="C[nH]\n", model="m")
+    assert [line.split("\t")[1] for line in rows] == ["C", "[nH]", "\\n"]
+    done = run("evaluate", "-m", "m", "--json", cwd=tmp_path, stdin=b"C[Se]C\n")
+    assert json.loads(done.stdout)["unknown"] == 1
+    assert "'[Se]' 1" in done.stderr
+    sampled = run("sample", "-m", "m", "-n", 5, "--random-seed", 1, "--seed", "Cl", cwd=tmp_path)
+    assert all(line.startswith("Cl") for line in sampled.text.splitlines())
+    again = run("train", "m.txt", "--from", "m", "-m", "n", "--steps", 5, cwd=tmp_path)
+    assert again.code == 0, again.stderr
+    assert "[nH]" in json.loads(run("info", "n", "--json", cwd=tmp_path).stdout)["vocabulary"]
+    refused = run("train", "m.txt", "--tokens", "smiles", "--bytes", "-m", "o", cwd=tmp_path)
+    assert "--tokens are for lines or a stream" in refused.stderr

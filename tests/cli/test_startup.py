@@ -27,7 +27,7 @@ PROMISED = {
     "train": """--model -m --precision --minutes --epochs --steps --cell --activation --hidden-size --layers --dropout
         --recurrent-dropout --batch-size --sequence-length --optimizer --momentum --schedule --learning-rate
         --clip-norm --weight-decay --average --augment --reset-chance --lines --stream --bytes
-        --paragraphs --files --column --min-count
+        --paragraphs --files --column --min-count --tokens
         --validation-fraction --validation-file --patience --from --no-fingerprint --resume --overwrite --dry-run
         --log --random-seed --threads --quiet -q
         --task --labelled --directions --readout --words --vocabulary --help -h""",
@@ -36,7 +36,8 @@ PROMISED = {
         --no-echo --unknown --jsonl --raw --precision --random-seed --threads --quiet -q --help -h""",
     "complete": "--label --model -m --count -n --length -l --plain --no-echo --json --threads --quiet -q --help -h",
     "evaluate": """--model -m --json --per-line --per-char --jsonl --threshold --sort --top --below --above --total
-        --reset-every --adapt --adapt-rate --baselines --corpus --precision --threads --quiet -q --help -h""",
+        --guess-number --reset-every --adapt --adapt-rate --baselines --corpus --precision --threads --quiet -q
+        --help -h""",
     "classify": "--model -m --labels --top --threshold --jsonl --json --threads --quiet -q --help -h",
     "tag": "--model -m --inline --jsonl --threads --quiet -q --help -h",
     "predict": "--label --model -m --top --each --json --quiet -q --help -h",

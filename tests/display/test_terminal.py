@@ -30,7 +30,7 @@ def on_terminal(*arguments: str, stdin: str = os.devnull) -> tuple[int, str]:
     shown: list[bytes] = []
     reader = threading.Thread(target=lambda: shown.append(read_to_end(terminal)))
     reader.start()
-    environment = {**ENVIRONMENT, "TERM": "xterm-256color", "COLUMNS": "300", "COLORTERM": "truecolor"}
+    environment = {"COLUMNS": "300", **ENVIRONMENT, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.dict(os.environ, environment, clear=True))
         for name in ("stdout", "stderr"):
@@ -41,6 +41,9 @@ def on_terminal(*arguments: str, stdin: str = os.devnull) -> tuple[int, str]:
     os.close(end)
     reader.join()
     return code, shown[0].decode("utf-8")
+
+
+LONG_SEED = "the cat sat\n" * 30_000
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +173,48 @@ def test_every_command_is_tested() -> None:
 
     names = {command.callback.__name__ for command in app.registered_commands if command.callback}
     assert names == COMMANDS.keys() - {"errors"}
+
+
+def test_a_long_seed_shows_progress_before_its_echo(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnn_cli.display.screen.LIVE_SECONDS", 0.0)
+    (place / "long").write_text(LONG_SEED)
+    with contextlib.chdir(place):
+        code, shown = on_terminal("sample", "-m", "model", "--seed-file", "long", "-l", "5")
+        assert code == 0
+        assert "of 360,000 characters of the seed read" in shown
+        assert OWN.sub("", shown).count(LONG_SEED) == 1
+        assert shown.rindex("of the seed read") < shown.index("the cat sat")
+        _, quiet = on_terminal("sample", "-m", "model", "--seed-file", "long", "-l", "5", "--quiet")
+        assert "of the seed read" not in quiet
+        done = run("sample", "-m", "model", "--seed-file", "long", "-l", "5", cwd=place)
+        assert "read" not in done.stderr
+
+
+def test_a_newline_in_a_file_name_stays_on_its_line(place: Path) -> None:
+    name = "one\nrnn: error: two"
+    (place / name).write_text("a cat\nsat\n" * 300)
+    with contextlib.chdir(place):
+        commands = [
+            ["train", name, "--dry-run", "--steps", "5", *SMALL],
+            ["train", name, *SMALL, "--steps", "5", "-m", f"{name}.m"],
+            ["evaluate", name, "-m", f"{name}.m", "--json"],
+            ["evaluate", name, "-m", f"{name}.none"],
+            ["info", f"{name}.m"],
+            ["classify", name, "-m", f"{name}.m", "-m", "model"],
+            ["sample", "-m", "model", "--seeds", f"{name}.none"],
+        ]
+        for command in commands:
+            _, shown = on_terminal(*command)
+            plain = OWN.sub("", shown)
+            assert not re.search(r"^rnn: error: two", plain, re.MULTILINE), (command, plain)
+
+
+def test_a_narrow_terminal_breaks_between_words(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENVIRONMENT, "COLUMNS", "24")
+    (place / "cats").write_text("a cat sat here\n" * 300)
+    with contextlib.chdir(place):
+        code, shown = on_terminal("train", "cats", "--dry-run", "--steps", "5", "--stream", *SMALL)
+    assert code == 0
+    lines = OWN.sub("\n", shown).split("\n")
+    assert [line for line in lines if len(line) > 24 and " " in line] == []
+    assert "memory at the peak" in lines

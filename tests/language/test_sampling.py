@@ -21,6 +21,7 @@ from rnn_cli.network import workspace
 from rnn_cli.network.model import Model
 from rnn_cli.text.codecs import BOUNDARY, ByteCodec, CharacterCodec
 from rnn_cli.text.fingerprint import Fingerprint
+from rnn_cli.text.graphemes import clusters
 
 needs_bfloat16 = pytest.mark.skipif(not HAS_BFLOAT16, reason="the processor has no bfloat16")
 PRECISIONS = pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=needs_bfloat16)])
@@ -642,3 +643,38 @@ def test_a_prompt_of_the_maximum_length_is_not_continued():
     assert (text.symbols.tolist(), text.stopped) == ([], "length")
     with pytest.raises(UsageError, match="4 characters"):
         Sampler(make_checkpoint(True), "abca", config)
+
+
+FAMILY, FLAG = "\U0001f469\u200d\U0001f467", "\U0001f1eb\U0001f1ee"
+
+
+def make_cluster_checkpoint(line_mode=False):
+    symbols = "".join(sorted(set("ab\u0301\u0323" + FAMILY + FLAG)))
+    return make_checkpoint(line_mode, boundary_bias=-3.0, codec=CharacterCodec(symbols, line_mode))
+
+
+@pytest.mark.parametrize("line_mode", [False, True])
+@pytest.mark.parametrize("limit", [{"length": 7}, {"max_length": 8}])
+def test_no_length_cuts_a_grapheme_cluster(line_mode, limit):
+    checkpoint = make_cluster_checkpoint(line_mode)
+    decode = checkpoint.codec.decode
+    long = draw(checkpoint, 40, seed="a", length=60)
+    for short, whole in zip(draw(checkpoint, 40, seed="a", **limit), long):
+        text = "a" + decode(whole).decode()
+        ends = np.cumsum([len(cluster) for cluster in clusters(text)])
+        fitting = max([end for end in ends if end <= 8], default=1)
+        assert "a" + decode(short).decode() == text[:fitting]
+
+
+def test_cut_at_a_cluster_does_not_depend_on_chunks():
+    checkpoint = make_cluster_checkpoint()
+    for seed in range(20):
+        config = SamplingConfig(length=9, random_seed=seed)
+        (expected,) = sample_texts(checkpoint, "a", config=config)
+        for chunk in (1, 2, 3, 9, 10, 256):
+            assert b"".join(joined_pieces(Sampler(checkpoint, "a", config), chunk)[1]) == expected
+
+
+def test_a_minimum_length_may_cut_a_cluster():
+    texts = draw(make_cluster_checkpoint(), 30, seed="a", min_length=8, max_length=8)
+    assert set(map(len, texts)) == {7}

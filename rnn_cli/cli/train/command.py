@@ -96,6 +96,15 @@ def train(
             "--vocabulary", help="Most frequent words to know; default: those seen twice.", rich_help_panel=TEXT
         ),
     ] = None,
+    tokens: Annotated[
+        str | None,
+        typer.Option(
+            "--tokens",
+            help="Symbols of several characters: smiles, graphemes, or a file with one on each line.",
+            show_default=False,
+            rich_help_panel=TEXT,
+        ),
+    ] = None,
     as_bytes: Annotated[
         bool | None,
         typer.Option("--bytes", help="Symbols are bytes, so that any file will do.", rich_help_panel=TEXT),
@@ -171,6 +180,7 @@ def train(
         min_count=min_count,
         words=words or None,
         vocabulary=vocabulary,
+        tokens=tokens,
         base=base,
         random_seed=random_seed,
         task="labelled" if labelled else task,

@@ -15,7 +15,8 @@ from rnn_cli.errors import UsageError
 from rnn_cli.language.autoconfig import choose
 from rnn_cli.language.fine_tuning import reencode
 from rnn_cli.language.task import LanguageTask
-from rnn_cli.text.codecs import ParagraphCodec
+from rnn_cli.text.codecs import ParagraphCodec, TokenCodec
+from rnn_cli.text.codecs.tokens import LIST
 from rnn_cli.text.corpus import Corpus, load_corpus
 from rnn_cli.text.holdout import DEFAULT_FRACTION
 from rnn_cli.training.config import LENGTHS
@@ -41,7 +42,7 @@ def start(
         corpus.mode_reason = "as the model it starts from does"
         new = len(corpus.codec) - len(base.codec)
         display.note(f"starting from {request.base}, which knows {len(base.codec) - 1:,} symbols; {new:,} are new")
-    for line in describe(corpus).split("\n"):
+    for line in describe(corpus):
         display.note(line)
     if watched and corpus.validation is None:
         watching = "`patience`" if "patience" in request.values else '`schedule="plateau"`'
@@ -88,12 +89,14 @@ def inherit_options(request: TrainRequest, checkpoint: Checkpoint, path: Path) -
     config, codec = checkpoint.config.to_dict(), checkpoint.codec
     values = {name: config[name] for name in INHERITED}
     separator = codec.separator if isinstance(codec, ParagraphCodec) else None
+    listed = isinstance(codec, TokenCodec) and codec.rule == LIST
     mode: dict[str, Any] = {
         "line_mode": None if separator else codec.line_mode,
         "as_bytes": codec.kind == "bytes",
         "words": codec.kind == "words" or None,
         "paragraphs": separator == "blank line" or None,
         "whole_files": separator == "file" or None,
+        "tokens": request.tokens if listed else codec.rule if isinstance(codec, TokenCodec) else None,
     }
     given = request.given()
     for name, value in (values | mode).items():
@@ -118,22 +121,25 @@ def read_corpus(request: TrainRequest, checkpoint: Checkpoint | None) -> Corpus:
         words=bool(request.words),
         vocabulary=request.vocabulary,
         base=checkpoint.codec if checkpoint else None,
+        tokens=request.tokens,
     )
 
 
-def describe(corpus: Corpus) -> str:
+def describe(corpus: Corpus) -> list[str]:
     """Return lines that say what the corpus is and how it is read."""
     codec = corpus.codec
     mode = "one stream" if not codec.line_mode else "lines" if codec.ends_at_newline else "texts of several lines"
     dropped = f"; {corpus.dropped_lines:,} empty lines left out" if corpus.dropped_lines else ""
     vocabulary = f": {corpus.vocabulary_reason}" if corpus.vocabulary_reason else ""
     unknown = f", {corpus.validation_unknown:,} unknown characters left out" if corpus.validation_unknown else ""
-    return (
-        f"{corpus.name}: {corpus.characters:,} {codec.unit}s to train on, "
-        f"{len(codec) - 1:,} different {codec.kind}{vocabulary}\n"
-        f"read as {mode}: {corpus.mode_reason}{dropped}{other_modes(corpus)}\n"
-        f"held out to validate: {corpus.split_reason}{unknown}" + "".join(f"\n{remark}" for remark in corpus.remarks)
-    )
+    unit = "token" if isinstance(codec, TokenCodec) else codec.unit
+    counted = f"{corpus.characters:,} {unit}s to train on"
+    return [
+        f"{corpus.name}: {counted}, {len(codec) - 1:,} different {codec.kind}{vocabulary}",
+        f"read as {mode}: {corpus.mode_reason}{dropped}{other_modes(corpus)}",
+        f"held out to validate: {corpus.split_reason}{unknown}",
+        *corpus.remarks,
+    ]
 
 
 def other_modes(corpus: Corpus) -> str:

@@ -24,9 +24,11 @@ LATER: dict[str, type] = {
     "min_count": int,
     "words": bool,
     "vocabulary": int,
+    "tokens": str,
     "task": str,
 }
 TaskName = Literal["classify", "tag"]  # the tasks that are named; without one, a model learns to write
+TOKEN_RULES = ("smiles", "graphemes")  # what `tokens` may be, besides a file
 NETWORK = {item.name for item in fields(NetworkConfig)}
 
 
@@ -43,6 +45,7 @@ class TrainRequest:
     min_count    how often a character or word must occur to be a symbol
     words        whether symbols are words
     vocabulary   how many of the commonest words are symbols
+    tokens       a rule for symbols of several characters, or a file that lists them
     base         the model whose weights the run starts from
     task         what the model learns, one of cli/train/start.py; None: to write the text
     values       fields of NetworkConfig and TrainingConfig
@@ -59,6 +62,7 @@ class TrainRequest:
     min_count: int | None = None
     words: bool | None = None
     vocabulary: int | None = None
+    tokens: str | None = None
     base: Path | None = None
     random_seed: int | None = None
     task: str | None = None
@@ -90,6 +94,8 @@ class TrainRequest:
             check_range("vocabulary", self.vocabulary, 1, MOST_WORDS)
             if not self.words and not self.base:
                 raise UsageError("`vocabulary` is for `words=True`; give both or leave it out")
+        if self.tokens is not None and (self.as_bytes or self.separator or self.words):
+            raise UsageError("`tokens` are for lines or a stream of characters; leave the other option out")
         if self.min_count is not None:
             check_range("min_count", self.min_count, 1, 10**9)
         if self.validation_fraction is not None:
@@ -130,6 +136,7 @@ class TrainRequest:
             "validation_files": absolute_paths(self.validation_files) or None,
             "random_seed": self.random_seed,
             **{name: getattr(self, name) for name in LATER if getattr(self, name) is not None},
+            **({"tokens": absolute_paths((self.tokens,))[0]} if self.tokens not in (None, *TOKEN_RULES) else {}),
         }
 
     @classmethod

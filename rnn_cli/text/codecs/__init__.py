@@ -10,6 +10,7 @@ from rnn_cli.text.codecs.bytes import ByteCodec
 from rnn_cli.text.codecs.characters import CharacterCodec
 from rnn_cli.text.codecs.codec import BOUNDARY, FORBIDDEN, UNKNOWN, Codec
 from rnn_cli.text.codecs.paragraphs import SEPARATORS, ParagraphCodec
+from rnn_cli.text.codecs.tokens import TokenCodec
 from rnn_cli.text.codecs.words import WordCodec
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "CharacterCodec",
     "Codec",
     "ParagraphCodec",
+    "TokenCodec",
     "WordCodec",
     "codec_from_dict",
 ]
@@ -30,6 +32,8 @@ def codec_from_dict(values: Mapping[str, Any]) -> Codec:
     """Build the codec that `to_dict` described. Raises CheckpointError for anything else."""
     if isinstance(values, Mapping) and "words" in values:
         return WordCodec.from_dict(values)
+    if isinstance(values, Mapping) and "tokens" in values:
+        return TokenCodec.from_dict(values)
     if not isinstance(values, Mapping) or set(values) - {"separator"} != {"symbols", "lines"}:
         raise CheckpointError("the vocabulary has missing or unknown fields; the file is damaged")
     symbols, line_mode = values["symbols"], values["lines"]

@@ -23,7 +23,7 @@ class Codec(ABC):
     """
 
     kind: ClassVar[str]
-    """What a symbol is: "characters", "bytes" or "words"."""
+    """What a symbol is: "characters", "tokens", "bytes" or "words"."""
 
     unit: ClassVar[str] = "character"
     """What messages and scores call a symbol."""
