@@ -59,6 +59,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         code, _ = on_terminal("train", NAME, *SMALL, "--steps", "120", "-m", "model", "--stream")
         assert code == 0
         checkpoint = load_checkpoint("model")
+        tagged = "".join(f"{token}{HOSTILE}\tX{HOSTILE}\nend\tY\n\n" for token in "abcdefghij" * 3)
+        (directory / "tagged").write_text(tagged, "utf-8")
+        (directory / "sentence").write_text(f"a{HOSTILE} end\n", "utf-8")
+        code, shown = on_terminal("train", "tagged", "--task", "tag", *TAGGER, "-m", "tagger")
+        assert code == 0, shown
     checkpoint.record["corpus"] = {"name": HOSTILE, HOSTILE: HOSTILE}
     checkpoint.record["versions"] = {HOSTILE: HOSTILE}
     checkpoint.record[HOSTILE] = HOSTILE
@@ -66,6 +71,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+TAGGER = ["--hidden-size", "8", "--steps", "30", "--random-seed", "1"]
 MODEL = ["-m", f"{NAME}.model"]
 TWO = [*MODEL, "-m", "model"]
 COMMANDS = {
@@ -96,6 +102,12 @@ COMMANDS = {
         ["classify", "latin", *TWO, "--jsonl"],
         ["classify", "labelled", *TWO, "--labels"],
         ["classify", "labelled", *TWO, "--labels", "--json"],
+    ],
+    "tag": [
+        ["tag", "sentence", "-m", "tagger"],
+        ["tag", "sentence", "-m", "tagger", "--inline"],
+        ["tag", "sentence", "-m", "tagger", "--jsonl"],
+        ["evaluate", "tagged", "-m", "tagger"],
     ],
     "predict": [["predict", HOSTILE], ["predict", "--each", f"the {HOSTILE}"], ["predict", HOSTILE, "--json"]],
     "complete": [["complete", HOSTILE], ["complete", HOSTILE, "--plain"], ["complete", HOSTILE, "--json"]],
