@@ -85,6 +85,9 @@ TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
     ("train --log", "-m new text.txt --log text.txt", 2, ["text.txt", "name another file"]),
     ("train --column", "-m new text.txt --column missing", 2, ["text.txt has no column 'missing'; it has"]),
     ("train --column", "-m new text.txt --column ''", 2, ["text.txt has no column ''"]),
+    ("train --tokens", "-m new text.txt --tokens missing.txt", 2, ["missing.txt", "No such file"]),
+    ("train --tokens", "-m new text.txt --tokens ''", 2, ["cannot read"]),
+    ("train --tokens", "-m new text.txt --tokens .", 2, ["directory"]),
     ("train --from", "-m new text.txt --from missing.model", 3, ["missing.model", "no model"]),
     ("train --from", "-m new text.txt --from ''", 3, ["no model|cannot be read"]),
     ("train --from", "-m new text.txt --from text.txt", 3, ["text.txt", "safetensors"]),
@@ -94,6 +97,9 @@ TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
     ("sample --model", "-m ''", 3, ["cannot be read|no model"]),
     ("sample --model", "-m good.model/x", 3, ["good.model/x"]),
     ("sample --seed", "-m good.model --seed \u0928", 2, ["U\\+0928", "character 1 of the seed"]),
+    ("sample --label", "-m good.model --label ham", 2, ["without labels", "leave --label out"]),
+    ("complete --label", "the -m good.model --label ham", 2, ["without labels", "leave --label out"]),
+    ("predict --label", "the -m good.model --label ham", 2, ["without labels", "leave --label out"]),
     ("sample --seed-file", "-m good.model --seed-file ''", 2, ["cannot read"]),
     ("sample --seed-file", "-m good.model --seed-file utf16.txt", 2, ["UTF-16"]),
     ("sample --seeds", "-m good.model --seeds missing.txt", 2, ["missing.txt", "No such file"]),
@@ -117,6 +123,8 @@ TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
     ("complete --model", "-m cut-header.model the", 3, ["cut-header.model"]),
     ("complete --model", "-m good.model \u0928", 2, ["U\\+0928", "character 1 of the prefix"]),
     ("predict --model", "-m text.txt the", 3, ["text.txt", "safetensors"]),
+    ("tag --model", "-m missing.model text.txt", 3, ["missing.model", "no model"]),
+    ("tag --model", "-m good.model text.txt", 2, ["writes text", "rnn sample"]),
     ("info --model", "-m /dev/zero", 3, ["/dev/zero", "not a regular file"]),
 ]
 

@@ -276,7 +276,7 @@ USAGE: list[tuple[str, int, list[str]]] = [
     ("sample -m good.model --seed the --unknown guess", 2, ["guess", "error", "skip"]),
     ("predict -m good.model", 2, ["text"]),
     ("predict -m good.model the cat", 2, ["cat"]),
-    ("info -m good.model text.txt", 2, ["text.txt"]),
+    ("info -m good.model text.txt", 2, ["given twice", "--model"]),
 ]
 
 ROWS = [*refused_numbers(), *CORPORA, *UNKNOWN, *CHECKPOINTS, *USAGE]

@@ -225,7 +225,7 @@ def cross_entropy_of(logits, target, weight, dtype):
 
 def sizes_of(output_size, columns):
     """Return the sizes of a network with this output, of which a loss needs no others."""
-    return Sizes(*[1] * len(Sizes._fields))._replace(output_size=output_size, columns=columns)
+    return Sizes(*[1] * len(Sizes._fields))._replace(output_size=output_size, columns=columns, logit_rows=100)
 
 
 def numbers_loss(make_loss, outputs, targets, weight, dtype):

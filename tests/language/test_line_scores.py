@@ -129,7 +129,7 @@ def held(stdin, parts, size):
 def test_memory_does_not_grow_with_the_text(stdin, line):
     few, _ = held(stdin, (line for _ in range(10)), 20_000)
     many, count = held(stdin, (line for _ in range(200)), 20_000)
-    assert many < 1.2 * few
+    assert many < 1.5 * few  # 20 times the text; what Python frees later differs from run to run
     assert count == (200_000 if line.endswith(b"\n") else 200 * 8000 // 20_000)
 
 

@@ -173,7 +173,7 @@ def test_unknown_is_never_sampled():
 
 
 def test_an_unknown_word_of_a_prompt_is_named():
-    with pytest.raises(UsageError, match=r"word 'Cat', number 2 of the seed; near words are 'cat'; .* --unknown skip"):
+    with pytest.raises(UsageError, match=r"word 'Cat', number 2 of the seed; near words are 'cat'; .* `unknown="):
         LINES.encode_prompt("the Cat")
     assert LINES.encode_prompt("the Cat <unk>", "skip").tolist() == [2, UNKNOWN_WORD]
     assert LINES.encode_prompt("").tolist() == []

@@ -30,7 +30,7 @@ from rnn_cli.errors import UsageError
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.training.config import TrainingConfig
 
-TEXT = "The text"
+TEXT, SYMBOLS = "The text", "The symbols"
 
 
 @with_options(NetworkConfig, TrainingConfig, given_only=True)
@@ -81,19 +81,19 @@ def train(
     min_count: Annotated[
         int | None,
         typer.Option(
-            "--min-count", help="Leave characters, or words, out that occur less often.", rich_help_panel=TEXT
+            "--min-count", help="Leave characters, or words, out that occur less often.", rich_help_panel=SYMBOLS
         ),
     ] = None,
     words: Annotated[
         bool,
         typer.Option(
-            "--words", help="Symbols are words between blanks, and a line is a sentence.", rich_help_panel=TEXT
+            "--words", help="Symbols are words between blanks, and a line is a sentence.", rich_help_panel=SYMBOLS
         ),
     ] = False,
     vocabulary: Annotated[
         int | None,
         typer.Option(
-            "--vocabulary", help="Most frequent words to know; default: those seen twice.", rich_help_panel=TEXT
+            "--vocabulary", help="Most frequent words to know; default: those seen twice.", rich_help_panel=SYMBOLS
         ),
     ] = None,
     tokens: Annotated[
@@ -102,12 +102,12 @@ def train(
             "--tokens",
             help="Symbols of several characters: smiles, graphemes, or a file with one on each line.",
             show_default=False,
-            rich_help_panel=TEXT,
+            rich_help_panel=SYMBOLS,
         ),
     ] = None,
     as_bytes: Annotated[
         bool | None,
-        typer.Option("--bytes", help="Symbols are bytes, so that any file will do.", rich_help_panel=TEXT),
+        typer.Option("--bytes", help="Symbols are bytes, so that any file will do.", rich_help_panel=SYMBOLS),
     ] = None,
     validation_fraction: Annotated[
         float | None,

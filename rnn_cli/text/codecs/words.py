@@ -123,7 +123,7 @@ class WordCodec(Codec):
 
     def _unknown_word(self, word: str, index: int, what: str) -> UsageError:
         """Return the error for an unknown word of a prompt."""
-        advice = ", or leave it out with --unknown skip" if what.startswith("the seed") else ""
+        advice = ', or leave it out with `unknown="skip"`' if what.startswith("the seed") else ""
         near = ", ".join(f"'{known}'" for known in self.nearest(word))
         near = f"near words are {near}; " if near else ""
         shown = word if len(word) <= 40 else f"{word[:40]}..."
