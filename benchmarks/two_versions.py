@@ -57,8 +57,10 @@ class Version:
         environment = {
             **os.environ,
             "PYTHONPATH": str(self.source),
+            "PYTHONPYCACHEPREFIX": str(self.folder / "bytecode"),
             "RNN_CACHE_DIR": str(cache or self.folder / "cache"),
         }
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode
         command = [sys.executable, "-m", "rnn_cli", *arguments]
         done = subprocess.run(command, cwd=self.folder, env=environment, check=True, capture_output=True)
         return done.stdout

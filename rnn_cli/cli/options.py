@@ -43,8 +43,9 @@ def with_options(*configs: type[Config], given_only: bool = False) -> Callable[[
             if parameter.kind is not Parameter.VAR_KEYWORD
         }
         made = {
-            item.name: option_of_field(item, get_type_hints(config)[item.name], given_only)
+            item.name: option_of_field(item, kinds[item.name], given_only)
             for config in configs
+            for kinds in [get_type_hints(config)]
             for item in fields(config)  # type: ignore[arg-type]
             if item.metadata.get("help") and item.name not in own
         }
