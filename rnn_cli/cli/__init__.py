@@ -5,20 +5,11 @@ Nothing heavy is imported before a command runs, so that --help, --version and c
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from rnn_cli.cli.classify import classify
-from rnn_cli.cli.commands import Command, CommandGroup
-from rnn_cli.cli.complete import complete
-from rnn_cli.cli.evaluate import evaluate
-from rnn_cli.cli.info import info
-from rnn_cli.cli.predict import predict
-from rnn_cli.cli.sample import sample
-from rnn_cli.cli.tag import tag
-from rnn_cli.cli.train.command import train as train_command  # `cli.train` stays the name of the folder
+from rnn_cli.cli.commands import CommandGroup
 
 app = typer.Typer(
     name="rnn",
@@ -30,18 +21,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-COMMANDS: dict[str, list[Callable[..., None]]] = {  # by the headings of the help
-    "Train": [train_command],
-    "Generate": [sample, complete, predict],
-    "Score": [evaluate],
-    "Label": [classify, tag],
-    "Look inside": [info],
-}
-
-for purpose, commands in COMMANDS.items():
-    for command in commands:
-        app.command(cls=Command, rich_help_panel=purpose)(command)
 
 
 def show_version(wanted: bool) -> None:

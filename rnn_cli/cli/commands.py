@@ -1,14 +1,47 @@
-"""How the commands are listed, print their help, and word their errors."""
+"""The commands: their list, how they are loaded, print their help, and word their errors.
+
+A command is imported if it is named, so that none pays for the others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import importlib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command_from_info
+from typer.models import CommandInfo
 
 from rnn_cli.cli.options import COMPUTATION, GENERAL, MODEL_FILE, OUTPUT, in_options
 from rnn_cli.errors import RnnError
+
+COMMANDS: dict[str, dict[str, tuple[str, str]]] = {  # by the headings of the help: the module, and what it does
+    "Train": {
+        "train": ("train.command", "Train a model on text."),
+    },
+    "Generate": {
+        "sample": ("sample", "Generate text, continuing a prompt if there is one."),
+        "complete": ("complete", "Print the most probable completions of a prompt."),
+        "predict": ("predict", "Print the most probable next symbols."),
+    },
+    "Score": {
+        "evaluate": (
+            "evaluate",
+            "Score text: how many bits the model needs for each character, or how many labels are right.",
+        ),
+    },
+    "Label": {
+        "classify": (
+            "classify",
+            "Label each line: with a classifier (rnn train --task classify), or the most probable of language models.",
+        ),
+        "tag": ("tag", "Tag each token of each line."),
+    },
+    "Look inside": {
+        "info": ("info", "Describe a model file: sizes, vocabulary, training history."),
+    },
+}
 
 MOST_UNGROUPED = 10  # options that are listed without groups
 FIRST = ["How long", "The network", "Learning", "Against overfitting"]
@@ -47,16 +80,39 @@ class Command(TyperCommand):
             raise
 
 
+class LazyCommands(Mapping[str, Any]):
+    """The commands by their names; each is imported when it is asked for."""
+
+    def __init__(self) -> None:
+        self._purposes = {name: purpose for purpose, commands in COMMANDS.items() for name in commands}
+
+    def __getitem__(self, name: str) -> Any:
+        """Import a command. Raises KeyError if there is none of that name."""
+        purpose = self._purposes[name]
+        module = importlib.import_module(f"rnn_cli.cli.{COMMANDS[purpose][name][0]}")
+        info = CommandInfo(name, cls=Command, callback=getattr(module, name), rich_help_panel=purpose)
+        return get_command_from_info(info, pretty_exceptions_short=False, rich_markup_mode=None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._purposes)
+
+    def __len__(self) -> int:
+        return len(self._purposes)
+
+
 class CommandGroup(TyperGroup):
-    """The program: its help lists the commands by purpose."""
+    """The program: its help lists the commands by purpose, without importing them."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = LazyCommands()  # type: ignore[assignment]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands by their groups, each with the first sentence of its help."""
-        groups: dict[str, Rows] = {}
-        width = formatter.width - max(map(len, self.commands)) - 6  # the indent and the space between the columns
-        for name in self.list_commands(ctx):
-            command: Any = self.get_command(ctx, name)
-            groups.setdefault(command.rich_help_panel, []).append((name, command.get_short_help_str(width)))
+        """Write the commands by their groups, each with the first line of its help."""
+        groups = {
+            purpose: [(name, summary) for name, (_, summary) in commands.items()]
+            for purpose, commands in COMMANDS.items()
+        }
         write_sections(formatter, groups.items())
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.config import check_range
 from rnn_cli.errors import CheckpointError, UsageError
+from rnn_cli.kernels.threads import Team
 from rnn_cli.language.scorer import Scorer
 from rnn_cli.network.workspace import TrainingWindow
 from rnn_cli.text.codecs import BOUNDARY
@@ -43,7 +44,7 @@ class DynamicScorer(Scorer):
         self._rate, self._steps = rate, 0
         self._trained = self.model.parameters.copy()
         self._squares = np.zeros_like(self._trained)
-        self._learner = TrainingWindow(self.model, LEARNED, 1, self.team, precision)
+        self._learner = TrainingWindow(self.model, LEARNED, 1, Team(threads), precision)
 
     def start(self) -> None:
         """Begin a new text: reset the state, keep the learned weights."""

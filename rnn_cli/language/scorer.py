@@ -50,11 +50,11 @@ class Scorer:
         self.codec = checkpoint.codec
         self.reset_every = reset_every
         self.unknown_nats = unknown_nats(checkpoint)
-        self.team = Team(threads)
         self.model = Model.from_torch(checkpoint.config, checkpoint.parameters)
         rows = rows or (STREAMS if self.codec.line_mode or reset_every else 1)
         self._windows = windows
         rows, window = fitting(rows, window, len(self.codec))
+        self.team = Team(min(threads, rows))
         self._window = Window(self.model, window, rows, self.team, precision)
         self._window.pack()
         self.start()

@@ -155,6 +155,7 @@ def update_step(part, parts, vectors, step):
     A gradient that is not finite never reaches the parameters.
     """
     share = Share(part, parts)
+    wait_for_all(vectors.barrier, parts)  # until the gradient is complete
     square_sums(vectors.grad, vectors.sums, share)
     wait_for_all(vectors.barrier, parts)
     norm = norm_of_sums(vectors.sums)
