@@ -7,6 +7,7 @@ as long to compile. Here, inner kernels stay unoptimised LLVM IR, optimised once
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -73,7 +74,11 @@ class LinkedDispatcher(CPUDispatcher):
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
         no_wrappers = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
         super().__init__(function, targetoptions=options | no_wrappers, pipeline_class=LinkedCompiler)
-        self._alone = CPUDispatcher(function, targetoptions=options)
+        self._function, self._options = function, options
+
+    @functools.cached_property
+    def _alone(self) -> CPUDispatcher:
+        return CPUDispatcher(self._function, targetoptions=self._options)
 
     def __call__(self, *args: Any) -> Any:
         """Call the function from Python, as tests do: compiled once more, as an entry that is not kept."""
