@@ -41,6 +41,8 @@ PROMISED = {
     "classify": "--model -m --labels --top --threshold --jsonl --json --threads --quiet -q --help -h",
     "tag": "--model -m --inline --jsonl --threads --quiet -q --help -h",
     "predict": "--label --model -m --top --each --json --quiet -q --help -h",
+    "export": "--to --output -o --model -m --license --quiet -q --help -h",
+    "import": "--symbols --lines --activation --model -m --overwrite --quiet -q --help -h",
     "info": "--model -m --json --quiet -q --help -h",
 }
 
