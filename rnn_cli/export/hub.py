@@ -64,8 +64,8 @@ tags: [recurrent-network, {config.cell}]
 
 ## Limits
 
-A small network, trained on the data above only. It repeats what they hold, errors and prejudices too, and what it writes
-is not true or false but similar. It knows only the {len(model.symbols):,} symbols in `config.json`. {BOUNDARY_MEANING}.
+A small network, trained on the data above only. It repeats their errors and prejudices, and what it writes is not a
+fact. It knows only the {len(model.symbols):,} symbols in `config.json`. {BOUNDARY_MEANING}.
 
 ## Use
 
@@ -81,7 +81,8 @@ def facts(model: Portable, record: Mapping[str, Any]) -> str:
         part if isinstance(part, dict) else {} for part in (record.get("corpus"), record.get("training"))
     )
     rows = [f"- {name.replace('_', ' ')}: {quoted(value)}" for name, value in corpus.items() if is_plain(value)]
-    rows += [f"- steps of training: {quoted(record['steps'])}"] * is_plain(record.get("steps"))
+    if is_plain(steps := record.get("steps")):
+        rows.append(f"- steps of training: {quoted(steps)}")
     loss = record.get("best_loss")
     if isinstance(loss, float) and math.isfinite(loss):
         unit = "text" if model.task == "classify" else "token" if model.task == "tag" else model.codec.unit

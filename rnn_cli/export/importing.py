@@ -93,6 +93,9 @@ def import_model(
     embedding, decoder, bias = readout_of(others, count, first.shape[1], hidden)
     if embedding is not None:
         own["weight_ih_l0"] = first @ embedding.T
+    for name in own:
+        if name.endswith("_reverse"):
+            raise UsageError(f"the tensor '{prefix}{name}' reads backwards, which a model that writes cannot do")
     layers = sum(name.startswith("weight_ih_l") for name in own)
     config = NetworkConfig.for_symbols(
         len(codec),

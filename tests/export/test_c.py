@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,3 +105,13 @@ def test_c_writes_the_greedy_text(tmp_path, compiler, kind):
 
 def test_strings_of_a_stranger_stay_strings():
     assert quoted(b'a"\\?\n1\xc3') == '"a\\042\\134\\077\\0121\\303"'
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_main_of_the_documentation_writes(tmp_path, compiler):
+    checkpoint = random_checkpoint("language", seed=8)
+    source = (Path(__file__).parents[2] / "docs" / "export.md").read_text("utf-8").split("```c\n")[1].split("```")[0]
+    program = compiled(compiler, tmp_path, checkpoint, source.replace("names.h", "model.h"))
+    (expected,) = sample_texts(checkpoint, "ab", config=SamplingConfig(temperature=0, length=50))
+    assert output_of(program, "ab", "0") == "ab" + expected.decode() + "\n"
+    assert len(source.splitlines()) <= 24
