@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from rnn_cli.cli.options import DEFAULT_MODEL, OUTPUT, ModelPath, Quiet, model_files, note
+from rnn_cli.cli.options import DEFAULT_MODEL, OUTPUT, ModelPath, Quiet, announce_compiling, model_files, note
 from rnn_cli.errors import RnnError, UsageError
 
-Target = Literal["onnx", "numpy", "c", "hub"]
+Target = Literal["onnx", "numpy", "c", "hub", "html"]
 
 
 def export(
@@ -19,7 +19,7 @@ def export(
         Target,
         typer.Option(
             "--to",
-            help="onnx: a graph; numpy: a Python file; c: a header; hub: a folder with PyTorch's names.",
+            help="onnx: a graph; numpy: a Python file; c: a header; hub: a folder with PyTorch's names; html: a page.",
             rich_help_panel=OUTPUT,
             show_default=False,
         ),
@@ -50,14 +50,22 @@ def export(
             show_default=False,
         ),
     ] = None,
+    int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8", help="For html: weights of 8 bits, half as large; says what it costs.", rich_help_panel=OUTPUT
+        ),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a model for other programs: ONNX, C, NumPy, or a folder for model hubs.
+    """Write a model for other programs: a web page, ONNX, C, NumPy, or a folder for model hubs.
 
     Example: rnn export names.safetensors --to onnx -o names.onnx
     """
     if licence is not None and to != "hub":
         raise UsageError("--license is for --to hub; leave it out")
+    if int8 and to != "html":
+        raise UsageError("--int8 is for --to html; leave it out")
     if file is not None:
         source = context.get_parameter_source("model")
         if source is not None and source.name == "COMMANDLINE":
@@ -69,7 +77,8 @@ def export(
     from rnn_cli.export.targets import Request, export_files
 
     checkpoint = load_checkpoint(model)
-    files, remarks = export_files(to, Request(checkpoint, output, licence))
+    announce_compiling(quiet)
+    files, remarks = export_files(to, Request(checkpoint, output, licence, int8))
     for path in files:
         if is_same(path, model):
             raise UsageError(f"{path} is the model itself; choose another file with --output")

@@ -13,11 +13,12 @@ from rnn_cli.export.portable import Portable
 
 @dataclass(frozen=True)
 class Request:
-    """An export: the model, the path of its file or folder, and the licence for a hub."""
+    """An export: the model, the path of its file or folder, the licence for a hub, and whether a page has 8-bit weights."""
 
     checkpoint: Checkpoint
     path: Path
     licence: str | None = None
+    int8: bool = False
 
     @property
     def model(self) -> Portable:
@@ -63,11 +64,20 @@ def hub_files(request: Request) -> Files:
     return {request.path / name: data for name, data in folder.items()}, ["nothing is uploaded"]
 
 
+def html_files(request: Request) -> Files:
+    """Return one page."""
+    from rnn_cli.export.html import html_page, int8_loss
+
+    page = html_page(request.model, request.path.stem, request.int8)
+    return {request.path: page}, [int8_loss(request.checkpoint)] if request.int8 else []
+
+
 TARGETS: dict[str, Callable[[Request], Files]] = {
     "onnx": onnx_files,
     "numpy": numpy_files,
     "c": c_files,
     "hub": hub_files,
+    "html": html_files,
 }
 
 
