@@ -1,4 +1,7 @@
-"""What a wheel holds beside the sources: the manual pages, and the commit that it was built from."""
+"""What a wheel holds beside the sources: the manual pages, and the commit that it was built from.
+
+A wheel is mostly built from the source distribution, which has no commit of its own, so the file comes with that.
+"""
 
 import os
 import sys
@@ -23,13 +26,14 @@ class ManualHook(BuildHookInterface):
             from rnn_cli.cli.version import COMMIT_FILE, checked_out
         finally:
             sys.path.remove(self.root)
-        seconds = int(os.environ.get("SOURCE_DATE_EPOCH", "0")) or (root / "CHANGELOG.md").stat().st_mtime
-        date = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
         self.folder = tempfile.TemporaryDirectory()
-        for name, text in manual_pages(date).items():
-            path = Path(self.folder.name) / name
-            path.write_text(text, "utf-8")
-            build_data["shared_data"][str(path)] = f"share/man/man1/{name}"
+        if self.target_name == "wheel":
+            seconds = int(os.environ.get("SOURCE_DATE_EPOCH", "0")) or (root / "CHANGELOG.md").stat().st_mtime
+            date = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+            for name, text in manual_pages(date).items():
+                path = Path(self.folder.name) / name
+                path.write_text(text, "utf-8")
+                build_data["shared_data"][str(path)] = f"share/man/man1/{name}"
         if commit := checked_out(root):
             path = Path(self.folder.name) / COMMIT_FILE
             path.write_text(commit + "\n", "ascii")

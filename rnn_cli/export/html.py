@@ -21,7 +21,7 @@ from rnn_cli.language.sampling import sample_texts
 from rnn_cli.tasks.labelled.model import LABELLED, given_label
 
 TEMPLATE = "page.html"
-MEASURED, MEASURED_TEXTS = 6400, 64  # symbols at most, and texts, on which the loss of 8 bits is measured
+MEASURED, LONGEST_MEASURED = 10_000, 100  # symbols on which the loss of 8 bits is measured, and of each text
 LARGEST = 200_000_000  # numbers; base64 of more is longer than a string of JavaScript may be
 
 
@@ -73,11 +73,15 @@ def int8_loss(checkpoint: Checkpoint) -> str:
         checkpoint = given_label(checkpoint, checkpoint.task["labels"][0])
     exact = replace(checkpoint, parameters={name: in_page(t, False) for name, t in checkpoint.parameters.items()})
     coarse = replace(checkpoint, parameters={name: in_page(t, True) for name, t in checkpoint.parameters.items()})
-    codec, config = checkpoint.codec, SamplingConfig(length=MEASURED // MEASURED_TEXTS, random_seed=1)
-    texts = list(sample_texts(checkpoint, count=MEASURED_TEXTS, config=config))
+    codec, config = checkpoint.codec, SamplingConfig(length=LONGEST_MEASURED, random_seed=1)
+    texts, count = [], 0
+    for text in sample_texts(checkpoint, count=MEASURED, config=config):
+        texts.append(text)
+        count += len(codec.encode(codec.as_read(text))) + 1  # its end is scored too
+        if count >= MEASURED:
+            break
     read = [codec.as_read(codec.text_end.join(texts) + codec.text_end)]
     bits = [evaluate_texts(model, read).bits_per_char for model in (exact, coarse)]
-    count = sum(len(codec.encode(codec.as_read(text))) for text in texts)
     return (
         f"8 bits cost {bits[1] - bits[0]:+.4f} bits per {codec.unit}: {bits[1]:.4f} instead of {bits[0]:.4f}, on "
         f"{count:,} {codec.unit}s that the model wrote"

@@ -13,7 +13,7 @@ from rnn_cli.export.portable import Portable
 
 @dataclass(frozen=True)
 class Request:
-    """An export: the model, the path of its file or folder, the licence for a hub, and whether a page has 8-bit weights."""
+    """An export: the model, the path of its file or folder, the licence for a hub, 8-bit weights for a page."""
 
     checkpoint: Checkpoint
     path: Path
