@@ -102,8 +102,6 @@ def test_each_console_block_is_a_transcript():
 def test_python_example_runs(name, code, folders, monkeypatch):
     if "torch" in code:
         pytest.importorskip("torch")
-    if "onnxruntime" in code:
-        pytest.importorskip("onnxruntime", reason="no ONNX Runtime")
     monkeypatch.chdir(folders[name])
     exec(compile(code, name, "exec"), {})
 

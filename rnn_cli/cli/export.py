@@ -60,7 +60,7 @@ def export(
 ) -> None:
     """Write a model for other programs: a web page, ONNX, C, NumPy, or a folder for model hubs.
 
-    Example: rnn export names.safetensors --to onnx -o names.onnx
+    Example: rnn export model.safetensors --to onnx -o names.onnx
     """
     if licence is not None and to != "hub":
         raise UsageError("--license is for --to hub; leave it out")

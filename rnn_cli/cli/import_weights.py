@@ -31,7 +31,7 @@ def import_(
 
     They are those of an optional embedding, recurrent layers and a linear readout.
 
-    Example: rnn import weights.safetensors --symbols symbols.json -m new.safetensors
+    Example: rnn import weights.safetensors --symbols symbols.json -m imported.safetensors
     """
     if model.exists() and not overwrite:
         raise UsageError(f"{model} exists; choose another file with --model, or replace it with --overwrite")

@@ -31,7 +31,7 @@ def html_page(model: Portable, title: str, int8: bool = False) -> bytes:
 
     count = sum(tensor.size for tensor in model.tensors.values())
     if count > LARGEST:
-        raise UsageError(f"the model has {count:,} numbers, and a page can hold {LARGEST:,}; use --to onnx")
+        raise UsageError(f"the model has {count:,} numbers, and a page can hold {LARGEST:,}; use `to='onnx'`")
     parts = {
         "about": {
             **model.description(),

@@ -31,9 +31,9 @@ def hub_folder(model: Portable, record: Mapping[str, Any], licence: str) -> dict
     from safetensors.numpy import save
 
     if not licence or len(licence) > LONGEST_LICENCE or not set(licence) <= LICENCE_LETTERS:
-        raise UsageError(f"--license takes the short name of a licence, such as mit or cc-by-4.0, not '{licence}'")
+        raise UsageError(f"`licence` takes the short name of a licence, such as mit or cc-by-4.0, not '{licence}'")
     if model.config.activation == "sigmoid":
-        raise UsageError("torch.nn.RNN has no sigmoid, so its users could not load this model; use --to onnx")
+        raise UsageError("torch.nn.RNN has no sigmoid, so its users could not load this model; use `to='onnx'`")
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in model.tensors.items()}
     config = {**model.description(), "codec": model.codec.to_dict(), "model_type": "rnn-cli"}
     return {

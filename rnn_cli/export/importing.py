@@ -49,7 +49,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def read_symbols(path: str | os.PathLike[str]) -> Any:
-    """Return the list of symbols in a JSON file, or the config.json of `rnn export --to hub`.
+    """Return the list of symbols in a JSON file, or the config.json of a folder for a hub.
 
     Raises UsageError for anything else.
     """

@@ -59,7 +59,7 @@ def hub_files(request: Request) -> Files:
     from rnn_cli.export.hub import hub_folder
 
     if request.licence is None:
-        raise UsageError("say under which `licence` others may use the weights, such as --license mit or cc-by-4.0")
+        raise UsageError("say under which `licence` others may use the weights, such as mit or cc-by-4.0")
     folder = hub_folder(request.model, request.checkpoint.record, request.licence)
     return {request.path / name: data for name, data in folder.items()}, ["nothing is uploaded"]
 

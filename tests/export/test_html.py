@@ -13,7 +13,7 @@ from rnn_cli.export.targets import Request, export_files
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.sampling import sample_texts
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="no Selenium")
+webdriver = pytest.importorskip("selenium.webdriver")
 pytestmark = pytest.mark.skipif(not (shutil.which("chromium") and shutil.which("chromedriver")), reason="no Chromium")
 FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"
 

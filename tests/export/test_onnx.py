@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import onnxruntime as runtime
 import pytest
 from portable_models import CASES, CODECS, NAMES, case_ids, plain_logits, random_checkpoint
 
@@ -10,8 +11,6 @@ from rnn_cli.export.onnx import onnx_model
 from rnn_cli.export.portable import Portable
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.sampling import sample_texts
-
-runtime = pytest.importorskip("onnxruntime", reason="no ONNX Runtime")
 
 
 def session_of(checkpoint):
