@@ -18,6 +18,8 @@ NEEDED = {
     "tag": ["text.txt", "-m", "good.model"],
     "predict": ["the", "-m", "good.model"],
     "complete": ["the", "-m", "good.model"],
+    "export": ["good.model", "--to", "c", "-o", "new.h"],
+    "import": ["good.model", "--symbols", "list.json", "-m", "new"],
     "info": ["-m", "good.model"],
 }
 KINDS = {"integer": "int", "text": "str"}  # which Typer has called both

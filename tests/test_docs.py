@@ -150,7 +150,7 @@ def test_each_page_is_in_the_index():
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_documented_options_exist(name):
     known = {option for command in OPTIONS for option in command.names} | OTHER_OPTIONS
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", DOCUMENTS[name])) <= known
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", DOCUMENTS[name])) <= known
 
 
 def test_the_corpora_are_as_described():

@@ -26,9 +26,9 @@ app = typer.Typer(
 def show_version(wanted: bool) -> None:
     """Print the version and stop."""
     if wanted:
-        from rnn_cli import __version__
+        from rnn_cli.cli.version import version_line
 
-        typer.echo(f"rnn {__version__}")
+        typer.echo(version_line())
         raise typer.Exit
 
 

@@ -6,6 +6,7 @@ A command is imported if it is named, so that none pays for the others.
 from __future__ import annotations
 
 import importlib
+import keyword
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -40,6 +41,16 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {  # by the headings of the he
     },
     "Look inside": {
         "info": ("info", "Describe a model file: sizes, vocabulary, training history."),
+    },
+    "Take away": {
+        "export": (
+            "export",
+            "Write a model for other programs: a web page, ONNX, C, NumPy, or a folder for model hubs.",
+        ),
+        "import": (
+            "import_weights",
+            "Make a language model of weights with PyTorch's names.",
+        ),
     },
 }
 
@@ -90,7 +101,8 @@ class LazyCommands(Mapping[str, Any]):
         """Import a command. Raises KeyError if there is none of that name."""
         purpose = self._purposes[name]
         module = importlib.import_module(f"rnn_cli.cli.{COMMANDS[purpose][name][0]}")
-        info = CommandInfo(name, cls=Command, callback=getattr(module, name), rich_help_panel=purpose)
+        callback = getattr(module, f"{name}_" if keyword.iskeyword(name) else name)
+        info = CommandInfo(name, cls=Command, callback=callback, rich_help_panel=purpose)
         return get_command_from_info(info, pretty_exceptions_short=False, rich_markup_mode=None)
 
     def __iter__(self) -> Iterator[str]:

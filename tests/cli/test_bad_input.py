@@ -67,6 +67,14 @@ def test_invalid_values_of_a_type_are_refused(shelf: Path, option: Option, value
 # Options that take any text: what is wrong with it shows when it is used.
 
 TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
+    ("export --model", "-m missing.model --to c -o new.h", 3, ["missing.model"]),
+    ("export --output", "good.model --to c -o nowhere/new.h", 2, ["nowhere", "create it"]),
+    ("export --output", "good.model --to c -o good.model", 2, ["the model itself"]),
+    ("export --license", "good.model --to c -o new.h --license mit", 2, ["--to hub"]),
+    ("export --license", "good.model --to hub -o new --license 'a b'", 2, ["--license", "a b"]),
+    ("import --symbols", "good.model --symbols missing.json -m new", 2, ["missing.json"]),
+    ("import --symbols", "good.model --symbols text.txt -m new", 2, ["text.txt", "JSON"]),
+    ("import --model", "text.txt --symbols text.txt -m good.model", 2, ["good.model", "--overwrite"]),
     ("train --model", "-m nowhere/new text.txt", 2, ["nowhere", "create it"]),
     ("train --model", "-m '' text.txt", 2, ["cannot write"]),
     ("train --model", "-m /dev/full text.txt", 2, ["/dev/full", "not a regular file"]),

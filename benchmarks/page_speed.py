@@ -1,0 +1,64 @@
+"""How many characters a second a page of rnn export --to html reads in Chromium, with WebAssembly and without.
+
+    python benchmarks/page_speed.py [--layers 2] [--hidden-size 256]
+
+Needs selenium, chromium and chromedriver. The network is random: its speed does not depend on the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from selenium import webdriver
+
+from rnn_cli.checkpoint.checkpoint import Checkpoint
+from rnn_cli.export.targets import Request, export_files
+from rnn_cli.network.config import NetworkConfig
+from rnn_cli.network.model import Model
+from rnn_cli.text.codecs import CharacterCodec
+
+SYMBOLS = "".join(map(chr, range(32, 96)))
+CHARACTERS, REPEATS = 2000, 5
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--hidden-size", type=int, default=256)
+    arguments = parser.parse_args()
+    codec = CharacterCodec(SYMBOLS, True)
+    config = NetworkConfig.for_symbols(
+        len(codec), hidden_size=arguments.hidden_size, num_layers=arguments.layers, cell="lstm"
+    )
+    model = Model.initialised(config, np.random.default_rng(1))
+    checkpoint = Checkpoint.of_language(config, codec, model.to_torch())
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    for flag in ("--headless", "--no-sandbox", "--disable-gpu"):
+        options.add_argument(flag)
+    with tempfile.TemporaryDirectory() as folder:
+        files, _ = export_files("html", Request(checkpoint, Path(folder) / "page.html"))
+        for path, data in files.items():
+            path.write_bytes(data)
+        service = webdriver.ChromeService(shutil.which("chromedriver"))
+        with webdriver.Chrome(options=options, service=service) as browser:
+            browser.get(path.as_uri())
+            print(f"| LSTM {arguments.layers} x {arguments.hidden_size} | characters/s |\n|---|---:|")
+            speeds: dict[bool, list[float]] = {True: [], False: []}
+            for _ in range(REPEATS):
+                for wasm, measured in speeds.items():
+                    browser.execute_script("rnn.use(arguments[0]); rnn.speed(200)", wasm)
+                    measured.append(browser.execute_script("return rnn.speed(arguments[0])", CHARACTERS))
+            for wasm, name in ((True, "WebAssembly"), (False, "plain JavaScript")):
+                print(f"| {name} | {statistics.median(speeds[wasm]):,.0f} |")
+            print(f"| size of the page in bytes | {len(data):,} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""What a model can be exported to: for each target the files that it makes, by their paths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rnn_cli.checkpoint.checkpoint import Checkpoint
+from rnn_cli.errors import UsageError
+from rnn_cli.export.portable import Portable
+
+
+@dataclass(frozen=True)
+class Request:
+    """An export: the model, the path of its file or folder, the licence for a hub, 8-bit weights for a page."""
+
+    checkpoint: Checkpoint
+    path: Path
+    licence: str | None = None
+    int8: bool = False
+
+    @property
+    def model(self) -> Portable:
+        """The model as other programs need it."""
+        return Portable.of_checkpoint(self.checkpoint)
+
+
+Files = tuple[dict[Path, bytes], list[str]]
+"""The files of an export, and remarks for the user."""
+
+
+def onnx_files(request: Request) -> Files:
+    """Return an ONNX file."""
+    from rnn_cli.export.onnx import onnx_model
+
+    model = request.model
+    remarks = [f"labels are given by number, as the input `label`: 0 is '{model.labels[0]}'"] if model.labels else []
+    return {request.path: onnx_model(model).SerializeToString(deterministic=True)}, remarks
+
+
+def numpy_files(request: Request) -> Files:
+    """Return a Python file and its weights, PATH.py and PATH.npz."""
+    from rnn_cli.export.numpy_file import numpy_source, numpy_weights
+
+    source, weights = request.path.with_suffix(".py"), request.path.with_suffix(".npz")
+    return {weights: numpy_weights(request.model), source: numpy_source(weights.name)}, []
+
+
+def c_files(request: Request) -> Files:
+    """Return a C header."""
+    from rnn_cli.export.c import c_header
+
+    return {request.path: c_header(request.model)}, []
+
+
+def hub_files(request: Request) -> Files:
+    """Return a folder for a hub. Raises UsageError without a licence."""
+    from rnn_cli.export.hub import hub_folder
+
+    if request.licence is None:
+        raise UsageError("say under which `licence` others may use the weights, such as mit or cc-by-4.0")
+    folder = hub_folder(request.model, request.checkpoint.record, request.licence)
+    return {request.path / name: data for name, data in folder.items()}, ["nothing is uploaded"]
+
+
+def html_files(request: Request) -> Files:
+    """Return one page."""
+    from rnn_cli.export.html import html_page, int8_loss
+
+    page = html_page(request.model, request.path.stem, request.int8)
+    return {request.path: page}, [int8_loss(request.checkpoint)] if request.int8 else []
+
+
+TARGETS: dict[str, Callable[[Request], Files]] = {
+    "onnx": onnx_files,
+    "numpy": numpy_files,
+    "c": c_files,
+    "hub": hub_files,
+    "html": html_files,
+}
+
+
+def export_files(target: str, request: Request) -> Files:
+    """Return the files of an export. Raises UsageError for an unknown target."""
+    if target not in TARGETS:
+        raise UsageError(f"`to` must be one of {', '.join(TARGETS)}, not {target}")
+    return TARGETS[target](request)
