@@ -27,16 +27,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {  # by the headings of the he
         "predict": ("predict", "Print the most probable next symbols."),
     },
     "Score": {
-        "evaluate": (
-            "evaluate",
-            "Score text: how many bits the model needs for each character, or how many labels are right.",
-        ),
+        "evaluate": ("evaluate", "Score text: the bits that a model needs, or the answers that are right."),
     },
     "Label": {
-        "classify": (
-            "classify",
-            "Label each line: with a classifier (rnn train --task classify), or the most probable of language models.",
-        ),
+        "classify": ("classify", "Label each line by a classifier or by several language models."),
         "tag": ("tag", "Tag each token of each line."),
     },
     "Look inside": {
