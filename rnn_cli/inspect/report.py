@@ -15,12 +15,14 @@ from rnn_cli.inspect.reading import Reading, read_text
 from rnn_cli.inspect.runs import panels_of, run_of
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.sampling import sample_texts
+from rnn_cli.network.parameters import parameter_count
 from rnn_cli.text.codecs import Codec
 
 MOST_SYMBOLS = 1000
 LAGS = 32
 GUESSES = 5
 GATED = 64  # units of a layer whose gates are embedded, those whose h varies most
+WEIGHTS_READ = 1_600_000_000  # symbols times parameters: about six seconds for a network of 2 x 512
 ARRAY_BYTES = 1_200_000  # of activations and gates; a third more in base64
 CONFUSED = 24  # symbols in the table of confusions
 EMBEDDED = 200  # symbols in the picture of embeddings
@@ -69,10 +71,10 @@ def language_report(checkpoint: Checkpoint, text: str | bytes | None, random_see
 
 
 def symbols_that_fit(checkpoint: Checkpoint) -> int:
-    """Return how many symbols can be read so that their activations fit into the page."""
+    """Return how many symbols can be read so that their activations fit into the page, and nobody waits long."""
     config = checkpoint.config
     each = config.num_layers * (config.hidden_size + 6 * min(config.hidden_size, GATED))
-    return max(1, min(MOST_SYMBOLS, ARRAY_BYTES // each))
+    return max(1, min(MOST_SYMBOLS, ARRAY_BYTES // each, WEIGHTS_READ // parameter_count(config)))
 
 
 def written(checkpoint: Checkpoint, temperature: float, length: int, random_seed: int) -> bytes:
