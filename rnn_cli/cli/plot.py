@@ -60,7 +60,7 @@ def plot(
     if output and any(is_same(output, file) for file in files):
         raise UsageError(f"--output {output} would replace a file that is read; name another one")
     panels = panels_of([load_run(str(file)) for file in files], over)
-    wanted = {"loss": "Loss", "rate": "Learning rate", "norm": "Gradient norm"}.get(show, "")
+    wanted = {"loss": "Loss", "rate": "Learning rate", "norm": "Gradient"}.get(show, "")
     panels = [panel for panel in panels if panel.title.startswith(wanted)]
     if not panels:
         raise UsageError(f"there are no values for --show {show}; use --show loss")

@@ -54,7 +54,7 @@ def draw(panel: Panel, width: int, height: int, colour: bool, plain: bool) -> st
         ends.setdefault(dots[-1][1] // down, []).append(index)
     labels = {round((1 - share) * (height - 1)): label for share, label in zip(y_axis.tick_shares, y_axis.labels)}
     bar, corner, line, tick = ("|", "+", "-", "+") if plain else ("\u2502", "\u2514", "\u2500", "\u252c")
-    lines = [visible(f"{panel.title} ({panel.y_title})")]
+    lines = [visible(f"{panel.title}: {panel.y_label}")]
     for row, content in enumerate(cells):
         body = "".join(painted(character, index, colour) for character, index in content)
         tail = " " + "".join(painted(LETTERS[i % 26], i, colour) for i in ends.get(row, [])) if letters else ""

@@ -32,7 +32,7 @@ def png_of(panels: Sequence[Panel]) -> bytes:
             xs, ys = zip(*curve.points)
             label = printable(curve.name).replace("$", r"\$")  # otherwise mathematics
             axes.plot(xs, ys, style, color=colour, marker="o" if len(xs) == 1 else "", label=label)
-        axes.set(title=panel.title, xlabel=panel.x_title, ylabel=panel.y_title)
+        axes.set(title=panel.title, xlabel=panel.x_title, ylabel=panel.y_label)
         axes.set_xlim(left=0)
         axes.set_yscale("log" if panel.logarithmic else "linear")
         axes.grid(color="#d8d8d8", linewidth=0.8)

@@ -37,6 +37,11 @@ class Panel:
     curves: tuple[Curve, ...]
     logarithmic: bool = False
 
+    @property
+    def y_label(self) -> str:
+        """The title of y, with its scale."""
+        return f"{self.y_title} (log scale)" if self.logarithmic else self.y_title
+
 
 @dataclass(frozen=True)
 class Run:
@@ -140,7 +145,7 @@ def panels_of(runs: Sequence[Run], over: Over = "step") -> list[Panel]:
     panels = [Panel("Loss", x_title, f"nats per {units.pop()}", tuple(losses))]
     for name, title, y_title, logarithmic in (
         ("learning_rate", "Learning rate", "step size", False),
-        ("grad_norm", "Gradient norm, before clipping", "log scale", True),
+        ("grad_norm", "Gradient before clipping", "norm", True),
     ):
         curves = []
         for run in runs:

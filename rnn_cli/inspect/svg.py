@@ -45,7 +45,7 @@ def svg_of(panels: Sequence[Panel]) -> str:
 def description_of(panel: Panel) -> str:
     """Return the ends of each curve in words."""
     ends = [f"{c.name} from {c.points[0][1]:.4g} to {c.points[-1][1]:.4g}" for c in panel.curves]
-    return f"{panel.title} ({panel.y_title}) over {panel.x_title}: {'; '.join(ends)}"
+    return f"{panel.title} ({panel.y_label}) over {panel.x_title}: {'; '.join(ends)}"
 
 
 def panel_parts(panel: Panel, top: float, height: float) -> list[str]:
@@ -67,7 +67,7 @@ def panel_parts(panel: Panel, top: float, height: float) -> list[str]:
     parts.append(f"<path d='M{LEFT} {ceiling:.1f}V{bottom:.1f}H{right}' fill='none' stroke='#1b1b1b'/>")
     parts.append(text((LEFT + right) / 2, bottom + 40, panel.x_title, "middle"))
     middle = (ceiling + bottom) / 2
-    parts.append(text(18, middle, panel.y_title, "middle", f" transform='rotate(-90 18 {middle:.1f})'"))
+    parts.append(text(18, middle, panel.y_label, "middle", f" transform='rotate(-90 18 {middle:.1f})'"))
     for index, curve in enumerate(panel.curves):
         places = [place(x_axis.share(x), y_axis.share(y)) for x, y in curve.points]
         route = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)

@@ -111,6 +111,7 @@ def test_policy_stops_what_the_page_does_not_hold(browser: Any, pages: dict[str,
 def test_arrow_keys_move_through_the_text(browser: Any, pages: dict[str, Path]) -> None:
     driver = opened(browser, pages["lstm"])
     here = "document.getElementById('here').textContent"
+    press(driver, "#text", KEYS["home"])
     first = value(driver, here)
     press(driver, "#text", KEYS["right"])
     assert value(driver, here).startswith("character 2:")
