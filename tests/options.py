@@ -19,8 +19,8 @@ NEEDED = {
     "predict": ["the", "-m", "good.model"],
     "complete": ["the", "-m", "good.model"],
     "info": ["-m", "good.model"],
-    "plot": ["good.model"],
-    "report": ["good.model", "text.txt"],
+    "plot": ["-m", "good.model"],
+    "report": ["text.txt", "-m", "good.model"],
 }
 KINDS = {"integer": "int", "text": "str"}  # which Typer has called both
 REFUSED = {

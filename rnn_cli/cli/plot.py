@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from rnn_cli.cli.options import OUTPUT, Quiet, model_files, note
+from rnn_cli.cli.options import DEFAULT_MODEL, OUTPUT, ModelPath, Quiet, model_files, note
 from rnn_cli.errors import UsageError
 
 MOST_RUNS = 20
@@ -17,14 +17,15 @@ MOST_RUNS = 20
 
 def plot(
     files: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
-            metavar="MODEL|LOG...",
-            help="Model files, or logs of rnn train --log.",
+            metavar="[MODEL|LOG]...",
+            help="Model files, or logs of rnn train --log; default: --model.",
             show_default=False,
             autocompletion=model_files,
         ),
-    ],
+    ] = None,
+    model: ModelPath = DEFAULT_MODEL,
     over: Annotated[
         Literal["step", "epoch", "seconds", "characters"], typer.Option("--over", help="What the x axis counts.")
     ] = "step",
@@ -51,6 +52,7 @@ def plot(
     kind = output.suffix.lower() if output else ""
     if output and kind not in (".svg", ".png"):
         raise UsageError(f"--output {output} must end in .svg or .png, which says what to write")
+    files = files or [model]
     if len(files) > MOST_RUNS:
         raise UsageError(f"one picture holds at most {MOST_RUNS} runs, not {len(files)}; give fewer")
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rnn_cli.cli.options import (
+    DEFAULT_MODEL,
     OUTPUT,
     Label,
+    ModelPath,
     Quiet,
     RandomSeed,
     Threads,
@@ -29,9 +31,16 @@ MOST_LABELS = 40  # of a confusion matrix that people read
 
 
 def report(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="The model file.", show_default=False, autocompletion=model_files)
-    ],
+    context: typer.Context,
+    file: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="The model file, unless --model names it.",
+            show_default=False,
+            autocompletion=model_files,
+        ),
+    ] = None,
     text: Annotated[
         str | None,
         typer.Argument(
@@ -40,6 +49,7 @@ def report(
             show_default=False,
         ),
     ] = None,
+    model: ModelPath = DEFAULT_MODEL,
     output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.", rich_help_panel=OUTPUT)] = Path(
         "report.html"
     ),
@@ -52,6 +62,15 @@ def report(
 
     Example: rnn report model.safetensors corpora/stars.txt -o report.html
     """
+    source = context.get_parameter_source("model")
+    if source is not None and source.name == "COMMANDLINE":  # then the only argument is the text
+        if text is not None:
+            raise UsageError("the model is given twice, as an argument and as --model; give one of them")
+        text = file
+    elif file is not None:
+        model = Path(file)
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--output {output} must end in .html, as it is a page")
     seed, cores = seed_or_random(random_seed), thread_count(threads, quiet)
 
     from rnn_cli.atomic_files import is_same, unusable, write_atomically

@@ -39,7 +39,7 @@ def draw(panel: Panel, width: int, height: int, colour: bool, plain: bool) -> st
     x_axis, y_axis = axes_of(panel, max(2, width // 14), max(2, height // 2))
     margin = max(map(len, y_axis.labels), default=0)
     letters = len(panel.curves) > 1
-    columns = max(width - margin - 2 - 2 * letters, 8)
+    columns = max(width - margin - 2 - letters * (1 + len(panel.curves)), 8)
     cells = [[(" ", -1)] * columns for _ in range(height)]
     ends: dict[int, list[int]] = {}
     for index, curve in enumerate(panel.curves):

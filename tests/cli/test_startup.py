@@ -41,8 +41,8 @@ PROMISED = {
     "classify": "--model -m --labels --top --threshold --jsonl --json --threads --quiet -q --help -h",
     "tag": "--model -m --inline --jsonl --threads --quiet -q --help -h",
     "predict": "--label --model -m --top --each --json --quiet -q --help -h",
-    "plot": "--over --show --output -o --quiet -q --help -h",
-    "report": "--output -o --label --random-seed --threads --quiet -q --help -h",
+    "plot": "--model -m --over --show --output -o --quiet -q --help -h",
+    "report": "--model -m --output -o --label --random-seed --threads --quiet -q --help -h",
     "info": "--model -m --json --quiet -q --help -h",
 }
 
