@@ -59,7 +59,7 @@ class Run:
 
 
 def load_run(path: str) -> Run:
-    """Read the run in a model file or in a log of `rnn train --log`.
+    """Read the run in a model file or in a log of a training.
 
     Raises CheckpointError if there is no such file or the model is damaged, UsageError if it holds no reports.
     """
@@ -73,7 +73,7 @@ def run_of(checkpoint: Checkpoint, name: str) -> Run:
     """Return the run that a model file records. Raises UsageError if it records none."""
     reports = [report for report in checkpoint.record.get("history", []) if isinstance(report, dict)]
     if not reports:
-        raise UsageError(f"{name} records no reports of its training; give the log of --log")
+        raise UsageError(f"{name} records no reports of its training; give its log")
     training, task = checkpoint.record.get("training", {}), checkpoint.task["name"]
     sizes = [training.get("batch_size"), training.get("sequence_length")]
     known = task == LANGUAGE and all(isinstance(size, int) and 0 < size <= 4096 for size in sizes)

@@ -62,7 +62,7 @@ def test_plot_has_axes_units_and_letters(place: Path) -> None:
         "c log, training",
         "d log, validation",
     ]
-    assert {line.rsplit(" ", 1)[-1] for line in lines if "\u2502" in line} & set("abcd")
+    assert set("abcd") <= set("".join(line.rsplit(" ", 1)[-1] for line in lines if "\u2502" in line))
 
 
 def test_characters_count_what_was_read(place: Path) -> None:
