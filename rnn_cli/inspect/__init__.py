@@ -1,1 +1,1 @@
-"""Seeing inside a network: what it has learned, how it reads a text, and how its training went."""
+"""Looking inside: what a trained network does on a text, step by step, and how its gradient flows."""

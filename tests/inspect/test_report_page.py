@@ -155,13 +155,13 @@ def test_any_unit_can_be_chosen(browser: Any, pages: dict[str, Path], by: str) -
     if by == "mouse":
         canvas = driver.find_element("id", "map")
         rows = value(driver, "document.getElementById('map').height")
-        wanted = (unit + 3) % rows
+        wanted = (unit + 3) % rows + 1
         height = canvas.size["height"]
         webdriver.ActionChains(driver).scroll_to_element(canvas).move_to_element_with_offset(
-            canvas, 20, int((wanted + 0.5) / rows * height - height / 2)
+            canvas, 20, int((wanted - 0.5) / rows * height - height / 2)
         ).click().perform()
     else:
-        wanted = unit + 1 if unit < 7 else unit - 1
+        wanted = unit + 1 if unit < 8 else unit - 1
         press(driver, "#map", KEYS["down"] if wanted > unit else "\ue013")
     assert int(value(driver, "document.getElementById('unit').value")) == wanted
     assert value(driver, "document.querySelector('#activity polyline').getAttribute('points')") != before
@@ -171,7 +171,7 @@ def test_any_unit_can_be_chosen(browser: Any, pages: dict[str, Path], by: str) -
 def test_layer_is_chosen_by_keyboard(browser: Any, pages: dict[str, Path]) -> None:
     driver = opened(browser, pages["lstm"])
     press(driver, "#layer", KEYS["down"])
-    assert "layer 1" in value(driver, "document.getElementById('map').getAttribute('aria-label')")
+    assert "layer 2 " in value(driver, "document.getElementById('map').getAttribute('aria-label')")
 
 
 def test_each_control_is_reached_with_tab(browser: Any, pages: dict[str, Path]) -> None:
