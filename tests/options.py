@@ -21,6 +21,8 @@ NEEDED = {
     "export": ["good.model", "--to", "c", "-o", "new.h"],
     "import": ["good.model", "--symbols", "list.json", "-m", "new"],
     "info": ["-m", "good.model"],
+    "plot": ["-m", "good.model"],
+    "report": ["text.txt", "-m", "good.model"],
 }
 KINDS = {"integer": "int", "text": "str"}  # which Typer has called both
 REFUSED = {

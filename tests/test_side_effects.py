@@ -52,6 +52,9 @@ COMMANDS = [
     ["complete", "the"],
     ["info"],
     ["info", "--json"],
+    ["plot", "model.safetensors"],
+    ["plot", "model.safetensors", "log", "-o", "curve.svg", "--quiet"],
+    ["report", "model.safetensors", "text", "--random-seed", "1", "--quiet"],
 ]
 
 
@@ -81,11 +84,13 @@ def test_commands_write_only_what_is_asked_for(tmp_path: Path) -> None:
     known = {os.devnull, str(find_location().directory)}  # the cache directory is created if it is missing
     written = {os.path.relpath(path, tmp_path) for kind, path in found if kind == "write" and path not in known}
     written = {
-        path for path in written if not path.startswith((".model.s", ".other.s", ".tagger.s"))
+        path for path in written if not path.startswith((".model.s", ".other.s", ".tagger.s", ".curve.s", ".report.h"))
     }  # temporary files, and the lock
     models = ["model.safetensors", "other.safetensors"]
-    assert written <= {"log", *models, "tagger.safetensors"}
-    assert sorted(os.listdir(tmp_path)) == ["log", *models, "tagged", "tagger.safetensors", "text"]
+    assert written <= {"log", *models, "tagger.safetensors", "curve.svg", "report.html"}
+    assert sorted(os.listdir(tmp_path)) == sorted(
+        ["curve.svg", "log", *models, "report.html", "tagged", "tagger.safetensors", "text"]
+    )
 
 
 def test_info_writes_nothing_and_loads_no_kernels(tmp_path: Path) -> None:

@@ -35,6 +35,11 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {  # by the headings of the he
     },
     "Look inside": {
         "info": ("info", "Describe a model file: sizes, vocabulary, training history."),
+        "plot": ("plot", "Plot the curves of trainings: loss, validation, learning rate, gradient norm."),
+        "report": (
+            "report",
+            "Write a page that shows how a model reads a text: surprisal, units, gates, gradients, embedding.",
+        ),
     },
     "Take away": {
         "export": (

@@ -11,11 +11,14 @@ from rnn_cli.display.report_line import live_line, plain_line, validation_line
 from rnn_cli.display.screen import Screen, fitted
 from rnn_cli.display.stdout import visible
 
+MOST_PLOTTED = 2000  # reports
+
 
 class TrainingDisplay(Screen):
     """Shows the reports of a training, its choices, and samples.
 
-    `wording` rewrites each note, as for the options. `unit` is what a loss of the reports is per.
+    `wording` rewrites each note, as for the options. `unit` is what a loss of the reports is per. With
+    `plotted` the curve of the losses is shown: live on a terminal, at the end elsewhere.
     """
 
     def __init__(
@@ -23,6 +26,7 @@ class TrainingDisplay(Screen):
         quiet: bool,
         wording: Callable[[str], str] = lambda line: line,
         *,
+        plotted: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(quiet, clock=clock)
@@ -31,6 +35,7 @@ class TrainingDisplay(Screen):
         self._validation: float | None = None
         self._score: float | None = None
         self._unprinted: str | None = None
+        self._plotted, self._reports = plotted, list[dict[str, Any]]()
 
     def note(self, line: str) -> None:
         """Print a line that stays, above the live one."""
@@ -49,6 +54,8 @@ class TrainingDisplay(Screen):
         `values` are those of a Report: its losses are in nats per unit, None if there was no validation. `fraction` is
         the part of the run that is done, from 0 to 1.
         """
+        if self._plotted:
+            self._remember(values)
         measured = values["validation_loss"]
         if measured is not None:
             self._validation, self._score = measured, values.get("validation_score")
@@ -58,7 +65,7 @@ class TrainingDisplay(Screen):
             if measured is not None:
                 self.print(validation_line(values, self.unit))
             if self.is_due():
-                self.redraw(line)
+                self.redraw("\n".join([*self._curve(), line]))
         else:
             self._unprinted = plain_line(values, fraction, remaining_seconds, self._validation, self._score, self.unit)
             if self.is_due():
@@ -68,6 +75,24 @@ class TrainingDisplay(Screen):
         """Remove the live line, and print the last values if they are not printed yet."""
         super().close()
         self._print_values()
+        for line in self._curve():
+            self.print(line)
+        self._reports = []
+
+    def _remember(self, values: Mapping[str, Any]) -> None:
+        """Keep a report for the curve; of many, every second one without a validation goes."""
+        self._reports.append(dict(values))
+        if len(self._reports) > MOST_PLOTTED:
+            self._reports = [r for i, r in enumerate(self._reports) if i % 2 == 0 or r["validation_loss"] is not None]
+
+    def _curve(self) -> list[str]:
+        """Return the lines of the curve of the losses; none before there are two reports, or if none is wanted."""
+        if len(self._reports) < 2 or self.quiet:
+            return []
+        from rnn_cli.display.plots import plot
+        from rnn_cli.inspect.runs import Run, panels_of
+
+        return plot(panels_of([Run("", self._reports, self.unit)])[:1], min(self.width, 100)).splitlines()
 
     def _print_values(self) -> None:
         if self._unprinted is not None:

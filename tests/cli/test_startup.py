@@ -30,7 +30,7 @@ PROMISED = {
         --paragraphs --files --column --min-count --tokens
         --validation-fraction --validation-file --patience --from --no-fingerprint --resume --overwrite --dry-run
         --log --random-seed --threads --quiet -q
-        --task --labelled --directions --readout --words --vocabulary --help -h""",
+        --plot --task --labelled --directions --readout --words --vocabulary --help -h""",
     "sample": """--label --seed --prompt --seed-file --seeds --model -m --count -n --length -l --min-length --max-length
         --temperature -t --top-k --top-p --min-p --forbid --unique --novel --max-copy --best-of --stop
         --no-echo --unknown --jsonl --raw --precision --random-seed --threads --quiet -q --help -h""",
@@ -43,6 +43,8 @@ PROMISED = {
     "predict": "--label --model -m --top --each --json --quiet -q --help -h",
     "export": "--to --output -o --model -m --license --int8 --quiet -q --help -h",
     "import": "--symbols --lines --activation --model -m --overwrite --quiet -q --help -h",
+    "plot": "--model -m --over --show --output -o --quiet -q --help -h",
+    "report": "--model -m --output -o --label --random-seed --threads --quiet -q --help -h",
     "info": "--model -m --json --quiet -q --help -h",
 }
 

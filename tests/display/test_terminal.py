@@ -112,6 +112,8 @@ COMMANDS = {
     "predict": [["predict", HOSTILE], ["predict", "--each", f"the {HOSTILE}"], ["predict", HOSTILE, "--json"]],
     "complete": [["complete", HOSTILE], ["complete", HOSTILE, "--plain"], ["complete", HOSTILE, "--json"]],
     "info": [["info"], ["info", "--json"]],
+    "plot": [["plot"], ["plot", f"{NAME}.model", "model"]],
+    "report": [["report", NAME, "-o", f"{NAME}.html"], ["report"]],
     "errors": [
         ["info", "-m", f"missing{NAME}"],
         ["info", "-m", NAME],

@@ -157,6 +157,10 @@ def train(
             "--dry-run", help="Print what would be chosen and how long it would take.", rich_help_panel=GENERAL
         ),
     ] = False,
+    plot: Annotated[
+        bool,
+        typer.Option("--plot", help="Show the curve of the loss: live on a terminal.", rich_help_panel=GENERAL),
+    ] = False,
     quiet: Quiet = False,
     **given: Any,
 ) -> None:
@@ -191,13 +195,13 @@ def train(
     request.check()
     if resume and overwrite:
         raise UsageError("--resume and --overwrite contradict each other; give one of them")
-    if dry_run and (resume or log):
-        raise UsageError("--dry-run writes nothing and starts afresh; leave out --resume and --log")
+    if dry_run and (resume or log or plot):
+        raise UsageError("--dry-run trains nothing and starts afresh; leave out --resume, --log and --plot")
     if not resume and not files:
         raise UsageError("name a text file to train on, or - for stdin; for example: rnn train corpus.txt")
     cores = thread_count(threads, quiet)
     announce_compiling(quiet)
-    with TrainingDisplay(quiet, partial(in_options, parameters=context.command.params)) as display:
+    with TrainingDisplay(quiet, partial(in_options, parameters=context.command.params), plotted=plot) as display:
         if dry_run:
             from rnn_cli.cli.train.dry_run import print_plan
 
