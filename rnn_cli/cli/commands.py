@@ -39,6 +39,18 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {  # by the headings of the he
         "tag": ("tag", "Tag each token of each line."),
     },
     "Look inside": {
+        "inspect": (
+            "inspect",
+            "Show the network at each step of a text: active units, gates, and the next symbols it expects.",
+        ),
+        "gradients": (
+            "gradients",
+            "Show how far back the gradient of the loss reaches in a text, and on which characters a prediction depends.",
+        ),
+        "gradcheck": (
+            "gradcheck",
+            "Check backpropagation against numeric gradients, in a small network of the model's kind; exit 1 if it is wrong.",
+        ),
         "info": ("info", "Describe a model file: sizes, vocabulary, training history."),
     },
 }

@@ -171,17 +171,11 @@ def spectral_radius(matrix: np.ndarray) -> float:
 def meaning(over_lag: np.ndarray) -> str:
     """Return one sentence that says what the mean norm over the lag (from 1 on) means."""
     if len(over_lag) < 2:
-        return "The text is too short to say how far the gradient reaches back."
+        return "the text is too short to say how far the gradient reaches back"
     ratios = over_lag / max(float(over_lag[0]), 1e-300)
     if ratios[-1] > GROWN or not np.isfinite(ratios).all():
-        return (
-            f"The gradient explodes: {len(ratios)} steps back it is {ratios[-1]:.3g} times as large as 1 step back, "
-            "so training needs clipping."
-        )
+        return f"the gradient explodes, {ratios[-1]:.3g} times as large {len(ratios)} steps back as 1 step back"
     gone = np.flatnonzero(ratios < LEFT)
     if len(gone):
-        return (
-            f"The gradient vanishes: {gone[0] + 1} steps back less than 1 % is left of what it is 1 step back, so a "
-            "prediction learns almost nothing from what was read before."
-        )
-    return f"The gradient lasts: {len(ratios)} steps back {ratios[-1]:.0%} of what it is 1 step back is left."
+        return f"the gradient vanishes, {gone[0] + 1} steps back below 1% of what it is 1 step back"
+    return f"the gradient lasts, {len(ratios)} steps back {ratios[-1]:.0%} of what it is 1 step back"

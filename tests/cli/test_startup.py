@@ -41,6 +41,9 @@ PROMISED = {
     "classify": "--model -m --labels --top --threshold --jsonl --json --threads --quiet -q --help -h",
     "tag": "--model -m --inline --jsonl --threads --quiet -q --help -h",
     "predict": "--label --model -m --top --each --json --quiet -q --help -h",
+    "inspect": "--model -m --label --unit --find-units --json --npz --quiet -q --help -h",
+    "gradients": "--model -m --label --compare --train-steps --gain --random-seed --json --quiet -q --help -h",
+    "gradcheck": "--model -m --label --json --quiet -q --help -h",
     "info": "--model -m --json --quiet -q --help -h",
 }
 
