@@ -18,6 +18,9 @@ NEEDED = {
     "tag": ["text.txt", "-m", "good.model"],
     "predict": ["the", "-m", "good.model"],
     "complete": ["the", "-m", "good.model"],
+    "inspect": ["the", "-m", "good.model"],
+    "gradients": ["the", "-m", "good.model", "--compare"],
+    "gradcheck": ["the", "-m", "good.model"],
     "info": ["-m", "good.model"],
 }
 KINDS = {"integer": "int", "text": "str"}  # which Typer has called both

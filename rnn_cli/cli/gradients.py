@@ -95,8 +95,10 @@ def gradients(
     rows = [[str(lag), *(f"{values[lag - 1]:.2e}" for values in curves.values())] for lag in lags]
     if not compare:
         rows = [[*row, bar] for row, bar in zip(rows, log_bars([own[lag - 1] for lag in lags]))]
-    writer.write_line("norm of the gradient of the loss (nats) in the state, by the steps back from the prediction")
-    writer.write_line(table(["steps back", *curves, *([] if compare else ["bar: log scale"])], rows, 0))
+    writer.write_line("gradient of the loss (nats) in the state: its norm, by steps back from a loss")
+    writer.write_line(
+        table(["steps back", *curves, *([] if compare else ["bar: log scale"])], rows, 0, bars=not compare)
+    )
     writer.write_line("\n" + key_values([(name, meaning(values)) for name, values in curves.items()]))
     writer.write_line(f"\nnorm of the gradient of the prediction of {spaced(predicted)} in each symbol before it")
     bars = log_bars(reached.tolist())
@@ -104,9 +106,9 @@ def gradients(
     rows = [[spaced(name), f"{value:.2e}", bar] for name, value, bar in shown]
     writer.write_line(table(["symbol", "norm", "bar: log scale"], rows))
     parts = [
-        (f"spectral radius, layer {k}", "  ".join(f"{gate} {value:.3f}" for gate, value in layer.items()))
+        (f"spectral radius {k}", "  ".join(f"{gate} {value:.3f}" for gate, value in layer.items()))
         for k, layer in enumerate(radii, 1)
     ]
     limit = "not clipped in training" if clip is None else f"{clipped:.3g} after clipping to {clip:g}"
-    writer.write_line("\n" + key_values([*parts, ("norm over all weights", f"{norm:.3g}, {limit}")]))
+    writer.write_line("\n" + key_values([*parts, ("gradient norm", f"{norm:.3g}, {limit}")]))
     writer.close()

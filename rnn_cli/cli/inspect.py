@@ -57,6 +57,7 @@ def inspect(
     if npz is not None:
         write_arrays(npz, acts)
     shading = False
+    facts: Any
     if units:
         facts, shown = of_search(acts, pieces)
     elif unit is not None:
@@ -96,15 +97,15 @@ def write_arrays(path: Path, acts: Activations) -> None:
     from rnn_cli.atomic_files import write_atomically
     from rnn_cli.errors import RnnError
 
-    file = io.BytesIO()
-    np.savez(
-        file,
-        inputs=acts.symbols.inputs,
-        targets=acts.symbols.targets,
-        log_probs=acts.log_probs,
+    arrays: dict[str, Any] = {
+        "inputs": acts.symbols.inputs,
+        "targets": acts.symbols.targets,
+        "log_probs": acts.log_probs,
         **{f"state_{name}": values for name, values in acts.states.items()},
         **{f"gate_{name}": values for name, values in acts.gates.items()},
-    )
+    }
+    file = io.BytesIO()
+    np.savez(file, **arrays)
     try:
         write_atomically(path, file.getvalue())
     except OSError as problem:
@@ -146,7 +147,7 @@ def of_steps(codec: Codec, acts: Activations) -> tuple[list[dict[str, Any]], str
             ]
         )
     heading = ["read", "came", "bits", *names.values(), "active units", "expected next"]
-    about = "bits: the cost of the symbol that came. Active units L:K are furthest from their mean, with their h."
+    about = "bits: the cost of the symbol that came. Units L:K are furthest from their mean."
     if names:
         about += "\nGates: mean over the units of the last layer, 0 closed, 1 open."
     return facts, f"{table(heading, rows, 2)}\n\n{about}"
