@@ -9,8 +9,10 @@ from rnn_cli.display.stdout import visible
 from rnn_cli.display.tables import draw_bar, stdout_is_utf8
 
 
-def table(heading: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1, width: int = 80) -> str:
-    """Return rows under a heading; the first `left` columns and the last one begin at the left. Long lines are cut."""
+def table(
+    heading: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1, *, bars: bool = True, width: int = 80
+) -> str:
+    """Return rows under a heading; the first `left` columns begin at the left, and with `bars` the last one."""
     from rich.cells import cell_len, set_cell_size
 
     cells = [list(heading), *([visible(cell) for cell in row] for row in rows)]
@@ -19,7 +21,7 @@ def table(heading: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1, 
     for row in cells:
         padded = [
             set_cell_size(cell, size)
-            if column < left or column == len(row) - 1
+            if column < left or (bars and column == len(row) - 1)
             else " " * (size - cell_len(cell)) + cell
             for column, (cell, size) in enumerate(zip(row, sizes))
         ]

@@ -35,8 +35,8 @@ PROMISED = {
         --temperature -t --top-k --top-p --min-p --forbid --unique --novel --max-copy --best-of --stop
         --no-echo --unknown --jsonl --raw --precision --random-seed --threads --quiet -q --help -h""",
     "complete": "--label --model -m --count -n --length -l --plain --no-echo --json --threads --quiet -q --help -h",
-    "evaluate": """--model -m --json --per-line --per-char --colour --jsonl --threshold --sort --top --below --above --total
-        --guess-number --reset-every --adapt --adapt-rate --baselines --corpus --precision --threads --quiet -q
+    "evaluate": """--model -m --json --per-line --per-char --colour --jsonl --threshold --sort --top --below --above
+        --total --guess-number --reset-every --adapt --adapt-rate --baselines --corpus --precision --threads --quiet -q
         --help -h""",
     "classify": "--model -m --labels --top --threshold --jsonl --json --threads --quiet -q --help -h",
     "tag": "--model -m --inline --jsonl --threads --quiet -q --help -h",

@@ -140,3 +140,17 @@ def test_bad_input_is_one_sentence(place: Path, arguments: list[str], message: s
     assert done.code == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_surprisal_shades_the_text(place: Path) -> None:
+    done = ask(place, "evaluate", "--colour", "-", stdin="abX\u202e\nha\n".encode())
+    lines = done.text.splitlines()
+    assert (done.code, lines[0]) == (0, "marked . : + # from 1, 2, 4, 6 bits on")
+    assert lines[2] == "ab\ufffd\ufffd" + lines[2][4:]
+    scored = ask(place, "evaluate", "--per-char", "-", stdin=b"ab").text.splitlines()
+    expected = [" .:+#"[sum(float(row.split("\t")[0]) >= level for level in (1, 2, 4, 6))] for row in scored[:2]]
+    assert lines[3][:2].ljust(2) == "".join(expected)
+    assert ask(place, "evaluate", "--colour", "--json", "-").code == 2
+    (place / "text").write_text("abcah\n", "utf-8")
+    shown = run_on_terminal("evaluate", "--colour", place / "text", "-m", place / "chars.safetensors").text
+    assert "\x1b[48;5;" in shown
