@@ -174,8 +174,8 @@ def meaning(over_lag: np.ndarray) -> str:
         return "the text is too short to say how far the gradient reaches back"
     ratios = over_lag / max(float(over_lag[0]), 1e-300)
     if ratios[-1] > GROWN or not np.isfinite(ratios).all():
-        return f"the gradient explodes, {ratios[-1]:.3g} times as large {len(ratios)} steps back as 1 step back"
+        return f"the gradient explodes, {len(ratios)} steps back {ratios[-1]:.3g} times that 1 step back"
     gone = np.flatnonzero(ratios < LEFT)
     if len(gone):
-        return f"the gradient vanishes, {gone[0] + 1} steps back below 1% of what it is 1 step back"
-    return f"the gradient lasts, {len(ratios)} steps back {ratios[-1]:.0%} of what it is 1 step back"
+        return f"the gradient vanishes, {gone[0] + 1} steps back below 1% of that 1 step back"
+    return f"the gradient lasts, {len(ratios)} steps back {ratios[-1]:.0%} of that 1 step back"
