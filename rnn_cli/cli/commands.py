@@ -34,22 +34,16 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {  # by the headings of the he
         "tag": ("tag", "Tag each token of each line."),
     },
     "Look inside": {
+        "inspect": ("inspect", "Show units, gates and the next symbols at each step of a text."),
+        "gradients": ("gradients", "Show how far back the gradient of the loss reaches in a text."),
+        "gradcheck": ("gradcheck", "Check backpropagation against numeric gradients."),
         "info": ("info", "Describe a model file: sizes, vocabulary, training history."),
-        "plot": ("plot", "Plot the curves of trainings: loss, validation, learning rate, gradient norm."),
-        "report": (
-            "report",
-            "Write a page that shows how a model reads a text: surprisal, units, gates, gradients, embedding.",
-        ),
+        "plot": ("plot", "Plot the curves of trainings in the terminal or as a picture."),
+        "report": ("report", "Write a page that shows how a model reads a text."),
     },
     "Take away": {
-        "export": (
-            "export",
-            "Write a model for other programs: a web page, ONNX, C, NumPy, or a folder for model hubs.",
-        ),
-        "import": (
-            "import_weights",
-            "Make a language model of weights with PyTorch's names.",
-        ),
+        "export": ("export", "Write a model as a web page, ONNX, C, NumPy or a hub folder."),
+        "import": ("import_weights", "Make a model of weights with PyTorch's names."),
     },
 }
 

@@ -47,6 +47,10 @@ def evaluate(
     per_char: Annotated[
         bool, typer.Option("--per-char", help="Print bits TAB character, or word.", rich_help_panel=ROWS)
     ] = False,
+    colour: Annotated[
+        bool,
+        typer.Option("--colour", help="Print the text, shaded by the bits of each character.", rich_help_panel=ROWS),
+    ] = False,
     jsonl: Annotated[
         bool,
         typer.Option("--jsonl", help="Print a JSON object for each line, or each character.", rich_help_panel=ROWS),
@@ -129,6 +133,8 @@ def evaluate(
     in_rows = per_line or per_char or jsonl or selecting or guess_number
     if per_line and per_char:
         raise UsageError("--per-line and --per-char contradict each other; give one of them")
+    if colour and (in_rows or as_json or baselines):
+        raise UsageError("--colour prints the text itself; leave out --json, --baselines and what selects lines")
     if in_rows and (as_json or baselines):
         given, advice = ("--json", "leave it out or use --jsonl") if as_json else ("--baselines", "leave it out")
         raise UsageError(f"{given} is about the whole text, not its lines or characters; {advice}")
@@ -162,6 +168,7 @@ def evaluate(
         about_characters = {
             "--per-line": per_line,
             "--per-char": per_char,
+            "--colour": colour,
             "--jsonl": jsonl,
             "--threshold, --sort or --top": selecting,
             "--reset-every": reset_every is not None,
@@ -176,7 +183,11 @@ def evaluate(
     if adapt and adapt_rate is None:
         adapt_rate = DEFAULT_RATE
     scorer = make_scorer(checkpoint, cores, reset_every, adapt_rate, precision_for(precision))
-    if in_rows:
+    if colour:
+        from rnn_cli.cli.colour import shade_texts
+
+        shade_texts(scorer, paths)
+    elif in_rows:
         selection = Selection(threshold, below, sort or top is not None, top)
         guesses = None
         if guess_number:

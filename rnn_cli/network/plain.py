@@ -92,22 +92,26 @@ def layer_backward(
     """
     input_columns, recurrent_columns = columns_of(weights)
     grad, grad_x = Weights(*map(np.zeros_like, weights)), np.zeros((len(steps), *steps[0].x.shape))
+    grad_state = grad_state.copy()
     for t in reversed(time_order(len(steps), direction)):
-        x, starts, previous, gates, _ = steps[t]
         # h_t reaches the loss in two ways: as the output of this step, and through the next step.
-        grad_h = grad_outputs[t] + grad_state[0]
-        grad_gates, grad_previous = cell.backward(gates, tuple(previous), (grad_h, *grad_state[1:]))
-        grad_preact = np.concatenate(grad_gates, axis=1)
+        grad_state[0] += grad_outputs[t]
+        grad_preact, grad_state = step_backward(cell, weights, steps[t], grad_state)
         grad_input, grad_recurrent = grad_preact[:, input_columns], grad_preact[:, recurrent_columns]
         # The weights are the same at every step, so their gradient is the sum over the steps.
-        grad.weight_ih[:] += x.T @ grad_input
-        grad.weight_hh[:] += previous[0].T @ grad_recurrent
+        grad.weight_ih[:] += steps[t].x.T @ grad_input
+        grad.weight_hh[:] += steps[t].previous[0].T @ grad_recurrent
         grad.bias[:] += grad_preact.sum(axis=0)
         grad_x[t] = grad_input @ weights.weight_ih.T
-        grad_state = np.array(grad_previous)
-        grad_state[0] += grad_recurrent @ weights.weight_hh.T
-        grad_state = np.where(starts, 0, grad_state)  # a text that starts here has no past
     return grad, grad_x, grad_state
+
+
+def step_backward(cell: Cell, weights: Weights, step: TimeStep, grad_state: Array) -> tuple[Array, Array]:
+    """Backpropagate through one step: from the state after it (S, B, H) to its preactivation and the state before."""
+    grad_gates, grad_previous = cell.backward(step.gates, tuple(step.previous), tuple(grad_state))
+    grad_preact, grad_before = np.concatenate(grad_gates, axis=1), np.array(grad_previous)
+    grad_before[0] += grad_preact[:, columns_of(weights)[1]] @ weights.weight_hh.T
+    return grad_preact, np.where(step.starts, 0, grad_before)  # a text that starts here has no past
 
 
 def columns_of(weights: Weights) -> tuple[slice, slice]:

@@ -20,6 +20,7 @@ NAMES = ["text", "lines", "empty", "latin", "missing", "folder", "folder/new", "
 TEXTS = [*NAMES, "the", "\x1b[2J", "\u202e", "e\u0301", "\U0001f600", "--", "x" * 300, "[/red]", "%s{0}"]
 ARGUMENTS = {"train": NAMES, "evaluate": NAMES, "classify": NAMES, "tag": NAMES, "predict": TEXTS, "complete": TEXTS}
 ARGUMENTS |= {"sample": [], "info": [], "plot": NAMES, "report": NAMES}
+ARGUMENTS |= {"inspect": TEXTS, "gradients": TEXTS, "gradcheck": TEXTS}
 
 
 @pytest.fixture(scope="module")

@@ -35,8 +35,8 @@ PROMISED = {
         --temperature -t --top-k --top-p --min-p --forbid --unique --novel --max-copy --best-of --stop
         --no-echo --unknown --jsonl --raw --precision --random-seed --threads --quiet -q --help -h""",
     "complete": "--label --model -m --count -n --length -l --plain --no-echo --json --threads --quiet -q --help -h",
-    "evaluate": """--model -m --json --per-line --per-char --jsonl --threshold --sort --top --below --above --total
-        --guess-number --reset-every --adapt --adapt-rate --baselines --corpus --precision --threads --quiet -q
+    "evaluate": """--model -m --json --per-line --per-char --colour --jsonl --threshold --sort --top --below --above
+        --total --guess-number --reset-every --adapt --adapt-rate --baselines --corpus --precision --threads --quiet -q
         --help -h""",
     "classify": "--model -m --labels --top --threshold --jsonl --json --threads --quiet -q --help -h",
     "tag": "--model -m --inline --jsonl --threads --quiet -q --help -h",
@@ -45,6 +45,9 @@ PROMISED = {
     "import": "--symbols --lines --activation --model -m --overwrite --quiet -q --help -h",
     "plot": "--model -m --over --show --output -o --quiet -q --help -h",
     "report": "--model -m --output -o --label --random-seed --threads --quiet -q --help -h",
+    "inspect": "--model -m --label --unit --find-units --json --npz --quiet -q --help -h",
+    "gradients": "--model -m --label --compare --train-steps --gain --random-seed --json --quiet -q --help -h",
+    "gradcheck": "--model -m --label --json --quiet -q --help -h",
     "info": "--model -m --json --quiet -q --help -h",
 }
 
