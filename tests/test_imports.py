@@ -21,6 +21,7 @@ LAYERS = [
     {"training"},
     {"language"},
     {"tasks", "inspect", "export"},
+    {"serving"},
     {"display"},
     {"cli"},
     {"__main__"},

@@ -41,6 +41,9 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {  # by the headings of the he
     "Look inside": {
         "info": ("info", "Describe a model file: sizes, vocabulary, training history."),
     },
+    "Take away": {
+        "serve": ("serve", "Answer requests for texts, as JSON lines on stdin and stdout."),
+    },
 }
 
 MOST_UNGROUPED = 10  # options that are listed without groups

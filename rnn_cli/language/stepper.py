@@ -137,8 +137,8 @@ class Stepper:
     def choose(self, row: int, config: SamplingConfig, follow: np.ndarray) -> None:
         """Let a row sample by a configuration and a follow table of its own from now on."""
         sampling = self._sampling
-        if len(sampling.follow) < self.rows:
-            self._sampling = sampling = sampling._replace(follow=np.repeat(sampling.follow, self.rows, axis=0))
+        if sampling.follow.shape != (self.rows, *follow.shape):
+            self._sampling = sampling = sampling._replace(follow=np.repeat(follow[None], self.rows, axis=0))
         sampling.rules[row] = rules_of(config, self._fingerprint, row)
         sampling.follow[row] = follow
 
