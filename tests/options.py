@@ -19,6 +19,7 @@ NEEDED = {
     "predict": ["the", "-m", "good.model"],
     "complete": ["the", "-m", "good.model"],
     "info": ["-m", "good.model"],
+    "serve": ["--stdio", "-m", "good.model"],
 }
 KINDS = {"integer": "int", "text": "str"}  # which Typer has called both
 REFUSED = {

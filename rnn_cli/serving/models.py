@@ -64,10 +64,9 @@ class Models:
     def writer(self, name: str, label: str | None) -> tuple[Checkpoint, Engine]:
         """Return the language model that writes for a model and a label, and its engine."""
         checkpoint = self.checkpoints[name]
-        if checkpoint.task["name"] not in WRITES:
-            raise RequestError(
-                f"the model '{name}' does not write texts; it is for '{checkpoint.task['name']}'", "model"
-            )
+        task = checkpoint.task["name"]
+        if task not in WRITES:
+            raise RequestError(f"the model '{name}' does not write texts; its task is '{task}'", "model")
         with self._lock:
             if (name, label) not in self._writers:
                 own: Checkpoint = translated(lambda: language_model(checkpoint, label))
