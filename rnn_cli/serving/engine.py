@@ -26,7 +26,7 @@ from rnn_cli.text.fingerprint import Fingerprint
 
 SIZES = (1, 8, ROWS)  # rows of the windows: few requests do not pay for many rows
 CHUNK, READ_CHUNK = 8, 256  # steps in one call while a text is written, and while prompts are read only
-TURN = 256  # steps of a row while others wait
+TURN = 64  # steps of a row while others wait
 
 
 class Engine:
@@ -86,11 +86,12 @@ class Engine:
         """Fill the rows, and run all of them for some steps."""
         lanes = [lane for lane in self._lanes if lane and not lane.finished]
         self._waiting = deque(lane for lane in self._waiting if not lane.finished)
-        self._begin(len(lanes))
+        self._begin(lanes)
         if self._waiting and len(lanes) + len(self._waiting) > ROWS:
             spent = [lane for lane in lanes if lane.steps >= TURN][: len(self._waiting)]
             for lane in spent:
-                lane.saved = self._stepper(len(self._lanes)).save(self._lanes.index(lane))
+                row = self._lanes.index(lane)
+                lane.saved, self._lanes[row] = self._stepper(len(self._lanes)).save(row), None
                 lanes.remove(lane)
                 self._waiting.append(lane)
         coming = [self._waiting.popleft() for _ in range(min(len(self._waiting), ROWS - len(lanes)))]
@@ -98,9 +99,12 @@ class Engine:
             self._place(lanes, coming)
             self._advance()
 
-    def _begin(self, running: int) -> None:
-        """Let jobs take turns to begin lanes, until there are as many as rows and one more."""
-        room, idle = ROWS + 1 - running - len(self._waiting), 0
+    def _begin(self, running: Sequence[Lane]) -> None:
+        """Let jobs take turns to begin lanes, as many as there are rows; a job that has none gets one in any case."""
+        served = {id(lane.job) for lane in (*running, *self._waiting)}
+        first = (next_lane(job) for job in self._jobs if id(job) not in served and not job.done)
+        self._waiting.extend(lane for lane in first if lane)
+        room, idle = ROWS - len(running) - len(self._waiting), 0
         while room > 0 and idle < len(self._jobs):
             job = self._jobs[0]
             self._jobs.rotate(-1)

@@ -169,7 +169,7 @@ def read_completion(values: Mapping[str, Any], limits: Limits, states: bool = Fa
     if request.unknown not in ("error", "skip"):
         raise RequestError("`unknown` is error or skip", "unknown")
     if (request.keep or request.state is not None) and not states:
-        raise RequestError("`state` and `keep` are for rnn serve --stdio; send the whole prompt", "state")
+        raise RequestError("`state` and `keep` are not kept on this connection; send the whole prompt", "state")
     if request.stream and request.best_of > request.n:
         raise RequestError("`stream` and `best_of` contradict each other: the best text is known at the end", "best_of")
     return request
