@@ -26,6 +26,7 @@ NEEDED = {
     "info": ["-m", "good.model"],
     "plot": ["-m", "good.model"],
     "report": ["text.txt", "-m", "good.model"],
+    "serve": ["--stdio", "-m", "good.model"],
 }
 KINDS = {"integer": "int", "text": "str"}  # which Typer has called both
 REFUSED = {

@@ -21,7 +21,7 @@ LAYERS = [
     {"training"},
     {"language"},
     {"tasks"},
-    {"inspect", "export"},
+    {"inspect", "export", "serving"},
     {"display"},
     {"cli"},
     {"__main__"},

@@ -50,6 +50,7 @@ COMMANDS = [
     ["tag", "text", "-m", "tagger.safetensors"],
     ["predict", "the", "--each"],
     ["complete", "the"],
+    ["serve", "--stdio", "--quiet"],
     ["info"],
     ["info", "--json"],
     ["plot", "model.safetensors"],
@@ -61,7 +62,12 @@ COMMANDS = [
 def events(folder: Path, commands: list[list[str]]) -> list[tuple[str, str]]:
     """Return the audit events (kind, path) while the commands run; all of them must succeed."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(commands)], cwd=folder, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", PROGRAM, json.dumps(commands)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
     )
     codes, found = json.loads(done.stderr.splitlines()[-1])
     assert codes == [0] * len(commands), done.stderr

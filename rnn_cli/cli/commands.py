@@ -45,6 +45,9 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {  # by the headings of the he
         "export": ("export", "Write a model as a web page, ONNX, C, NumPy or a hub folder."),
         "import": ("import_weights", "Make a model of weights with PyTorch's names."),
     },
+    "Take away": {
+        "serve": ("serve", "Answer requests for texts, as JSON lines on stdin and stdout."),
+    },
 }
 
 MOST_UNGROUPED = 10  # options that are listed without groups

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,7 +60,7 @@ class GeneratedText:
         one_more = self.prompt.characters is not None
         return len(self.unread) + self.prompt.longest - len(self.symbols) + one_more
 
-    def add(self, symbols: np.ndarray, losses: np.ndarray, stop: array[int], follow: np.ndarray) -> None:
+    def add(self, symbols: np.ndarray, losses: np.ndarray, stops: Sequence[array[int]], follow: np.ndarray) -> None:
         """Add the symbols of some steps, up to the end of the text.
 
         The first ones are those of the prompt, if it is not read yet. The end and the stop text are not part of the
@@ -68,22 +68,21 @@ class GeneratedText:
         """
         read = min(len(self.unread), len(symbols))
         self.unread = self.unread[read:]
-        self._append(symbols[read:].tolist(), losses[read:].tolist(), stop)
+        self._append(symbols[read:].tolist(), losses[read:].tolist(), stops)
         if self.stopped:
             self._cut(len(self.symbols) - self.unfinished(follow))
 
-    def _append(self, symbols: list[int], losses: list[float], stop: array[int]) -> None:
+    def _append(self, symbols: list[int], losses: list[float], stops: Sequence[array[int]]) -> None:
         prompt, before = self.prompt, len(self.symbols)
         end = symbols.index(BOUNDARY) if BOUNDARY in symbols else len(symbols)
         count = min(end, prompt.longest - before)
         self.symbols.extend(symbols[:count])
         self.losses.extend(losses[:count])
-        if stop:
-            for length in range(max(before + 1, prompt.shortest + len(stop)), len(self.symbols) + 1):
-                if self.symbols[length - 1] == stop[-1] and self.symbols[length - len(stop) : length] == stop:
-                    self._cut(length - len(stop))
-                    self.stopped = "stop"
-                    return
+        starts = [start for stop in stops for start in self._starts(stop, before)]
+        if starts:
+            self._cut(min(starts))
+            self.stopped = "stop"
+            return
         if len(self.symbols) == prompt.longest:
             if prompt.characters is None:
                 self.stopped = "length"
@@ -93,6 +92,14 @@ class GeneratedText:
         elif end < len(symbols):
             ended = prompt.ends and len(self.symbols) >= prompt.shortest
             self.stopped = "end" if ended else "copy"
+
+    def _starts(self, stop: array[int], before: int) -> Iterator[int]:
+        """Yield where a stop text begins that ends after the first `before` symbols, and ends the text."""
+        if not stop:
+            return
+        for length in range(max(before + 1, self.prompt.shortest + len(stop)), len(self.symbols) + 1):
+            if self.symbols[length - 1] == stop[-1] and self.symbols[length - len(stop) : length] == stop:
+                yield length - len(stop)
 
     def _cut(self, length: int) -> None:
         del self.symbols[length:], self.losses[length:]
@@ -118,12 +125,13 @@ class GeneratedText:
         ids = [*self.prompt.ids[-LONGEST:].tolist(), *self.symbols[-LONGEST:]]
         return min(unfinished(follow, ids), len(self.symbols))
 
-    def uncertain(self, stop: array[int], follow: np.ndarray) -> int:
+    def uncertain(self, stops: Sequence[array[int]], follow: np.ndarray) -> int:
         """Return the number of symbols at the end that a later `add` may remove."""
         if self.stopped:
             return 0
         cluster = 0 if self.prompt.characters is None else self._last_cluster(self.prompt.characters)
-        return max(overlap(self.symbols, stop), self.unfinished(follow), cluster)
+        begun = max((overlap(self.symbols, stop) for stop in stops), default=0)
+        return max(begun, self.unfinished(follow), cluster)
 
 
 def overlap(symbols: array[int], stop: array[int]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,7 +48,8 @@ class Sampler:
     """Continues prompts. Text k of a prompt depends on the prompt, its index, the configuration and k alone.
 
     `unknown` says what to do with a character of a prompt that the model does not know: "error" or "skip". While a
-    single prompt is read, `progress` is called with the number of symbols just read.
+    single prompt is read, `progress` is called with the number of symbols just read. A text ends at the first stop
+    text. `model` is that of the checkpoint, if it has been made already.
     """
 
     def __init__(
@@ -55,18 +57,22 @@ class Sampler:
         checkpoint: Checkpoint,
         prompts: str | bytes | Sequence[str | bytes] = "",
         config: SamplingConfig | None = None,
-        stop: str | bytes = "",
+        stop: str | bytes | Sequence[str | bytes] = "",
         unknown: str = "error",
         threads: int = 1,
         progress: Callable[[int], None] = lambda count: None,
+        model: Model | None = None,
     ) -> None:
         self.config, self._progress = config or SamplingConfig(), progress
         self.codec, self.threads = checkpoint.codec, threads
         self.follow = self.codec.follow_table(self.config.forbid, self.config.valid_utf8)
         self.fingerprint = fingerprint_for(checkpoint, self.config)
-        self.model = Model.from_torch(checkpoint.config, checkpoint.parameters)
+        self.model = model or Model.from_torch(checkpoint.config, checkpoint.parameters)
         self.characters = joined_characters(self.codec)
-        self.stop = array("i", self.codec.encode_prompt(stop, what="the stop text").tolist())
+        self.stops = [
+            array("i", self.codec.encode_prompt(each, what="the stop text").tolist())
+            for each in ([stop] if isinstance(stop, str | bytes) else stop)
+        ]
         if isinstance(prompts, str | bytes):
             self.prompts = [self._prompt(prompts, unknown, "the seed")]
         else:
@@ -132,7 +138,7 @@ class Sampler:
             symbols[: len(given), row] = given
         losses = stepper.run(symbols)
         for row, text in active:
-            text.add(symbols[:, row], losses[:, row], self.stop, self.follow)
+            text.add(symbols[:, row], losses[:, row], self.stops, self.follow)
 
     def texts(
         self,
@@ -178,7 +184,7 @@ class Sampler:
                 if slot and slot.text.stopped:
                     slot.queue.complete(slot.text_index, slot.text)
                     slots[row] = None
-            for text in queues.kept(lambda text: self._accepts(text, seen)):
+            for text in queues.kept(lambda text: self.accepts(text, seen)):
                 found += 1
                 yield text
             slots = [None if slot and slot.queue.done else slot for slot in slots]
@@ -194,7 +200,7 @@ class Sampler:
         index = queue.begin()
         return Slot(queue, index, GeneratedText(queue.prompt, stepper.begin(row, queue.prompt, index)))
 
-    def _accepts(self, text: GeneratedText, seen: set[bytes]) -> bool:
+    def accepts(self, text: GeneratedText, seen: set[bytes]) -> bool:
         """Say whether to accept a text: with `novel` none of the corpus, with `unique` none seen before."""
         whole = self._whole(np.concatenate([text.prompt.ids, np.array(text.symbols, np.int32)]))
         if self.config.novel and self.fingerprint and self.fingerprint.has_line(whole):
@@ -227,7 +233,7 @@ class Sampler:
         text.unread = stepper.begin(0, prompt, 0)
         while True:
             self._advance(stepper, [text], chunk)
-            certain = max(shown, len(text.symbols) - text.uncertain(self.stop, self.follow))
+            certain = max(shown, len(text.symbols) - text.uncertain(self.stops, self.follow))
             data = text_of(self.codec, text, shown, certain)
             shown = certain
             yield Piece(text, data, first=False, last=text.stopped is not None)
@@ -235,9 +241,12 @@ class Sampler:
                 return
 
 
+joins = lru_cache(maxsize=64)(may_join)  # a server asks for each request
+
+
 def joined_characters(codec: Codec) -> str | None:
     """Return the character of each symbol if some of them join others to one grapheme cluster, otherwise None."""
-    if not isinstance(codec, CharacterCodec) or not may_join(codec.symbols):
+    if not isinstance(codec, CharacterCodec) or not joins(codec.symbols):
         return None
     return "\n" + codec.symbols
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from rnn_cli.kernels.network.memory import Sizes
 from rnn_cli.kernels.simd.aligned import aligned_zeros
-from rnn_cli.kernels.text.generate import SamplingState, generate
+from rnn_cli.kernels.text.generate import RULES, SamplingState, generate
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.network.model import Model
 from rnn_cli.network.workspace import Window, check_finite
 from rnn_cli.text.codecs import BOUNDARY
-from rnn_cli.text.fingerprint import Fingerprint, gram_for
+from rnn_cli.text.fingerprint import GRAMS, Fingerprint, gram_for
 
 SAMPLED = -1  # in place of a given symbol: sample one here
 
@@ -34,6 +35,7 @@ class Prompt:
                       not cut in; None otherwise
     network_state     the state of the network after the prompt, and the symbol that it reads next; None if the prompt
                       has yet to be read
+    unread            the number of the last symbols of the prompt that this state has not read
     """
 
     ids: np.ndarray
@@ -45,15 +47,16 @@ class Prompt:
     lead: Sequence[int] = ()
     characters: str | None = None
     network_state: tuple[np.ndarray, int] | None = None
+    unread: int = 0
 
 
 def sampling_state_for(
     sizes: Sizes, config: SamplingConfig, follow: np.ndarray | None = None, fingerprint: Fingerprint | None = None
 ) -> SamplingState:
     """Return the sampling state of the rows of a network, without symbols. Without a `follow` table, all may follow."""
-    rows, gram, hashes, bits = sizes.batch, 1, 1, np.zeros(1, np.uint8)
-    if config.max_copy is not None and fingerprint is not None:
-        gram, hashes, bits = gram_for(config.max_copy), fingerprint.hashes, fingerprint.bits
+    rows, hashes, bits = sizes.batch, 1, np.zeros(1, np.uint8)
+    if fingerprint is not None:
+        hashes, bits = fingerprint.hashes, fingerprint.bits
     return SamplingState(
         symbols=np.zeros((0, rows), np.int32),
         losses=np.zeros((0, rows), np.float32),
@@ -62,19 +65,34 @@ def sampling_state_for(
         positions=np.zeros(rows, np.int64),
         shortest=np.zeros(rows, np.int64),
         automaton=np.zeros(rows, np.int64),
-        follow=np.zeros((1, sizes.output_size), np.uint8) if follow is None else follow,
+        follow=(np.zeros((1, sizes.output_size), np.uint8) if follow is None else follow)[None],
         filter=bits,
-        recent=np.zeros((rows, gram), np.int32),
+        recent=np.zeros((rows, max(GRAMS)), np.int32),
         runs=np.zeros(rows, np.int64),
-        seed=config.random_seed,
+        rules=np.full(rows, rules_of(config, fingerprint), RULES),
         hashes=hashes,
-        gram=gram,
-        max_copy=config.max_copy or 0,
-        temperature=float(config.temperature),
-        top_k=config.top_k,
-        top_p=float(config.top_p),
-        min_p=float(config.min_p),
     )
+
+
+def rules_of(config: SamplingConfig, fingerprint: Fingerprint | None, table: int = 0) -> np.ndarray:
+    """Return how a row samples by a configuration, a scalar of the type RULES."""
+    most = 0 if fingerprint is None else config.max_copy or 0
+    values = (config.random_seed, config.temperature, config.top_k, config.top_p, config.min_p)
+    return np.array((*values, most, gram_for(most) if most else 1, table), RULES)
+
+
+class RowState(NamedTuple):
+    """All that a row is while it samples a text, so that it can go on later, or on another row.
+
+    network   the state of the network (L, S, H), and the symbol that it reads next
+    values    of the row in each of the arrays ROW_ARRAYS of its SamplingState
+    """
+
+    network: tuple[np.ndarray, int]
+    values: tuple[np.ndarray, ...]
+
+
+ROW_ARRAYS = ("texts", "positions", "shortest", "automaton", "recent", "runs")
 
 
 class Stepper:
@@ -88,11 +106,17 @@ class Stepper:
         config: SamplingConfig | None = None,
         follow: np.ndarray | None = None,
         fingerprint: Fingerprint | None = None,
+        packed: Stepper | None = None,
     ) -> None:
+        """Make the rows. Those of a stepper of the same model, `packed`, share its copy of the weights."""
         config = config or SamplingConfig()
         self.window = Window(model, 1, rows, team, config.precision)
-        self.window.pack()
+        if packed is None:
+            self.window.pack()
+        else:
+            self.window.arrays = self.window.arrays._replace(packed=packed.window.arrays.packed)
         self.rows, self.team = rows, team
+        self._fingerprint = fingerprint
         self._sampling = sampling_state_for(self.window.sizes, config, follow, fingerprint)
 
     def begin(self, row: int, prompt: Prompt, text_index: int) -> np.ndarray:
@@ -100,15 +124,33 @@ class Stepper:
         state, symbol = (0, BOUNDARY) if prompt.network_state is None else prompt.network_state
         given = np.concatenate([prompt.lead, prompt.ids]).astype(np.int32)
         if prompt.network_state is not None:
-            given = given[:0]
+            given = given[len(given) - prompt.unread :]
         self.window.state[:, :, row], self.window.inputs[0, row] = state, symbol
         sampling = self._sampling
         sampling.texts[row], sampling.positions[row] = text_index, -len(given)
         sampling.shortest[row], sampling.automaton[row] = prompt.shortest, prompt.automaton_state
         sampling.runs[row], sampling.recent[row] = prompt.copied, BOUNDARY
-        recent = prompt.ids[-sampling.gram :]
-        sampling.recent[row, sampling.gram - len(recent) :] = recent
+        recent = prompt.ids[-sampling.recent.shape[1] :]
+        sampling.recent[row, sampling.recent.shape[1] - len(recent) :] = recent
         return given
+
+    def choose(self, row: int, config: SamplingConfig, follow: np.ndarray) -> None:
+        """Let a row sample by a configuration and a follow table of its own from now on."""
+        sampling = self._sampling
+        if sampling.follow.shape != (self.rows, *follow.shape):
+            self._sampling = sampling = sampling._replace(follow=np.repeat(follow[None], self.rows, axis=0))
+        sampling.rules[row] = rules_of(config, self._fingerprint, row)
+        sampling.follow[row] = follow
+
+    def save(self, row: int) -> RowState:
+        """Return a copy of all that a row is, but how it samples."""
+        return RowState(self.state(row), tuple(getattr(self._sampling, name)[row].copy() for name in ROW_ARRAYS))
+
+    def restore(self, row: int, saved: RowState) -> None:
+        """Let a row go on as a saved one."""
+        self.window.state[:, :, row], self.window.inputs[0, row] = saved.network
+        for name, value in zip(ROW_ARRAYS, saved.values):
+            getattr(self._sampling, name)[row] = value
 
     def state(self, row: int) -> tuple[np.ndarray, int]:
         """Return a copy of the state of a row, and the symbol that it reads next."""

@@ -42,7 +42,7 @@ def drawn(logits, allowed, config):
     row = np.full(columns, NEVER, np.float32)
     row[:size] = logits
     draws = sampling_state_for(sizes, config, np.where(allowed, 0, FORBIDDEN).astype(np.uint8)[None])
-    forbid(row, 0, size, draws.follow, 0)
+    forbid(row, 0, size, draws.follow, 0, 0)
     chosen = [draw(row, 0, sizes, draws, 0, number) for number in NUMBERS]
     return draws.scratch[:size].astype(np.float64), np.array(chosen)
 

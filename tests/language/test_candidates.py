@@ -22,9 +22,9 @@ def test_the_first_stop_text_after_the_minimum_ends_a_text(sampled, wanted, shor
     for start in range(0, len(sampled), chunk):
         if text.stopped is None:
             part = np.array(sampled[start : start + chunk], np.int32)
-            text.add(part, np.zeros(len(part)), stop, FOLLOW)
+            text.add(part, np.zeros(len(part)), [stop], FOLLOW)
             assert text.symbols[: len(certain)] == certain  # what was certain stays
-            certain = text.symbols[: len(text.symbols) - text.uncertain(stop, FOLLOW)]
+            certain = text.symbols[: len(text.symbols) - text.uncertain([stop], FOLLOW)]
     ends = [k for k in range(shortest, len(sampled)) if wanted and sampled[k : k + len(wanted)] == wanted]
     assert text.stopped == ("stop" if ends else None)
     assert text.symbols.tolist() == (sampled[: ends[0]] if ends else sampled)
@@ -45,7 +45,7 @@ def test_the_prompt_is_read_before_the_text(given_symbols, sampled, chunk):
     for start in range(0, len(steps), chunk):
         part = steps[start : start + chunk]
         assert text.remaining == 100 + len(given_symbols) - start
-        text.add(part, np.zeros(len(part)), array("i"), FOLLOW)
+        text.add(part, np.zeros(len(part)), [array("i")], FOLLOW)
     assert text.symbols.tolist() == sampled
 
 

@@ -22,6 +22,22 @@ NEGLIGIBLE = 1e-34  # smaller weights are never sampled: exp does not reach lowe
 FORBIDDEN = 255
 
 
+RULES = np.dtype(
+    [
+        ("seed", np.int64),  # of the random numbers
+        ("temperature", np.float64),
+        ("top_k", np.int64),
+        ("top_p", np.float64),
+        ("min_p", np.float64),
+        ("max_copy", np.int64),
+        ("gram", np.int64),  # symbols of the runs that measure a copy
+        ("table", np.int64),  # the follow table of the row
+    ],
+    align=True,
+)
+"""How a row samples: the values of a SamplingConfig, as the kernel reads them."""
+
+
 class SamplingState(NamedTuple):
     """How symbols are sampled, and where they go.
 
@@ -31,11 +47,12 @@ class SamplingState(NamedTuple):
     texts (B) int64        the index of each text, which with the seed and the position determines what is sampled
     positions (B) int64    the number of symbols sampled before row 0; negative if some are given first
     shortest (B) int64     the boundary is not sampled before this number of others
-    automaton (B) int64    the state of each row in `follow`; it advances with sampled symbols, not with given ones
-    follow (states, V) uint8  the state that each symbol leads to, or FORBIDDEN
-    filter uint8           the fingerprint of the corpus, with `hashes` bits for each run of `gram` symbols
-    recent (B, gram) int32   the last symbols of each row
+    automaton (B) int64    the state of each row in its table; it advances with sampled symbols, not with given ones
+    follow (tables, states, V) uint8  the state that each symbol leads to, or FORBIDDEN
+    filter uint8           the fingerprint of the corpus, with `hashes` bits for each run of symbols
+    recent (B, G) int32    the last symbols of each row
     runs (B) int64         the number of symbols up to here copied from the corpus: never more than `max_copy`
+    rules (B) RULES        how each row samples
 
     Without `max_copy`, 0, `filter`, `hashes`, `gram`, `recent` and `runs` do not matter.
     """
@@ -51,14 +68,8 @@ class SamplingState(NamedTuple):
     filter: Any
     recent: Any
     runs: Any
-    seed: int
+    rules: Any
     hashes: int
-    gram: int
-    max_copy: int
-    temperature: float
-    top_k: int
-    top_p: float
-    min_p: float
 
 
 @kernel
@@ -119,19 +130,19 @@ def keep_likeliest(weights, start, padded, by_mass, target):
 
 
 @kernel
-def forbid(logits, start, vocab_size, follow, state):
+def forbid(logits, start, vocab_size, follow, table, state):
     """Set the logits of symbols that may not follow to NEVER."""
     for j in range(vocab_size):
-        if follow[state, j] == FORBIDDEN:
+        if follow[table, state, j] == FORBIDDEN:
             logits[start + j] = NEVER
 
 
 @kernel
 def forbid_copies(logits, start, vocab_size, sampling, row):
     """Set the logits of symbols that would make a copied run longer to NEVER."""
-    recent, length = sampling.recent[row], sampling.gram
+    recent, length = sampling.recent[row], sampling.rules[row].gram
     digest = empty_gram(length)
-    for j in range(1, length):
+    for j in range(len(recent) + 1 - length, len(recent)):
         digest = extended(digest, recent[j])
     for j in range(1, vocab_size):
         if logits[start + j] > NEVER and contains(sampling.filter, sampling.hashes, extended(digest, j)):
@@ -141,11 +152,11 @@ def forbid_copies(logits, start, vocab_size, sampling, row):
 @kernel
 def run_with(symbol, sampling, row):
     """Return the length of a row's copied run with one more symbol, which is added to the recent ones."""
-    recent, length = sampling.recent[row], sampling.gram
-    for j in range(1, length):
+    recent, length = sampling.recent[row], sampling.rules[row].gram
+    for j in range(1, len(recent)):
         recent[j - 1] = recent[j]
-    recent[length - 1] = symbol
-    copied = contains(sampling.filter, sampling.hashes, gram(recent, 0, length))
+    recent[len(recent) - 1] = symbol
+    copied = contains(sampling.filter, sampling.hashes, gram(recent, len(recent) - length, length))
     return next_run(sampling.runs[row], length, copied)
 
 
@@ -193,19 +204,20 @@ def draw(logits, start, sizes, sampling, row, number):
     top = largest(logits, start, sizes.output_size, sizes.columns)
     if top == NEVER:
         return 0
-    if sampling.temperature == 0:
+    rules = sampling.rules[row]
+    if rules.temperature == 0:
         return index_of(logits, start, sizes.output_size, top)
     weights, at = sampling.scratch, row * sizes.columns
-    scale = min(1 / sampling.temperature, 1e30)
+    scale = min(1 / rules.temperature, 1e30)
     for j in range(0, sizes.columns, lanes(weights)):
         weight = exp((load(logits, start + j) - top) * scale)
         store(weights, at + j, first_lanes(weight * is_positive(weight - NEGLIGIBLE), sizes.output_size - j, 0))
-    if 0 < sampling.top_k < sizes.output_size:
-        keep_likeliest(weights, at, sizes.columns, 0.0, float(sampling.top_k))
-    if sampling.top_p < 1:
+    if 0 < rules.top_k < sizes.output_size:
+        keep_likeliest(weights, at, sizes.columns, 0.0, float(rules.top_k))
+    if rules.top_p < 1:
         mass = sum_above(weights, at, sizes.columns, 1.0, np.float32(NEGLIGIBLE))
-        keep_likeliest(weights, at, sizes.columns, 1.0, max(sampling.top_p, 1e-30) * mass)
-    total, least = 0.0, broadcast(weights, sampling.min_p)
+        keep_likeliest(weights, at, sizes.columns, 1.0, max(rules.top_p, 1e-30) * mass)
+    total, least = 0.0, broadcast(weights, rules.min_p)
     for j in range(at, at + sizes.columns, lanes(weights)):
         weight = load(weights, j)
         store(weights, j, weight * (1 - is_positive(least - weight)))
@@ -216,17 +228,17 @@ def draw(logits, start, sizes, sampling, row, number):
 @kernel
 def next_symbol(sizes, logits, start, sampling, row, position):
     """Return the sampled symbol at a position of a row's text, and keep account of what may follow it."""
-    state = sampling.automaton[row]
-    forbid(logits, start, sizes.output_size, sampling.follow, state)
+    rules, state = sampling.rules[row], sampling.automaton[row]
+    forbid(logits, start, sizes.output_size, sampling.follow, rules.table, state)
     if position < sampling.shortest[row]:
         logits[start] = NEVER
-    if sampling.max_copy and sampling.runs[row] >= sampling.max_copy:
+    if rules.max_copy and sampling.runs[row] >= rules.max_copy:
         forbid_copies(logits, start, sizes.output_size, sampling, row)
-    number = uniform(sampling.seed, sampling.texts[row], position)
+    number = uniform(rules.seed, sampling.texts[row], position)
     symbol = draw(logits, start, sizes, sampling, row, number)
-    state = sampling.follow[state, symbol]
+    state = sampling.follow[rules.table, state, symbol]
     sampling.automaton[row] = 0 if state == FORBIDDEN else state  # what comes after the end does not matter
-    if sampling.max_copy:
+    if rules.max_copy:
         sampling.runs[row] = run_with(symbol, sampling, row)
     return symbol
 

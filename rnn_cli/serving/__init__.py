@@ -1,0 +1,1 @@
+"""Answering requests with models: what a request may ask, the engine that batches requests, and the transports."""

@@ -1,0 +1,238 @@
+"""The engine: a thread that runs the requests for one model side by side, as rows of one product.
+
+Rows join and leave between calls of the kernel. A text does not depend on the rows beside it, so the same request with
+the same seed has the same answer, however busy the engine is. If more texts wait than there are rows, each runs for a
+turn: its state is a few kilobytes, so to change rows costs little.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from rnn_cli.kernels.network.losses import NEVER
+from rnn_cli.kernels.threads import Team
+from rnn_cli.language.candidates import GeneratedText
+from rnn_cli.language.config import SamplingConfig
+from rnn_cli.language.sampling import ROWS
+from rnn_cli.language.stepper import SAMPLED, Stepper
+from rnn_cli.network.model import Model
+from rnn_cli.serving.jobs import Choice, Job, Lane, Part, Top
+from rnn_cli.text.fingerprint import Fingerprint
+
+SIZES = (1, 8, ROWS)  # rows of the windows: few requests do not pay for many rows
+CHUNK, READ_CHUNK = 8, 256  # steps in one call while a text is written, and while prompts are read only
+TURN = 64  # steps of a row while others wait
+
+
+class Engine:
+    """Answers jobs with one model until `close`. All methods may be called from any thread."""
+
+    def __init__(
+        self, model: Model, fingerprint: Fingerprint | None = None, threads: int = 1, precision: str = "float32"
+    ) -> None:
+        self.model = model
+        self._fingerprint, self._threads = fingerprint, threads
+        self._config = SamplingConfig(precision=precision)
+        self._steppers: dict[int, Stepper] = {}
+        self._jobs: deque[Job] = deque()
+        self._lanes: list[Lane | None] = []  # by their rows in the window of this size
+        self._waiting: deque[Lane] = deque()
+        self._new: deque[Job] = deque()
+        self._wake = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Begin a job."""
+        with self._wake:
+            self._new.append(job)
+            self._wake.notify()
+
+    def cancel(self, job: Job) -> None:
+        """Give up a job: its rows are free after the next call of the kernel."""
+        job.cancelled = True
+
+    def close(self) -> None:
+        """End the thread, and the jobs with it."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._closed or self._new or self._jobs)
+                if self._closed:
+                    return
+                self._jobs.extend(self._new)
+                self._new.clear()
+            try:
+                self._round()
+            except Exception as error:  # of one round, which all its jobs share
+                for job in self._jobs:
+                    job.error = job.error or error
+            for job in [job for job in self._jobs if job.done]:
+                self._jobs.remove(job)
+                job.changed()
+
+    def _round(self) -> None:
+        """Fill the rows, and run all of them for some steps."""
+        lanes = [lane for lane in self._lanes if lane and not lane.finished]
+        self._waiting = deque(lane for lane in self._waiting if not lane.finished)
+        self._begin(lanes)
+        if self._waiting and len(lanes) + len(self._waiting) > ROWS:
+            spent = [lane for lane in lanes if lane.steps >= TURN][: len(self._waiting)]
+            for lane in spent:
+                row = self._lanes.index(lane)
+                lane.saved, self._lanes[row] = self._stepper(len(self._lanes)).save(row), None
+                lanes.remove(lane)
+                self._waiting.append(lane)
+        coming = [self._waiting.popleft() for _ in range(min(len(self._waiting), ROWS - len(lanes)))]
+        if lanes or coming:
+            self._place(lanes, coming)
+            self._advance()
+
+    def _begin(self, running: Sequence[Lane]) -> None:
+        """Let jobs take turns to begin lanes, as many as there are rows; a job that has none gets one in any case."""
+        served = {id(lane.job) for lane in (*running, *self._waiting)}
+        first = (next_lane(job) for job in self._jobs if id(job) not in served and not job.done)
+        self._waiting.extend(lane for lane in first if lane)
+        room, idle = ROWS - len(running) - len(self._waiting), 0
+        while room > 0 and idle < len(self._jobs):
+            job = self._jobs[0]
+            self._jobs.rotate(-1)
+            lane = None if job.done else next_lane(job)
+            idle = 0 if lane else idle + 1
+            if lane:
+                self._waiting.append(lane)
+                room -= 1
+
+    def _stepper(self, rows: int) -> Stepper:
+        if rows not in self._steppers:
+            first = next(iter(self._steppers.values()), None)
+            team = Team(min(self._threads, rows))
+            self._steppers[rows] = Stepper(
+                self.model, rows, team, self._config, fingerprint=self._fingerprint, packed=first
+            )
+        return self._steppers[rows]
+
+    def _place(self, lanes: Sequence[Lane], coming: Sequence[Lane]) -> None:
+        """Put lanes on rows, those that run where they are unless the number of rows changes."""
+        size = next(size for size in SIZES if size >= len(lanes) + len(coming))
+        stepper = self._stepper(size)
+        if size != len(self._lanes):
+            before = self._stepper(len(self._lanes)) if lanes else stepper
+            for lane in lanes:
+                lane.saved = before.save(self._lanes.index(lane))
+            coming, self._lanes = [*lanes, *coming], [None] * size
+        free = [row for row, lane in enumerate(self._lanes) if lane is None or lane.finished]
+        for row in free:
+            self._lanes[row] = None
+        for row, lane in zip(free, coming):
+            self._lanes[row] = lane
+            sampler = lane.job.sampler
+            stepper.choose(row, sampler.config, sampler.follow)
+            if lane.saved is None:
+                stepper.begin(row, lane.part.prompt, lane.index)
+            else:
+                stepper.restore(row, lane.saved)
+                lane.saved = None
+            lane.steps = 0
+
+    def _advance(self) -> None:
+        """Run the kernel once, and give each lane what its row has read or written."""
+        active = [(row, lane) for row, lane in enumerate(self._lanes) if lane]
+        writing = [lane.choice.text for _, lane in active if lane.choice]
+        unread = [len(lane.part.unread) for _, lane in active if not lane.choice]
+        steps = min([CHUNK if writing else READ_CHUNK, *unread])
+        if writing and not unread:
+            steps = min(steps, max(text.remaining for text in writing))
+        if any(lane.job.tops for _, lane in active):
+            steps = 1  # as the outputs of the last step only are kept
+        stepper = self._stepper(len(self._lanes))
+        symbols = np.full((steps, stepper.rows), SAMPLED, np.int32)
+        for row, lane in active:
+            if not lane.choice:
+                symbols[:, row] = lane.part.unread[:steps]
+        losses = stepper.run(symbols)
+        for row, lane in active:
+            lane.steps += steps
+            top = self._top(stepper, row, int(symbols[0, row]), float(losses[0, row]), lane.job.tops)
+            if lane.choice:
+                write(lane, lane.choice, symbols[:, row], losses[:, row], top)
+            else:
+                read(lane.part, steps, losses[:, row], top)
+                if len(lane.part.unread) == 0:
+                    lane.part.prompt = replace(lane.part.prompt, network_state=stepper.state(row), unread=0)
+                    set_ready(lane.part)
+        for job in {id(lane.job): lane.job for _, lane in active}.values():
+            if job.request.stream and not job.done:
+                job.changed()
+
+    def _top(self, stepper: Stepper, row: int, symbol: int, loss: float, count: int) -> Top | None:
+        """Return the most probable symbols of a step, of those that may follow; None unless they are asked for."""
+        if not count:
+            return None
+        logits = stepper.window.logits[0, row, : stepper.window.sizes.output_size].astype(np.float64)
+        normaliser = logits[symbol] + loss
+        order = np.argsort(-logits, kind="stable")[:count]
+        return [(int(each), float(logits[each] - normaliser)) for each in order if logits[each] > NEVER]
+
+
+def next_lane(job: Job) -> Lane | None:
+    """Return the next thing of a job for a row to do: read a prompt, or write a text after it."""
+    for part in job.parts:
+        if not part.begun:
+            part.begun = True
+            if len(part.unread):
+                return Lane(job, part)
+            set_ready(part)
+        if part.ready and part.queue.needs_text:
+            index = part.queue.begin()
+            choice = Choice(GeneratedText(part.prompt))
+            part.texts.append(choice)
+            if choice.text.stopped is None:
+                return Lane(job, part, choice, index)
+            complete(Lane(job, part, choice, index))
+    return None
+
+
+def set_ready(part: Part) -> None:
+    """Let texts begin after a prompt that has been read."""
+    part.ready = True
+    part.queue.prompt = part.prompt
+
+
+def read(part: Part, steps: int, losses: np.ndarray, top: Top | None) -> None:
+    """Take note that a row has read symbols of a prompt."""
+    part.unread = part.unread[steps:]
+    part.losses.extend(losses.tolist())
+    if top is not None:
+        part.tops.append(top)
+
+
+def write(lane: Lane, choice: Choice, symbols: np.ndarray, losses: np.ndarray, top: Top | None) -> None:
+    """Add to a text what a row has sampled."""
+    sampler, text = lane.job.sampler, choice.text
+    if top is not None:
+        choice.tops.append(top)
+    text.add(symbols, losses, sampler.stops, sampler.follow)
+    choice.certain = max(choice.certain, len(text.symbols) - text.uncertain(sampler.stops, sampler.follow))
+    if text.stopped:
+        complete(lane)
+
+
+def complete(lane: Lane) -> None:
+    """Hand in a text that has stopped, and judge those that can be judged."""
+    assert lane.choice is not None
+    part = lane.part
+    lane.choice.certain = len(lane.choice.text.symbols)
+    part.queue.complete(lane.index, lane.choice.text)
+    part.kept.extend(part.queue.kept(lambda text: lane.job.sampler.accepts(text, part.seen)))

@@ -1,0 +1,144 @@
+"""A request at work: its prompts, the texts of each, and what of them is certain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from rnn_cli.language.candidates import GeneratedText, PromptQueue
+from rnn_cli.language.constraints import state_after
+from rnn_cli.language.sampling import Sampler
+from rnn_cli.language.stepper import Prompt, RowState
+from rnn_cli.serving.requests import CompletionRequest
+
+Top = list[tuple[int, float]]  # the most probable symbols at a position, and the log of their probabilities
+
+
+@dataclass
+class KeptState:
+    """A model after a text: the last symbols of the text, and the state of the network, which may lag behind.
+
+    owner   the name of the model, and its label
+    unread  the number of the last symbols that the network has not read
+    """
+
+    owner: tuple[str, str | None]
+    ids: np.ndarray
+    network: tuple[np.ndarray | np.float32, int]
+    unread: int = 0
+
+
+@dataclass
+class Choice:
+    """A text of the answer; the first `certain` symbols of it stay as they are."""
+
+    text: GeneratedText
+    certain: int = 0
+    tops: list[Top] = field(default_factory=list)
+
+
+@dataclass
+class Part:
+    """One prompt of a job.
+
+    own      the symbols of the prompt itself, without what a state came after
+    losses   of the symbols that have been read, in nats, and the most probable symbols at each, if they are asked for
+    """
+
+    prompt: Prompt
+    own: np.ndarray
+    queue: PromptQueue
+    unread: np.ndarray
+    losses: list[float] = field(default_factory=list)
+    tops: list[Top] = field(default_factory=list)
+    begun: bool = False  # whether a row reads the prompt, or has read it
+    ready: bool = False  # whether texts may begin
+    texts: list[Choice] = field(default_factory=list)  # in the order in which they were begun
+    kept: list[GeneratedText] = field(default_factory=list)
+    seen: set[bytes] = field(default_factory=set)
+
+    @property
+    def done(self) -> bool:
+        """Whether all texts are there."""
+        return self.ready and self.queue.done
+
+
+class Job:
+    """A request at work in an engine. `changed` is called from the thread of the engine after each change."""
+
+    def __init__(
+        self,
+        request: CompletionRequest,
+        sampler: Sampler,
+        state: KeptState | None = None,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.request, self.sampler, self.changed = request, sampler, changed
+        self.parts = [self._part(prompt, number, state) for number, prompt in enumerate(sampler.prompts)]
+        self.cancelled = False
+        self.error: Exception | None = None
+
+    def _part(self, prompt: Prompt, number: int, state: KeptState | None) -> Part:
+        own = prompt.ids
+        if state is not None:
+            ids = np.concatenate([state.ids, own])
+            follow = self.sampler.follow
+            unread = state.unread + len(own)
+            prompt = replace(
+                prompt,
+                ids=ids,
+                lead=[],
+                automaton_state=state_after(follow, ids),
+                network_state=state.network,  # type: ignore[arg-type]
+                unread=unread,
+            )
+        else:
+            unread = len(prompt.lead) + len(own)
+        queue = PromptQueue(prompt, number << 32, self.request.best_of)
+        given = np.concatenate([prompt.lead, prompt.ids]).astype(np.int32)
+        return Part(prompt, own, queue, given[len(given) - unread :])
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.cancelled or self.error is not None or all(part.done for part in self.parts)
+
+    @property
+    def tops(self) -> int:
+        """How many of the most probable symbols are listed at each position."""
+        return self.request.logprobs or 0
+
+    @property
+    def streams_at_once(self) -> bool:
+        """Whether every text that is begun is one of the answer."""
+        config = self.sampler.config
+        return self.request.best_of == self.request.n and not (config.unique or config.novel)
+
+    def choices(self, part: Part) -> list[Choice]:
+        """Return the texts of the answer for a prompt, once they are there: the best ones first."""
+        if self.streams_at_once:
+            return part.texts
+        found = {id(choice.text): choice for choice in part.texts}
+        best = sorted(part.kept, key=lambda text: text.surprise) if self.request.best_of > self.request.n else part.kept
+        return [found[id(text)] for text in best[: self.request.n]]
+
+
+@dataclass
+class Lane:
+    """What a row does: it reads a prompt (`choice` None) or writes a text. `saved` is its row while it waits."""
+
+    job: Job
+    part: Part
+    choice: Choice | None = None
+    index: int = 0
+    saved: RowState | None = None
+    steps: int = 0  # since it got its row
+
+    @property
+    def finished(self) -> bool:
+        """Whether the row is free for another lane."""
+        if self.job.done or self.part.done:
+            return True
+        return self.choice.text.stopped is not None if self.choice else len(self.part.unread) == 0

@@ -1,0 +1,154 @@
+"""The engine: what a request is answered does not depend on the requests beside it."""
+
+import threading
+
+import numpy as np
+import pytest
+from random_models import make_checkpoint
+
+from rnn_cli.language.config import SamplingConfig
+from rnn_cli.language.evaluation import evaluate_texts
+from rnn_cli.language.sampling import sample_texts
+from rnn_cli.serving.answers import Answer
+from rnn_cli.serving.engine import ROWS
+from rnn_cli.serving.models import Models, kept_after
+from rnn_cli.serving.requests import Limits, RequestError, read_completion
+from rnn_cli.text.codecs import ByteCodec
+
+LIMITS = Limits(max_tokens=3000, max_choices=500)
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["lines", "stream"])
+def models(request):
+    served = Models({"m": make_checkpoint(request.param)}, LIMITS, threads=2)
+    yield served
+    served.close()
+
+
+def begin(models, state=None, **values):
+    """Begin a request; return its job, what gives it up, and the event of its end."""
+    ended = threading.Event()
+    job, cancel = models.begin(
+        read_completion(values, LIMITS, states=True), state, lambda job: ended.set() if job.done else None
+    )
+    return job, cancel, ended
+
+
+def answer(models, state=None, **values):
+    """Return the job of a request that is done, and its answer."""
+    job, _, ended = begin(models, state, **values)
+    assert ended.wait(60)
+    if job.error:
+        raise job.error
+    return job, Answer(job, "m").whole()
+
+
+def texts(models, state=None, **values):
+    return [choice["text"] for choice in answer(models, state, **values)[1]["choices"]]
+
+
+def test_texts_are_those_of_sample(models):
+    config = SamplingConfig(length=30, random_seed=5, temperature=0.9, top_k=6)
+    expected = [text.decode() for text in sample_texts(models.checkpoints["m"], "ab", 7, config=config)]
+    assert texts(models, prompt="ab", n=7, max_tokens=30, seed=5, temperature=0.9, top_k=6) == expected
+
+
+def test_busy_rows_change_no_answer(models):
+    requests = [
+        {"prompt": "abc"[: k % 4], "n": 1 + k % 5, "seed": k, "temperature": 0.5 + k / 20, "max_tokens": 40 * (k % 9)}
+        | ({"top_p": 0.8, "forbid": "c"} if k % 2 else {})
+        for k in range(40)
+    ]
+    alone = [texts(models, **values) for values in requests]
+    together = [begin(models, **values) for values in requests]
+    assert sum(values["n"] for values in requests) > ROWS
+    assert all(ended.wait(60) for _, _, ended in together)
+    found = [[choice["text"] for choice in Answer(job, "m").whole()["choices"]] for job, _, _ in together]
+    assert found == alone
+    assert not any("c" in text for texts in found[1::2] for text in texts)
+
+
+def test_longer_texts_than_rows_take_turns(models):
+    long = begin(models, prompt="a", n=200, max_tokens=2000, min_length=2000, seed=1)
+    short = begin(models, prompt="b", max_tokens=5, seed=1)
+    assert short[2].wait(60)
+    assert not long[0].done
+    long[1]()
+    assert long[2].wait(60)
+    assert long[0].cancelled
+
+
+def test_echo_with_logprobs_is_evaluate(models):
+    text = "abcdefgh\u00e9\u20ac\U0001f600" * 3 + "\n" * models.checkpoints["m"].codec.line_mode
+    _, found = answer(models, prompt=text, max_tokens=0, echo=True, logprobs=2)
+    logprobs = found["choices"][0]["logprobs"]
+    assert "".join(logprobs["tokens"]) == text == found["choices"][0]["text"]
+    expected = evaluate_texts(models.checkpoints["m"], [text]).nats_per_char
+    assert -np.mean(logprobs["token_logprobs"]) == pytest.approx(expected, rel=1e-5)
+    assert [text[offset] for offset in logprobs["text_offset"]] == logprobs["tokens"]
+    for token, value, top in zip(logprobs["tokens"], logprobs["token_logprobs"], logprobs["top_logprobs"]):
+        assert len(top) == 2
+        assert max(top.values()) >= value - 1e-6
+        assert top.get(token, value) == pytest.approx(value, abs=1e-6)
+
+
+def test_a_state_continues_as_the_whole_text_would(models):
+    job, first = answer(models, prompt="ab", max_tokens=6, min_length=8, seed=3, keep=True)
+    (state,) = kept_after(job, ("m", None))
+    whole = "ab" + first["choices"][0]["text"] + "cd"
+    expected = texts(models, prompt=whole, max_tokens=20, seed=9)
+    for _ in range(2):
+        assert texts(models, state, prompt="cd", max_tokens=20, seed=9) == expected
+
+
+def test_the_best_of_several_comes_first(models):
+    every = answer(models, prompt="a", n=9, max_tokens=20, seed=2, logprobs=0)[1]["choices"]
+    best = answer(models, prompt="a", n=2, best_of=9, max_tokens=20, seed=2, logprobs=0)[1]["choices"]
+    means = [np.mean(each["logprobs"]["token_logprobs"] or [-np.inf]) for each in every]
+    order = np.argsort(-np.array(means), kind="stable")[:2]
+    assert [each["text"] for each in best] == [every[k]["text"] for k in order]
+
+
+def test_pieces_add_up_to_the_answer(models):
+    pieces, ended = {}, threading.Event()
+    answers = []
+
+    def changed(job):
+        answers[:] = answers or [Answer(job, "m")]
+        for piece in answers[0].pieces():
+            (choice,) = piece["choices"]
+            pieces.setdefault(choice["index"], []).append(choice)
+        if job.done:
+            ended.set()
+
+    values = {"prompt": ["a", "b"], "n": 3, "max_tokens": 50, "seed": 4, "stop": ["ab", "h"], "echo": True}
+    models.begin(read_completion({**values, "stream": True}, LIMITS), changed=changed)
+    assert ended.wait(60)
+    joined = ["".join(part["text"] for part in pieces[key]) for key in sorted(pieces)]
+    assert joined == texts(models, **values)
+    assert all([part["finish_reason"] for part in parts].count(None) == len(parts) - 1 for parts in pieces.values())
+
+
+def test_an_unknown_character_is_a_request_error(models):
+    with pytest.raises(RequestError, match="never seen 'Z'"):
+        begin(models, prompt="Z")
+    assert texts(models, prompt="Za", unknown="skip", seed=1) == texts(models, prompt="a", seed=1)
+
+
+def test_too_many_requests_are_refused():
+    served = Models({"m": make_checkpoint(False)}, Limits(max_waiting=1))
+    job, cancel, ended = begin(served, prompt="a", max_tokens=3000)
+    with pytest.raises(RequestError, match="try again") as caught:
+        begin(served, prompt="a")
+    assert caught.value.status == 503
+    cancel()
+    assert ended.wait(60)
+    assert texts(served, prompt="a", max_tokens=1)
+    served.close()
+
+
+def test_a_model_of_bytes_names_bytes():
+    served = Models({"m": make_checkpoint(False, codec=ByteCodec(False))}, LIMITS)
+    logprobs = answer(served, prompt="\u20ac", echo=True, logprobs=0, max_tokens=0)[1]["choices"][0]["logprobs"]
+    assert logprobs["tokens"] == ["bytes:\\xe2", "bytes:\\x82", "bytes:\\xac"]
+    served.close()
