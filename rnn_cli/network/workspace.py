@@ -87,8 +87,7 @@ class Window:
         numbers = 0 if self._reads_symbols else layout.input_size
         logit_rows = batch * (1 if self._keeps_one_step else length)
         self.widest = max(cell.blocks * layout.hidden, layout.columns, layout.width, numbers)
-        kind: Any = PooledSizes if config.readout == "mean" else Sizes
-        self.sizes: Sizes = kind(
+        self.sizes: Sizes = self._kind(
             layers=config.num_layers,
             directions=config.directions,
             length=length,
@@ -133,7 +132,7 @@ class Window:
             states=zeros(runs * spacing + slack),
             output=zeros(config.num_layers * steps * width),
             shares=self._shares.ravel(),
-            pooled=zeros(steps * width if config.readout == "mean" else 1),
+            pooled=zeros(1 if self._kind is Sizes else steps * width),
             logits=self.logits.ravel(),
             losses=self.losses.ravel(),
             barrier=aligned_zeros(BARRIER_SIZE, np.int64),
@@ -147,6 +146,11 @@ class Window:
             (spacing * item, self.sizes.plane * item, hidden * item, item),
         )
         self._set_roles(symbols)
+
+    @property
+    def _kind(self) -> Any:
+        """The type of the sizes, by which kernels choose what the readout reads."""
+        return PooledSizes if self.model.config.readout == "mean" else Sizes
 
     @property
     def _reads_symbols(self) -> bool:
