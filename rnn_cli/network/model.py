@@ -18,9 +18,7 @@ PAD = VECTOR_BYTES // 4  # a whole vector of float32, and whole vectors of float
 class Model:
     """Parameters with their layout. `parameters` is one vector, float32 in use and float64 to check gradients."""
 
-    def __init__(
-        self, config: NetworkConfig, dtype: Any = np.float32, parameters: np.ndarray | None = None
-    ) -> None:
+    def __init__(self, config: NetworkConfig, dtype: Any = np.float32, parameters: np.ndarray | None = None) -> None:
         """Make a model without weights, or one of the given vector, which is not copied."""
         self.config = config
         self.layout = layout_of(config, PAD)

@@ -71,9 +71,7 @@ def pair_backward_addresses(backward, part):
     return PairBackward(
         backward_addresses(backward.encoder, part),
         backward_addresses(backward.decoder, part),
-        AttentionGradient(
-            backward_addresses(own.back, part), address(own.grad_contexts), address(own.grad_weights)
-        ),
+        AttentionGradient(backward_addresses(own.back, part), address(own.grad_contexts), address(own.grad_weights)),
     )
 
 
