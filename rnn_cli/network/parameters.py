@@ -43,8 +43,9 @@ def torch_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     as encoder.weight.
 
     An encoder with a decoder has such layers as encoder.* and decoder.*, and with D = directions H: attention.weight
-    (H, D), which makes keys; combine.weight (H, H + D) and bias (H), of a decoder's output and its context; bridge.weight
-    (L S H, D) and bias, which make the S states of each layer that the decoder starts from; output.weight (V, H), bias.
+    (H, D), which makes keys; combine.weight (H, H + D) and bias (H), of a decoder's output and its context;
+    bridge.weight (L S H, D) and bias, which make the S states of each layer that the decoder starts from; and
+    output.weight (V, H) and bias.
     """
     if isinstance(config, EncoderDecoderConfig):
         return encoder_decoder_shapes(config)

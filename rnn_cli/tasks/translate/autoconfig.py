@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from rnn_cli.language.autoconfig import Choice, Speed
@@ -21,6 +21,10 @@ SUITS = Preferences(
     learning_rate=0.002,
     enough=25,
 )
+# Sums of two numbers of three digits, 16,200 pairs, exact answers: dropout 0.4 and rate 0.002 22 % after half a minute,
+# dropout 0 and 0.004 77 % after one. Other sizes of data are not measured yet.
+SUITS_MANY = replace(SUITS, dropout=0.0, learning_rate=0.004)
+MANY = 10_000  # pairs
 FEW, FEWEST_ROWS = 2000, 16  # pairs, of which a batch has fewer
 LONGEST, MOST_POSITIONS = 512, 16_384  # symbols of a source or a target; of a batch
 FEWEST_EVALUATED, MOST_EVALUATED = 50, 1000
@@ -36,7 +40,8 @@ def choose(
     lengths = task.lengths(task.training).max(axis=1)
     sizes = task.symbols.sizes
     data = Data(sizes["input_size"], sizes["output_size"], lengths, len(lengths), "pairs", "pair")
-    return PairDefaults(data, given, speed).choose(SUITS, fine_tuning)
+    suits = SUITS_MANY if len(lengths) >= MANY else SUITS
+    return PairDefaults(data, given, speed).choose(suits, fine_tuning)
 
 
 class PairDefaults(Defaults):
