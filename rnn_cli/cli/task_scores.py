@@ -132,8 +132,8 @@ def evaluate_translator(
     if unknown := scores["unknown_symbols"]:
         count = len(unknown)
         note(
-            f"{count:,} symbol{'s' if count > 1 else ''} of the targets {'are' if count > 1 else 'is'} not known to the "
-            f"model, as '{unknown[0]}'; the pairs count as wrong",
+            f"{count:,} symbol{'s of targets are' if count > 1 else ' of targets is'} not known to the model, "
+            f"as '{unknown[0]}'; the pairs count as wrong",
             quiet,
         )
     writer = TextWriter()

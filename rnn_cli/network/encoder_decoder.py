@@ -41,7 +41,7 @@ class EncoderDecoderLayout(Layout):
         return flat[:first], flat[first:second], flat[second:]
 
     def between_views(self, flat: np.ndarray) -> list[np.ndarray]:
-        """Return views without padding: (H, H) and (D, H) to combine, its bias (H), the bridge (D, L S, H), (L S, H)."""
+        """Return views without padding: (H, H), (D, H) and bias (H) to combine, the bridge (D, L S, H) and (L S, H)."""
         units, read = self.config.hidden_size, self.config.directions * self.config.hidden_size
         own, ends = self.parts(flat)[2], self.between
         blocks = [own[ends[k] : ends[k + 1]] for k in range(5)]

@@ -38,7 +38,7 @@ def choose(
     `speed` is asked only if the length is in minutes. Without it, every size counts as fast enough.
     """
     lengths = task.lengths(task.training).max(axis=1)
-    sizes = task.symbols.sizes
+    sizes = task.alphabets.sizes
     data = Data(sizes["input_size"], sizes["output_size"], lengths, len(lengths), "pairs", "pair")
     suits = SUITS_MANY if len(lengths) >= MANY else SUITS
     return PairDefaults(data, given, speed).choose(suits, fine_tuning)

@@ -41,16 +41,16 @@ class TranslateTask(Task):
     ) -> None:
         """Take pairs to learn from, and pairs to hold out. Raises UsageError if the network does not fit."""
         self.training, self.validation = training, validation
-        self.symbols = symbols or Symbols.of_pairs(training)
-        self.network: EncoderDecoderConfig = network or EncoderDecoderConfig(directions=2, **self.symbols.sizes)
-        if (self.network.input_size, self.network.output_size) != tuple(self.symbols.sizes.values()):
-            raise UsageError(f"the network does not have the sizes of the data: {self.symbols.sizes}")
+        self.alphabets = symbols or Symbols.of_pairs(training)
+        self.network: EncoderDecoderConfig = network or EncoderDecoderConfig(directions=2, **self.alphabets.sizes)
+        if (self.network.input_size, self.network.output_size) != tuple(self.alphabets.sizes.values()):
+            raise UsageError(f"the network does not have the sizes of the data: {self.alphabets.sizes}")
         self.blind_loss = math.log(self.network.output_size)
         self._translator: Translator | None = None
 
     def lengths(self, data: Pairs) -> np.ndarray:
         """Return the symbols (n, 2) of each source with its end, and of each target with its start."""
-        symbols = self.symbols
+        symbols = self.alphabets
         pairs = zip(data.sources, data.targets)
         return np.array([(len(symbols.encode_source(s)), 1 + len(symbols.encode_target(t))) for s, t in pairs])
 
@@ -73,8 +73,8 @@ class TranslateTask(Task):
         if not len(fitting):
             raise UsageError(f"no pair of {data.name} has up to {config.sequence_length:,} symbols; give more")
         part = data.take(fitting)
-        sources = [self.symbols.encode_source(source) for source in part.sources]
-        targets = [self.symbols.encode_target(target) for target in part.targets]
+        sources = [self.alphabets.encode_source(source) for source in part.sources]
+        targets = [self.alphabets.encode_target(target) for target in part.targets]
         return PairBatches(sources, targets, config.batch_size, seed)
 
     def score(self, model: Model, team: Team) -> float | None:
@@ -82,12 +82,12 @@ class TranslateTask(Task):
         if self.validation is None:
             return None
         if self._translator is None or self._translator.model is not model:
-            self._translator = Translator(model, self.symbols, team)
+            self._translator = Translator(model, self.alphabets, team)
         self._translator.changed()
         part = self._judged()
         found = self._translator.translate(part.sources)
-        texts = [self.symbols.decode(answers[0].symbols) for answers in found]
-        return 1 - float(figures_of(texts, part.targets, self.symbols.words)["word_error_rate"])
+        texts = [self.alphabets.decode(answers[0].symbols) for answers in found]
+        return 1 - float(figures_of(texts, part.targets, self.alphabets.words)["word_error_rate"])
 
     def _judged(self) -> Pairs:
         assert self.validation is not None
@@ -95,7 +95,7 @@ class TranslateTask(Task):
 
     def describe(self) -> dict[str, Any]:
         """Return how sources are read and targets written."""
-        return self.symbols.describe()
+        return self.alphabets.describe()
 
     def record(self, config: TrainingConfig) -> dict[str, Any]:
         """Return what the pairs are."""
@@ -153,5 +153,5 @@ class TranslateTask(Task):
         if score is None or self.validation is None:
             return bits
         part = self._judged()
-        copied = 1 - figures_of(part.sources, part.targets, self.symbols.words)["word_error_rate"]
+        copied = 1 - figures_of(part.sources, part.targets, self.alphabets.words)["word_error_rate"]
         return f"{score:.1%} right; a copy of the source would be {copied:.1%}; {bits}"

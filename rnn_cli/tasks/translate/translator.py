@@ -160,9 +160,8 @@ class Machine:
             kept = np.argsort(-values, axis=1, kind="stable")[:, :width]
             scores, symbols = (np.take_along_axis(array, kept, axis=1) for array in (values, symbols_found))
             parents = np.take_along_axis(parents, kept, axis=1)
-            texts = np.concatenate(
-                [np.take_along_axis(texts, parents[:, :, None], axis=1), symbols[:, :, None]], axis=2
-            )
+            before = np.take_along_axis(texts, parents[:, :, None], axis=1)
+            texts = np.concatenate([before, symbols[:, :, None]], axis=2)
             if width > 1:
                 origin = (np.arange(rows)[:, None] * width + parents).ravel()
                 self.decoder.state[:] = self.decoder.state[:, :, origin]
