@@ -88,8 +88,10 @@ class EncoderDecoderConfig(NetworkConfig):
         """The decoder as a network: it reads and predicts the symbols of the target."""
         return self._part(input_size=self.output_size, output_size=self.output_size)
 
-    def _part(self, **sizes: int) -> NetworkConfig:
-        own = {name: getattr(self, name) for name in ("cell", "activation", "hidden_size", "num_layers")}
+    def _part(self, **sizes: Any) -> NetworkConfig:
+        own: dict[str, Any] = {
+            name: getattr(self, name) for name in ("cell", "activation", "hidden_size", "num_layers")
+        }
         return NetworkConfig(**own, **sizes)
 
 

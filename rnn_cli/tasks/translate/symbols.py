@@ -72,7 +72,7 @@ class Symbols:
         return index
 
     @property
-    def sizes(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, Any]:
         """The sizes of the network."""
         return {"input_size": len(self.alphabet), "output_size": 1 + len(self.outputs)}
 

@@ -97,8 +97,8 @@ class Machine:
         self.decoder = DecoderWindow(decoder, 1, rows * self.width, team, precision)
         self.attention = attention_for(model, self.encoder, self.decoder)
         self.attention.columns[:] = np.repeat(np.arange(rows), self.width)
-        halves = (Half(window.network, window.arrays) for window in (self.encoder, self.decoder))
-        self.pair = Pair(*halves, self.attention)
+        halves = [Half(window.network, window.arrays) for window in (self.encoder, self.decoder)]
+        self.pair = Pair(halves[0], halves[1], self.attention)
 
     def read(self, sources: Sequence[np.ndarray]) -> None:
         """Read the sources, and start the decoder."""

@@ -34,10 +34,8 @@ def test_a_line_is_answered_with_a_line(place):
 
 
 def test_several_answers_come_best_first(place):
-    rows = [
-        line.split("\t")
-        for line in run("translate", "-m", "model", "-n", 3, stdin=b"abc\n", cwd=place).text.split("\n")
-    ]
+    text = run("translate", "-m", "model", "-n", 3, stdin=b"abc\n", cwd=place).text
+    rows = [line.split("\t") for line in text.splitlines()]
     assert [row[0] for row in rows] == ["1"] * 3
     assert rows[0][2] == "cba"
     found = json.loads(run("translate", "-m", "model", "-n", 3, "--jsonl", stdin=b"abc\n", cwd=place).text)
