@@ -260,7 +260,7 @@ def codec_of(task: dict[str, Any]) -> Codec:
 def check(checkpoint: Checkpoint) -> None:
     """Raise CheckpointError if parts do not fit together, or a tensor holds a value that is not finite."""
     config = checkpoint.config
-    if isinstance(config, EncoderDecoderConfig) != (checkpoint.task["name"] == TRANSLATE):
+    if isinstance(config, EncoderDecoderConfig) and checkpoint.task["name"] != TRANSLATE:
         raise CheckpointError("its network is not one that its task can have")
     if checkpoint.task["name"] == LANGUAGE:
         symbols = len(codec_of(checkpoint.task))

@@ -28,7 +28,9 @@ def translate(
     beam: Annotated[
         int | None,
         typer.Option(
-            "--beam", help="Beginnings that the search keeps; default: 1, or 5 if -n is more.", show_default=False
+            "--beam",
+            help="Beginnings that the search keeps: 1, or at least 5 with -n, if it is not given.",
+            show_default=False,
         ),
     ] = None,
     align: Annotated[
