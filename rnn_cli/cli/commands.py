@@ -31,12 +31,16 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {  # by the headings of the he
             "Score text: how many bits the model needs for each character, or how many labels are right.",
         ),
     },
-    "Label": {
+    "Label and translate": {
         "classify": (
             "classify",
             "Label each line: with a classifier (rnn train --task classify), or the most probable of language models.",
         ),
         "tag": ("tag", "Tag each token of each line."),
+        "translate": (
+            "translate",
+            "Translate each line; prints one line for each, as soon as it is complete.",
+        ),
     },
     "Look inside": {
         "info": ("info", "Describe a model file: sizes, vocabulary, training history."),
