@@ -36,7 +36,7 @@ from rnn_cli.checkpoint.safetensors_reader import (
     read_tensors,
 )
 from rnn_cli.errors import CheckpointError, RnnError, TaskError, UsageError
-from rnn_cli.network.config import NetworkConfig
+from rnn_cli.network.config import EncoderDecoderConfig, NetworkConfig, network_from_dict
 from rnn_cli.network.parameters import torch_shapes
 from rnn_cli.text.codecs import Codec, codec_from_dict
 
@@ -44,6 +44,7 @@ FORMAT = 2
 METADATA_KEY = "rnn"
 TRAINING_PREFIX = "training."
 LANGUAGE = "language"  # the name of the task whose models predict the next symbol of a text
+TRANSLATE = "translate"  # the name of the task whose networks are an encoder and a decoder
 RECORD_KINDS = {
     "corpus": dict,
     "training": dict,
@@ -215,7 +216,7 @@ def read_description(text: str) -> Checkpoint:
         if not isinstance(record.get(name, kind()), kind):
             raise CheckpointError(f"the part '{name}' of its record is damaged")
     try:
-        config = NetworkConfig.from_dict(network)
+        config = network_from_dict(network)
         find_cell(config.cell, config.activation)
     except UsageError as problem:
         raise CheckpointError(f"it describes an impossible model ({problem})") from problem
@@ -259,6 +260,8 @@ def codec_of(task: dict[str, Any]) -> Codec:
 def check(checkpoint: Checkpoint) -> None:
     """Raise CheckpointError if parts do not fit together, or a tensor holds a value that is not finite."""
     config = checkpoint.config
+    if isinstance(config, EncoderDecoderConfig) and checkpoint.task["name"] != TRANSLATE:
+        raise CheckpointError("its network is not one that its task can have")
     if checkpoint.task["name"] == LANGUAGE:
         symbols = len(codec_of(checkpoint.task))
         if symbols != config.output_size:

@@ -29,9 +29,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {  # by the headings of the he
     "Score": {
         "evaluate": ("evaluate", "Score text: the bits that a model needs, or the answers that are right."),
     },
-    "Label": {
+    "Label and translate": {
         "classify": ("classify", "Label each line by a classifier or by several language models."),
         "tag": ("tag", "Tag each token of each line."),
+        "translate": ("translate", "Translate each line, for example from one script to another."),
     },
     "Look inside": {
         "inspect": ("inspect", "Show units, gates and the next symbols at each step of a text."),

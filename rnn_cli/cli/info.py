@@ -93,6 +93,10 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         facts["mode"] = "stream" if not codec.line_mode else "lines" if codec.ends_at_newline else "texts"
     symbols = codec.words if isinstance(codec, WordCodec) else codec.tokens if isinstance(codec, TokenCodec) else None
     facts["vocabulary"] = codec.alphabet if symbols is None else " ".join(symbols)
+    if isinstance(form := checkpoint.task.get("form"), str):
+        facts["normal_form"] = form
+    if isinstance(outputs := checkpoint.task.get("outputs"), list):
+        facts["target_symbols"] = len(outputs)
     if isinstance(labels := checkpoint.task.get("labels", checkpoint.task.get("tags")), list):
         facts["answers"] = len(labels)
         facts["labels"] = ", ".join(map(str, labels))

@@ -117,6 +117,40 @@ def evaluate_tagger(
     writer.close()
 
 
+def evaluate_translator(
+    checkpoint: Checkpoint, paths: list[str], model: str, *, as_json: bool, threads: int, quiet: bool
+) -> None:
+    """Print how many answers are right, beside a copy of the source."""
+    from rnn_cli.display.stdout import TextWriter
+    from rnn_cli.display.tables import key_values
+    from rnn_cli.tasks.translate.pairs import read_pairs
+    from rnn_cli.tasks.translate.scores import evaluate_pairs
+    from rnn_cli.tasks.translate.translator import Translator
+
+    translator = Translator.of_checkpoint(checkpoint, threads)
+    scores = evaluate_pairs(translator, read_pairs(paths))
+    if unknown := scores["unknown_symbols"]:
+        count = len(unknown)
+        note(
+            f"{count:,} symbol{'s of targets are' if count > 1 else ' of targets is'} not known to the model, "
+            f"as '{unknown[0]}'; the pairs count as wrong",
+            quiet,
+        )
+    writer = TextWriter()
+    if as_json:
+        writer.write_line(json.dumps({"model": model, **scores}))
+    else:
+        baseline = scores["baseline"]
+        rows = [
+            ("right", f"{scores['right']:,} of {scores['pairs']:,} pairs: {1 - scores['word_error_rate']:.2%}"),
+            ("copy of the source", f"{1 - baseline['word_error_rate']:.2%}"),
+            ("wrong symbols", f"{scores['symbol_error_rate']:.2%}; of the copy {baseline['symbol_error_rate']:.2%}"),
+            ("bits per symbol", f"{scores['bits_per_symbol']:.4f}"),
+        ]
+        writer.write_line(key_values(rows))
+    writer.close()
+
+
 def figure_of(values: Mapping[str, float]) -> str:
     """Return the F1 of a tag and the number of its tokens."""
     return f"{values['f1']:7.2%} of {values['tokens']:,} tokens"
@@ -126,4 +160,5 @@ TASKS: dict[str, Callable[..., None]] = {
     "classify": evaluate_classifier,
     "labelled": evaluate_labelled,
     "tag": evaluate_tagger,
+    "translate": evaluate_translator,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -60,3 +61,41 @@ class NetworkConfig(Config):
     def for_symbols(cls, vocab_size: int, **others: Any) -> Self:
         """Return the configuration of a network that reads and predicts the symbols of one vocabulary."""
         return cls(input_size=vocab_size, output_size=vocab_size, **others)
+
+
+@dataclass(frozen=True)
+class EncoderDecoderConfig(NetworkConfig):
+    """An encoder that reads a source, and a decoder that writes a target and attends to what the encoder has read.
+
+    input_size, output_size  symbols of the source, symbols of the target
+    directions               of the encoder; the decoder has one
+    """
+
+    kind: str = one_of("encoder-decoder")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.inputs, self.outputs, self.embedding, self.readout) != ("symbols", "symbols", "none", "last"):
+            raise UsageError("an encoder with a decoder reads and predicts symbols, without a tied embedding or a mean")
+
+    @property
+    def encoder(self) -> NetworkConfig:
+        """The encoder as a network; its readout makes the keys that the decoder compares its output with."""
+        return self._part(input_size=self.input_size, output_size=self.hidden_size, directions=self.directions)
+
+    @property
+    def decoder(self) -> NetworkConfig:
+        """The decoder as a network: it reads and predicts the symbols of the target."""
+        return self._part(input_size=self.output_size, output_size=self.output_size)
+
+    def _part(self, **sizes: Any) -> NetworkConfig:
+        own: dict[str, Any] = {
+            name: getattr(self, name) for name in ("cell", "activation", "hidden_size", "num_layers")
+        }
+        return NetworkConfig(**own, **sizes)
+
+
+def network_from_dict(values: Mapping[str, Any]) -> NetworkConfig:
+    """Return the configuration that `to_dict` of one of the classes above wrote. Raises UsageError for others."""
+    network: NetworkConfig = (EncoderDecoderConfig if "kind" in values else NetworkConfig).from_dict(values)
+    return network

@@ -10,7 +10,7 @@ from rnn_cli.kernels.compiler.cell_inlining import Equations
 from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.simd.cpu import VECTOR_BYTES
 from rnn_cli.network.config import NetworkConfig
-from rnn_cli.network.parameters import Layout
+from rnn_cli.network.encoder_decoder import layout_of
 
 PAD = VECTOR_BYTES // 4  # a whole vector of float32, and whole vectors of float64
 
@@ -18,10 +18,11 @@ PAD = VECTOR_BYTES // 4  # a whole vector of float32, and whole vectors of float
 class Model:
     """Parameters with their layout. `parameters` is one vector, float32 in use and float64 to check gradients."""
 
-    def __init__(self, config: NetworkConfig, dtype: Any = np.float32) -> None:
+    def __init__(self, config: NetworkConfig, dtype: Any = np.float32, parameters: np.ndarray | None = None) -> None:
+        """Make a model without weights, or one of the given vector, which is not copied."""
         self.config = config
-        self.layout = Layout(config, PAD)
-        self.parameters = aligned_zeros(self.layout.size, dtype)
+        self.layout = layout_of(config, PAD)
+        self.parameters = aligned_zeros(self.layout.size, dtype) if parameters is None else parameters
         cell = self.layout.cell
         self.equations = Equations(cell.blocks, len(cell.states), cell.forward, cell.backward)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from rnn_cli.cells import Cell, find_cell
-from rnn_cli.network.config import NetworkConfig
+from rnn_cli.network.config import EncoderDecoderConfig, NetworkConfig
 
 EMBEDDING_BOUND = 4.0
 TIED_BOUND = 0.1  # Merity, Keskar and Socher 2018
@@ -41,7 +41,14 @@ def torch_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     `_reverse` if there are two directions. G is the number of gates, I the size of the input for layer 0, else
     directions H. The decoder has weight (V, directions H) and bias (V). A tied embedding takes the place of its weight,
     as encoder.weight.
+
+    An encoder with a decoder has such layers as encoder.* and decoder.*, and with D = directions H: attention.weight
+    (H, D), which makes keys; combine.weight (H, H + D) and bias (H), of a decoder's output and its context;
+    bridge.weight (L S H, D) and bias, which make the S states of each layer that the decoder starts from; and
+    output.weight (V, H) and bias.
     """
+    if isinstance(config, EncoderDecoderConfig):
+        return encoder_decoder_shapes(config)
     rows = len(find_cell(config.cell, config.activation).torch_gates) * config.hidden_size
     shapes: dict[str, tuple[int, ...]] = {}
     for layer, _, suffix in runs_of(config):
@@ -54,6 +61,25 @@ def torch_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def encoder_decoder_shapes(config: EncoderDecoderConfig) -> dict[str, tuple[int, ...]]:
+    """Return `torch_shapes` of an encoder with a decoder."""
+    hidden, read = config.hidden_size, config.directions * config.hidden_size
+    states = config.num_layers * len(find_cell(config.cell, config.activation).states) * hidden
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, part in (("encoder", config.encoder), ("decoder", config.decoder)):
+        layers = (item for item in torch_shapes(part).items() if item[0].startswith("rnn."))
+        shapes |= {layer.replace("rnn.", f"{name}.", 1): shape for layer, shape in layers}
+    return shapes | {
+        "attention.weight": (hidden, read),
+        "combine.weight": (hidden, hidden + read),
+        "combine.bias": (hidden,),
+        "bridge.weight": (states, read),
+        "bridge.bias": (states,),
+        "output.weight": (config.output_size, hidden),
+        "output.bias": (config.output_size,),
+    }
+
+
 def decoder_name(config: NetworkConfig) -> str:
     """Return the name of the tensor that makes the logits."""
     return "encoder.weight" if config.embedding == "tied" else "decoder.weight"
@@ -64,7 +90,10 @@ def parameter_count(config: NetworkConfig) -> int:
     cell = find_cell(config.cell, config.activation)
     twice = len(cell.input_gates) + len(cell.recurrent_gates) - cell.blocks
     total = sum(int(np.prod(shape)) for shape in torch_shapes(config).values())
-    return total - config.num_layers * config.directions * twice * config.hidden_size
+    runs = config.num_layers * config.directions
+    if isinstance(config, EncoderDecoderConfig):
+        runs += config.num_layers
+    return total - runs * twice * config.hidden_size
 
 
 def round_up(number: int, multiple: int) -> int:

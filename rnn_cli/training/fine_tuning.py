@@ -15,7 +15,12 @@ def initialise_from(model: Model, known: Mapping[str, np.ndarray]) -> None:
     The symbols of the other model come first. The input and output weights of those that only this model has stay as
     they were drawn; their output bias is the lowest of the other model's, that of its least likely symbol.
     """
-    tensors, outputs = model.to_torch(), len(known["decoder.bias"])
+    if known.keys() == (tensors := model.to_torch()).keys() and all(
+        tensor.shape == known[name].shape for name, tensor in tensors.items()
+    ):
+        model.layout.from_torch(model.parameters, known)
+        return
+    outputs = len(known["decoder.bias"])
     for name, tensor in known.items():
         if name.startswith("rnn.weight_ih_l0"):  # of both directions
             tensors[name][:, : tensor.shape[1]] = tensor

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rnn_cli.kernels.simd.cpu import VECTOR_BYTES
-from rnn_cli.network.config import NetworkConfig
-from rnn_cli.network.parameters import Layout
+from rnn_cli.network.config import EncoderDecoderConfig, NetworkConfig
+from rnn_cli.network.encoder_decoder import layout_of
 from rnn_cli.training.config import TrainingConfig
 
 FLOAT32 = 4  # bytes
@@ -17,12 +17,22 @@ VECTORS = 7 + 6 + 4 + 8
 
 def peak_memory(network: NetworkConfig, training: TrainingConfig, data: int) -> int:
     """Return about how many bytes a run takes at its peak, `data` of them for what it is trained on."""
-    layout = Layout(network, VECTOR_BYTES // FLOAT32)
-    cell, directions = layout.cell, network.directions
+    layout = layout_of(network, VECTOR_BYTES // FLOAT32)
     vectors = VECTORS + 5 * (training.average > 0) + (training.recurrent_dropout > 0)
     window = training.batch_size * training.sequence_length
-    # For each position of a window: gates, states and output of each layer, the gradient in an output, the logits.
+    parts = [network]
+    position = 0
+    if isinstance(network, EncoderDecoderConfig):
+        parts = [network.encoder, network.decoder]
+        position = 3 * network.hidden_size * (1 + network.directions)  # contexts, z and their gradients
+    position += sum(map(numbers_of_a_position, parts))
+    return round(BASE + FLOAT32 * (vectors * layout.size + window * position) + data)
+
+
+def numbers_of_a_position(network: NetworkConfig) -> int:
+    """Return gates, states and output of each layer, the gradient in an output, the logits: at one position."""
+    layout = layout_of(network, VECTOR_BYTES // FLOAT32)
+    cell, directions = layout.cell, network.directions
     runs = network.num_layers * directions
     position = runs * (cell.blocks + len(cell.states)) * layout.hidden
-    position += (network.num_layers + directions) * layout.width + layout.columns
-    return round(BASE + FLOAT32 * (vectors * layout.size + window * position) + data)
+    return position + (network.num_layers + directions) * layout.width + layout.columns

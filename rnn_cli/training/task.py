@@ -21,7 +21,8 @@ from rnn_cli.errors import UsageError
 from rnn_cli.kernels.threads import Team
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
-from rnn_cli.network.workspace import Batch
+from rnn_cli.network.pair_window import PairBatch, PairWindow
+from rnn_cli.network.workspace import Batch, TrainingWindow
 from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.run_state import Report
 
@@ -40,7 +41,7 @@ class Batches(Protocol):
     steps_per_epoch: int
     units_per_epoch: int
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> Batch | PairBatch:
         """Return the batch of a step (the first is 0).
 
         It must follow from the step alone, and from the random seed of the training: a run that is resumed asks for
@@ -68,6 +69,11 @@ class Task(Protocol):
     blind_loss: float
     carries_state: bool = False
     symbols: int = 1
+
+    def window(self, model: Model, config: TrainingConfig, team: Team) -> TrainingWindow | PairWindow:
+        """Return the memory that the network is trained in, which takes what `batches` hands out."""
+        sizes = (config.sequence_length, config.batch_size)
+        return TrainingWindow(model, *sizes, team, config.precision, self.symbols)
 
     @abstractmethod
     def batches(self, config: TrainingConfig) -> Batches:

@@ -10,7 +10,7 @@ import numpy as np
 from rnn_cli.cells import find_cell
 from rnn_cli.kernels.network.optimizer import Step
 from rnn_cli.kernels.threads import Team
-from rnn_cli.network.config import NetworkConfig
+from rnn_cli.network.config import EncoderDecoderConfig, NetworkConfig
 from rnn_cli.network.model import Model
 from rnn_cli.network.workspace import TrainingWindow
 
@@ -23,6 +23,9 @@ def operations(config: NetworkConfig) -> int:
 
     Symbols, the usual input of the first layer, take no product.
     """
+    if isinstance(config, EncoderDecoderConfig):  # of a symbol that is read and one that is written
+        combine = 6 * config.hidden_size**2 * (1 + config.directions)
+        return operations(config.encoder) + operations(config.decoder) + combine
     cell = find_cell(config.cell, config.activation)
     inputs = (config.num_layers - 1) * config.directions * config.hidden_size
     if config.inputs == "numbers":

@@ -19,7 +19,7 @@ from rnn_cli.kernels.network.optimizer import RULES, Step
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16, NUMBA_VERSION
 from rnn_cli.kernels.threads import Team
 from rnn_cli.network.model import Model
-from rnn_cli.network.workspace import TrainingWindow, count_scored
+from rnn_cli.network.workspace import count_scored
 from rnn_cli.rng import DROPCONNECT, DROPOUT, RESETS, WEIGHTS, generator
 from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.fine_tuning import initialise_from
@@ -116,9 +116,7 @@ class Trainer:
         self.model = Model.initialised(task.network, generator([config.random_seed, WEIGHTS]))
         if start is not None:
             initialise_from(self.model, start)
-        self.window = TrainingWindow(
-            self.model, config.sequence_length, config.batch_size, self.team, config.precision, task.symbols
-        )
+        self.window: Any = task.window(self.model, config, self.team)
         self.batches = task.batches(config)
         self.validation = task.validation_batches(config)
         if config.schedule == "plateau" and self.validation is None:

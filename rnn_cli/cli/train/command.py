@@ -44,7 +44,7 @@ def train(
         TaskName | None,
         typer.Option(
             "--task",
-            help="Learn to classify lines of label TAB text, or to tag lines of token TAB tag; default: to write.",
+            help="Learn from label TAB text, token TAB tag, or source TAB target; default: to write.",
             show_default=False,
             rich_help_panel=TEXT,
         ),
@@ -94,6 +94,14 @@ def train(
         int | None,
         typer.Option(
             "--vocabulary", help="Most frequent words to know; default: those seen twice.", rich_help_panel=SYMBOLS
+        ),
+    ] = None,
+    target_words: Annotated[
+        bool | None,
+        typer.Option(
+            "--target-words/--target-characters",
+            help="To translate: blanks separate the symbols of a target, or each character is one; default: detected.",
+            rich_help_panel=SYMBOLS,
         ),
     ] = None,
     tokens: Annotated[
@@ -183,6 +191,7 @@ def train(
         column=column,
         min_count=min_count,
         words=words or None,
+        target_words=target_words,
         vocabulary=vocabulary,
         tokens=tokens,
         base=base,

@@ -26,8 +26,9 @@ LATER: dict[str, type] = {
     "vocabulary": int,
     "tokens": str,
     "task": str,
+    "target_words": bool,
 }
-TaskName = Literal["classify", "tag"]  # the tasks that are named; without one, a model learns to write
+TaskName = Literal["classify", "tag", "translate"]  # the tasks that are named; without one, a model learns to write
 TOKEN_RULES = ("smiles", "graphemes")  # what `tokens` may be, besides a file
 NETWORK = {item.name for item in fields(NetworkConfig)}
 
@@ -47,6 +48,7 @@ class TrainRequest:
     vocabulary   how many of the commonest words are symbols
     tokens       a rule for symbols of several characters, or a file that lists them
     base         the model whose weights the run starts from
+    target_words  whether blanks separate the symbols of a target
     task         what the model learns, one of cli/train/start.py; None: to write the text
     values       fields of NetworkConfig and TrainingConfig
     """
@@ -66,6 +68,7 @@ class TrainRequest:
     base: Path | None = None
     random_seed: int | None = None
     task: str | None = None
+    target_words: bool | None = None
     values: Mapping[str, Value] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -88,6 +91,8 @@ class TrainRequest:
             raise UsageError("`as_bytes=True` has neither paragraphs nor rare characters; leave one of the two out")
         if self.words and self.task:
             raise UsageError("`words=True` is for a model that writes text; leave it out, or leave out `task`")
+        if self.target_words is not None and self.task != "translate":
+            raise UsageError('`target_words` is for `task="translate"`; give both or leave it out')
         if self.words and (self.as_bytes or self.separator):
             raise UsageError("`words=True` has neither bytes nor paragraphs; leave one of the two out")
         if self.vocabulary is not None:

@@ -11,7 +11,7 @@ The gradient in the pre-activations, which is too large for the caches, is read 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -89,21 +89,40 @@ def layer_gradients(source, layer, back, share):
             add_sums(grad, layer.bias + first, back.ones, packed, k == 0)
 
 
+class Map(NamedTuple):
+    """A linear map of `depth` rows of x, `width` wide: where its weight and its bias lie; -1: it has no bias."""
+
+    weight: int
+    bias: int
+    width: int
+    depth: int
+
+
 @kernel
 def decoder_gradients(network, arrays, back, objective, share):
     """Compute the gradient in the decoder: sum output_t^T grad_logits_t and sum grad_logits_t, this share's columns."""
-    sizes, grad = network.sizes, back.grad
-    width = sizes.columns
-    depth = sizes.length * sizes.batch
+    sizes = network.sizes
     weight, bias = decoder_offset(sizes, arrays, ZERO), decoder_offset(sizes, arrays, ONE)
-    logits = Matrix(arrays.logits, ZERO, width, ONE)
-    first_panel, last_panel = panel_range(width, lanes(grad), share)
-    for k in range(0, depth, back.depth):
-        rows = min(back.depth, depth - k)
-        scratch = Matrix(back.lhs_scratch, ZERO, sizes.width, ONE)
-        output = transposed(back.panel, top_output(sizes, arrays, k), rows, scratch)
+    readout = Map(weight, bias, sizes.width, sizes.length * sizes.batch)
+    grad_logits = Matrix(arrays.logits, ZERO, sizes.columns, ONE)
+    map_gradients(readout, top_output(sizes, arrays, ZERO), grad_logits, back, share)
+
+
+@kernel
+def map_gradients(linear, x, grad_y, back, share):
+    """Compute the gradient in a linear map y = x W + b: sum x^T grad_y and sum grad_y, this share's columns.
+
+    The rows of x and of grad_y are contiguous: their strides are their widths.
+    """
+    grad, columns = back.grad, grad_y.stride
+    first_panel, last_panel = panel_range(columns, lanes(grad), share)
+    for k in range(0, linear.depth, back.depth):
+        rows = min(back.depth, linear.depth - k)
+        scratch = Matrix(back.lhs_scratch, ZERO, linear.width, ONE)
+        left = transposed(back.panel, Matrix(x.array, x.start + k * x.stride, x.stride, ONE), rows, scratch)
         for index in range(first_panel, last_panel):
-            first, columns = panel_span(index, width, lanes(grad))
-            packed = packed_panel(logits, back.panel, Span(k, rows, first), columns)
-            add_product(Matrix(grad, weight + first, width, ONE), output, sizes.width, packed, k == 0)
-            add_sums(grad, bias + first, back.ones, packed, k == 0)
+            first, width = panel_span(index, columns, lanes(grad))
+            packed = packed_panel(grad_y, back.panel, Span(k, rows, first), width)
+            add_product(Matrix(grad, linear.weight + first, columns, ONE), left, linear.width, packed, k == 0)
+            if linear.bias >= 0:
+                add_sums(grad, linear.bias + first, back.ones, packed, k == 0)

@@ -47,6 +47,9 @@ class Sizes(NamedTuple):
 PooledSizes = NamedTuple("PooledSizes", [(name, int) for name in Sizes._fields])  # type: ignore[misc]
 """The sizes of a network whose readout reads the mean of a text so far (pooling.py): kernels choose by this type."""
 
+AttentiveSizes = NamedTuple("AttentiveSizes", [(name, int) for name in Sizes._fields])  # type: ignore[misc]
+"""The sizes of a decoder whose readout reads its output and what it attends to (attention.py), from `pooled`."""
+
 
 class Workspace(NamedTuple):
     """The arrays that a network needs to run forward on a window of T steps of B rows.
@@ -63,7 +66,8 @@ class Workspace(NamedTuple):
     states (runs, S, T + 1, B, H)  forward in time, those before step t are at t; backward in time, at t + 1
     output (layers, T, B, W)       h * mask, as the next layer reads it. The last vector of the first direction reaches
                                    into the columns of the second, which is computed after it and overwrites them
-    shares (T, B), pooled (T, B, W) the share of a step in the mean of the text so far, and that mean of the outputs
+    shares (T, B), pooled (T, B, W) the share of a step in the mean of the text so far, and that mean of the outputs; or
+                                   in a decoder what attention makes of the outputs
     logits (logit_rows, columns), losses (T, B)
     """
 
@@ -209,12 +213,12 @@ def decoder_offset(sizes, arrays, part):
 @chosen_by_type
 def top_output(sizes, arrays, k):
     """Return what the readout reads as a matrix, from row k of all T * B on."""
-    return pooled_output if sizes.instance_class is PooledSizes else last_output
+    return last_output if sizes.instance_class is Sizes else pooled_output
 
 
 @kernel
 def pooled_output(sizes, arrays, k):
-    """Return the means of the outputs."""
+    """Return the means of the outputs, or what attention makes of them."""
     return Matrix(arrays.pooled, k * sizes.width, sizes.width, ONE)
 
 

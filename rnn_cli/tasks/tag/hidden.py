@@ -20,5 +20,6 @@ class HidingBatches(Batches):
     def batch(self, step: int) -> Batch:
         """Return the batch of a step; padding, which is 0, stays."""
         batch = self._batches.batch(step)
+        assert isinstance(batch, Batch)
         draws = generator([self._seed, HIDDEN_SYMBOLS, step]).random(batch.inputs.shape, np.float32)
         return batch._replace(inputs=np.where((draws < self._share) & (batch.inputs > 0), self._unknown, batch.inputs))

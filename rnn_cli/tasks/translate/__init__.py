@@ -1,0 +1,1 @@
+"""Translating: a target for each source, of another length (many to many)."""
