@@ -38,6 +38,9 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {  # by the headings of the he
         ),
         "tag": ("tag", "Tag each token of each line."),
     },
+    "Forecast": {
+        "forecast": ("forecast", "Forecast the values that follow series of numbers."),
+    },
     "Look inside": {
         "info": ("info", "Describe a model file: sizes, vocabulary, training history."),
     },

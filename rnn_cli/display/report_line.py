@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 Values = Mapping[str, Any]  # those of a Report (training/run_state.py)
+STEP = "step"  # the unit of a forecaster
 SHORT = {"character": "char"}
 BITS_PER_NAT = 1 / math.log(2)
 
 
 def bits_of(loss: float, unit: str) -> str:
-    """Return a loss in nats per unit as bits in words."""
+    """Return a loss in nats per unit as bits in words; that of a step of a series is an error, which has no bits."""
+    if unit == STEP:
+        return f"error {loss:.3f}"
     return f"{loss * BITS_PER_NAT:.3f} bits/{SHORT.get(unit, unit)}"
 
 

@@ -9,14 +9,20 @@ import typer
 
 from rnn_cli.checkpoint.checkpoint import LANGUAGE, load_checkpoint
 from rnn_cli.cli.options import seed_or_random
-from rnn_cli.cli.train import classify, labelled, language, tag
+from rnn_cli.cli.train import classify, forecast, labelled, language, tag
 from rnn_cli.cli.train.request import TrainRequest
 from rnn_cli.cli.train.starting import Starting
 from rnn_cli.display.progress import TrainingDisplay
 from rnn_cli.errors import CheckpointError, TaskError
 from rnn_cli.training.trainer import Trainer
 
-STARTING: dict[str, Starting] = {LANGUAGE: language, "classify": classify, "labelled": labelled, "tag": tag}
+STARTING: dict[str, Starting] = {
+    LANGUAGE: language,
+    "classify": classify,
+    "labelled": labelled,
+    "tag": tag,
+    "forecast": forecast,
+}
 
 
 def start_run(request: TrainRequest, threads: int, display: TrainingDisplay) -> tuple[Trainer, TrainRequest]:
