@@ -16,6 +16,7 @@ NEEDED = {
     "evaluate": ["text.txt", "-m", "good.model"],
     "classify": ["text.txt", "-m", "good.model", "-m", "other.model"],
     "tag": ["text.txt", "-m", "good.model"],
+    "forecast": ["text.txt", "-m", "good.model"],
     "predict": ["the", "-m", "good.model"],
     "complete": ["the", "-m", "good.model"],
     "info": ["-m", "good.model"],

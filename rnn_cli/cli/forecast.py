@@ -93,6 +93,10 @@ def plot_of(series: Series, found: np.ndarray, middle: int, past: int) -> str:
     from rnn_cli.tasks.forecast.times import continued
 
     values = series.values[-max(past, 2 * len(found)) :]
-    first = series.stamps[-len(values)] if len(set(series.stamps)) > 1 else ""
-    last = continued(series.stamps[-1], series.step, len(found))[-1]
-    return forecast_plot(series.name, values.tolist(), found[:, middle].tolist(), (first, series.stamps[-1], last))
+    now, step = series.stamps[-1], series.step
+    try:
+        first = [now, *continued(now, step._replace(size=-step.size), len(values) - 1)][-1]
+        last = continued(now, step, len(found))[-1]
+    except ValueError:
+        first = last = ""  # beyond the calendar
+    return forecast_plot(series.name, values.tolist(), found[:, middle].tolist(), (first, now, last))

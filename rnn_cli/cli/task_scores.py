@@ -148,7 +148,9 @@ def evaluate_forecaster(
         for name, shown in (("mae", "MAE"), ("rmse", "RMSE"), ("mape", "MAPE"), ("smape", "sMAPE"), ("mase", "MASE")):
             if scores[name] is not None:
                 percent = " %" if "map" in name else ""
-                rows.append((shown, f"{scores[name]:,.3f}{percent}; {baseline['name']}: {baseline[name]:,.3f}{percent}"))
+                rows.append(
+                    (shown, f"{scores[name]:,.3f}{percent}; {baseline['name']}: {baseline[name]:,.3f}{percent}")
+                )
         if scores["coverage"] is not None:
             rows.append(("coverage", f"{scores['coverage']:.1%} between the lowest and the highest quantile"))
         writer.write_line(key_values(rows))

@@ -172,9 +172,11 @@ class Forecaster:
         found = np.zeros((len(series), shape.horizon, max(1, len(self.levels))))
         for first in range(0, len(series), ROWS):
             part = series[first : first + ROWS]
-            own = scales[first : first + ROWS] if scales is not None else [
-                seasonal_scale(each.values, shape.season) for each in part
-            ]
+            own = (
+                scales[first : first + ROWS]
+                if scales is not None
+                else [seasonal_scale(each.values, shape.season) for each in part]
+            )
             found[first : first + ROWS] = self._forecast(part, np.asarray(own))
         return found
 

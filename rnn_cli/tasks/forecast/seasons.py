@@ -13,8 +13,9 @@ from rnn_cli.tasks.forecast.times import MONTHS, SECONDS, Step
 
 LONGEST_SEASON = 1000
 LONGEST_HORIZON = 1000
-CLEAR = 0.3  # autocorrelation from which a lag is a season, if the times do not say how long one is
+CLEAR = 0.4  # autocorrelation from which a lag is a season, if the times do not say how long one is
 SEEN = 0.1  # the same, for the season that the times suggest
+MARGIN = 0.01  # of the autocorrelation of a longer season over the multiples beside it
 NEAR_BEST = 0.75  # share of the highest autocorrelation; the shortest lag that has it is the season
 MOST_SEASONS = 12  # of a longer season that is looked for
 MOST_SERIES = 200  # whose autocorrelation is taken
@@ -120,8 +121,8 @@ def longer_season(season: int, correlations: np.ndarray) -> int:
     peaks = [
         multiple * season
         for multiple in range(2, last + 1)
-        if correlations[multiple * season] > correlations[(multiple - 1) * season]
-        and correlations[multiple * season] > correlations[(multiple + 1) * season]
+        if correlations[multiple * season] > correlations[(multiple - 1) * season] + MARGIN
+        and correlations[multiple * season] > correlations[(multiple + 1) * season] + MARGIN
     ]
     best = max(peaks, key=lambda lag: correlations[lag], default=0)
     return best if best and correlations[best] >= SEEN else 0

@@ -121,7 +121,7 @@ def moved(time: datetime, step: Step, number: int) -> datetime:
         except OverflowError as problem:
             raise ValueError(str(problem)) from problem
     year, month = divmod(month_index(time) + round(step.size) * number, 12)
-    if year > 9999:
+    if not 1 <= year <= 9999:
         raise ValueError("beyond the calendar")
     days = calendar.monthrange(year, month + 1)[1]
     return time.replace(year=year, month=month + 1, day=days if step.month_end else min(time.day, days))

@@ -6,7 +6,8 @@ naive forecast of step t + h is the last value known of that phase of the season
     naive_(t,h) = y_(t + h - k(h) m)                        level_t = mean of y_(t-m+1) ... y_t
     target_(t,h) = y_(t+h) - naive_(t,h)                    for h = 1 ... H: a network of outputs 0 is the naive forecast
 
-    inputs_t    y_t - y_(t-1), y_t - y_(t-m)
+    inputs_t    arcsinh, which is linear near 0 and a logarithm far from it, of
+                y_t - y_(t-1), y_t - y_(t-m)
                 naive_(t,h) - level_t                       for h = 1 ... min(m, H): the last season
                 naive_(t,h) - naive_(t-m,h)                 how it differs from the season before
                 naive with the longer season - naive_(t,h)  for h = 1 ... min(longer, H), if there is a longer season
@@ -24,7 +25,7 @@ import numpy as np
 
 from rnn_cli.network.workspace import Batch
 
-LIMIT = 10.0  # of inputs and targets, in scales: a single event does not decide the weights
+LIMIT = 10.0  # of targets, in scales: a single event does not decide the weights
 
 
 def seasonal_scale(values: np.ndarray, season: int) -> float:
@@ -127,7 +128,7 @@ class Windows:
         if len(self._longer):
             naive = values[at + self._naive[: len(self._longer)]]
             parts.append(-self._difference(naive, at + self._longer))
-        return np.clip(np.concatenate(parts, axis=-1), -LIMIT, LIMIT).astype(np.float32)
+        return np.arcsinh(np.concatenate(parts, axis=-1)).astype(np.float32)
 
     def _difference(self, values: np.ndarray, indices: np.ndarray) -> np.ndarray:
         """Return values less those at some indices, 0 where the series has not begun there."""
