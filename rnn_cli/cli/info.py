@@ -57,11 +57,12 @@ def info(
         writer.write_line(json.dumps({"model": str(model), **facts}))
     else:
         losses = history(checkpoint)
-        unit = {"classify": "label", "forecast": "step"}.get(facts.get("task", ""), "character")
+        per = {"classify": "nats per label", "forecast": "per step"}
+        unit = per.get(facts.get("task", ""), "nats per character")
         unexpected = checkpoint.record.keys() - WRITTEN
         writer.write_line(key_values(flatten({name: value for name, value in facts.items() if name not in unexpected})))
         if len(losses) > 1:
-            span = f"{losses[0]:.2f} to {losses[-1]:.2f} {'' if unit == 'step' else 'nats '}per {unit}, best {min(losses):.2f}"
+            span = f"{losses[0]:.2f} to {losses[-1]:.2f} {unit}, best {min(losses):.2f}"
             writer.write_line(f"\nloss over the training, {span}:")
             writer.write_line(curve(losses))
     writer.close()
@@ -115,7 +116,7 @@ def series_facts(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def recorded(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return whether the run is complete, how to repeat it, and the parts of its record that are not among the facts."""
+    """Return whether the run is complete, how to repeat it, and what else its record holds."""
     found: dict[str, Any] = {"complete": checkpoint.progress is None}
     if (again := repetition(checkpoint)) is not None:
         found["repeat_with"] = again

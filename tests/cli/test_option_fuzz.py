@@ -18,7 +18,15 @@ CODES = {0, 1, 2, 3, 4}  # and those of signals and closed pipes, of which there
 NUMBERS = {"int": ["0", "1", "2", "3", "7"], "float": ["0", "0.001", "0.002"]}
 NAMES = ["text", "lines", "empty", "latin", "missing", "folder", "folder/new", "nowhere/new", "model", "other", "-", ""]
 TEXTS = [*NAMES, "the", "\x1b[2J", "\u202e", "e\u0301", "\U0001f600", "--", "x" * 300, "[/red]", "%s{0}"]
-ARGUMENTS = {"train": NAMES, "evaluate": NAMES, "classify": NAMES, "tag": NAMES, "predict": TEXTS, "complete": TEXTS}
+ARGUMENTS = {
+    "train": NAMES,
+    "evaluate": NAMES,
+    "classify": NAMES,
+    "tag": NAMES,
+    "forecast": NAMES,
+    "predict": TEXTS,
+    "complete": TEXTS,
+}
 ARGUMENTS |= {"sample": [], "info": []}
 
 

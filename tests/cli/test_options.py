@@ -143,6 +143,9 @@ def test_examples_of_the_help_run(tmp_path: Path) -> None:
         assert run("train", "corpora/stars.txt", *SMALL, "--steps", 1, "-m", path, cwd=tmp_path).code == 0
     tagger = ["--task", "tag", "--hidden-size", 8, "--steps", 1, "-m", "tagger.safetensors"]
     assert run("train", "corpora/sentences.tsv", *tagger, cwd=tmp_path).code == 0
+    forecaster = ["--task", "forecast", "--hidden-size", 8, "--steps", 1, "-m", "forecaster.safetensors"]
+    shutil.copy(CORPORA / "visitors.csv", tmp_path)
+    assert run("train", "visitors.csv", *forecaster, cwd=tmp_path).code == 0
     (tmp_path / "sentences.txt").write_text("the dog sleeps\n")
     quick = {"train": [*SMALL, "--steps", "1", "-m", "new.safetensors"]}
     for name, command in COMMANDS.items():

@@ -98,12 +98,12 @@ def inherit(
 ) -> tuple[TrainRequest, tuple[float, ...]]:
     """Take what another forecaster fixes. Raises UsageError for other values."""
     path, about = request.base or Path(), read_description(base)
+    season, horizon = about.shape.season, about.shape.horizon
     config = base.config.to_dict()
     fixed = {name: config[name] for name in INHERITED}
-    shown = {"season": about.shape.season, "horizon": about.shape.horizon}
     given = {"season": request.season, "horizon": request.horizon, "quantiles": levels or None, **request.values}
-    for name, value in {**fixed, **shown, "quantiles": base.config.quantiles}.items():
+    for name, value in {**fixed, "season": season, "horizon": horizon, "quantiles": base.config.quantiles}.items():
         if given.get(name) not in (None, value):
             raise UsageError(f"`{name}` contradicts the model {path}, which fixes it; leave it out")
     values = {**request.values, **fixed, "sequence_length": about.context}
-    return replace(request, values=values, **shown), base.config.quantiles
+    return replace(request, values=values, season=season, horizon=horizon), base.config.quantiles

@@ -16,7 +16,7 @@ def errors(actual: Sequence[np.ndarray], found: Sequence[np.ndarray], scales: Se
     mae, rmse  over all points
     mape       mean of |error| / |actual| in percent, over all points; None if an actual value is 0
     smape      mean over the series of the mean of 200 |error| / (|actual| + |forecast|), in percent, as in M4
-    mase       mean over the series of mean |error| / scale, the scale being the mean |y_t - y_(t-m)| before the forecast
+    mase       mean over the series of mean |error| / scale; the scale is the mean |y_t - y_(t-m)| of the past
     """
     error = np.concatenate([f - a for a, f in zip(actual, found)])
     values = np.abs(np.concatenate(list(actual)))

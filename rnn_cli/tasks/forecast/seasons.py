@@ -52,8 +52,8 @@ def choose_seasons(series: Sequence[Series], season: int | None, horizon: int | 
         least = season + 3
         advice = f"`horizon={(longest - season - 1) // 2}`" if longest >= least and given_horizon else "a longer series"
         raise UsageError(
-            f"the longest series, '{max(series, key=len).name}', has {longest:,} values, and a season of {season:,} with "
-            f"a horizon of {horizon:,} needs {needed:,}, as the last horizon is held out; give {advice}"
+            f"the longest series, '{max(series, key=len).name}', has {longest:,} values, and a season of {season:,} "
+            f"with a horizon of {horizon:,} needs {needed:,}, as the last horizon is held out; give {advice}"
         )
     return Seasons(season, longer_season(season, correlations), horizon, reason, horizon_reason)
 

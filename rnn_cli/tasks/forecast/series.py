@@ -100,7 +100,7 @@ def read_rows(name: str, text: str) -> tuple[str, dict[str, Rows]]:
         return PLAIN, plain_rows(name, rows)
     header = rows[0][1]
     if all(is_number(cell) for cell in header[1:]):
-        raise UsageError(f"{name}, line 1 is not a header; name the columns in it, for example time,{'y' * 1}")
+        raise UsageError(f"{name}, line 1 is not a header; name the columns in it, for example time,y")
     lowered = [cell.lower() for cell in header]
     for number, row in rows[1:]:
         if len(row) != len(header):

@@ -1,4 +1,4 @@
-"""Forecasting as a task: at every step of a series, predict how the next values differ from the seasonal naive forecast."""
+"""Forecasting as a task: at each step, predict how the next values differ from the seasonal naive forecast."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import calendar
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import NamedTuple
 
 from rnn_cli.errors import UsageError
@@ -72,7 +73,7 @@ def step_of(stamps: Sequence[str], where: Sequence[str], name: str) -> Step:
     if len(times) < 2:
         return Step(NUMBER, 1) if isinstance(times[0], float) else Step(SECONDS, 86400)
     unit, points, month_end = units(times)
-    gaps = [after - before for before, after in zip(points, points[1:])]
+    gaps = [after - before for before, after in pairwise(points)]
     size = Counter(gap for gap in gaps if gap > 0).most_common(1)[0][0] if any(gap > 0 for gap in gaps) else 1
     for index, gap in enumerate(gaps, 1):
         of_series = f"{where[index]} of the series '{name}'"

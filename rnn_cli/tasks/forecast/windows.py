@@ -4,7 +4,7 @@ With y the series divided by its scale, m the season, H the horizon, and k(h) th
 naive forecast of step t + h is the last value known of that phase of the season:
 
     naive_(t,h) = y_(t + h - k(h) m)                        level_t = mean of y_(t-m+1) ... y_t
-    target_(t,h) = y_(t+h) - naive_(t,h)                    for h = 1 ... H: a network of outputs 0 is the naive forecast
+    target_(t,h) = y_(t+h) - naive_(t,h)                    for h = 1 ... H; if outputs are 0, that is the forecast
 
     inputs_t    arcsinh, which is linear near 0 and a logarithm far from it, of
                 y_t - y_(t-1), y_t - y_(t-m)

@@ -40,8 +40,10 @@ def test_a_run_says_what_it_chose_and_the_baseline(place):
     assert "train.csv: 2 series, 192 values, read as one column a series" in done.stderr
     assert "season            12       steps: a year, as the times are 1 month apart" in done.stderr
     assert "held out to validate: the last 6 values of each series" in done.stderr
-    assert "MASE " in done.stderr and "; the seasonal naive forecast would have " in done.stderr
-    assert "bits" not in done.stderr and "nats" not in done.stderr
+    assert "MASE " in done.stderr
+    assert "; the seasonal naive forecast would have " in done.stderr
+    assert "bits" not in done.stderr
+    assert "nats" not in done.stderr
 
 
 def test_forecasts_are_csv_with_the_next_times(place):
@@ -65,7 +67,9 @@ def test_quantiles_have_columns(place):
 def test_a_plot_has_axes(place):
     done = run("forecast", "-m", "mean", "--plot", cwd=place)
     lines = done.text.split("\n")
-    assert done.code == 0 and lines[0] == "a" and lines.count("b,c") == 1
+    assert done.code == 0
+    assert lines[0] == "a"
+    assert lines.count("b,c") == 1
     assert lines[9].split() == ["1995-01", "1997-12", "1998-06"]
     assert all("|" in line for line in lines[1:9])
     assert all(len(line) <= 80 for line in lines)
@@ -83,7 +87,8 @@ def test_scores_are_those_of_what_came(place):
     ]
     assert scores["mae"] == pytest.approx(np.mean(errors), rel=1e-5)
     shown = run("evaluate", "test.csv", "-m", "quantiles", cwd=place)
-    assert "seasonal naive forecast: " in shown.text and "coverage" in shown.text
+    assert "seasonal naive forecast: " in shown.text
+    assert "coverage" in shown.text
     assert "2 series continue those of the training" in shown.stderr
     own = json.loads(run("evaluate", "train.csv", "-m", "mean", "--json", cwd=place).text)
     assert (own["continued"], own["coverage"]) == (0, None)
@@ -118,10 +123,12 @@ def test_a_forecaster_is_trained_further(place):
 
 def test_a_dry_run_and_minutes(place):
     done = run("train", "train.csv", *SMALL, "--minutes", 0.01, "--dry-run", "-m", "dry", cwd=place)
-    assert done.code == 0 and "steps per second" in done.text
+    assert done.code == 0
+    assert "steps per second" in done.text
     assert not (place / "dry").exists()
     done = run("train", "train.csv", *SMALL, "--minutes", 0.01, "--log", "log", "-m", "timed", cwd=place)
-    assert done.code == 0 and json.loads((place / "log").read_text().split("\n")[0])["step"] > 0
+    assert done.code == 0
+    assert json.loads((place / "log").read_text().split("\n")[0])["step"] > 0
 
 
 def test_a_forecaster_is_described(place):
@@ -165,4 +172,5 @@ def test_names_are_harmless_on_a_terminal(place, tmp_path):
     text = (place / "train.csv").read_text().replace("time,a", "time,\x1b[2Ja")
     (tmp_path / "train.csv").write_text(text)
     done = run_on_terminal("forecast", tmp_path / "train.csv", "-m", place / "mean")
-    assert done.code == 0 and b"\x1b" not in done.stdout
+    assert done.code == 0
+    assert b"\x1b" not in done.stdout

@@ -59,7 +59,8 @@ def test_values_before_and_after_a_series_are_not_read():
     windows = Windows(SHAPE, [values, 1e6 + values], [1.0, 1.0])
     batch = windows.batch(np.array([0, 0]), np.array([SHAPE.first, 26]), 4)
     assert np.abs(batch.inputs).max() < 10
-    assert np.isnan(batch.targets[1, 1, -1]) and not np.isnan(batch.targets[1, 1, 0])
+    assert np.isnan(batch.targets[1, 1, -1])
+    assert not np.isnan(batch.targets[1, 1, 0])
 
 
 @pytest.mark.parametrize("quantiles", [(), LEVELS], ids=["mean", "quantiles"])
