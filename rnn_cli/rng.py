@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 # What numbers are drawn for: the second part of a seed, after the random seed.
-WEIGHTS, HELD_OUT, ORDER, DROPOUT, RESETS, DROPCONNECT, DRAWN_TEXT, WHOLE_TEXTS, HIDDEN_SYMBOLS = range(9)
+WEIGHTS, HELD_OUT, ORDER, DROPOUT, RESETS, DROPCONNECT, DRAWN_TEXT, WHOLE_TEXTS, HIDDEN_SYMBOLS, SERIES_WINDOWS = range(
+    10
+)
 
 
 def generator(seed: Sequence[int]) -> np.random.Generator:

@@ -16,6 +16,8 @@ NEEDED = {
     "evaluate": ["text.txt", "-m", "good.model"],
     "classify": ["text.txt", "-m", "good.model", "-m", "other.model"],
     "tag": ["text.txt", "-m", "good.model"],
+    "translate": ["text.txt", "-m", "good.model"],
+    "forecast": ["text.txt", "-m", "good.model"],
     "predict": ["the", "-m", "good.model"],
     "complete": ["the", "-m", "good.model"],
     "export": ["good.model", "--to", "c", "-o", "new.h"],

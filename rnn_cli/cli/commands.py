@@ -29,10 +29,11 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {  # by the headings of the he
     "Score": {
         "evaluate": ("evaluate", "Score text: the bits that a model needs, or the answers that are right."),
     },
-    "Label and translate": {
+    "Label, translate, forecast": {
         "classify": ("classify", "Label each line by a classifier or by several language models."),
         "tag": ("tag", "Tag each token of each line."),
         "translate": ("translate", "Translate each line, for example from one script to another."),
+        "forecast": ("forecast", "Forecast the values that follow series of numbers."),
     },
     "Look inside": {
         "inspect": ("inspect", "Show units, gates and the next symbols at each step of a text."),

@@ -57,11 +57,12 @@ def info(
         writer.write_line(json.dumps({"model": str(model), **facts}))
     else:
         losses = history(checkpoint)
-        unit = "label" if facts.get("task") == "classify" else "character"
+        per = {"classify": "nats per label", "forecast": "per step"}
+        unit = per.get(facts.get("task", ""), "nats per character")
         unexpected = checkpoint.record.keys() - WRITTEN
         writer.write_line(key_values(flatten({name: value for name, value in facts.items() if name not in unexpected})))
         if len(losses) > 1:
-            span = f"{losses[0]:.2f} to {losses[-1]:.2f} nats per {unit}, best {min(losses):.2f}"
+            span = f"{losses[0]:.2f} to {losses[-1]:.2f} {unit}, best {min(losses):.2f}"
             writer.write_line(f"\nloss over the training, {span}:")
             writer.write_line(curve(losses))
     writer.close()
@@ -87,6 +88,8 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     if config.readout != "last":
         facts["readout"] = config.readout
     facts["parameters"] = parameter_count(config)
+    if checkpoint.task["name"] == "forecast":
+        return facts | series_facts(checkpoint) | recorded(checkpoint, facts)
     codec = checkpoint.codec if language else codec_from_dict(checkpoint.task.get("codec", {}))
     facts |= {"symbols": len(codec) - 1, "kind": codec.kind}
     if language:
@@ -100,12 +103,30 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     if isinstance(labels := checkpoint.task.get("labels", checkpoint.task.get("tags")), list):
         facts["answers"] = len(labels)
         facts["labels"] = ", ".join(map(str, labels))
-    facts |= {"complete": checkpoint.progress is None, "fingerprint": None}
-    if (again := repetition(checkpoint)) is not None:
-        facts["repeat_with"] = again
+    facts["fingerprint"] = None
     if "fingerprint" in record:
         facts["fingerprint"] = Fingerprint.from_dict(record["fingerprint"]).describe()
-    return facts | {name: value for name, value in record.items() if name not in facts.keys() | RESERVED}
+    return facts | recorded(checkpoint, facts)
+
+
+def series_facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what a forecaster reads and predicts."""
+    from rnn_cli.tasks.forecast.forecaster import read_description
+
+    about = read_description(checkpoint)
+    shape = {"season": about.shape.season, "longer_season": about.shape.longer, "horizon": about.shape.horizon}
+    levels = ", ".join(f"{level:g}" for level in checkpoint.config.quantiles)
+    return {**shape, "quantiles": levels or "none: the mean", "context": about.context, "series": len(about.known)}
+
+
+def recorded(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return whether the run is complete, how to repeat it, and what else its record holds."""
+    found: dict[str, Any] = {"complete": checkpoint.progress is None}
+    if (again := repetition(checkpoint)) is not None:
+        found["repeat_with"] = again
+    return found | {
+        name: value for name, value in checkpoint.record.items() if name not in facts.keys() | found.keys() | RESERVED
+    }
 
 
 def repetition(checkpoint: Checkpoint) -> str | None:

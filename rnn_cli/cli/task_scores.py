@@ -156,9 +156,45 @@ def figure_of(values: Mapping[str, float]) -> str:
     return f"{values['f1']:7.2%} of {values['tokens']:,} tokens"
 
 
+def evaluate_forecaster(
+    checkpoint: Checkpoint, paths: list[str], model: str, *, as_json: bool, threads: int, quiet: bool
+) -> None:
+    """Print the errors of forecasts, beside those of the seasonal naive forecast."""
+    from rnn_cli.display.stdout import TextWriter
+    from rnn_cli.display.tables import key_values
+    from rnn_cli.tasks.forecast.evaluation import evaluate_series
+    from rnn_cli.tasks.forecast.forecaster import read_description
+    from rnn_cli.tasks.forecast.series import read_series
+
+    read_description(checkpoint)
+    scores = evaluate_series(checkpoint, read_series(paths).series, threads)
+    rest = scores["series"] - scores["continued"]
+    if scores["continued"]:
+        note(f"{scores['continued']:,} series continue those of the training", quiet)
+    if rest:
+        note(f"of {rest:,} series the last values are forecast from those before them", quiet)
+    writer = TextWriter()
+    if as_json:
+        writer.write_line(json.dumps({"model": model, **scores}))
+    else:
+        baseline = scores["baseline"]
+        rows = [("points", f"{scores['points']:,} of {scores['series']:,} series")]
+        for name, shown in (("mae", "MAE"), ("rmse", "RMSE"), ("mape", "MAPE"), ("smape", "sMAPE"), ("mase", "MASE")):
+            if scores[name] is not None:
+                percent = " %" if "map" in name else ""
+                rows.append(
+                    (shown, f"{scores[name]:,.3f}{percent}; {baseline['name']}: {baseline[name]:,.3f}{percent}")
+                )
+        if scores["coverage"] is not None:
+            rows.append(("coverage", f"{scores['coverage']:.1%} between the lowest and the highest quantile"))
+        writer.write_line(key_values(rows))
+    writer.close()
+
+
 TASKS: dict[str, Callable[..., None]] = {
     "classify": evaluate_classifier,
     "labelled": evaluate_labelled,
     "tag": evaluate_tagger,
     "translate": evaluate_translator,
+    "forecast": evaluate_forecaster,
 }

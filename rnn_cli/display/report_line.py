@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 Values = Mapping[str, Any]  # those of a Report (training/run_state.py)
+STEP = "step"  # the unit of a forecaster
 SHORT = {"character": "char"}
 BITS_PER_NAT = 1 / math.log(2)
 
 
 def bits_of(loss: float, unit: str) -> str:
-    """Return a loss in nats per unit as bits in words."""
+    """Return a loss in nats per unit as bits in words; of a step of a series it is an error, not bits."""
+    if unit == STEP:
+        return f"error {loss:.3f}"
     return f"{loss * BITS_PER_NAT:.3f} bits/{SHORT.get(unit, unit)}"
 
 
@@ -34,7 +37,7 @@ def plain_line(
     parts.append(f"epoch {values['epoch']:.2f}")
     if remaining_seconds is not None:
         parts.append(f"{format_time(remaining_seconds)} left")
-    parts += [f"loss {values['loss']:.3f}", bits_of(values["loss"], unit)]
+    parts += [f"loss {values['loss']:.3f}", bits_of(values["loss"], unit)][unit == STEP :]
     if validation is not None:
         parts.append(f"validation {bits_of(validation, unit)}")
     parts += score_of(score)

@@ -149,3 +149,28 @@ def confusion_table(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> s
     return "\n".join(
         f"{name:{first}}  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths)) for name, row in rows
     )
+
+
+def forecast_plot(
+    title: str, past: Sequence[float], future: Sequence[float], times: tuple[str, str, str], width: int = 78
+) -> str:
+    """Return a plot of a series and its forecast on common axes, a bar between them, with times below.
+
+    `times` are those of the first value, the last known one and the last forecast.
+    """
+    height, room = 8, width - LABEL_WIDTH - 4
+    left = max(room * len(past) // (len(past) + len(future)), len(times[0]) + 1, 8)
+    low, high = min([*past, *future]), max([*past, *future])
+    rows = [[" "] * (room + 1) for _ in range(height)]
+    span = max(high - low, 1e-99)
+    for values, first, size, mark in ((past, 0, left, "*"), (future, left + 1, room - left, "o")):
+        for column, value in enumerate(resample(values, size)):
+            rows[round((high - value) / span * (height - 1))][first + column] = mark
+    for row in rows:
+        row[left] = "|"
+    labels = [f"{high:.4g}", *[""] * (height - 2), f"{low:.4g}"]
+    lines = [visible(title)]
+    lines += [f"{label:>{LABEL_WIDTH}} {''.join(row)}".rstrip() for label, row in zip(labels, rows)]
+    axis = f"{times[0]:<{left - len(times[1])}}{times[1]}"
+    lines.append(" " * (LABEL_WIDTH + 1) + visible(f"{axis}{times[2]:>{room + 1 - len(axis)}}"))
+    return "\n".join(lines)

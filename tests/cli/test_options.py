@@ -143,6 +143,12 @@ def test_examples_of_the_help_run(tmp_path: Path) -> None:
         assert run("train", "corpora/stars.txt", *SMALL, "--steps", 1, "-m", path, cwd=tmp_path).code == 0
     tagger = ["--task", "tag", "--hidden-size", 8, "--steps", 1, "-m", "tagger.safetensors"]
     assert run("train", "corpora/sentences.tsv", *tagger, cwd=tmp_path).code == 0
+    forecaster = ["--task", "forecast", "--hidden-size", 8, "--steps", 1, "-m", "forecaster.safetensors"]
+    shutil.copy(CORPORA / "visitors.csv", tmp_path)
+    assert run("train", "visitors.csv", *forecaster, cwd=tmp_path).code == 0
+    translator = ["--task", "translate", "--hidden-size", 8, "--steps", 1, "-m", "pairs.safetensors"]
+    assert run("train", "corpora/transliteration.tsv", *translator, cwd=tmp_path).code == 0
+    (tmp_path / "words.txt").write_text("namaskar\n")
     (tmp_path / "sentences.txt").write_text("the dog sleeps\n")
     hub = ["export", "stars.safetensors", "--to", "hub", "-o", "hub", "--license", "mit"]
     assert run(*hub, cwd=tmp_path).code == 0

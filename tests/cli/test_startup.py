@@ -30,7 +30,8 @@ PROMISED = {
         --paragraphs --files --column --min-count --tokens
         --validation-fraction --validation-file --patience --from --no-fingerprint --resume --overwrite --dry-run
         --log --random-seed --threads --quiet -q
-        --plot --task --labelled --directions --readout --words --vocabulary --help -h""",
+        --plot --task --labelled --directions --readout --words --vocabulary --horizon --season --quantiles
+        --target-words --target-characters --help -h""",
     "sample": """--label --seed --prompt --seed-file --seeds --model -m --count -n --length -l --min-length --max-length
         --temperature -t --top-k --top-p --min-p --forbid --unique --novel --max-copy --best-of --stop
         --no-echo --unknown --jsonl --raw --precision --random-seed --threads --quiet -q --help -h""",
@@ -42,6 +43,8 @@ PROMISED = {
         --help -h""",
     "classify": "--model -m --labels --top --threshold --jsonl --json --threads --quiet -q --help -h",
     "tag": "--model -m --inline --jsonl --threads --quiet -q --help -h",
+    "translate": "--model -m --count -n --beam --align --jsonl --threads --quiet -q --help -h",
+    "forecast": "--model -m --horizon --plot --threads --quiet -q --help -h",
     "predict": "--label --model -m --top --each --json --quiet -q --help -h",
     "export": "--to --output -o --model -m --license --int8 --quiet -q --help -h",
     "import": "--symbols --lines --activation --model -m --overwrite --quiet -q --help -h",

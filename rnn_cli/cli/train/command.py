@@ -30,7 +30,7 @@ from rnn_cli.errors import UsageError
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.training.config import TrainingConfig
 
-TEXT, SYMBOLS = "The text", "The symbols"
+TEXT, SYMBOLS, SERIES = "The text", "The symbols", "The series"
 
 
 @with_options(NetworkConfig, TrainingConfig, given_only=True)
@@ -44,7 +44,7 @@ def train(
         TaskName | None,
         typer.Option(
             "--task",
-            help="Learn from label TAB text, token TAB tag, or source TAB target; default: to write.",
+            help="Learn from label TAB text, token TAB tag, source TAB target, or series; default: to write.",
             show_default=False,
             rich_help_panel=TEXT,
         ),
@@ -116,6 +116,23 @@ def train(
     as_bytes: Annotated[
         bool | None,
         typer.Option("--bytes", help="Symbols are bytes, so that any file will do.", rich_help_panel=SYMBOLS),
+    ] = None,
+    horizon: Annotated[
+        int | None,
+        typer.Option("--horizon", help="Values to forecast; default: two seasons.", rich_help_panel=SERIES),
+    ] = None,
+    season: Annotated[
+        int | None,
+        typer.Option("--season", help="Steps of a season; default: by times, autocorrelation.", rich_help_panel=SERIES),
+    ] = None,
+    quantiles: Annotated[
+        str | None,
+        typer.Option(
+            "--quantiles",
+            help="Forecast these quantiles, as 0.1,0.5,0.9; default: the mean.",
+            show_default=False,
+            rich_help_panel=SERIES,
+        ),
     ] = None,
     validation_fraction: Annotated[
         float | None,
@@ -194,6 +211,9 @@ def train(
         target_words=target_words,
         vocabulary=vocabulary,
         tokens=tokens,
+        horizon=horizon,
+        season=season,
+        quantiles=quantiles,
         base=base,
         random_seed=random_seed,
         task="labelled" if labelled else task,

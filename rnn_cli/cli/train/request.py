@@ -27,8 +27,12 @@ LATER: dict[str, type] = {
     "tokens": str,
     "task": str,
     "target_words": bool,
+    "horizon": int,
+    "season": int,
+    "quantiles": str,
 }
-TaskName = Literal["classify", "tag", "translate"]  # the tasks that are named; without one, a model learns to write
+# The tasks that are named; without one, a model learns to write.
+TaskName = Literal["classify", "tag", "translate", "forecast"]
 TOKEN_RULES = ("smiles", "graphemes")  # what `tokens` may be, besides a file
 NETWORK = {item.name for item in fields(NetworkConfig)}
 
@@ -47,6 +51,9 @@ class TrainRequest:
     words        whether symbols are words
     vocabulary   how many of the commonest words are symbols
     tokens       a rule for symbols of several characters, or a file that lists them
+    horizon      how many values of a series are forecast
+    season       steps of a season of a series
+    quantiles    the quantiles that are forecast, as 0.1,0.5,0.9
     base         the model whose weights the run starts from
     target_words  whether blanks separate the symbols of a target
     task         what the model learns, one of cli/train/start.py; None: to write the text
@@ -65,6 +72,9 @@ class TrainRequest:
     words: bool | None = None
     vocabulary: int | None = None
     tokens: str | None = None
+    horizon: int | None = None
+    season: int | None = None
+    quantiles: str | None = None
     base: Path | None = None
     random_seed: int | None = None
     task: str | None = None
@@ -95,6 +105,9 @@ class TrainRequest:
             raise UsageError('`target_words` is for `task="translate"`; give both or leave it out')
         if self.words and (self.as_bytes or self.separator):
             raise UsageError("`words=True` has neither bytes nor paragraphs; leave one of the two out")
+        for name in ("horizon", "season", "quantiles"):
+            if getattr(self, name) is not None and self.task != "forecast":
+                raise UsageError(f"`{name}` is for `task=forecast`; give both or leave it out")
         if self.vocabulary is not None:
             check_range("vocabulary", self.vocabulary, 1, MOST_WORDS)
             if not self.words and not self.base:

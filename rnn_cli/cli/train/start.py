@@ -9,7 +9,7 @@ import typer
 
 from rnn_cli.checkpoint.checkpoint import LANGUAGE, load_checkpoint
 from rnn_cli.cli.options import seed_or_random
-from rnn_cli.cli.train import classify, labelled, language, tag, translate
+from rnn_cli.cli.train import classify, forecast, labelled, language, tag, translate
 from rnn_cli.cli.train.request import TrainRequest
 from rnn_cli.cli.train.starting import Starting
 from rnn_cli.display.progress import TrainingDisplay
@@ -22,6 +22,7 @@ STARTING: dict[str, Starting] = {
     "labelled": labelled,
     "tag": tag,
     "translate": translate,
+    "forecast": forecast,
 }
 
 

@@ -1,0 +1,102 @@
+"""rnn forecast: series and a model -> the values to come."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnn_cli.cli.options import DEFAULT_MODEL, ModelPath, Quiet, Threads, announce_compiling, thread_count
+from rnn_cli.config import check_range
+from rnn_cli.errors import RnnError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from rnn_cli.tasks.forecast.series import Series
+
+SHOWN_SEASONS = 3  # of the past, in a plot
+
+
+def forecast(
+    file: Annotated[
+        str | None, typer.Argument(help="The series to continue, or - for stdin; default: those of the training.")
+    ] = None,
+    model: ModelPath = DEFAULT_MODEL,
+    horizon: Annotated[
+        int | None, typer.Option("--horizon", help="Values of each series; default: as many as were trained.")
+    ] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Plot each series with its forecast instead.")] = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Forecast the values that follow series of numbers.
+
+    Prints CSV: unique_id, ds (the time), forecast, and the quantiles if the model has some.
+
+    Example: rnn forecast visitors.csv -m forecaster.safetensors
+    """
+    cores = thread_count(threads, quiet)
+
+    from rnn_cli.checkpoint.checkpoint import load_checkpoint
+    from rnn_cli.display.stdout import TextWriter
+    from rnn_cli.tasks.forecast.forecaster import Forecaster, read_description
+    from rnn_cli.tasks.forecast.series import read_series
+    from rnn_cli.tasks.forecast.times import continued
+
+    checkpoint = load_checkpoint(model)
+    about = read_description(checkpoint)
+    steps = about.shape.horizon if horizon is None else horizon
+    check_range("horizon", steps, 1, about.shape.horizon)
+    scales = None
+    if file is not None:
+        series = read_series([file]).series
+    elif about.known:
+        series = [known.series for known in about.known.values()]
+        scales = [known.scale for known in about.known.values()]
+    else:
+        raise UsageError("the series of the training were too many to keep in the model; name a file")
+    announce_compiling(quiet)
+    forecaster = Forecaster.of_checkpoint(checkpoint, cores)
+    found = forecaster.forecast(series, scales)[:, :steps]
+    middle = Forecaster.middle_of(forecaster.levels)
+    writer = TextWriter()
+    if plot:
+        for each, values in zip(series, found):
+            writer.write_line(plot_of(each, values, middle, SHOWN_SEASONS * about.shape.season))
+    else:
+        names = [f"q{100 * level:g}" for level in forecaster.levels]
+        writer.write_line(",".join(["unique_id", "ds", "forecast", *names]))
+        for each, values in zip(series, found):
+            try:
+                stamps = continued(each.stamps[-1], each.step, steps)
+            except ValueError:
+                raise RnnError(f"the times after '{each.stamps[-1]}' are beyond the calendar") from None
+            for stamp, row in zip(stamps, values):
+                columns = row if forecaster.levels else row[:0]
+                writer.write(line_of([each.name, stamp, *(f"{value:.8g}" for value in (row[middle], *columns))]))
+    writer.close()
+
+
+def line_of(cells: list[str]) -> bytes:
+    """Return a line of CSV, with quotes if a name needs them."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue().encode()
+
+
+def plot_of(series: Series, found: np.ndarray, middle: int, past: int) -> str:
+    """Return a plot of the end of a series and its forecast (h, Q), which a bar sets off, with axes."""
+    from rnn_cli.display.tables import forecast_plot
+    from rnn_cli.tasks.forecast.times import continued
+
+    values = series.values[-max(past, 2 * len(found)) :]
+    now, step = series.stamps[-1], series.step
+    try:
+        first = [now, *continued(now, step._replace(size=-step.size), len(values) - 1)][-1]
+        last = continued(now, step, len(found))[-1]
+    except ValueError:
+        first = last = ""  # beyond the calendar
+    return forecast_plot(series.name, values.tolist(), found[:, middle].tolist(), (first, now, last))

@@ -1,0 +1,1 @@
+"""Series: the values to come from those that were."""
