@@ -648,8 +648,8 @@ NETWORK = (
     Mutation("cells/rnn.py", "grad_h * h * (1 - h)", "grad_h * (1 - h)", PLAIN_LAYER),
     Mutation(
         "network/plain.py",
-        "grad_state = np.where(starts, 0, grad_state)",
-        "pass",
+        "np.where(step.starts, 0, grad_before)",
+        "grad_before",
         "network/test_plain.py::test_no_gradient_flows_past_a_start",
     ),
     Mutation(
@@ -748,8 +748,8 @@ KERNELS = (
     ),
     Mutation(
         "kernels/text/generate.py",
-        "sampling.runs[row] >= sampling.max_copy",
-        "sampling.runs[row] > sampling.max_copy",
+        "sampling.runs[row] >= rules.max_copy",
+        "sampling.runs[row] > rules.max_copy",
         "language/test_sampling.py::test_no_more_than_max_copy_characters_are_copied",
     ),
     Mutation("kernels/text/ngrams.py", "chances[i, k, 1] < grams.taken[index]", "True", "text/test_augmentation.py"),

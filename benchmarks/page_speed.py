@@ -7,13 +7,14 @@ Needs selenium, chromium and chromedriver. The network is random: its speed does
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import statistics
 import tempfile
 from pathlib import Path
 
 import numpy as np
+from common import options as common_options
+from common import report, table
 from selenium import webdriver
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
@@ -28,7 +29,7 @@ CHARACTERS, REPEATS = 2000, 5
 
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = common_options(__doc__, timed=False)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--hidden-size", type=int, default=256)
     arguments = parser.parse_args()
@@ -49,15 +50,18 @@ def main() -> None:
         service = webdriver.ChromeService(shutil.which("chromedriver"))
         with webdriver.Chrome(options=options, service=service) as browser:
             browser.get(path.as_uri())
-            print(f"| LSTM {arguments.layers} x {arguments.hidden_size} | characters/s |\n|---|---:|")
+            characters, repeats = (200, 1) if arguments.quick else (CHARACTERS, REPEATS)
             speeds: dict[bool, list[float]] = {True: [], False: []}
-            for _ in range(REPEATS):
+            for _ in range(repeats):
                 for wasm, measured in speeds.items():
                     browser.execute_script("rnn.use(arguments[0]); rnn.speed(200)", wasm)
-                    measured.append(browser.execute_script("return rnn.speed(arguments[0])", CHARACTERS))
-            for wasm, name in ((True, "WebAssembly"), (False, "plain JavaScript")):
-                print(f"| {name} | {statistics.median(speeds[wasm]):,.0f} |")
-            print(f"| size of the page in bytes | {len(data):,} |")
+                    measured.append(browser.execute_script("return rnn.speed(arguments[0])", characters))
+            rows = [
+                [name, f"{statistics.median(speeds[wasm]):,.0f}"]
+                for wasm, name in ((True, "WebAssembly"), (False, "plain JavaScript"))
+            ]
+    title = f"LSTM {arguments.layers} x {arguments.hidden_size}, a page of {len(data):,} bytes"
+    report("page-speed", [table([title, "characters/s"], rows)], arguments.save)
 
 
 if __name__ == "__main__":

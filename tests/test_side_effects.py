@@ -48,7 +48,40 @@ COMMANDS = [
     ["classify", "text", "-m", "model.safetensors", "-m", "other.safetensors"],
     ["train", "tagged", "--task", "tag", "--hidden-size", "8", "--steps", "9", "-m", "tagger.safetensors", "--quiet"],
     ["tag", "text", "-m", "tagger.safetensors"],
+    [
+        "train",
+        "pairs",
+        "--task",
+        "translate",
+        "--hidden-size",
+        "8",
+        "--steps",
+        "9",
+        "-m",
+        "pairs.safetensors",
+        "--quiet",
+    ],
+    ["translate", "text", "-m", "pairs.safetensors"],
+    [
+        "train",
+        "series",
+        "--task",
+        "forecast",
+        "--hidden-size",
+        "8",
+        "--steps",
+        "9",
+        "-m",
+        "fore.safetensors",
+        "--quiet",
+    ],
+    ["forecast", "series", "-m", "fore.safetensors", "--quiet"],
     ["predict", "the", "--each"],
+    ["inspect", "the", "--quiet"],
+    ["gradients", "the", "--quiet"],
+    ["gradcheck", "the", "--quiet"],
+    ["export", "model.safetensors", "--to", "hub", "-o", "hub", "--license", "mit", "--quiet"],
+    ["import", "hub/model.safetensors", "--symbols", "hub/config.json", "-m", "new.safetensors", "--overwrite"],
     ["complete", "the"],
     ["serve", "--stdio", "--quiet"],
     ["info"],
@@ -81,6 +114,8 @@ def test_every_command_is_watched() -> None:
 def test_commands_write_only_what_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "text").write_text(STREAM_TEXT)
     (tmp_path / "tagged").write_text("the\tDET\ncat\tNOUN\n\n" * 3)
+    (tmp_path / "pairs").write_text("one\teno\ntwo\towt\nthree\teerht\n" * 3)
+    (tmp_path / "series").write_text("".join(f"{number}\n" for number in [3, 5, 4, 8, 6, 7] * 9))
     events(tmp_path, COMMANDS)  # compiles all kernels, and so writes to the kernel cache
     for written in [*tmp_path.glob("*.safetensors"), tmp_path / "log"]:
         written.unlink()

@@ -21,6 +21,7 @@ import rnn_cli
 from rnn_cli.cli import app
 from rnn_cli.cli.commands import Command
 from rnn_cli.cli.options import in_options, with_options
+from rnn_cli.cli.translate import USUAL_BEAM
 from rnn_cli.config import Config, limited, one_of, setting
 from rnn_cli.errors import UsageError
 from rnn_cli.language.config import SamplingConfig
@@ -178,6 +179,7 @@ NAMED_DEFAULTS = {
     "--adapt-rate": DEFAULT_RATE,
     "--validation-fraction": DEFAULT_FRACTION,
     "--max-copy": GRAMS[0],
+    "--beam": USUAL_BEAM,
 }
 
 

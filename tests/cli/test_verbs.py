@@ -13,7 +13,6 @@ COMMANDS = [
     ["sample"],
     ["complete", "a"],
     ["predict", "a"],
-    ["evaluate", "text"],
     ["train", "text", "--from", "model", "-m", "new"],
 ]
 
