@@ -67,6 +67,7 @@ def test_invalid_values_of_a_type_are_refused(shelf: Path, option: Option, value
 # Options that take any text: what is wrong with it shows when it is used.
 
 TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
+    ("train --quantiles", "-m new text.txt --quantiles 0.1", 2, ["--quantiles is for --task forecast"]),
     ("train --model", "-m nowhere/new text.txt", 2, ["nowhere", "create it"]),
     ("train --model", "-m '' text.txt", 2, ["cannot write"]),
     ("train --model", "-m /dev/full text.txt", 2, ["/dev/full", "not a regular file"]),
