@@ -76,6 +76,7 @@ TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
     ("train --model", "-m loop text.txt", 2, ["loop", "symbolic links"]),
     ("train --log", "-m new text.txt --log loop", 2, ["loop", "symbolic links"]),
     ("train --validation-file", "-m new text.txt --validation-file loop", 2, ["loop", "symbolic links"]),
+    ("forecast --model", "-m nowhere", 3, ["nowhere", "train one"]),
     ("info --model", "-m loop", 3, ["loop", "symbolic links"]),
     ("train --validation-file", "-m new text.txt --validation-file missing.txt", 2, ["missing.txt", "No such file"]),
     ("train --validation-file", "-m new text.txt --validation-file ''", 2, ["cannot read"]),
