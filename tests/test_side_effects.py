@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,7 @@ from rnn_cli.__main__ import main
 codes = [main(arguments) for arguments in json.loads(sys.argv[1])]
 print(json.dumps([codes, events]), file=sys.stderr)
 """
+QUICK = ["--hidden-size", "8", "--steps", "9", "--quiet"]
 COMMANDS = [
     ["train", "text", *SMALL, "--steps", "60", "--log", "log", "--quiet"],
     ["train", "text", *SMALL, "--steps", "2", "--from", "model.safetensors", "-m", "other.safetensors", "--quiet"],
@@ -46,7 +48,7 @@ COMMANDS = [
     ["evaluate", "text", "--quiet", "--baselines", "--adapt"],
     ["evaluate", "text", "--quiet", "--per-line", "--sort"],
     ["classify", "text", "-m", "model.safetensors", "-m", "other.safetensors"],
-    ["train", "tagged", "--task", "tag", "--hidden-size", "8", "--steps", "9", "-m", "tagger.safetensors", "--quiet"],
+    ["train", "tagged", "--task", "tag", *QUICK, "-m", "tagger.safetensors"],
     ["tag", "text", "-m", "tagger.safetensors"],
     [
         "train",
@@ -61,7 +63,7 @@ COMMANDS = [
         "pairs.safetensors",
         "--quiet",
     ],
-    ["translate", "text", "-m", "pairs.safetensors"],
+    ["translate", "text", "-m", "translator.safetensors"],
     [
         "train",
         "series",
@@ -75,7 +77,7 @@ COMMANDS = [
         "fore.safetensors",
         "--quiet",
     ],
-    ["forecast", "series", "-m", "fore.safetensors", "--quiet"],
+    ["forecast", "series", "-m", "forecaster.safetensors", "--quiet"],
     ["predict", "the", "--each"],
     ["inspect", "the", "--quiet"],
     ["gradients", "the", "--quiet"],
@@ -124,14 +126,13 @@ def test_commands_write_only_what_is_asked_for(tmp_path: Path) -> None:
     assert others == set()
     known = {os.devnull, str(find_location().directory)}  # the cache directory is created if it is missing
     written = {os.path.relpath(path, tmp_path) for kind, path in found if kind == "write" and path not in known}
-    written = {
-        path for path in written if not path.startswith((".model.s", ".other.s", ".tagger.s", ".curve.s", ".report.h"))
-    }  # temporary files, and the lock
-    models = ["model.safetensors", "other.safetensors"]
-    assert written <= {"log", *models, "tagger.safetensors", "curve.svg", "report.html"}
-    assert sorted(os.listdir(tmp_path)) == sorted(
-        ["curve.svg", "log", *models, "report.html", "tagged", "tagger.safetensors", "text"]
-    )
+    # Each file is written under a name of its own beside it, and a model that is trained has a lock.
+    written = {re.sub(r"(^|/)[.](.*?)([.]\d+-[0-9a-f-]+[.]tmp|[.]lock)$", r"\1\2", path) for path in written}
+    models = {f"{name}.safetensors" for name in ("model", "other", "tagger", "translator", "forecaster", "new")}
+    hub = {"hub", *(f"hub/{path.name}" for path in (tmp_path / "hub").iterdir())}
+    files = {"log", "curve.svg", "report.html", *models}
+    assert written <= files | hub
+    assert set(os.listdir(tmp_path)) == files | {"hub", "text", "tagged", "pairs", "series"}
 
 
 def test_info_writes_nothing_and_loads_no_kernels(tmp_path: Path) -> None:

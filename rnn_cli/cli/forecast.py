@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rnn_cli.tasks.forecast.series import Series
 
+MOST_STEPS = 1000  # as in tasks/forecast/seasons.py, which loads NumPy
 SHOWN_SEASONS = 3  # of the past, in a plot
 
 
@@ -38,6 +39,8 @@ def forecast(
 
     Example: rnn forecast visitors.csv -m forecaster.safetensors
     """
+    if horizon is not None:
+        check_range("horizon", horizon, 1, MOST_STEPS)
     cores = thread_count(threads, quiet)
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint

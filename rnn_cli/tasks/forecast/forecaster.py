@@ -24,7 +24,8 @@ from rnn_cli.tasks.forecast.windows import Shape, Windows, seasonal_naive, seaso
 
 FORECAST = "forecast"
 ROWS = 64  # series that are forecast side by side
-MOST_KEPT = 100_000  # values in the file, of the ends of the series; if there are more, the file has none
+MOST_KEPT = 1_000_000  # values in the file, of the ends of the series; if there are more, the file has none
+MOST_NAMES = 10_000  # of series in the file, likewise
 LONGEST_CONTEXT = 4096
 
 

@@ -19,6 +19,7 @@ from rnn_cli.rng import SERIES_WINDOWS, WEIGHTS, generator
 from rnn_cli.tasks.forecast.forecaster import (
     FORECAST,
     MOST_KEPT,
+    MOST_NAMES,
     Description,
     Forecaster,
     KnownSeries,
@@ -172,7 +173,7 @@ class ForecastTask(Task):
         """Return the shape, what a forecast reads, and the ends of all series with their scales."""
         ends = [end_of(each, self.shape, self.context) for each in self.all_series if len(each) > self.shape.first]
         known = {}
-        if sum(map(len, ends)) <= MOST_KEPT:
+        if len(ends) <= MOST_NAMES and sum(map(len, ends)) <= MOST_KEPT:
             for each, end in zip((each for each in self.all_series if len(each) > self.shape.first), ends):
                 known[each.name] = KnownSeries(end, seasonal_scale(each.values, self.shape.season))
         return Description(self.shape, self.context, known).to_dict()
