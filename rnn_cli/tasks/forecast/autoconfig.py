@@ -18,7 +18,8 @@ SIZES, RATE = (32, 128), 2e-3
 CONTEXT = 64  # steps of a row, and of what a forecast reads; the inputs reach further back
 ROWS = 32
 POSITIONS_IN_STEP = 240  # of few values, so that an epoch has several steps
-# M4 hourly, 60 s: 33.9 % below the MASE of the naive forecast on what is held out, 32.8 % with neither of the two.
+# M4 hourly, 60 s, held out: 32.8 % below the MASE of the naive forecast with and without them, when large inputs were
+# cut; 33.9 % with them and compressed inputs. They were not measured alone since.
 DROPOUT, AVERAGE = (0.0, 0.2), (0.0, 0.3)  # of few values, of many
 FEWEST_EVALUATED, MOST_EVALUATED = 20, 200
 
