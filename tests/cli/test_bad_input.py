@@ -67,6 +67,9 @@ def test_invalid_values_of_a_type_are_refused(shelf: Path, option: Option, value
 # Options that take any text: what is wrong with it shows when it is used.
 
 TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
+    ("plot --model", "-m missing.model", 3, ["missing.model"]),
+    ("report --model", "text.txt -m missing.model -o new.html", 3, ["missing.model"]),
+    ("serve --model", "--stdio -m missing.model", 3, ["missing.model"]),
     ("translate --model", "-m missing.model text.txt", 3, ["missing.model"]),
     ("export --model", "-m missing.model --to c -o new.h", 3, ["missing.model"]),
     ("export --output", "good.model --to c -o nowhere/new.h", 2, ["nowhere", "create it"]),
