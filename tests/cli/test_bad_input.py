@@ -125,6 +125,12 @@ TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
     ("predict --model", "-m text.txt the", 3, ["text.txt", "safetensors"]),
     ("tag --model", "-m missing.model text.txt", 3, ["missing.model", "no model"]),
     ("tag --model", "-m good.model text.txt", 2, ["writes text", "rnn sample"]),
+    ("plot --model", "-m missing.model", 3, ["missing.model", "no model"]),
+    ("plot --output", "-m good.model -o x.gif", 2, ["x.gif", "svg", "png"]),
+    ("plot --output", "-m good.model -o nowhere/x.svg", 2, ["nowhere/x.svg"]),
+    ("report --model", "-m missing.model text.txt", 3, ["missing.model", "no model"]),
+    ("report --output", "-m good.model -o text.txt", 2, ["text.txt", "html"]),
+    ("report --label", "-m good.model text.txt --label x", 2, ["without labels", "--label"]),
     ("info --model", "-m /dev/zero", 3, ["/dev/zero", "not a regular file"]),
 ]
 
