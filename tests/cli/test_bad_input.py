@@ -67,8 +67,6 @@ def test_invalid_values_of_a_type_are_refused(shelf: Path, option: Option, value
 # Options that take any text: what is wrong with it shows when it is used.
 
 TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
-    ("plot --model", "-m missing.model", 3, ["missing.model"]),
-    ("report --model", "text.txt -m missing.model -o new.html", 3, ["missing.model"]),
     ("serve --model", "--stdio -m missing.model", 3, ["missing.model"]),
     ("translate --model", "-m missing.model text.txt", 3, ["missing.model"]),
     ("export --model", "-m missing.model --to c -o new.h", 3, ["missing.model"]),
@@ -147,6 +145,12 @@ TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
     ("gradients --label", "the -m good.model --label ham", 2, ["without labels", "leave --label out"]),
     ("gradcheck --model", "-m missing.model the", 3, ["missing.model", "no model"]),
     ("gradcheck --label", "the -m good.model --label ham", 2, ["without labels", "leave --label out"]),
+    ("plot --model", "-m missing.model", 3, ["missing.model", "no model"]),
+    ("plot --output", "-m good.model -o x.gif", 2, ["x.gif", "svg", "png"]),
+    ("plot --output", "-m good.model -o nowhere/x.svg", 2, ["nowhere/x.svg"]),
+    ("report --model", "-m missing.model text.txt", 3, ["missing.model", "no model"]),
+    ("report --output", "-m good.model -o text.txt", 2, ["text.txt", "html"]),
+    ("report --label", "-m good.model text.txt --label x", 2, ["without labels", "--label"]),
     ("info --model", "-m /dev/zero", 3, ["/dev/zero", "not a regular file"]),
 ]
 

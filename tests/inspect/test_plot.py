@@ -122,7 +122,6 @@ def test_files_are_written(place: Path) -> None:
     plotted(place, "model.safetensors", "log", "-o", "x.svg")
     root = ET.fromstring((place / "x.svg").read_text("utf-8"))
     assert len(root.findall(f"{SVG}polyline")) == 8
-    pytest.importorskip("matplotlib")
     plotted(place, "model.safetensors", "-o", "x.png")
     plotted(place, "model.safetensors", "-o", "y.png")
     assert (place / "x.png").read_bytes() == (place / "y.png").read_bytes()

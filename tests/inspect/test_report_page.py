@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from commands import STREAM_TEXT, run
+from selenium import webdriver
 
 from rnn_cli.inspect.page import embedded, page_of
 
-webdriver = pytest.importorskip("selenium.webdriver")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 SIZE = ["--hidden-size", "8", "--random-seed", "1"]
 HOSTILE = "</script><script>document.title='owned'</script><!-- \x00\u202e\u2066&amp; <b>"
