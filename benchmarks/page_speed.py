@@ -14,7 +14,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from selenium import webdriver
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.export.targets import Request, export_files
@@ -32,6 +31,8 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--hidden-size", type=int, default=256)
     arguments = parser.parse_args()
+    from selenium import webdriver  # after the options, so that --help works without it
+
     codec = CharacterCodec(SYMBOLS, True)
     config = NetworkConfig.for_symbols(
         len(codec), hidden_size=arguments.hidden_size, num_layers=arguments.layers, cell="lstm"
