@@ -13,9 +13,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from common import options as common_options
-from common import report, table
-from selenium import webdriver
+from common import options, report, table
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.export.targets import Request, export_files
@@ -29,39 +27,38 @@ CHARACTERS, REPEATS = 2000, 5
 
 def main() -> None:
     """Print a table."""
-    parser = common_options(__doc__, timed=False)
+    parser = options(__doc__, timed=False)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--hidden-size", type=int, default=256)
     arguments = parser.parse_args()
+    from selenium import webdriver  # after the options, so that --help works without it
+
     codec = CharacterCodec(SYMBOLS, True)
     config = NetworkConfig.for_symbols(
         len(codec), hidden_size=arguments.hidden_size, num_layers=arguments.layers, cell="lstm"
     )
     model = Model.initialised(config, np.random.default_rng(1))
     checkpoint = Checkpoint.of_language(config, codec, model.to_torch())
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or ""
+    chrome = webdriver.ChromeOptions()
+    chrome.binary_location = shutil.which("chromium") or ""
     for flag in ("--headless", "--no-sandbox", "--disable-gpu"):
-        options.add_argument(flag)
+        chrome.add_argument(flag)
     with tempfile.TemporaryDirectory() as folder:
         files, _ = export_files("html", Request(checkpoint, Path(folder) / "page.html"))
         for path, data in files.items():
             path.write_bytes(data)
         service = webdriver.ChromeService(shutil.which("chromedriver"))
-        with webdriver.Chrome(options=options, service=service) as browser:
+        with webdriver.Chrome(options=chrome, service=service) as browser:
             browser.get(path.as_uri())
-            characters, repeats = (200, 1) if arguments.quick else (CHARACTERS, REPEATS)
             speeds: dict[bool, list[float]] = {True: [], False: []}
-            for _ in range(repeats):
+            for _ in range(1 if arguments.quick else REPEATS):
                 for wasm, measured in speeds.items():
                     browser.execute_script("rnn.use(arguments[0]); rnn.speed(200)", wasm)
-                    measured.append(browser.execute_script("return rnn.speed(arguments[0])", characters))
-            rows = [
-                [name, f"{statistics.median(speeds[wasm]):,.0f}"]
-                for wasm, name in ((True, "WebAssembly"), (False, "plain JavaScript"))
-            ]
-    title = f"LSTM {arguments.layers} x {arguments.hidden_size}, a page of {len(data):,} bytes"
-    report("page-speed", [table([title, "characters/s"], rows)], arguments.save)
+                    measured.append(browser.execute_script("return rnn.speed(arguments[0])", CHARACTERS))
+    named = ((True, "WebAssembly"), (False, "plain JavaScript"))
+    rows = [[name, f"{statistics.median(speeds[wasm]):,.0f}"] for wasm, name in named]
+    title = f"LSTM {arguments.layers} x {arguments.hidden_size}"
+    report("page-speed", [f"The page has {len(data):,} bytes.", table([title, "characters/s"], rows)], arguments.save)
 
 
 if __name__ == "__main__":
