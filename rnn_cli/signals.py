@@ -19,7 +19,7 @@ RESEND_SECONDS = 0.02  # seconds after which a waiting main thread has noticed a
 
 
 class Stopped(BaseException):
-    """A signal came: unwind, clean up and end. Like KeyboardInterrupt it is no Exception."""
+    """A signal came: unwind, clean up and end. Like KeyboardInterrupt it is not an Exception."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)

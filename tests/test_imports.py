@@ -13,7 +13,7 @@ PACKAGE = Path(rnn_cli.__file__).parent
 
 # Layers, lowest first. A folder, or a module that lies beside the folders, may import itself and the layers below it.
 LAYERS = [
-    {"errors", "signals", "rng", "atomic_files", "config", "cpu_count"},
+    {"bits", "errors", "signals", "rng", "atomic_files", "config", "cpu_count"},
     {"cells"},
     {"kernels"},
     {"network", "text"},

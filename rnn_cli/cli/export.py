@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from rnn_cli.cli.options import DEFAULT_MODEL, OUTPUT, ModelPath, Quiet, announce_compiling, model_files, note
+from rnn_cli.cli.options import (
+    DEFAULT_MODEL,
+    OUTPUT,
+    ModelPath,
+    Quiet,
+    announce_compiling,
+    model_files,
+    note,
+    one_model,
+)
 from rnn_cli.errors import RnnError, UsageError
 
 Target = Literal["onnx", "numpy", "c", "hub", "html"]
@@ -66,11 +75,7 @@ def export(
         raise UsageError("--license is for --to hub; leave it out")
     if int8 and to != "html":
         raise UsageError("--int8 is for --to html; leave it out")
-    if file is not None:
-        source = context.get_parameter_source("model")
-        if source is not None and source.name == "COMMANDLINE":
-            raise UsageError("the model is given twice, as an argument and as --model; give one of them")
-        model = file
+    model = one_model(context, file, model)
 
     from rnn_cli.atomic_files import check_writable, is_same, write_atomically
     from rnn_cli.checkpoint.checkpoint import load_checkpoint

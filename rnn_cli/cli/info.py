@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rnn_cli.cli.options import DEFAULT_MODEL, Json, ModelPath, Quiet, model_files
-from rnn_cli.errors import UsageError
+from rnn_cli.cli.options import DEFAULT_MODEL, Json, ModelPath, Quiet, model_files, one_model
 
 if TYPE_CHECKING:
     from rnn_cli.checkpoint.checkpoint import Checkpoint
@@ -39,11 +38,7 @@ def info(
 
     Example: rnn info model.safetensors
     """
-    if file is not None:
-        source = context.get_parameter_source("model")
-        if source is not None and source.name == "COMMANDLINE":
-            raise UsageError("the model is given twice, as an argument and as --model; give one of them")
-        model = file
+    model = one_model(context, file, model)
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.display.stdout import TextWriter

@@ -19,6 +19,7 @@ from rnn_cli.config import Config, check_range
 from rnn_cli.cpu_count import available_processors, usable_cores
 from rnn_cli.display.screen import fitted
 from rnn_cli.display.stdout import visible
+from rnn_cli.errors import UsageError
 
 DEFAULT_MODEL = Path("model.safetensors")
 LARGEST_SHOWN = 10_000  # a range that ends above it says nothing to a reader of the help
@@ -119,6 +120,16 @@ def model_files(incomplete: str) -> list[str]:
     return sorted(
         os.path.join(folder, file) for file in found if file.startswith(name) and file.endswith(".safetensors")
     )
+
+
+def one_model(context: typer.Context, file: Path | None, model: Path) -> Path:
+    """Return the model of a command that takes it as an argument or as --model. Raises UsageError if both are given."""
+    if file is None:
+        return model
+    source = context.get_parameter_source("model")
+    if source is not None and source.name == "COMMANDLINE":
+        raise UsageError("the model is given twice, as an argument and as --model; give one of them")
+    return file
 
 
 ModelPath = Annotated[

@@ -96,7 +96,7 @@ def ruler(axis: Axis, margin: int, columns: int, corner: str, line: str, tick: s
 
 
 def painted(character: str, index: int, colour: bool) -> str:
-    """Return a character in the colour of a curve; -1 is no curve."""
+    """Return a character in the colour of a curve; -1 means that no curve passes there."""
     if not colour or index < 0:
         return character
     return f"\x1b[{COLOURS[index % len(COLOURS)]}m{character}\x1b[0m"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
+
+from rnn_cli.bits import BITS_PER_NAT
 
 Values = Mapping[str, Any]  # those of a Report (training/run_state.py)
 STEP = "step"  # the unit of a forecaster
 SHORT = {"character": "char"}
-BITS_PER_NAT = 1 / math.log(2)
 
 
 def bits_of(loss: float, unit: str) -> str:

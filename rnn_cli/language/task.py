@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rnn_cli.bits import BITS_PER_NAT
 from rnn_cli.checkpoint.checkpoint import LANGUAGE, Checkpoint
 from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.language.config import SamplingConfig
@@ -26,7 +27,6 @@ from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.run_state import Report
 from rnn_cli.training.task import Task
 
-BITS_PER_NAT = 1 / math.log(2)
 VALIDATED_ALONE = 500  # symbols of a held-out stream, at least, before it is cut into several
 EXAMPLE_TEMPERATURE = 0.8  # of the texts that are shown while a model is trained
 EXAMPLE_LENGTH = {"character": 70, "word": 16}
@@ -137,26 +137,15 @@ class LanguageTask(Task):
 
     def report_to_dict(self, report: Report) -> dict[str, Any]:
         """Return a report as the log and the history have it, JSON-ready: with the losses in bits, too."""
-        validation, unit = report.validation_loss, SHORT_UNIT.get(self.unit, self.unit)
-        return {
-            "step": report.step,
-            "epoch": report.epoch,
-            "seconds": report.seconds,
-            f"{unit}s_per_second": report.units_per_second,
-            "loss": report.loss,
-            f"bits_per_{unit}": report.loss * BITS_PER_NAT,
-            "validation_loss": validation,
-            f"validation_bits_per_{unit}": None if validation is None else validation * BITS_PER_NAT,
-            "learning_rate": report.learning_rate,
-            "grad_norm": report.grad_norm,
-        }
+        return report.in_bits(self._short_unit)
 
     def report_from_dict(self, values: dict[str, Any]) -> Report:
         """Return the report that `report_to_dict` wrote. Raises KeyError, TypeError or UsageError if it is damaged."""
-        own, unit = dict(values), SHORT_UNIT.get(self.unit, self.unit)
-        del own[f"bits_per_{unit}"], own[f"validation_bits_per_{unit}"]
-        own["units_per_second"] = own.pop(f"{unit}s_per_second")
-        return Report.from_dict(own)
+        return Report.from_bits(values, self._short_unit)
+
+    @property
+    def _short_unit(self) -> str:
+        return SHORT_UNIT.get(self.unit, self.unit)
 
     def figures(self, loss: float, score: float | None) -> str:
         """Return the validation loss in nats and in bits."""

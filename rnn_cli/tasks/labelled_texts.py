@@ -165,7 +165,7 @@ def split_texts(
     """
     fraction, count = DEFAULT_FRACTION if fraction is None else fraction, len(data.texts)
     if fraction == 0:
-        return data, None, "none, as it was asked for"
+        return data, None, "none, as requested"
     if count < FEWEST_LINES:
         return data, None, f"none, as there are fewer than {FEWEST_LINES} texts"
     held = held_out(data.texts, data.labels, fraction, random_seed)

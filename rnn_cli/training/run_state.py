@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnn_cli.bits import BITS_PER_NAT
 from rnn_cli.config import Config, check_range, limited
 from rnn_cli.network.pair_window import PairWindow
 from rnn_cli.network.workspace import TrainingWindow
@@ -37,6 +38,37 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Return the values as a JSON-ready dictionary."""
         return asdict(self)
+
+    def in_bits(self, unit: str, score: str | None = None) -> dict[str, Any]:
+        """Return the values as the log has them, with the losses in bits, too. `unit` and `score` are in their names.
+
+        Without `score`, the task has none.
+        """
+        validation = self.validation_loss
+        scored = {} if score is None else {f"validation_{score}": self.validation_score}
+        return {
+            "step": self.step,
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            f"{unit}s_per_second": self.units_per_second,
+            "loss": self.loss,
+            f"bits_per_{unit}": self.loss * BITS_PER_NAT,
+            "validation_loss": validation,
+            f"validation_bits_per_{unit}": None if validation is None else validation * BITS_PER_NAT,
+            **scored,
+            "learning_rate": self.learning_rate,
+            "grad_norm": self.grad_norm,
+        }
+
+    @classmethod
+    def from_bits(cls, values: Mapping[str, Any], unit: str, score: str | None = None) -> Report:
+        """Build a report from what `in_bits` returned. Raises KeyError, TypeError or UsageError if it is damaged."""
+        own = dict(values)
+        del own[f"bits_per_{unit}"], own[f"validation_bits_per_{unit}"]
+        own["units_per_second"] = own.pop(f"{unit}s_per_second")
+        if score is not None:
+            own["validation_score"] = own.pop(f"validation_{score}")
+        return cls.from_dict(own)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Report:

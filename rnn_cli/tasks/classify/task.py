@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnn_cli.bits import BITS_PER_NAT
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.kernels.threads import Team
@@ -21,7 +22,6 @@ from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.run_state import Report
 from rnn_cli.training.task import Task
 
-BITS_PER_NAT = 1 / math.log(2)
 MOST_JUDGED = 20_000  # held-out texts that choose the best model
 
 
@@ -122,28 +122,11 @@ class ClassifyTask(Task):
 
     def report_to_dict(self, report: Report) -> dict[str, Any]:
         """Return a report as the log and the history have it, JSON-ready: with the losses in bits, too."""
-        validation = report.validation_loss
-        return {
-            "step": report.step,
-            "epoch": report.epoch,
-            "seconds": report.seconds,
-            "texts_per_second": report.units_per_second,
-            "loss": report.loss,
-            "bits_per_text": report.loss * BITS_PER_NAT,
-            "validation_loss": validation,
-            "validation_bits_per_text": None if validation is None else validation * BITS_PER_NAT,
-            "validation_accuracy": report.validation_score,
-            "learning_rate": report.learning_rate,
-            "grad_norm": report.grad_norm,
-        }
+        return report.in_bits("text", "accuracy")
 
     def report_from_dict(self, values: dict[str, Any]) -> Report:
         """Return the report that `report_to_dict` wrote. Raises KeyError, TypeError or UsageError if it is damaged."""
-        own = dict(values)
-        del own["bits_per_text"], own["validation_bits_per_text"]
-        own["units_per_second"] = own.pop("texts_per_second")
-        own["validation_score"] = own.pop("validation_accuracy")
-        return Report.from_dict(own)
+        return Report.from_bits(values, "text", "accuracy")
 
     def figures(self, loss: float, score: float | None) -> str:
         """Return the share of held-out texts that are right, beside that of always the same answer."""

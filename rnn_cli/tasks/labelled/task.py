@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnn_cli.bits import BITS_PER_NAT
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.language.config import SamplingConfig
@@ -21,7 +22,6 @@ from rnn_cli.text.codecs import BOUNDARY, CharacterCodec
 from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.task import Task
 
-BITS_PER_NAT = 1 / math.log(2)
 EXAMPLE_TEMPERATURE, EXAMPLE_LENGTH = 0.8, 50
 
 

@@ -12,7 +12,7 @@ from rnn_cli.tasks.tag.bio import spans_of
 
 @dataclass(frozen=True)
 class F1:
-    """Precision, recall and their harmonic mean of `right` among `found`, where there are `actual`; 0 of nothing."""
+    """Precision, recall and their harmonic mean of `right` among `found` and `actual`; 0 if there are none."""
 
     right: int
     found: int

@@ -168,7 +168,7 @@ def split_sentences(
     """
     fraction, count = DEFAULT_FRACTION if fraction is None else fraction, len(sentences)
     if fraction == 0:
-        return list(sentences), [], "nothing, as it was asked for"
+        return list(sentences), [], "nothing, as requested"
     if count < FEWEST_LINES:
         return list(sentences), [], f"nothing, as there are fewer than {FEWEST_LINES} sentences"
     distinct = list(dict.fromkeys(sentence.tokens for sentence in sentences))

@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
+from rnn_cli.bits import BITS_PER_NAT
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.kernels.threads import Team
@@ -27,7 +28,6 @@ from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.run_state import Report
 from rnn_cli.training.task import Task
 
-BITS_PER_NAT = 1 / math.log(2)
 HIDDEN = 0.05  # share of the characters that a step reads as the unknown one
 MOST_SCORED = 2000  # held-out sentences that are tagged in an evaluation
 MOST_KNOWN = 50_000  # tokens in the file, the most frequent ones
@@ -157,32 +157,15 @@ class TagTask(Task):
 
     def report_to_dict(self, report: Report) -> dict[str, Any]:
         """Return a report as the log and the history have it, JSON-ready: with the losses in bits, too."""
-        validation = report.validation_loss
-        return {
-            "step": report.step,
-            "epoch": report.epoch,
-            "seconds": report.seconds,
-            "tokens_per_second": report.units_per_second,
-            "loss": report.loss,
-            "bits_per_token": report.loss * BITS_PER_NAT,
-            "validation_loss": validation,
-            "validation_bits_per_token": None if validation is None else validation * BITS_PER_NAT,
-            self._score_name: report.validation_score,
-            "learning_rate": report.learning_rate,
-            "grad_norm": report.grad_norm,
-        }
+        return report.in_bits("token", self._score_name)
 
     def report_from_dict(self, values: dict[str, Any]) -> Report:
         """Return the report that `report_to_dict` wrote. Raises KeyError, TypeError or UsageError if it is damaged."""
-        own = dict(values)
-        del own["bits_per_token"], own["validation_bits_per_token"]
-        own["units_per_second"] = own.pop("tokens_per_second")
-        own["validation_score"] = own.pop(self._score_name)
-        return Report.from_dict(own)
+        return Report.from_bits(values, "token", self._score_name)
 
     @property
     def _score_name(self) -> str:
-        return "validation_f1" if self.bio else "validation_accuracy"
+        return "f1" if self.bio else "accuracy"
 
     def figures(self, loss: float, score: float | None) -> str:
         """Return how good the best model is on the held-out part, and how good the baseline."""

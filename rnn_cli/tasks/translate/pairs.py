@@ -70,7 +70,7 @@ def split_pairs(data: Pairs, fraction: float | None, random_seed: int) -> tuple[
     """Return the pairs to train on, those to hold out, and what was done. Pairs of one source stay together."""
     fraction, count = DEFAULT_FRACTION if fraction is None else fraction, len(data)
     if fraction == 0:
-        return data, None, "none, as it was asked for"
+        return data, None, "none, as requested"
     if count < FEWEST_LINES:
         return data, None, f"none, as there are fewer than {FEWEST_LINES} pairs"
     distinct = list(dict.fromkeys(data.sources))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnn_cli.bits import BITS_PER_NAT
 from rnn_cli.checkpoint.checkpoint import TRANSLATE, Checkpoint
 from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.kernels.threads import Team
@@ -22,7 +23,6 @@ from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.run_state import Report
 from rnn_cli.training.task import Task
 
-BITS_PER_NAT = 1 / math.log(2)
 MOST_JUDGED = 1000  # held-out pairs that choose the best model
 
 
@@ -124,28 +124,11 @@ class TranslateTask(Task):
 
     def report_to_dict(self, report: Report) -> dict[str, Any]:
         """Return a report as the log and the history have it, JSON-ready: with the losses in bits, too."""
-        validation = report.validation_loss
-        return {
-            "step": report.step,
-            "epoch": report.epoch,
-            "seconds": report.seconds,
-            "symbols_per_second": report.units_per_second,
-            "loss": report.loss,
-            "bits_per_symbol": report.loss * BITS_PER_NAT,
-            "validation_loss": validation,
-            "validation_bits_per_symbol": None if validation is None else validation * BITS_PER_NAT,
-            "validation_right": report.validation_score,
-            "learning_rate": report.learning_rate,
-            "grad_norm": report.grad_norm,
-        }
+        return report.in_bits("symbol", "right")
 
     def report_from_dict(self, values: dict[str, Any]) -> Report:
         """Return the report that `report_to_dict` wrote. Raises KeyError, TypeError or UsageError if it is damaged."""
-        own = dict(values)
-        del own["bits_per_symbol"], own["validation_bits_per_symbol"]
-        own["units_per_second"] = own.pop("symbols_per_second")
-        own["validation_score"] = own.pop("validation_right")
-        return Report.from_dict(own)
+        return Report.from_bits(values, "symbol", "right")
 
     def figures(self, loss: float, score: float | None) -> str:
         """Return the share of held-out pairs that are right, beside that of a copy of the source."""
