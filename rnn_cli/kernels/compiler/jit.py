@@ -8,7 +8,6 @@ in training, sampling and scoring, and a test for NaN stays true. What may be fu
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -33,14 +32,6 @@ def chosen_by_type(choose: Callable[..., Any]) -> Callable[..., Any]:
 
 def entry_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function that Python calls, and keep it in the cache."""
-    inner = kernel(function)
-
-    # Numba compiles an entry twice, once within what Python calls. So the entry is only a call.
-    def entry(*arguments):
-        return inner(*arguments)
-
-    functools.update_wrapper(entry, function)
-    del entry.__wrapped__  # Numba would compile that
-    dispatcher = numba.jit(**OPTIONS)(entry)
+    dispatcher = numba.jit(**OPTIONS)(function)
     dispatcher._cache = KernelCache(function)
     return dispatcher
