@@ -1,7 +1,8 @@
 """The checkpoint: one safetensors file that holds a model, how it was trained, and what resuming needs.
 
-The tensors have PyTorch's names and layout (network/parameters.py); those that only resuming needs are called
-`training.NAME`. The rest is JSON, in the metadata of the file under the one key "rnn":
+The tensors have PyTorch's names and layout (network/parameters.py). Those that only resuming needs are called
+`training.NAME`, those of the n-gram model beside a language model `counts.NAME`. The rest is JSON, in the metadata of
+the file under the one key "rnn":
 
 format    2; files of format 1, which held language models only, are read for ever
 network   the fields of NetworkConfig
@@ -43,8 +44,10 @@ from rnn_cli.text.codecs import Codec, codec_from_dict
 FORMAT = 2
 METADATA_KEY = "rnn"
 TRAINING_PREFIX = "training."
+COUNTS_PREFIX = "counts."
 LANGUAGE = "language"  # the name of the task whose models predict the next symbol of a text
 TRANSLATE = "translate"  # the name of the task whose networks are an encoder and a decoder
+COUNTS = {"symbols", "children", "wide_children", "counts", "wide_counts", "spread", "shares"}
 RECORD_KINDS = {
     "corpus": dict,
     "training": dict,
@@ -64,7 +67,8 @@ class Checkpoint:
     `task` (JSON) says what the model does: its "name", and what the task needs in order to use it.
     `record` (JSON) says how it was trained. `training` (float32, float64 or int64) and `progress` (JSON) are what
     only resuming needs: empty, and None, once the training has finished. `source` (JSON, or None) is what a command
-    needs in order to resume; the library does not read it.
+    needs in order to resume; the library does not read it. `counts` are those of the n-gram model beside a language
+    model: the tensors of language/ngrams.py.
     """
 
     config: NetworkConfig
@@ -74,6 +78,7 @@ class Checkpoint:
     training: dict[str, np.ndarray] = field(default_factory=dict)
     progress: dict[str, Any] | None = None
     source: dict[str, Any] | None = None
+    counts: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def of_language(
@@ -99,7 +104,8 @@ class Checkpoint:
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return all the tensors by their names in the file."""
-        return self.parameters | {TRAINING_PREFIX + name: tensor for name, tensor in self.training.items()}
+        kinds = ((TRAINING_PREFIX, self.training), (COUNTS_PREFIX, self.counts))
+        return self.parameters | {prefix + name: tensor for prefix, kind in kinds for name, tensor in kind.items()}
 
 
 def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> int:
@@ -185,6 +191,8 @@ def read_checkpoint(file: io.BufferedReader) -> Checkpoint:
     for name, tensor in read_tensors(file, entries, data_size).items():
         if name.startswith(TRAINING_PREFIX):
             checkpoint.training[name.removeprefix(TRAINING_PREFIX)] = tensor
+        elif name.startswith(COUNTS_PREFIX):
+            checkpoint.counts[name.removeprefix(COUNTS_PREFIX)] = tensor
         else:
             checkpoint.parameters[name] = tensor
     check(checkpoint)
@@ -269,6 +277,8 @@ def check(checkpoint: Checkpoint) -> None:
         reads = (config.inputs, config.outputs, config.input_size, config.directions)
         if reads != ("symbols", "symbols", config.output_size, 1):
             raise CheckpointError("its network is not one that a language model can have")
+    for name in checkpoint.counts.keys() - (COUNTS if checkpoint.task["name"] == LANGUAGE else set()):
+        raise CheckpointError(f"its tensor '{COUNTS_PREFIX}{name}' is unknown")
     shapes = torch_shapes(config)
     for name in sorted(shapes.keys() ^ checkpoint.parameters.keys()):
         raise CheckpointError(f"its tensor '{name}' is {'missing' if name in shapes else 'unknown'}")

@@ -18,7 +18,13 @@ import numpy as np
 from rnn_cli.errors import CheckpointError
 
 FLOAT32 = np.dtype("<f4")
-DTYPES: dict[str, np.dtype[Any]] = {"F32": FLOAT32, "F64": np.dtype("<f8"), "I64": np.dtype("<i8")}
+DTYPES: dict[str, np.dtype[Any]] = {
+    "F32": FLOAT32,
+    "F64": np.dtype("<f8"),
+    "I64": np.dtype("<i8"),
+    "U16": np.dtype("<u2"),
+    "U8": np.dtype("u1"),
+}
 
 FILE_LIMIT = 4 << 30  # bytes
 HEADER_LIMIT = 32 << 20  # bytes; a vocabulary of all characters takes half of that

@@ -100,6 +100,18 @@ def evaluate(
             "--adapt-rate", help="Learning rate of --adapt, which it implies; default: 0.0007.", rich_help_panel=STATE
         ),
     ] = None,
+    adapt_counts: Annotated[
+        bool,
+        typer.Option(
+            "--adapt-counts", help="Let only the n-gram counts learn from the scored text.", rich_help_panel=STATE
+        ),
+    ] = False,
+    counts: Annotated[
+        float | None,
+        typer.Option(
+            "--counts", help="Share of the n-gram counts in the mixture; 0: the network alone.", rich_help_panel=STATE
+        ),
+    ] = None,
     baselines: Annotated[
         bool,
         typer.Option(
@@ -146,6 +158,10 @@ def evaluate(
         raise UsageError("--guess-number is about lines; leave it out with --per-char")
     if guess_number and (adapt or adapt_rate is not None):
         raise UsageError("--guess-number is about a model that does not change; leave out --adapt")
+    if adapt_counts and (adapt or adapt_rate is not None):
+        raise UsageError("--adapt lets the n-gram counts learn, too; leave out --adapt-counts")
+    if adapt_counts and (reset_every is not None or counts is not None or guess_number):
+        raise UsageError("--adapt-counts excludes --reset-every, --counts and --guess-number; leave these out")
     if corpus and not baselines:
         raise UsageError("--corpus is what the baselines learn from; give --baselines too")
     if reset_every is not None and adapt:
@@ -173,6 +189,8 @@ def evaluate(
             "--threshold, --sort or --top": selecting,
             "--reset-every": reset_every is not None,
             "--adapt": adapt or adapt_rate is not None,
+            "--adapt-counts": adapt_counts,
+            "--counts": counts is not None,
             "--baselines": baselines,
         }
         for name, is_given in about_characters.items():
@@ -182,7 +200,10 @@ def evaluate(
         return
     if adapt and adapt_rate is None:
         adapt_rate = DEFAULT_RATE
-    scorer = make_scorer(checkpoint, cores, reset_every, adapt_rate, precision_for(precision))
+    chosen = precision_for(precision)
+    if adapt_counts and not checkpoint.counts:
+        raise UsageError(f"{model} has no n-gram counts that could learn; give --adapt")
+    scorer = make_scorer(checkpoint, cores, reset_every, adapt_rate, chosen, counts=counts, counting=adapt_counts)
     if colour:
         from rnn_cli.cli.colour import shade_texts
 

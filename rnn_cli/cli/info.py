@@ -18,7 +18,7 @@ LONGEST_VALUE = 64
 RESERVED = {"model", "repeat_with", "file_bytes"}  # names that a record, which is untrusted, cannot set
 WRITTEN = {
     *("corpus", "training", "steps", "total_steps", "seconds", "best_step", "best_loss", "rollbacks"),
-    *("history", "versions", "fingerprint", "best_score"),
+    *("history", "versions", "fingerprint", "best_score", "mixture"),
 }  # the parts of a record that rnn writes; others are printed in JSON only, where nobody takes them for facts
 
 
@@ -101,6 +101,10 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     facts["fingerprint"] = None
     if "fingerprint" in record:
         facts["fingerprint"] = Fingerprint.from_dict(record["fingerprint"]).describe()
+    facts["counts"] = None
+    if checkpoint.counts:
+        sizes = [tensor.nbytes for tensor in checkpoint.counts.values()]
+        facts["counts"] = {"order": len(checkpoint.counts["shares"]), "bytes": sum(sizes)}
     return facts | recorded(checkpoint, facts)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from rnn_cli.bits import BITS_PER_NAT
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import UsageError
 from rnn_cli.export.portable import Portable
@@ -85,4 +86,16 @@ def export_files(target: str, request: Request) -> Files:
     """Return the files of an export. Raises UsageError for an unknown target."""
     if target not in TARGETS:
         raise UsageError(f"`to` must be one of {', '.join(TARGETS)}, not {target}")
-    return TARGETS[target](request)
+    files, remarks = TARGETS[target](request)
+    return files, [*remarks, *about_counts(request.checkpoint)]
+
+
+def about_counts(checkpoint: Checkpoint) -> list[str]:
+    """Return what to say of a model with n-gram counts, which only rnn reads."""
+    if not checkpoint.counts:
+        return []
+    remark = "the n-gram counts are left out: this is the network alone"
+    match checkpoint.record.get("mixture"):
+        case {"network_loss": float(alone), "loss": float(mixed)}:
+            remark += f", which needs {(alone - mixed) * BITS_PER_NAT:.3f} bits per symbol more"
+    return [remark]

@@ -10,6 +10,7 @@ import numpy as np
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.constraints import state_after
+from rnn_cli.language.ngrams import ngrams_of
 from rnn_cli.language.stepper import Stepper
 from rnn_cli.network.model import Model
 from rnn_cli.text.codecs import FORBIDDEN, UNKNOWN
@@ -49,7 +50,8 @@ def complete(
     follow = codec.follow_table()
     end = codec.newline
     ids = codec.encode_prompt(prefix, what="the prefix")
-    stepper = Stepper(Model.from_torch(checkpoint.config, checkpoint.parameters), width, Team(min(threads, width)))
+    model, team = Model.from_torch(checkpoint.config, checkpoint.parameters), Team(min(threads, width))
+    stepper = Stepper(model, width, team, ngrams=ngrams_of(checkpoint))
     stepper.read(ids)
     done: list[Completion] = []
     texts: list[tuple[int, ...]] = [()]

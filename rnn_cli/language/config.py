@@ -63,6 +63,9 @@ class SamplingConfig(Config):
     best_of: int = limited(
         1, 10**6, 1, group=TEXTS, help="Of this many texts, keep the most probable one per character."
     )
+    counts: float | None = limited(
+        0.0, 1.0, group=PROBABILITIES, help="Share of the n-gram counts in the mixture; 0: the network alone."
+    )
     precision: str = one_of("float32", "bfloat16")
 
     def __post_init__(self) -> None:

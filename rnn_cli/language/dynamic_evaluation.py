@@ -33,14 +33,21 @@ class DynamicScorer(Scorer):
         w <- w - rate g / (sqrt(s) + EPSILON) + DECAY (w_0 - w)
 
     It learns only from whole windows, so neither the weights nor the scores depend on the pieces of the text. The text
-    is read in one row, in order: no symbol is scored by weights that have learned from it or from later symbols.
+    is read in one row, in order: no symbol is scored by weights that have learned from it or from later symbols. The
+    n-gram counts of the model go on over the text, too, unless their share is given.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, threads: int, rate: float = DEFAULT_RATE, precision: str = "float32"
+        self,
+        checkpoint: Checkpoint,
+        threads: int,
+        rate: float = DEFAULT_RATE,
+        precision: str = "float32",
+        *,
+        counts: float | None = None,
     ) -> None:
         check_range("adapt_rate", rate, 0.0, 1.0)
-        super().__init__(checkpoint, threads, rows=1, precision=precision)
+        super().__init__(checkpoint, threads, precision=precision, counts=counts, counting=counts is None)
         self._rate, self._steps = rate, 0
         self._trained = self.model.parameters.copy()
         self._squares = np.zeros_like(self._trained)

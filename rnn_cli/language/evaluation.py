@@ -72,11 +72,16 @@ def make_scorer(
     reset_every: int | None = None,
     adapt_rate: float | None = None,
     precision: str = "float32",
+    *,
+    counts: float | None = None,
+    counting: bool = False,
 ) -> Scorer:
     """Return a scorer.
 
     reset_every  reset the state every N characters
-    adapt_rate   keep learning from the text at this rate (dynamic evaluation)
+    adapt_rate   keep learning from the text at this rate (dynamic evaluation), with the n-gram counts
+    counts       the share of the n-gram counts in the mixture, by default the fitted ones; 0: the network alone
+    counting     let only the n-gram counts go on over the text
 
     Raises UsageError for values out of range, for both together, for resets in line mode, where each line starts from
     the zero state anyway, and for a precision that the CPU does not support.
@@ -89,9 +94,15 @@ def make_scorer(
             )
         if adapt_rate is not None:
             raise UsageError("`reset_every` and `adapt_rate` contradict each other; give one of them")
+    if counts is not None:
+        check_range("counts", counts, 0.0, 1.0)
+    if counting and not checkpoint.counts:
+        raise UsageError("the model has no n-gram counts that could go on over the text; adapt the network")
+    if counting and (reset_every is not None or counts is not None):
+        raise UsageError("counts that go on over the text exclude `reset_every` and `counts`; leave these out")
     if adapt_rate is None:
-        return Scorer(checkpoint, threads, reset_every, precision=precision)
-    return DynamicScorer(checkpoint, threads, adapt_rate, precision)
+        return Scorer(checkpoint, threads, reset_every, precision=precision, counts=counts, counting=counting)
+    return DynamicScorer(checkpoint, threads, adapt_rate, precision, counts=counts)
 
 
 def describe_state(scorer: Scorer) -> str:
@@ -100,7 +111,9 @@ def describe_state(scorer: Scorer) -> str:
     past = "carried" if not codec.line_mode else "reset at each line" if codec.ends_at_newline else "reset at each text"
     if scorer.reset_every:
         past = f"reset every {scorer.reset_every:,} {codec.unit}s"
-    return f"{past}, adapting" if isinstance(scorer, DynamicScorer) else past
+    if isinstance(scorer, DynamicScorer):
+        return f"{past}, adapting"
+    return f"{past}, counting on" if scorer.counting else past
 
 
 def evaluate_texts(

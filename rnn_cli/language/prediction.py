@@ -8,6 +8,7 @@ import numpy as np
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.kernels.threads import Team
+from rnn_cli.language.ngrams import ngrams_of
 from rnn_cli.language.stepper import Stepper
 from rnn_cli.network.model import Model
 
@@ -30,7 +31,8 @@ def predictions(checkpoint: Checkpoint, text: str | bytes, top: int) -> list[Pre
     """Return the predictions at the start of a text and after each of its symbols, with the `top` symbols of each."""
     codec = checkpoint.codec
     ids = codec.encode_prompt(text, what="the text").tolist()
-    stepper = Stepper(Model.from_torch(checkpoint.config, checkpoint.parameters), 1, Team(1))
+    model = Model.from_torch(checkpoint.config, checkpoint.parameters)
+    stepper = Stepper(model, 1, Team(1), ngrams=ngrams_of(checkpoint))
     steps = []
     for read, came in zip([None, *ids], [*ids, None]):
         probabilities = np.exp(stepper.step()[0])

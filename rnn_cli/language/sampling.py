@@ -16,6 +16,7 @@ from rnn_cli.kernels.threads import Team
 from rnn_cli.language.candidates import MAX_PENDING, MAX_REJECTED, GeneratedText, PromptQueue, PromptQueues
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.constraints import state_after
+from rnn_cli.language.ngrams import ngrams_of
 from rnn_cli.language.stepper import SAMPLED, Prompt, Stepper
 from rnn_cli.network.model import Model
 from rnn_cli.text.codecs import BOUNDARY, UNKNOWN, CharacterCodec, Codec
@@ -67,6 +68,7 @@ class Sampler:
         self.codec, self.threads = checkpoint.codec, threads
         self.follow = self.codec.follow_table(self.config.forbid, self.config.valid_utf8)
         self.fingerprint = fingerprint_for(checkpoint, self.config)
+        self.ngrams = None if self.config.counts == 0 else ngrams_of(checkpoint)
         self.model = model or Model.from_torch(checkpoint.config, checkpoint.parameters)
         self.characters = joined_characters(self.codec)
         self.stops = [
@@ -117,7 +119,7 @@ class Sampler:
 
     def _stepper(self, rows: int) -> Stepper:
         team = Team(min(self.threads, rows))
-        return Stepper(self.model, rows, team, self.config, self.follow, self.fingerprint)
+        return Stepper(self.model, rows, team, self.config, self.follow, self.fingerprint, self.ngrams)
 
     def _read(self, prompt: Prompt) -> Prompt:
         """Return a prompt with the state of the network after it, so that it is read once for many texts."""

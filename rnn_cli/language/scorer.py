@@ -11,6 +11,7 @@ from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import UsageError
 from rnn_cli.kernels.text.score import ScoredRows, score_symbols
 from rnn_cli.kernels.threads import Team
+from rnn_cli.language.ngrams import NOTHING_READ, mixture_of, with_room
 from rnn_cli.network.model import Model
 from rnn_cli.network.parameters import round_up
 from rnn_cli.network.workspace import Window, check_finite
@@ -34,6 +35,9 @@ class Scorer:
 
     The scores do not depend on the pieces, the threads, `rows`, `window` (steps) or `windows` (windows in one call of
     the kernel): rows do not see each other. `precision` is that of the operands of the products, as in training.
+
+    `counts` is the share of the n-gram counts in the mixture, by default the fitted ones; 0: the network alone. If
+    `counting`, the n-gram counts of the model go on over the text, which is then read in one row.
     """
 
     def __init__(
@@ -44,19 +48,22 @@ class Scorer:
         rows: int | None = None,
         precision: str = "float32",
         *,
+        counts: float | None = None,
+        counting: bool = False,
         window: int = WINDOW,
         windows: int = WINDOWS,
     ) -> None:
         self.codec = checkpoint.codec
-        self.reset_every = reset_every
+        self.reset_every, self.counting = reset_every, counting
         self.unknown_nats = unknown_nats(checkpoint)
         self.model = Model.from_torch(checkpoint.config, checkpoint.parameters)
-        rows = rows or (STREAMS if self.codec.line_mode or reset_every else 1)
+        rows = 1 if counting else rows or (STREAMS if self.codec.line_mode or reset_every else 1)
         self._windows = windows
         rows, window = fitting(rows, window, len(self.codec))
         self.team = Team(min(threads, rows))
         self._window = Window(self.model, window, rows, self.team, precision)
         self._window.pack()
+        self._mixture = mixture_of(checkpoint, rows, self._window.sizes.columns, counts, counting)
         self.start()
 
     @property
@@ -68,6 +75,7 @@ class Scorer:
         """Begin a new text."""
         self._last = np.array([BOUNDARY], np.int32)
         self._state = np.zeros_like(self._window.state[:, :, 0])
+        self._contexts = np.full(self._mixture.contexts.shape[1], -1, np.int32)
         self._read = 0
 
     def read(
@@ -86,13 +94,17 @@ class Scorer:
         ids = np.concatenate([self._last, symbols[known]])
         losses = np.zeros(len(ids) - 1, np.float32)
         ranks = np.zeros(len(losses) if with_ranks else 0, np.int32)
-        window = self._window.sizes.length
+        window, contexts = self._window.sizes.length, self._mixture.contexts
+        if self._mixture.counting:
+            tree = with_room(self._mixture.tree, len(ids) * contexts.shape[1])
+            self._mixture = self._mixture._replace(tree=tree)
         for cuts in self._groups(ids):
             starts, ends = cuts[:-1], cuts[1:]
             self._window.state[:] = 0
+            contexts[:] = NOTHING_READ[: contexts.shape[1]]
             if starts[0] == 0:
-                self._window.state[:, :, 0] = self._state
-            rows = ScoredRows(ids, starts, ends, losses, ranks, self.codec.line_mode)
+                self._window.state[:, :, 0], contexts[0] = self._state, self._contexts
+            rows = ScoredRows(ids, starts, ends, losses, ranks, self.codec.line_mode, self._mixture)
             step = 0
             while (remaining := ends - starts - step).max() > 0:
                 steps = min(window * self._windows, round_up(int(remaining.max()), window))
@@ -100,6 +112,7 @@ class Scorer:
                 step += steps
                 progress(int(remaining.clip(0, steps).sum()))
             self._state = self._window.state[:, :, len(starts) - 1].copy()
+            self._contexts = contexts[len(starts) - 1].copy()
         check_finite(losses)
         self._last = ids[-1:]
         self._read += len(losses)
@@ -126,7 +139,7 @@ class Scorer:
         if self.reset_every:
             cuts = np.arange(-(self._read % self.reset_every), pairs, self.reset_every).clip(0)
             if self._read % self.reset_every == 0:
-                self._state[:] = 0
+                self._state[:], self._contexts = 0, NOTHING_READ[: len(self._contexts)]
             for first in range(0, len(cuts), streams):
                 yield np.append(cuts[first : first + streams + 1], pairs)[: streams + 1]
         else:

@@ -10,15 +10,28 @@ import numpy as np
 
 from rnn_cli.kernels.network.memory import Sizes
 from rnn_cli.kernels.simd.aligned import aligned_zeros
+from rnn_cli.kernels.text.counts import FITTED, Mixture
 from rnn_cli.kernels.text.generate import RULES, SamplingState, generate
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.config import SamplingConfig
+from rnn_cli.language.ngrams import NgramModel, no_mixture
 from rnn_cli.network.model import Model
 from rnn_cli.network.workspace import Window, check_finite
 from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.fingerprint import GRAMS, Fingerprint, gram_for
 
 SAMPLED = -1  # in place of a given symbol: sample one here
+
+
+class ReadState(NamedTuple):
+    """The state of the network (L, S, H), the symbol that it reads next, and the contexts of the n-gram model."""
+
+    network: np.ndarray | np.float32
+    symbol: int
+    contexts: np.ndarray | np.int32
+
+
+NOT_READ = ReadState(np.float32(0), BOUNDARY, np.int32(-1))  # values that fill arrays
 
 
 @dataclass
@@ -33,8 +46,7 @@ class Prompt:
     lead              symbols to read before the prompt, which are not part of the text
     characters        the character of each symbol, if some of them join others to one grapheme cluster, which a text is
                       not cut in; None otherwise
-    network_state     the state of the network after the prompt, and the symbol that it reads next; None if the prompt
-                      has yet to be read
+    network_state     the state after the prompt; None if the prompt has yet to be read
     unread            the number of the last symbols of the prompt that this state has not read
     """
 
@@ -46,12 +58,16 @@ class Prompt:
     ends: bool = False
     lead: Sequence[int] = ()
     characters: str | None = None
-    network_state: tuple[np.ndarray, int] | None = None
+    network_state: ReadState | None = None
     unread: int = 0
 
 
 def sampling_state_for(
-    sizes: Sizes, config: SamplingConfig, follow: np.ndarray | None = None, fingerprint: Fingerprint | None = None
+    sizes: Sizes,
+    config: SamplingConfig,
+    follow: np.ndarray | None = None,
+    fingerprint: Fingerprint | None = None,
+    mixture: Mixture | None = None,
 ) -> SamplingState:
     """Return the sampling state of the rows of a network, without symbols. Without a `follow` table, all may follow."""
     rows, hashes, bits = sizes.batch, 1, np.zeros(1, np.uint8)
@@ -71,6 +87,7 @@ def sampling_state_for(
         runs=np.zeros(rows, np.int64),
         rules=np.full(rows, rules_of(config, fingerprint), RULES),
         hashes=hashes,
+        mixture=mixture or no_mixture(rows),
     )
 
 
@@ -78,17 +95,18 @@ def rules_of(config: SamplingConfig, fingerprint: Fingerprint | None, table: int
     """Return how a row samples by a configuration, a scalar of the type RULES."""
     most = 0 if fingerprint is None else config.max_copy or 0
     values = (config.random_seed, config.temperature, config.top_k, config.top_p, config.min_p)
-    return np.array((*values, most, gram_for(most) if most else 1, table), RULES)
+    share = FITTED if config.counts is None else config.counts
+    return np.array((*values, most, gram_for(most) if most else 1, table, share), RULES)
 
 
 class RowState(NamedTuple):
     """All that a row is while it samples a text, so that it can go on later, or on another row.
 
-    network   the state of the network (L, S, H), and the symbol that it reads next
+    read      the state after what was read
     values    of the row in each of the arrays ROW_ARRAYS of its SamplingState
     """
 
-    network: tuple[np.ndarray, int]
+    read: ReadState
     values: tuple[np.ndarray, ...]
 
 
@@ -106,6 +124,7 @@ class Stepper:
         config: SamplingConfig | None = None,
         follow: np.ndarray | None = None,
         fingerprint: Fingerprint | None = None,
+        ngrams: NgramModel | None = None,
         packed: Stepper | None = None,
     ) -> None:
         """Make the rows. Those of a stepper of the same model, `packed`, share its copy of the weights."""
@@ -117,15 +136,18 @@ class Stepper:
             self.window.arrays = self.window.arrays._replace(packed=packed.window.arrays.packed)
         self.rows, self.team = rows, team
         self._fingerprint = fingerprint
-        self._sampling = sampling_state_for(self.window.sizes, config, follow, fingerprint)
+        sizes = self.window.sizes
+        mixture = ngrams.mixture(rows, sizes.columns) if ngrams else None
+        self._sampling = sampling_state_for(sizes, config, follow, fingerprint, mixture)
+        self._contexts = self._sampling.mixture.contexts
 
     def begin(self, row: int, prompt: Prompt, text_index: int) -> np.ndarray:
         """Begin a text on a row; return the symbols to give to `run` first. Its index determines its random numbers."""
-        state, symbol = (0, BOUNDARY) if prompt.network_state is None else prompt.network_state
+        state, symbol, contexts = prompt.network_state or NOT_READ
         given = np.concatenate([prompt.lead, prompt.ids]).astype(np.int32)
         if prompt.network_state is not None:
             given = given[len(given) - prompt.unread :]
-        self.window.state[:, :, row], self.window.inputs[0, row] = state, symbol
+        self.window.state[:, :, row], self.window.inputs[0, row], self._contexts[row] = state, symbol, contexts
         sampling = self._sampling
         sampling.texts[row], sampling.positions[row] = text_index, -len(given)
         sampling.shortest[row], sampling.automaton[row] = prompt.shortest, prompt.automaton_state
@@ -148,13 +170,15 @@ class Stepper:
 
     def restore(self, row: int, saved: RowState) -> None:
         """Let a row go on as a saved one."""
-        self.window.state[:, :, row], self.window.inputs[0, row] = saved.network
+        self.window.state[:, :, row], self.window.inputs[0, row], self._contexts[row] = saved.read
         for name, value in zip(ROW_ARRAYS, saved.values):
             getattr(self._sampling, name)[row] = value
 
-    def state(self, row: int) -> tuple[np.ndarray, int]:
-        """Return a copy of the state of a row, and the symbol that it reads next."""
-        return self.window.state[:, :, row].copy(), int(self.window.inputs[0, row])
+    def state(self, row: int) -> ReadState:
+        """Return a copy of the state of a row."""
+        return ReadState(
+            self.window.state[:, :, row].copy(), int(self.window.inputs[0, row]), self._contexts[row].copy()
+        )
 
     def run(self, symbols: np.ndarray) -> np.ndarray:
         """Read symbols (T, rows), sampling those that are SAMPLED in place; return their losses (T, rows) in nats."""
@@ -185,3 +209,4 @@ class Stepper:
         count = len(parents)
         self.window.state[:, :, :count] = self.window.state[:, :, parents]
         self.window.inputs[0, :count] = symbols
+        self._contexts[:count] = self._contexts[parents]

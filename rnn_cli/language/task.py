@@ -11,10 +11,13 @@ import numpy as np
 from rnn_cli.bits import BITS_PER_NAT
 from rnn_cli.checkpoint.checkpoint import LANGUAGE, Checkpoint
 from rnn_cli.errors import CheckpointError, UsageError
+from rnn_cli.kernels.threads import Team
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.fine_tuning import reencode
 from rnn_cli.language.networks import network_for
+from rnn_cli.language.ngrams import MOST_SYMBOLS, NgramModel, order_for
 from rnn_cli.language.sampling import sample_texts
+from rnn_cli.language.scorer import STREAMS, Scorer
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.workspace import Batch
 from rnn_cli.text.augmentation import Augmenter
@@ -31,6 +34,8 @@ VALIDATED_ALONE = 500  # symbols of a held-out stream, at least, before it is cu
 EXAMPLE_TEMPERATURE = 0.8  # of the texts that are shown while a model is trained
 EXAMPLE_LENGTH = {"character": 70, "word": 16}
 SHORT_UNIT = {"character": "char"}  # in the names of the values of a report
+LEAST_GAIN = 0.002  # nats per symbol for which the counts are kept
+FITTED_ON = 100_000  # symbols of the held-out part, at most, that the mixture is fitted on
 AUGMENTED, DRAWN = 50, 4  # bytes for each symbol of a text whose n-grams are sampled from, and for each sampled one
 FINGERPRINTS = 9  # of its size, at once, while a model is saved: itself, and its base 64 text in several copies
 
@@ -114,6 +119,38 @@ class LanguageTask(Task):
     def fingerprint(self) -> Fingerprint | None:
         """The fingerprint of the training part, None if that is too long for one."""
         return Fingerprint.of(self.corpus.training, self.corpus.codec.line_mode)
+
+    @cached_property
+    def ngrams(self) -> NgramModel:
+        """The n-gram model of the training part."""
+        codec = self.corpus.codec
+        return NgramModel.of(self.corpus.training, len(codec), codec.line_mode, order_for(self.corpus))
+
+    def complete(self, checkpoint: Checkpoint, team: Team) -> None:
+        """Add the n-gram counts if they pay, and the losses of the network and of the mixture on the held-out part.
+
+        Without a held-out part nothing says how much the counts are worth beside the network, and it stays alone.
+        """
+        ids, codec = self.corpus.validation, self.corpus.codec
+        if not checkpoint.record["training"]["counts"] or ids is None or len(codec) > MOST_SYMBOLS:
+            return
+        ids = np.asarray(ids[: FITTED_ON + 1], np.int32)
+        rows = min(STREAMS, max(1, len(ids) // VALIDATED_ALONE))
+        reset = None if codec.line_mode or rows == 1 else -(-len(ids) // rows)
+        nats = Scorer(checkpoint, team.threads, reset).read(ids[1:])[0]
+        alone = float(nats[(ids[1:] != BOUNDARY) | codec.line_mode].mean())
+        mixed = self.ngrams.fit(ids, nats)
+        checkpoint.record["mixture"] = {"network_loss": alone, "loss": mixed, "order": self.ngrams.order}
+        if mixed > alone - LEAST_GAIN:
+            self.remarks = ["its n-gram counts would not lower that, and are left out"]
+            return
+        checkpoint.counts = self.ngrams.to_tensors()
+        size = sum(tensor.nbytes for tensor in checkpoint.counts.values()) / 1e6
+        self.remarks = [
+            f"with n-gram counts up to order {self.ngrams.order} {alone:.4f} -> {mixed:.4f} nats = "
+            f"{mixed * BITS_PER_NAT:.3f} bits per {self.unit}",
+            f"the counts ({size:.1f} MB) hold parts of the text; --no-counts leaves them out",
+        ]
 
     def resumed(self, checkpoint: Checkpoint) -> LanguageTask:
         """Return the task with the network and the codec of a checkpoint. Raises UsageError for another corpus."""

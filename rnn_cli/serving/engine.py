@@ -18,6 +18,7 @@ from rnn_cli.kernels.network.losses import NEVER
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.candidates import GeneratedText
 from rnn_cli.language.config import SamplingConfig
+from rnn_cli.language.ngrams import NgramModel
 from rnn_cli.language.sampling import ROWS
 from rnn_cli.language.stepper import SAMPLED, Stepper
 from rnn_cli.network.model import Model
@@ -33,10 +34,15 @@ class Engine:
     """Answers jobs with one model until `close`. All methods may be called from any thread."""
 
     def __init__(
-        self, model: Model, fingerprint: Fingerprint | None = None, threads: int = 1, precision: str = "float32"
+        self,
+        model: Model,
+        fingerprint: Fingerprint | None = None,
+        ngrams: NgramModel | None = None,
+        threads: int = 1,
+        precision: str = "float32",
     ) -> None:
         self.model = model
-        self._fingerprint, self._threads = fingerprint, threads
+        self._fingerprint, self._ngrams, self._threads = fingerprint, ngrams, threads
         self._config = SamplingConfig(precision=precision)
         self._steppers: dict[int, Stepper] = {}
         self._jobs: deque[Job] = deque()
@@ -119,7 +125,13 @@ class Engine:
             first = next(iter(self._steppers.values()), None)
             team = Team(min(self._threads, rows))
             self._steppers[rows] = Stepper(
-                self.model, rows, team, self._config, fingerprint=self._fingerprint, packed=first
+                self.model,
+                rows,
+                team,
+                self._config,
+                fingerprint=self._fingerprint,
+                ngrams=self._ngrams,
+                packed=first,
             )
         return self._steppers[rows]
 

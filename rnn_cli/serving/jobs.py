@@ -10,7 +10,7 @@ import numpy as np
 from rnn_cli.language.candidates import GeneratedText, PromptQueue
 from rnn_cli.language.constraints import state_after
 from rnn_cli.language.sampling import Sampler
-from rnn_cli.language.stepper import Prompt, RowState
+from rnn_cli.language.stepper import Prompt, ReadState, RowState
 from rnn_cli.serving.requests import CompletionRequest
 
 Top = list[tuple[int, float]]  # the most probable symbols at a position, and the log of their probabilities
@@ -26,7 +26,7 @@ class KeptState:
 
     owner: tuple[str, str | None]
     ids: np.ndarray
-    network: tuple[np.ndarray | np.float32, int]
+    read: ReadState
     unread: int = 0
 
 
@@ -91,7 +91,7 @@ class Job:
                 ids=ids,
                 lead=[],
                 automaton_state=state_after(follow, ids),
-                network_state=state.network,  # type: ignore[arg-type]
+                network_state=state.read,
                 unread=unread,
             )
         else:

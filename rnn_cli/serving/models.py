@@ -10,13 +10,15 @@ import numpy as np
 
 from rnn_cli.checkpoint.checkpoint import LANGUAGE, Checkpoint
 from rnn_cli.errors import UsageError
+from rnn_cli.language.ngrams import ngrams_of
 from rnn_cli.language.sampling import Sampler
+from rnn_cli.language.stepper import NOT_READ
 from rnn_cli.network.model import Model
 from rnn_cli.serving.engine import Engine
 from rnn_cli.serving.jobs import Job, KeptState
 from rnn_cli.serving.requests import CompletionRequest, Limits, RequestError, translated
 from rnn_cli.tasks.labelled.model import LABELLED, language_model, read_description
-from rnn_cli.text.codecs import BOUNDARY, Codec
+from rnn_cli.text.codecs import Codec
 from rnn_cli.text.fingerprint import Fingerprint
 
 REMEMBERED = 1024  # symbols before a state, for what looks back: copies of the corpus, letters with marks
@@ -78,6 +80,7 @@ class Models:
         return Engine(
             Model.from_torch(checkpoint.config, checkpoint.parameters),
             Fingerprint.from_dict(fingerprint) if fingerprint else None,
+            ngrams_of(checkpoint),
             self._threads,
             self._precision,
         )
@@ -136,9 +139,9 @@ def kept_after(job: Job, owner: tuple[str, str | None]) -> list[KeptState]:
     """
     found = []
     for part in job.parts:
-        network = part.prompt.network_state or (np.float32(0), BOUNDARY)
+        read = part.prompt.network_state or NOT_READ
         for choice in job.choices(part):
             ids = np.concatenate([part.prompt.ids, np.array(choice.text.symbols, np.int32)])
             unread = len(choice.text.symbols)
-            found.append(KeptState(owner, ids[-max(REMEMBERED, unread) :], network, unread))
+            found.append(KeptState(owner, ids[-max(REMEMBERED, unread) :], read, unread))
     return found

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from rnn_cli.config import Config, limited, one_of, setting
 
@@ -57,4 +59,10 @@ class TrainingConfig(Config):
     fingerprint: bool = setting(
         True, group="The model file", help="Save no fingerprint of the text, which sampling novel text needs."
     )
+    counts: bool = setting(True, group="The model file", help="Save the network alone, without counts of n-grams.")
     random_seed: int = limited(0, 2**63 - 1, 0)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Any:
+        """Build a configuration from a dictionary of its fields; older files lack `counts`, which they were without."""
+        return super().from_dict({"counts": False} | dict(values))

@@ -14,6 +14,7 @@ language/task.py is the first task, and an example.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
@@ -61,6 +62,7 @@ class Task(Protocol):
     carries_state  whether a row continues the row before it, so that its state is kept from batch to batch (truncated
                    backpropagation through time). False: each batch holds whole texts and starts from the zero state
     symbols        how many symbols a step reads: their embeddings are added
+    remarks        what to say when a run is over, beside `figures`; `complete` may set it
     """
 
     name: str
@@ -69,6 +71,7 @@ class Task(Protocol):
     blind_loss: float
     carries_state: bool = False
     symbols: int = 1
+    remarks: Sequence[str] = ()
 
     def window(self, model: Model, config: TrainingConfig, team: Team) -> TrainingWindow | PairWindow:
         """Return the memory that the network is trained in, which takes what `batches` hands out."""
@@ -121,6 +124,10 @@ class Task(Protocol):
     def report_from_dict(self, values: dict[str, Any]) -> Report:
         """Return the report that `report_to_dict` wrote. Raises KeyError, TypeError or UsageError if it is damaged."""
         return Report.from_dict(values)
+
+    def complete(self, checkpoint: Checkpoint, team: Team) -> None:
+        """Add to the checkpoint of a run that is over what follows from the best model, by default nothing."""
+        return None
 
     def figures(self, loss: float, score: float | None) -> str:
         """Return how good the best model is, on the held-out part, in words."""

@@ -407,7 +407,9 @@ class Trainer:
         if progress.best_score is not None:
             record["best_score"] = progress.best_score
         checkpoint = Checkpoint(self.model.config, self.task.describe(), self.best_tensors(), record)
-        if not (self.finished or self.diverged):
+        if self.finished or self.diverged:
+            self.task.complete(checkpoint, self.team)
+        else:
             checkpoint.progress = progress.to_dict()
             checkpoint.training = dict(RunState.of(self.window, progress).tensors)
             if self.good.progress.step != progress.step:

@@ -150,6 +150,7 @@ def summary(trainer: Trainer, path: Path) -> Iterator[str]:
     if progress.best_loss is not None:
         figures = trainer.task.figures(progress.best_loss, progress.best_score)
         yield f"{figures} at step {progress.best_step:,}"
+    yield from trainer.task.remarks
 
 
 class Saver:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,8 @@ from rnn_cli.kernels.network.step import carry_states, forward, input_symbols, n
 from rnn_cli.kernels.simd.vector import broadcast, first_lanes, is_positive, lanes, load, store, sum_lanes
 from rnn_cli.kernels.simd.vector_math import exp
 from rnn_cli.kernels.text.bloom import contains, empty_gram, extended, gram, mix, next_run
+from rnn_cli.kernels.text.counts import mix_row, read_symbol
+from rnn_cli.kernels.text.probabilities import log_sum_exp
 from rnn_cli.kernels.threads import Share, rows_of_share
 
 NEVER = np.float32(NEVER_LOGIT)  # the logit of a symbol that may not follow
@@ -32,6 +33,7 @@ RULES = np.dtype(
         ("max_copy", np.int64),
         ("gram", np.int64),  # symbols of the runs that measure a copy
         ("table", np.int64),  # the follow table of the row
+        ("share", np.float64),  # of the n-gram model; negative: the one that was fitted
     ],
     align=True,
 )
@@ -53,6 +55,7 @@ class SamplingState(NamedTuple):
     recent (B, G) int32    the last symbols of each row
     runs (B) int64         the number of symbols up to here copied from the corpus: never more than `max_copy`
     rules (B) RULES        how each row samples
+    mixture                the n-gram model beside the network
 
     Without `max_copy`, 0, `filter`, `hashes`, `gram`, `recent` and `runs` do not matter.
     """
@@ -70,6 +73,7 @@ class SamplingState(NamedTuple):
     runs: Any
     rules: Any
     hashes: int
+    mixture: Any
 
 
 @kernel
@@ -80,16 +84,6 @@ def uniform(seed, text, position):
     bits = mix(bits + gamma * (np.uint64(text) + np.uint64(1)))
     bits = mix(bits + gamma * (np.uint64(position) + np.uint64(1)))
     return np.float64(bits >> np.uint64(11)) * 2.0**-53
-
-
-@kernel
-def log_sum_exp(values, start, count, padded):
-    """Return the largest of `count` values, and the log of the sum of exp(value - largest); padding does not matter."""
-    end, top = start + count, largest(values, start, count, padded)
-    total = broadcast(values, 0)
-    for j in range(start, start + padded, lanes(values)):
-        total = total + first_lanes(exp(load(values, j) - top), end - j, 0)
-    return top, math.log(sum_lanes(total))
 
 
 @kernel
@@ -261,6 +255,8 @@ def generate(part, parts, network, arrays, sampling):
         carry_states(sizes, arrays.states, rows)
         for row in range(rows.first, rows.last):
             start = row * sizes.columns
+            read_symbol(sampling.mixture, row, inputs[row], False)
+            mix_row(sampling.mixture, row, sizes, arrays.logits, start, -1, sampling.rules[row].share)
             top, normaliser = log_sum_exp(arrays.logits, start, sizes.output_size, sizes.columns)
             symbol = sampling.symbols[t, row]
             if symbol < 0:

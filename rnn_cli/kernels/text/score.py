@@ -9,6 +9,7 @@ from rnn_cli.kernels.network.arrays import copy
 from rnn_cli.kernels.network.losses import softmax_cross_entropy
 from rnn_cli.kernels.network.memory import addresses
 from rnn_cli.kernels.network.step import forward, input_symbols, network_addresses
+from rnn_cli.kernels.text.counts import FITTED, mix_row, read_symbol
 from rnn_cli.kernels.threads import Share, rows_of_share
 
 PADDING = 1  # what a row reads after its end: any symbol will do
@@ -21,6 +22,7 @@ class ScoredRows(NamedTuple):
     losses           float32, in nats: losses[k] is that of symbols[k + 1] after symbols[k]
     ranks            int32: the number of symbols that were more probable, or equal and before it; empty: not wanted
     boundary_scored  whether a boundary is scored as a target
+    mixture          the n-gram model beside the network; it counts only if there is one row
     """
 
     symbols: Any
@@ -29,6 +31,7 @@ class ScoredRows(NamedTuple):
     losses: Any
     ranks: Any
     boundary_scored: bool
+    mixture: Any
 
 
 @kernel
@@ -67,8 +70,10 @@ def score_window(network, arrays, texts, step, rows):
         length = min(sizes.length, texts.ends[row] - at)
         for t in range(length):
             k = t * sizes.batch + row
-            target = network.loss.targets[k]
+            target, symbol = network.loss.targets[k], texts.symbols[at + t]
+            read_symbol(texts.mixture, row, symbol, symbol > 0 or texts.boundary_scored)
             if target >= 0:
+                mix_row(texts.mixture, row, sizes, arrays.logits, k * sizes.columns, target, FITTED)
                 if texts.ranks.size > 0:
                     texts.ranks[at + t] = rank_of(arrays.logits, k * sizes.columns, sizes.output_size, target)
                 texts.losses[at + t] = softmax_cross_entropy(sizes, arrays.logits, k * sizes.columns, target, 1.0)

@@ -1,0 +1,233 @@
+"""The n-gram model beside a network: its counts, its share in the mixture, and how the model file holds them.
+
+Its probabilities and the mixture are those of kernels/text/counts.py. The file holds the tree level by level: the
+children of a node lie together, in the order of their symbols, so that the numbers of children say where they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnn_cli.checkpoint.checkpoint import Checkpoint
+from rnn_cli.errors import CheckpointError
+from rnn_cli.kernels.simd.aligned import aligned_zeros
+from rnn_cli.kernels.simd.cpu import VECTOR_BYTES
+from rnn_cli.kernels.text.counts import (
+    SPREAD,
+    Mixture,
+    Tree,
+    count_symbols,
+    level_order,
+    link,
+    score_counts,
+)
+from rnn_cli.text.corpus import Corpus
+
+CHARACTERS_ORDER, WORDS_ORDER = 8, 5
+LONGEST_ORDER = 16
+LONG_TEXT = 4_000_000  # symbols; each further level of a longer text would take more than it gains
+MOST_NODES = 1 << 25  # while counting, 16 bytes each
+MOST_KEPT = 2_500_000  # nodes in the file, about 3 bytes each, before grams counted once are left out
+DEFAULT_SHARE = 0.2  # of the n-gram model if no text is held out
+CERTAINTY = 50.0  # symbols that the mean share counts for, beside the symbols after contexts of one length
+EVIDENCE = 100.0  # symbols that a share counts for when it begins to follow a text
+ROUNDS = 60  # of expectation maximisation
+MOST_SYMBOLS = 1 << 16
+MOST = np.iinfo(np.int32).max
+WIDE = 255  # in an array of bytes: the value is in the next array
+NOTHING_READ = np.array([0] + [-1] * (LONGEST_ORDER - 1), np.int32)  # contexts in the middle of a text
+
+
+@dataclass
+class NgramModel:
+    """A tree of counts, and its share in the mixture for each length of the longest context seen."""
+
+    tree: Tree
+
+    @classmethod
+    def of(cls, ids: np.ndarray, size: int, boundary: bool, order: int) -> NgramModel:
+        """Count the grams of up to `order` of `size` symbols in a text that begins with a boundary.
+
+        `boundary` says whether the boundary is a symbol that may follow, as the end of a line.
+        """
+        tree = empty_tree(size, boundary, order, min(size + 1 + order * len(ids), MOST_NODES))
+        count_symbols(tree, contexts_for(1, order, begun=True), np.asarray(ids[1:], np.int32), boundary)
+        return cls(tree)
+
+    @property
+    def order(self) -> int:
+        """The number of symbols of the longest grams."""
+        return len(self.tree.spread)
+
+    def fit(self, ids: np.ndarray, nats: np.ndarray) -> float:
+        """Choose the shares with which a held-out text costs least; return its nats per symbol under the mixture.
+
+        `nats` are those of its symbols under the network, after the boundary that it begins with. Expectation
+        maximisation: with r the posterior probability of the n-gram model, the new share of a context's length is the
+        mean of r over its symbols, and over CERTAINTY symbols with the mean r of all.
+        """
+        own, longest = self.probabilities(ids)
+        scored = (ids[1:] > 0) | bool(self.tree.boundary)
+        own, longest, network = own[scored], longest[scored], np.exp(-nats[scored])
+        share = np.full(self.order, DEFAULT_SHARE)
+        seen = np.bincount(longest, minlength=self.order)
+        for _ in range(ROUNDS):
+            worth = share[longest] * own / (share[longest] * own + (1 - share[longest]) * network)
+            worth_of = np.bincount(longest, worth, minlength=self.order)
+            share = (worth_of + CERTAINTY * worth.mean()) / (seen + CERTAINTY)
+        self.tree.weights[:, 0] = share
+        return float(-np.log(share[longest] * own + (1 - share[longest]) * network).mean())
+
+    def probabilities(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the probability of each symbol after the first, and the longest context that had been seen."""
+        found, longest = np.zeros(len(ids) - 1), np.zeros(len(ids) - 1, np.int64)
+        scratch = aligned_zeros(padded(self.tree.size), np.float32)
+        contexts = contexts_for(1, self.order, begun=True)
+        score_counts(self.tree, contexts, np.asarray(ids[1:], np.int32), scratch, found, longest)
+        return found, longest
+
+    def mixture(self, rows: int, columns: int, counting: bool = False) -> Mixture:
+        """Return what kernels read of it beside `rows` of a network. If it goes on `counting`, it does so in a copy."""
+        tree = self.tree
+        if counting:
+            tree = Tree._make(part.copy() if isinstance(part, np.ndarray) else part for part in tree)
+        scratch = aligned_zeros(rows * columns, np.float32)
+        return Mixture(tree, contexts_for(rows, self.order), scratch, int(counting))
+
+    def to_tensors(self, most: int = MOST_KEPT) -> dict[str, np.ndarray]:
+        """Return the tensors of the file. Of more than `most` nodes, the longest grams that were counted once are left out."""
+        tree = self.tree
+        nodes, children = np.zeros(int(tree.used[0]), np.int32), np.zeros(int(tree.used[0]), np.int32)
+        kept, inner = level_order(tree, self.order, 1 + (len(nodes) > most), nodes, children)
+        nodes, inner = nodes[:kept], children[:inner]
+        symbols = tree.symbols[nodes[1 + tree.size :]].astype(symbol_type(tree.size))
+        tensors = {"symbols": symbols, "spread": tree.spread.copy(), "shares": tree.weights[:, 0].copy()}
+        for name, values in (("children", inner), ("counts", tree.counts[nodes[1:]])):
+            tensors[name] = np.minimum(values, WIDE).astype(np.uint8)
+            tensors[f"wide_{name}"] = values[values >= WIDE].astype(np.int64)
+        return {name: tensor for name, tensor in tensors.items() if tensor.size}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, np.ndarray], size: int, boundary: bool) -> NgramModel:
+        """Return the model in the tensors of a file. Raises CheckpointError if they do not fit together."""
+        try:
+            return cls(read_tree(tensors, size, boundary))
+        except (KeyError, ValueError) as problem:
+            raise CheckpointError(f"the n-gram counts are damaged ({problem})") from problem
+
+
+def order_for(corpus: Corpus) -> int:
+    """Return the order of the n-gram model of a corpus: lower for words, and for a long text, where it costs memory."""
+    if corpus.codec.unit == "word":
+        return WORDS_ORDER
+    return CHARACTERS_ORDER - (len(corpus.training) > LONG_TEXT) - (len(corpus.training) > 4 * LONG_TEXT)
+
+
+def empty_tree(size: int, boundary: bool, order: int, capacity: int) -> Tree:
+    """Return a tree that has counted nothing yet, with room for `capacity` nodes."""
+    symbols, counts, children, siblings = (np.zeros(capacity, np.int32) for _ in range(4))
+    symbols[1 : size + 1] = np.arange(size)
+    return Tree(
+        symbols,
+        counts,
+        children,
+        siblings,
+        np.array([size + 1]),
+        np.zeros((order, SPREAD), np.int64),
+        np.zeros((order, 3)),
+        np.tile([DEFAULT_SHARE, EVIDENCE], (order, 1)),
+        size,
+        int(boundary),
+    )
+
+
+def with_room(tree: Tree, nodes: int) -> Tree:
+    """Return the tree with room for some more nodes, twice what it has if that is more."""
+    used, capacity = int(tree.used[0]), len(tree.symbols)
+    if used + nodes <= capacity:
+        return tree
+    more = max(used + nodes, min(2 * capacity, MOST_NODES)) - capacity
+    grown = (np.concatenate([part, np.zeros(more, np.int32)]) for part in tree[:4])
+    return Tree._make([*grown, *tree[4:]])
+
+
+def contexts_for(rows: int, order: int, begun: bool = False) -> np.ndarray:
+    """Return the contexts (rows, order) of rows that have read nothing or, if they have `begun`, a boundary."""
+    contexts = np.full((rows, order), -1, np.int32)
+    if begun:
+        contexts[:, :2] = 0, 1
+    return contexts
+
+
+def ngrams_of(checkpoint: Checkpoint) -> NgramModel | None:
+    """Return the n-gram model of a language model, None if it has none. Raises CheckpointError if it is damaged."""
+    if not checkpoint.counts:
+        return None
+    return NgramModel.from_tensors(checkpoint.counts, len(checkpoint.codec), checkpoint.codec.line_mode)
+
+
+def mixture_of(
+    checkpoint: Checkpoint, rows: int, columns: int, share: float | None = None, counting: bool = False
+) -> Mixture:
+    """Return the mixture of a checkpoint, with the fitted shares or one; without counts, the network alone."""
+    ngrams = None if share == 0 else ngrams_of(checkpoint)
+    if ngrams is None:
+        return no_mixture(rows)
+    if share is not None:
+        ngrams.tree.weights[:, 0] = share
+    return ngrams.mixture(rows, columns, counting)
+
+
+def no_mixture(rows: int = 1) -> Mixture:
+    """Return the mixture of a network alone."""
+    return Mixture(empty_tree(1, True, 0, 2), np.zeros((rows, 0), np.int32), np.zeros(1, np.float32), 0)
+
+
+def padded(size: int) -> int:
+    """Return a number of columns that is a multiple of the lanes of a vector."""
+    lanes = VECTOR_BYTES // 4
+    return -(-size // lanes) * lanes
+
+
+def symbol_type(size: int) -> np.dtype:
+    """Return the type of symbols in the file."""
+    return np.dtype(np.uint8 if size <= 1 << 8 else np.uint16)
+
+
+def read_tree(tensors: Mapping[str, np.ndarray], size: int, boundary: bool) -> Tree:
+    """Return the tree in the tensors of a file. Raises KeyError or ValueError if they are not those of a tree."""
+    spread, shares, symbols = tensors["spread"], tensors["shares"], tensors["symbols"]
+    order = len(shares)
+    if not 2 <= order <= LONGEST_ORDER or (spread.shape, spread.dtype) != ((order, SPREAD), np.int64):
+        raise ValueError(f"an order of {order}")
+    if shares.dtype != np.float64 or shares.shape != (order,) or not ((shares >= 0) & (shares <= 1)).all():
+        raise ValueError("the shares")
+    if symbols.dtype != symbol_type(size) or symbols.ndim != 1 or (spread < 0).any():
+        raise ValueError("the symbols")
+    children, counts = widened(tensors, "children"), widened(tensors, "counts")
+    nodes = 1 + size + len(symbols)
+    if len(counts) != nodes - 1 or not 0 < len(children) <= nodes or counts.sum(dtype=np.int64) > MOST:
+        raise ValueError("the counts")
+    tree = empty_tree(size, boundary, order, nodes)
+    tree.symbols[1 + size :], tree.counts[1:] = symbols, counts
+    tree.used[0] = nodes
+    tree.spread[:], tree.weights[:, 0] = spread, shares
+    if not link(tree, children):
+        raise ValueError("the order of the nodes")
+    return tree
+
+
+def widened(tensors: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """Return numbers that were stored as bytes, those of WIDE or more in an array of their own."""
+    small, wide = tensors[name], tensors.get(f"wide_{name}", np.zeros(0, np.int64))
+    if small.dtype != np.uint8 or small.ndim != 1 or wide.dtype != np.int64 or wide.ndim != 1:
+        raise ValueError(name)
+    places = np.flatnonzero(small == WIDE)
+    if len(places) != len(wide) or (len(wide) and not (wide.min() >= WIDE and wide.max() <= np.iinfo(np.int32).max)):
+        raise ValueError(f"large {name}")
+    values = small.astype(np.int32)
+    values[places] = wide
+    return values

@@ -1,0 +1,156 @@
+"""A network beside n-gram counts: what is scored, sampled and predicted is the mixture of both."""
+
+import numpy as np
+import pytest
+from random_models import make_checkpoint, random_text
+
+from rnn_cli.cells import CELLS
+from rnn_cli.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+from rnn_cli.errors import CheckpointError, UsageError
+from rnn_cli.kernels.threads import Team
+from rnn_cli.language.beam_search import complete
+from rnn_cli.language.config import SamplingConfig
+from rnn_cli.language.dynamic_evaluation import DynamicScorer
+from rnn_cli.language.evaluation import make_scorer, score_texts
+from rnn_cli.language.ngrams import NgramModel, ngrams_of
+from rnn_cli.language.prediction import predictions
+from rnn_cli.language.sampling import Sampler
+from rnn_cli.language.scorer import Scorer
+from rnn_cli.language.stepper import Stepper
+from rnn_cli.network.model import Model
+
+MODES = pytest.mark.parametrize("line_mode", [False, True], ids=["stream", "lines"])
+
+
+def symbols_of(checkpoint, text):
+    return checkpoint.codec.frame(checkpoint.codec.encode(text))
+
+
+def mixed(line_mode, cell=CELLS[0], order=4):
+    """Return a random network beside the counts of a random text."""
+    checkpoint = make_checkpoint(line_mode, cell)
+    ids = symbols_of(checkpoint, random_text(900, line_mode))
+    model = NgramModel.of(ids, len(checkpoint.codec), line_mode, order)
+    model.tree.weights[:, 0] = np.linspace(0.2, 0.6, order)
+    checkpoint.counts = model.to_tensors()
+    return checkpoint
+
+
+def expected_losses(checkpoint, ids):
+    network = Scorer(checkpoint, 1, counts=0.0).read(ids[1:])[0]
+    model = ngrams_of(checkpoint)
+    own, longest = model.probabilities(ids)
+    share = model.tree.weights[longest, 0]
+    return -np.log(share * own + (1 - share) * np.exp(-network))
+
+
+@MODES
+def test_a_score_is_that_of_the_weighted_sum(cell, line_mode):
+    checkpoint = mixed(line_mode, cell)
+    ids = symbols_of(checkpoint, random_text(300, line_mode, seed=5))
+    assert Scorer(checkpoint, 1).read(ids[1:])[0] == pytest.approx(expected_losses(checkpoint, ids), abs=3e-6)
+
+
+@MODES
+def test_scores_depend_neither_on_pieces_nor_on_threads(line_mode):
+    checkpoint = mixed(line_mode)
+    ids = symbols_of(checkpoint, random_text(500, line_mode, seed=6))[1:]
+    whole = Scorer(checkpoint, 2).read(ids)[0]
+    scorer = Scorer(checkpoint, 1, rows=3, window=3, windows=2)
+    parts = [scorer.read(part)[0] for part in np.split(ids, [1, 2, 7, 90, 91, 333])]
+    assert np.array_equal(whole, np.concatenate(parts))
+
+
+def test_resets_forget_the_contexts_too():
+    checkpoint = mixed(False)
+    ids = symbols_of(checkpoint, random_text(60, False, seed=7))[1:]
+    cut = Scorer(checkpoint, 1, reset_every=20).read(ids)[0]
+    fresh = Scorer(checkpoint, 1)
+    fresh.start()
+    fresh._last, fresh._contexts = ids[19:20], np.array([0, -1, -1, -1], np.int32)
+    assert cut[20:40] == pytest.approx(fresh.read(ids[20:40])[0], abs=1e-6)
+
+
+@MODES
+def test_sampled_symbols_cost_what_the_scorer_says(line_mode):
+    checkpoint = mixed(line_mode)
+    config = SamplingConfig(length=60, random_seed=3)
+    for text in Sampler(checkpoint, "ab", config).texts(5):
+        ids = symbols_of(checkpoint, "ab")[:3]
+        ids = np.concatenate([ids, np.array(text.symbols, np.int32)])
+        scored = Scorer(checkpoint, 1).read(ids[1:])[0][2:]
+        assert text.surprise == pytest.approx(scored.sum() / max(len(scored), 1), rel=1e-4)
+
+
+@MODES
+def test_predictions_and_completions_are_of_the_mixture(line_mode):
+    checkpoint = mixed(line_mode)
+    ids = symbols_of(checkpoint, "abab")[1:5]
+    nats = Scorer(checkpoint, 1).read(ids)[0]
+    steps = predictions(checkpoint, "abab", 3)
+    assert [step.probability for step in steps[:-1]] == pytest.approx(np.exp(-nats), rel=1e-5)
+    best = complete(checkpoint, "ab", 1, 1)[0]
+    assert best.probability == pytest.approx(predictions(checkpoint, "ab", 1)[-1].expected[0][1], rel=1e-5)
+
+
+def test_a_text_goes_on_from_a_kept_state():
+    checkpoint = mixed(False)
+    stepper = Stepper(
+        Model.from_torch(checkpoint.config, checkpoint.parameters), 2, Team(1), ngrams=ngrams_of(checkpoint)
+    )
+    ids = symbols_of(checkpoint, "abcabc")[1:]
+    stepper.read(ids[:3])
+    kept = stepper.save(0)
+    after = stepper.read(ids[3:])
+    stepper.restore(1, kept)
+    again = stepper.run(np.ascontiguousarray(np.repeat(ids[3:, None], 2, axis=1)))[:, 1]
+    assert np.array_equal(after, again)
+
+
+def test_share_of_a_sample_is_the_users():
+    checkpoint = mixed(True)
+    alone = mixed(True)
+    alone.counts = {}
+    texts = {
+        share: [text.symbols for text in Sampler(checkpoint, "", SamplingConfig(counts=share)).texts(20)]
+        for share in (None, 0.0, 1.0)
+    }
+    assert texts[0.0] == [text.symbols for text in Sampler(alone).texts(20)]
+    assert len({str(each) for each in texts.values()}) == 3
+
+
+def test_counts_go_on_over_the_scored_text():
+    checkpoint = mixed(False)
+    ids = symbols_of(checkpoint, "abcdeedcba" * 40)[1:]
+    fixed, counting = Scorer(checkpoint, 1), Scorer(checkpoint, 2, counting=True)
+    before = ngrams_of(checkpoint).to_tensors()
+    parts = np.concatenate([counting.read(part)[0] for part in np.split(ids, [1, 100, 101])])
+    assert np.array_equal(parts, Scorer(checkpoint, 1, counting=True).read(ids)[0])
+    assert parts[0] == fixed.read(ids)[0][0]
+    assert parts[200:].mean() < 0.3 * fixed.read(ids)[0][200:].mean()
+    assert DynamicScorer(checkpoint, 1).read(ids)[0][200:].mean() < 0.3 * fixed.read(ids)[0][200:].mean()
+    assert all(np.array_equal(tensor, checkpoint.counts[name]) for name, tensor in before.items())
+
+
+def test_counts_that_are_not_there_cannot_go_on():
+    checkpoint = make_checkpoint(False)
+    with pytest.raises(UsageError, match="no n-gram counts"):
+        make_scorer(checkpoint, counting=True)
+    with pytest.raises(UsageError, match="exclude"):
+        make_scorer(mixed(False), counting=True, counts=0.5)
+    assert "counting on" in score_texts(make_scorer(mixed(False), counting=True), ["abc"]).state
+
+
+def test_a_saved_model_has_the_same_scores(tmp_path):
+    checkpoint = mixed(True)
+    save_checkpoint(tmp_path / "model", checkpoint)
+    ids = symbols_of(checkpoint, "abc\nabd\n")[1:]
+    loaded = load_checkpoint(tmp_path / "model")
+    assert np.array_equal(Scorer(checkpoint, 1).read(ids)[0], Scorer(loaded, 1).read(ids)[0])
+
+
+def test_counts_of_an_unknown_kind_are_refused():
+    checkpoint = mixed(True)
+    checkpoint.counts["shares"] = checkpoint.counts["shares"] + 2
+    with pytest.raises(CheckpointError, match="counts are damaged"):
+        Scorer(checkpoint, 1)
