@@ -31,7 +31,7 @@ LONGEST_ORDER = 16
 LONG_TEXT = 4_000_000  # symbols; each further level of a longer text would take more than it gains
 MOST_NODES = 1 << 25  # while counting, 16 bytes each
 MOST_KEPT = 2_500_000  # nodes in the file, about 3 bytes each, before grams counted once are left out
-DEFAULT_SHARE = 0.2  # of the n-gram model if no text is held out
+DEFAULT_SHARE = 0.25  # of the n-gram model if no text is held out
 CERTAINTY = 50.0  # symbols that the mean share counts for, beside the symbols after contexts of one length
 EVIDENCE = 100.0  # symbols that a share counts for when it begins to follow a text
 ROUNDS = 60  # of expectation maximisation
@@ -95,10 +95,10 @@ class NgramModel:
         if counting:
             tree = Tree._make(part.copy() if isinstance(part, np.ndarray) else part for part in tree)
         scratch = aligned_zeros(rows * columns, np.float32)
-        return Mixture(tree, contexts_for(rows, self.order), scratch, int(counting))
+        return Mixture(tree, contexts_for(rows, self.order), scratch, np.zeros(rows, np.int32), int(counting))
 
     def to_tensors(self, most: int = MOST_KEPT) -> dict[str, np.ndarray]:
-        """Return the tensors of the file. Of more than `most` nodes, the longest grams that were counted once are left out."""
+        """Return the tensors of the file; of more than `most` nodes, without the longest grams that were counted once."""
         tree = self.tree
         nodes, children = np.zeros(int(tree.used[0]), np.int32), np.zeros(int(tree.used[0]), np.int32)
         kept, inner = level_order(tree, self.order, 1 + (len(nodes) > most), nodes, children)
@@ -183,7 +183,9 @@ def mixture_of(
 
 def no_mixture(rows: int = 1) -> Mixture:
     """Return the mixture of a network alone."""
-    return Mixture(empty_tree(1, True, 0, 2), np.zeros((rows, 0), np.int32), np.zeros(1, np.float32), 0)
+    return Mixture(
+        empty_tree(1, True, 0, 2), np.zeros((rows, 0), np.int32), np.zeros(1, np.float32), np.zeros(rows, np.int32), 0
+    )
 
 
 def padded(size: int) -> int:

@@ -15,7 +15,7 @@ from rnn_cli.kernels.threads import Team
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.fine_tuning import reencode
 from rnn_cli.language.networks import network_for
-from rnn_cli.language.ngrams import MOST_SYMBOLS, NgramModel, order_for
+from rnn_cli.language.ngrams import DEFAULT_SHARE, MOST_SYMBOLS, NgramModel, order_for
 from rnn_cli.language.sampling import sample_texts
 from rnn_cli.language.scorer import STREAMS, Scorer
 from rnn_cli.network.config import NetworkConfig
@@ -34,6 +34,8 @@ VALIDATED_ALONE = 500  # symbols of a held-out stream, at least, before it is cu
 EXAMPLE_TEMPERATURE = 0.8  # of the texts that are shown while a model is trained
 EXAMPLE_LENGTH = {"character": 70, "word": 16}
 SHORT_UNIT = {"character": "char"}  # in the names of the values of a report
+# With a share of 0.25 passages of 3,000 and 10,000 characters took 2.77 and 2.86 bits instead of 2.82 and 2.90.
+SHORTEST_COUNTED = 2_000  # symbols of a text without a held-out part
 LEAST_GAIN = 0.002  # nats per symbol for which the counts are kept
 FITTED_ON = 100_000  # symbols of the held-out part, at most, that the mixture is fitted on
 AUGMENTED, DRAWN = 50, 4  # bytes for each symbol of a text whose n-grams are sampled from, and for each sampled one
@@ -129,10 +131,15 @@ class LanguageTask(Task):
     def complete(self, checkpoint: Checkpoint, team: Team) -> None:
         """Add the n-gram counts if they pay, and the losses of the network and of the mixture on the held-out part.
 
-        Without a held-out part nothing says how much the counts are worth beside the network, and it stays alone.
+        Without a held-out part, a text of SHORTEST_COUNTED symbols gets the usual share, and a shorter one no counts.
         """
         ids, codec = self.corpus.validation, self.corpus.codec
-        if not checkpoint.record["training"]["counts"] or ids is None or len(codec) > MOST_SYMBOLS:
+        if not checkpoint.record["training"]["counts"] or len(codec) > MOST_SYMBOLS:
+            return
+        if ids is None:
+            if len(self.corpus.training) >= SHORTEST_COUNTED:
+                checkpoint.counts = self.ngrams.to_tensors()
+                self.remarks = [f"n-gram counts up to order {self.ngrams.order} have a share of {DEFAULT_SHARE:g}"]
             return
         ids = np.asarray(ids[: FITTED_ON + 1], np.int32)
         rows = min(STREAMS, max(1, len(ids) // VALIDATED_ALONE))
@@ -149,7 +156,7 @@ class LanguageTask(Task):
         self.remarks = [
             f"with n-gram counts up to order {self.ngrams.order} {alone:.4f} -> {mixed:.4f} nats = "
             f"{mixed * BITS_PER_NAT:.3f} bits per {self.unit}",
-            f"the counts ({size:.1f} MB) hold parts of the text; --no-counts leaves them out",
+            f"the counts ({size:.1f} MB) hold parts of the text",
         ]
 
     def resumed(self, checkpoint: Checkpoint) -> LanguageTask:

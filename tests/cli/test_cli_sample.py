@@ -168,7 +168,7 @@ def test_temperature_and_top_k_change_the_text(place: Path) -> None:
 def test_a_lower_temperature_surprises_the_model_less(place: Path) -> None:
     bits = [
         json.loads(sample(place, "--jsonl", "-l", 400, "-t", temperature))["bits_per_char"]
-        for temperature in (0, 0.5, 1, 5)
+        for temperature in (0.3, 1, 5)
     ]
     assert bits == sorted(bits)
     assert bits[0] < bits[-1]

@@ -135,10 +135,10 @@ def advance(tree, contexts, row, symbol, counted):
 
 
 @kernel
-def distribution(tree, contexts, row, values, start, size, padded):
+def distribution(tree, contexts, row, values, start, padded):
     """Write the probabilities of all symbols after the contexts of a row; return the longest context that was seen."""
     for j in range(start, start + padded, lanes(values)):
-        store(values, j, broadcast(values, 1 / (size - 1 + tree.boundary)))
+        store(values, j, broadcast(values, 1 / (tree.size - 1 + tree.boundary)))
     if tree.boundary == 0:
         values[start] = 0
     longest = 0
@@ -148,7 +148,7 @@ def distribution(tree, contexts, row, values, start, size, padded):
             continue
         total, held_back = 0, 0.0
         node = 1 if k == 0 else tree.children[context]
-        last = size if k == 0 else tree.symbols.size
+        last = tree.size if k == 0 else tree.symbols.size
         while 0 < node <= last:
             times = tree.counts[node]
             if times > 0:
@@ -174,13 +174,15 @@ class Mixture(NamedTuple):
     """The n-gram model that a network is mixed with, and what each row has read of it. Without one, the order is 0.
 
     contexts (rows, order) int32   see `advance`
-    scratch (rows columns)         float32: the probabilities of the n-gram model
+    scratch (rows columns)         float32: the probabilities of the n-gram model, times its share
+    longest (rows) int32           the longest context that was seen
     counting int                   whether the model goes on counting, and its shares follow the text
     """
 
     tree: Tree
     contexts: Any
     scratch: Any
+    longest: Any
     counting: int
 
 
@@ -192,19 +194,19 @@ def read_symbol(mixture, row, symbol, counted):
 
 
 @kernel
-def mix_row(mixture, row, sizes, logits, start, target, share):
+def mix_row(mixture, row, sizes, logits, start, share):
     """Replace a row of logits by the log of the mixture of its probabilities with those of the n-gram model.
 
     p(x) = (1 - share) softmax(logits)_x + share p_n-gram(x)
 
-    If the share is FITTED, it is that of the longest context seen; and if the model goes on counting, that one becomes
-    the mean of what it was worth so far: of share p_n-gram(target) / p(target).
+    If the share is FITTED, it is that of the longest context seen.
     """
     tree, values = mixture.tree, mixture.scratch
     if mixture.contexts.shape[1] == 0:
         return
     at = row * sizes.columns
-    longest = distribution(tree, mixture.contexts, row, values, at, sizes.output_size, sizes.columns)
+    longest = distribution(tree, mixture.contexts, row, values, at, sizes.columns)
+    mixture.longest[row] = longest
     if share < 0:
         share = tree.weights[longest, 0]
     top, normaliser = log_sum_exp(logits, start, sizes.output_size, sizes.columns)
@@ -213,13 +215,21 @@ def mix_row(mixture, row, sizes, logits, start, target, share):
         network = exp(load(logits, start + j) - shift)
         store(logits, start + j, (1 - share) * network)
         store(values, at + j, share * load(values, at + j))
-    if mixture.counting != 0 and target >= 0:
-        worth = values[at + target] / max(values[at + target] + logits[start + target], LEAST)
-        seen = tree.weights[longest, 1]
-        tree.weights[longest, 0] += (worth - share) / (seen + 1)
-        tree.weights[longest, 1] = min(seen + 1, MEMORY)
     for j in range(sizes.output_size):
         logits[start + j] = math.log(max(logits[start + j] + values[at + j], LEAST))
+
+
+@kernel
+def follow_worth(mixture, row, sizes, log_probability, target):
+    """If the model goes on counting, let the share follow what it was worth: share p_n-gram(target) / p(target).
+
+    The share of the longest context seen is the mean of that, over at most MEMORY symbols.
+    """
+    if mixture.counting != 0 and mixture.contexts.shape[1] > 0:
+        weights, longest = mixture.tree.weights, mixture.longest[row]
+        worth = mixture.scratch[row * sizes.columns + target] / math.exp(log_probability)
+        weights[longest, 0] += (min(worth, 1.0) - weights[longest, 0]) / (weights[longest, 1] + 1)
+        weights[longest, 1] = min(weights[longest, 1] + 1, MEMORY)
 
 
 @entry_kernel
@@ -261,7 +271,7 @@ def count_symbols(tree, contexts, symbols, boundary_counted):
 def score_counts(tree, contexts, symbols, scratch, probabilities, longest):
     """Read symbols (n) on row 0; write the probability (float64) of each, and the longest context that was seen."""
     for i in range(symbols.size):
-        longest[i] = distribution(tree, contexts, 0, scratch, 0, tree.size, scratch.size)
+        longest[i] = distribution(tree, contexts, 0, scratch, 0, scratch.size)
         probabilities[i] = scratch[symbols[i]]
         advance(tree, contexts, 0, symbols[i], False)
 

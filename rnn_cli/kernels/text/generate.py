@@ -256,7 +256,7 @@ def generate(part, parts, network, arrays, sampling):
         for row in range(rows.first, rows.last):
             start = row * sizes.columns
             read_symbol(sampling.mixture, row, inputs[row], False)
-            mix_row(sampling.mixture, row, sizes, arrays.logits, start, -1, sampling.rules[row].share)
+            mix_row(sampling.mixture, row, sizes, arrays.logits, start, sampling.rules[row].share)
             top, normaliser = log_sum_exp(arrays.logits, start, sizes.output_size, sizes.columns)
             symbol = sampling.symbols[t, row]
             if symbol < 0:

@@ -9,7 +9,7 @@ from rnn_cli.kernels.network.arrays import copy
 from rnn_cli.kernels.network.losses import softmax_cross_entropy
 from rnn_cli.kernels.network.memory import addresses
 from rnn_cli.kernels.network.step import forward, input_symbols, network_addresses
-from rnn_cli.kernels.text.counts import FITTED, mix_row, read_symbol
+from rnn_cli.kernels.text.counts import FITTED, follow_worth, mix_row, read_symbol
 from rnn_cli.kernels.threads import Share, rows_of_share
 
 PADDING = 1  # what a row reads after its end: any symbol will do
@@ -73,7 +73,8 @@ def score_window(network, arrays, texts, step, rows):
             target, symbol = network.loss.targets[k], texts.symbols[at + t]
             read_symbol(texts.mixture, row, symbol, symbol > 0 or texts.boundary_scored)
             if target >= 0:
-                mix_row(texts.mixture, row, sizes, arrays.logits, k * sizes.columns, target, FITTED)
+                mix_row(texts.mixture, row, sizes, arrays.logits, k * sizes.columns, FITTED)
+                follow_worth(texts.mixture, row, sizes, arrays.logits[k * sizes.columns + target], target)
                 if texts.ranks.size > 0:
                     texts.ranks[at + t] = rank_of(arrays.logits, k * sizes.columns, sizes.output_size, target)
                 texts.losses[at + t] = softmax_cross_entropy(sizes, arrays.logits, k * sizes.columns, target, 1.0)
