@@ -98,7 +98,7 @@ class NgramModel:
         return Mixture(tree, contexts_for(rows, self.order), scratch, np.zeros(rows, np.int32), int(counting))
 
     def to_tensors(self, most: int = MOST_KEPT) -> dict[str, np.ndarray]:
-        """Return the tensors of the file; of more than `most` nodes, without the longest grams that were counted once."""
+        """Return the tensors of the file; of more than `most` nodes, without the longest grams counted once."""
         tree = self.tree
         nodes, children = np.zeros(int(tree.used[0]), np.int32), np.zeros(int(tree.used[0]), np.int32)
         kept, inner = level_order(tree, self.order, 1 + (len(nodes) > most), nodes, children)
