@@ -28,6 +28,8 @@ NEEDED = {
     "info": ["-m", "good.model"],
     "plot": ["-m", "good.model"],
     "report": ["text.txt", "-m", "good.model"],
+    "compress": ["text.txt", "-o", "new.rnnz"],
+    "decompress": ["text.rnnz", "-o", "new.txt"],
     "serve": ["--stdio", "-m", "good.model"],
 }
 KINDS = {"integer": "int", "text": "str"}  # which Typer has called both

@@ -62,6 +62,8 @@ COMMANDS = [
     ["import", "hub/model.safetensors", "--symbols", "hub/config.json", "-m", "new.safetensors", "--overwrite"],
     ["complete", "the"],
     ["serve", "--stdio", "--quiet"],
+    ["compress", "text", "-o", "text.rnnz", "--quiet"],
+    ["decompress", "text.rnnz", "-o", "-", "--quiet"],
     ["info"],
     ["info", "--json"],
     ["plot", "model.safetensors"],
@@ -106,7 +108,7 @@ def test_commands_write_only_what_is_asked_for(tmp_path: Path) -> None:
     written = {re.sub(r"(^|/)[.](.*?)([.]\d+-[0-9a-f-]+[.]tmp|[.]lock)$", r"\1\2", path) for path in written}
     models = {f"{name}.safetensors" for name in ("model", "other", "tagger", "translator", "forecaster", "new")}
     hub = {"hub", *(f"hub/{path.name}" for path in (tmp_path / "hub").iterdir())}
-    files = {"log", "curve.svg", "report.html", *models}
+    files = {"log", "curve.svg", "report.html", "text.rnnz", *models}
     assert written <= files | hub
     assert set(os.listdir(tmp_path)) == files | {"hub", "text", "tagged", "pairs", "series"}
 

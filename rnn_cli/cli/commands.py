@@ -46,6 +46,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {  # by the headings of the he
     "Take away": {
         "export": ("export", "Write a model as a web page, ONNX, C, NumPy or a hub folder."),
         "import": ("import_weights", "Make a model of weights with PyTorch's names."),
+        "compress": ("compress", "Compress a file with the probabilities of a model."),
+        "decompress": ("compress", "Restore the content of a compressed file."),
         "serve": ("serve", "Answer requests for texts, as JSON lines on stdin and stdout."),
     },
 }

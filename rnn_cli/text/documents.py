@@ -43,6 +43,12 @@ def read_document(path: str) -> Document:
     return Document(name_of(path), rest, len(data) - len(rest))
 
 
+def read_content(path: str) -> bytes:
+    """Read all bytes of one file, or of stdin for "-"."""
+    with reading(path) as file:
+        return bytes(file.read())
+
+
 def read_pieces(path: str, size: int = PIECE) -> Iterator[tuple[bytes, bool]]:
     """Read a file, or stdin for "-", as it comes: (whole lines, False) as soon as they are there.
 

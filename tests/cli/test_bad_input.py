@@ -151,6 +151,12 @@ TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
     ("report --model", "-m missing.model text.txt", 3, ["missing.model", "no model"]),
     ("report --output", "-m good.model -o text.txt", 2, ["text.txt", "html"]),
     ("report --label", "-m good.model text.txt --label x", 2, ["without labels", "--label"]),
+    ("compress --model", "text.txt -m missing.model", 3, ["missing.model", "no model"]),
+    ("compress --output", "text.txt -o nowhere/x", 1, ["nowhere/x"]),
+    ("compress --output", "text.txt -o text.txt", 2, ["text.txt", "itself"]),
+    ("decompress --model", "text.txt -m missing.model -o new", 3, ["missing.model", "no model"]),
+    ("decompress --output", "text.txt", 2, ["text.txt", "--output"]),
+    ("decompress --output", "text.txt -o new", 1, ["not a file of rnn compress"]),
     ("info --model", "-m /dev/zero", 3, ["/dev/zero", "not a regular file"]),
 ]
 

@@ -28,19 +28,19 @@ PROMISED = {
         --recurrent-dropout --batch-size --sequence-length --optimizer --momentum --schedule --learning-rate
         --clip-norm --weight-decay --average --augment --reset-chance --lines --stream --bytes
         --paragraphs --files --column --min-count --tokens
-        --validation-fraction --validation-file --patience --from --no-fingerprint --resume --overwrite --dry-run
-        --log --random-seed --threads --quiet -q
+        --validation-fraction --validation-file --patience --from --no-fingerprint --no-counts --resume --overwrite
+        --dry-run --log --random-seed --threads --quiet -q
         --plot --task --labelled --directions --readout --words --vocabulary --horizon --season --quantiles
         --target-words --target-characters --help -h""",
     "sample": """--label --seed --prompt --seed-file --seeds --model -m --count -n --length -l --min-length --max-length
-        --temperature -t --top-k --top-p --min-p --forbid --unique --novel --max-copy --best-of --stop
+        --temperature -t --top-k --top-p --min-p --counts --forbid --unique --novel --max-copy --best-of --stop
         --no-echo --unknown --jsonl --raw --precision --random-seed --threads --quiet -q --help -h""",
     "serve": """--model -m --stdio --max-tokens --max-prompt --max-choices --max-body --max-waiting --max-states
         --precision --threads --quiet -q --help -h""",
     "complete": "--label --model -m --count -n --length -l --plain --no-echo --json --threads --quiet -q --help -h",
     "evaluate": """--model -m --json --per-line --per-char --colour --jsonl --threshold --sort --top --below --above
-        --total --guess-number --reset-every --adapt --adapt-rate --baselines --corpus --precision --threads --quiet -q
-        --help -h""",
+        --total --guess-number --reset-every --adapt --adapt-rate --adapt-counts --counts --baselines --corpus
+        --precision --threads --quiet -q --help -h""",
     "classify": "--model -m --labels --top --threshold --jsonl --json --threads --quiet -q --help -h",
     "tag": "--model -m --inline --jsonl --threads --quiet -q --help -h",
     "translate": "--model -m --count -n --beam --align --jsonl --threads --quiet -q --help -h",
@@ -48,6 +48,8 @@ PROMISED = {
     "predict": "--label --model -m --top --each --json --quiet -q --help -h",
     "export": "--to --output -o --model -m --license --int8 --quiet -q --help -h",
     "import": "--symbols --lines --activation --model -m --overwrite --quiet -q --help -h",
+    "compress": "--output -o --model -m --quiet -q --help -h",
+    "decompress": "--output -o --model -m --quiet -q --help -h",
     "plot": "--model -m --over --show --output -o --quiet -q --help -h",
     "report": "--model -m --output -o --label --random-seed --threads --quiet -q --help -h",
     "inspect": "--model -m --label --unit --find-units --json --npz --quiet -q --help -h",

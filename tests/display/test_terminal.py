@@ -114,6 +114,7 @@ COMMANDS = {
     ],
     "predict": [["predict", HOSTILE], ["predict", "--each", f"the {HOSTILE}"], ["predict", HOSTILE, "--json"]],
     "complete": [["complete", HOSTILE], ["complete", HOSTILE, "--plain"], ["complete", HOSTILE, "--json"]],
+    "compress": [["compress", NAME], ["decompress", NAME, "-o", "back"], ["decompress", f"{NAME}.rnnz", "-o", "-"]],
     "info": [["info"], ["info", "--json"]],
     "plot": [["plot"], ["plot", f"{NAME}.model", "model"]],
     "report": [["report", NAME, "-o", f"{NAME}.html"], ["report"]],
