@@ -152,7 +152,7 @@ TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
     ("report --output", "-m good.model -o text.txt", 2, ["text.txt", "html"]),
     ("report --label", "-m good.model text.txt --label x", 2, ["without labels", "--label"]),
     ("compress --model", "text.txt -m missing.model", 3, ["missing.model", "no model"]),
-    ("compress --output", "text.txt -o nowhere/x", 1, ["nowhere/x"]),
+    ("compress --output", "text.txt -o nowhere/x", 2, ["nowhere/x"]),
     ("compress --output", "text.txt -o text.txt", 2, ["text.txt", "itself"]),
     ("decompress --model", "text.txt -m missing.model -o new", 3, ["missing.model", "no model"]),
     ("decompress --output", "text.txt", 2, ["text.txt", "--output"]),
