@@ -46,9 +46,9 @@ class Cell(NamedTuple):
 
 
 def commands_of(transcript):
-    """Return (command, output) pairs."""
+    """Return (command, output) pairs. A command goes on in the next line after a backslash."""
     parts = re.split(r"^\$ ", transcript, flags=re.MULTILINE)[1:]
-    return [tuple(part.split("\n", 1)) for part in parts]
+    return [tuple(re.split(r"(?<!\\)\n", part, maxsplit=1)) for part in parts]
 
 
 def cells_of(match):
@@ -102,7 +102,7 @@ def execute(page, folder, environment):
 
 
 def assert_same(shown, found, same_bits):
-    """Compare the lines of an output with the page; if bits are promised, its words, and its numbers to the last digit."""
+    """Compare an output with the page: the lines; if bits are promised, words, and numbers to the last digit."""
     assert len(found.splitlines()) == len(shown.splitlines()), found
     if same_bits:
         assert words_of(found) == words_of(shown), found

@@ -65,7 +65,7 @@ def run(command, folder):
 
 def run_once(command, folder, trained):
     """Run a command, or copy the model if another folder has already run this same training."""
-    words = command.removesuffix(" --quiet").split()
+    words = command.replace("\\\n", " ").removesuffix(" --quiet").split()
     if words[:2] != ["rnn", "train"] or not words[2].startswith("corpora/") or "-m" not in words:
         return run(command, folder)
     model, first_folder = words[words.index("-m") + 1], trained.setdefault(" ".join(words), folder)
