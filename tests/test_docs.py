@@ -10,10 +10,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import notebook
 import pytest
-from notebook import commands_of
+import tutorial_notebook as notebook
 from options import OPTIONS
+from tutorial_notebook import commands_of
 
 ROOT = Path(__file__).parent.parent
 PATHS = {path.stem: path for path in sorted((ROOT / "docs").glob("*.md")) if path.name != "README.md"}

@@ -1,8 +1,8 @@
 """The tutorial shows what happens: its cells run in order, it quotes the real files, and the notebook is the page."""
 
 import nbformat
-import notebook
 import pytest
+import tutorial_notebook as notebook
 from test_docs import environment_of, make_folder
 
 from rnn_cli.kernels.simd.cpu import VECTOR_BYTES
