@@ -1,6 +1,6 @@
 """The documents show what happens: transcripts and examples run again, figures come from results, links lead somewhere.
 
-`python tests/test_docs.py` runs the transcripts and writes their output into the documents.
+`python tests/test_docs.py` runs the transcripts and writes their output into the documents, or into the named ones.
 """
 
 import re
@@ -11,7 +11,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import tutorial_notebook as notebook
 from options import OPTIONS
+from tutorial_notebook import commands_of
 
 ROOT = Path(__file__).parent.parent
 PATHS = {path.stem: path for path in sorted((ROOT / "docs").glob("*.md")) if path.name != "README.md"}
@@ -20,10 +22,12 @@ OTHER_PATHS = [ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANG
 DOCUMENTS = {name: path.read_text("utf-8") for name, path in PATHS.items()}
 
 TRANSCRIPT = re.compile(r"(?<=<!-- transcript -->\n```console\n).*?(?=```)", re.DOTALL)
-TRANSCRIPTS = [(name, transcript) for name, text in DOCUMENTS.items() for transcript in TRANSCRIPT.findall(text)]
+# The tutorial runs as a whole, in order: test_tutorial.py.
+APART = {name: text for name, text in DOCUMENTS.items() if name != "tutorial"}
+TRANSCRIPTS = [(name, transcript) for name, text in APART.items() for transcript in TRANSCRIPT.findall(text)]
 EXAMPLES = [
     pytest.param(name, code, id=f"{name}-{number}")
-    for name, text in DOCUMENTS.items()
+    for name, text in APART.items()
     for number, code in enumerate(re.findall(r"```python\n(.*?)```", text, re.DOTALL), 1)
 ]
 TABLE = re.compile(r"<!-- ([a-z-]+) -->\n\n(\|.*?)(?:\n\n|\n*$)", re.DOTALL)
@@ -34,12 +38,6 @@ TABLES = [
 ]
 # Options of pytest and of the benchmarks, which the documents name too.
 OTHER_OPTIONS = {"--dist", "--names", "--shakespeare", "--torch", "--help", "--version", "--"}
-
-
-def commands_of(transcript):
-    """Return (command, output) pairs."""
-    parts = re.split(r"^\$ ", transcript, flags=re.MULTILINE)[1:]
-    return [tuple(part.split("\n", 1)) for part in parts]
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +53,19 @@ def make_folder(path):
     return path
 
 
+def environment_of(folder):
+    """Return the environment of commands, with the sources that these documents belong to."""
+    return {"PATH": f"{folder}:/usr/bin:/bin", "HOME": str(Path.home()), "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+
+
 def run(command, folder):
-    environment = {"PATH": f"{folder}:/usr/bin:/bin", "HOME": str(Path.home()), "LC_ALL": "C.UTF-8"}
-    environment["PYTHONPATH"] = str(ROOT)  # the sources that these documents belong to
-    return subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=folder, env=environment, capture_output=True)
+    line = ["bash", "-o", "pipefail", "-c", command]
+    return subprocess.run(line, cwd=folder, env=environment_of(folder), capture_output=True)
 
 
 def run_once(command, folder, trained):
     """Run a command, or copy the model if another folder has already run this same training."""
-    words = command.removesuffix(" --quiet").split()
+    words = command.replace("\\\n", " ").removesuffix(" --quiet").split()
     if words[:2] != ["rnn", "train"] or not words[2].startswith("corpora/") or "-m" not in words:
         return run(command, folder)
     model, first_folder = words[words.index("-m") + 1], trained.setdefault(" ".join(words), folder)
@@ -94,8 +96,9 @@ def test_transcript(name, transcript, folders, trained):
 
 
 def test_each_console_block_is_a_transcript():
-    assert len(TRANSCRIPTS) == sum(text.count("```console") for text in DOCUMENTS.values()) > 12
-    assert all(commands_of(transcript) for _, transcript in TRANSCRIPTS)
+    found = [transcript for text in DOCUMENTS.values() for transcript in TRANSCRIPT.findall(text)]
+    assert len(found) == sum(text.count("```console") for text in DOCUMENTS.values()) > 12
+    assert all(commands_of(transcript) for transcript in found)
 
 
 @pytest.mark.parametrize("name, code", EXAMPLES)
@@ -180,6 +183,10 @@ def rewrite(path, folder):
 
 
 if __name__ == "__main__":
-    for document in PATHS.values():
+    for name in sys.argv[1:] or DOCUMENTS:
         with tempfile.TemporaryDirectory() as directory:
-            rewrite(document, make_folder(Path(directory)))
+            folder = make_folder(Path(directory))
+            if name == "tutorial":
+                notebook.rewrite(folder, environment_of(folder))
+            else:
+                rewrite(PATHS[name], folder)

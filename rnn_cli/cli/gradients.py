@@ -106,7 +106,7 @@ def gradients(
     rows = [[spaced(name), f"{value:.2e}", bar] for name, value, bar in shown]
     writer.write_line(table(["symbol", "norm", "bar: log scale"], rows))
     parts = [
-        (f"spectral radius {k}", "  ".join(f"{gate} {value:.3f}" for gate, value in layer.items()))
+        (f"spectral radius, layer {k}", "  ".join(f"{gate} {value:.3f}" for gate, value in layer.items()))
         for k, layer in enumerate(radii, 1)
     ]
     limit = "not clipped in training" if clip is None else f"{clipped:.3g} after clipping to {clip:g}"

@@ -114,12 +114,12 @@ def write_arrays(path: Path, acts: Activations) -> None:
 
 def of_steps(codec: Codec, acts: Activations) -> tuple[list[dict[str, Any]], str]:
     """Return what happens at each step, for JSON and as a table."""
-    from rnn_cli.display.columns import table
+    from rnn_cli.display.columns import table_and_list
     from rnn_cli.display.tables import spaced
     from rnn_cli.inspect.activations import GATES
 
     names = {gate: name for gates in GATES.values() for gate, name in gates.items() if gate in acts.gates}
-    facts, rows = [], []
+    facts, rows, guesses = [], [], []
     for t, (read, came) in enumerate(zip(acts.symbols.inputs.tolist(), acts.symbols.targets.tolist())):
         expected = [(codec.name(symbol), p) for symbol, p in acts.expected(t, 5)]
         active = [(f"{layer}:{unit}", h) for layer, unit, h in acts.most_active(t, 5)]
@@ -143,14 +143,14 @@ def of_steps(codec: Codec, acts: Activations) -> tuple[list[dict[str, Any]], str
                 "" if bits is None else f"{bits:.2f}",
                 *(f"{means[-1]:.2f}" for means in gates.values()),
                 " ".join(f"{name} {value:+.2f}" for name, value in active[:2]),
-                " ".join(f"{spaced(name)} {p:.0%}" for name, p in expected[:3]),
             ]
         )
-    heading = ["read", "came", "bits", *names.values(), "active units", "expected next"]
+        guesses.append([f"{spaced(name)} {p:.0%}" for name, p in expected[:3]])
+    heading = ["read", "came", "bits", *names.values(), "active units"]
     about = "bits: the cost of the symbol that came. Units L:K are furthest from their mean."
     if names:
         about += "\nGates: mean over the units of the last layer, 0 closed, 1 open."
-    return facts, f"{table(heading, rows, 2)}\n\n{about}"
+    return facts, f"{table_and_list(heading, rows, ('expected', guesses), 2)}\n\n{about}"
 
 
 def of_search(acts: Activations, pieces: list[str]) -> tuple[list[dict[str, Any]], str]:
@@ -209,14 +209,15 @@ def of_unit(
     }
     key = "darker, then bold, then underlined" if has_colours() else "marks below: blank . : + #"
     shares = [(f"{a:+.2f}..{b:+.2f}", n / len(values)) for a, b, n in zip(edges, edges[1:], counts)]
-    ends = [*order[:EFFECTS], *order[-EFFECTS:]] if len(order) > 2 * EFFECTS else order
+    raised = [k for k in order if effect[k] > 0][:EFFECTS]
+    lowered = [k for k in order[::-1] if effect[k] < 0][:EFFECTS]
     parts = [
         f"unit {unit}, from {low:+.2f} to {high:+.2f} ({key})",
         shaded(pieces, levels),
         f"\nshare of the steps in which the unit has a value:\n{bars(shares, 60)}",
         "\nhighest values, with the text up to there and after it:",
         table(["value", "text"], [[f"{v:+.2f}", f"{visible(a)} | {visible(b)}"] for _, v, a, b in places], 0),
-        "\nchange of the logits of the next symbol if the unit goes from its low to its high values:",
-        "  ".join(f"{visible(codec.name(k))} {effect[k]:+.2f}" for k in ends),
+        "\nchange of the logits of the next symbol, from low to high values of the unit:",
+        *("  ".join(f"{visible(codec.name(k))} {effect[k]:+.2f}" for k in ends) for ends in (raised, lowered) if ends),
     ]
     return facts, "\n".join(parts)

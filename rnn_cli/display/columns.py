@@ -30,6 +30,29 @@ def table(
     return "\n".join(lines)
 
 
+def table_and_list(
+    heading: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    last: tuple[str, Sequence[Sequence[str]]],
+    left: int = 1,
+    width: int = 80,
+) -> str:
+    """Return a table whose last column has a heading, and lists: of each the items that fit into `width` columns."""
+    from rich.cells import cell_len
+
+    lines = table(heading, rows, left, bars=False, width=width).splitlines()
+    margin = max(map(cell_len, lines))
+    shown = []
+    for line, items in zip(lines, [[last[0]], *last[1]]):
+        line += " " * (margin - cell_len(line) + 1)
+        for item in map(visible, items):
+            if cell_len(line) + 1 + cell_len(item) > width:
+                break
+            line += f" {item}"
+        shown.append(line.rstrip())
+    return "\n".join(shown)
+
+
 def log_bars(values: Sequence[float], width: int = 40) -> list[str]:
     """Return a bar for each value, whose length is its logarithm: full at the largest, a column at the smallest."""
     logs = [math.log10(max(value, 1e-300)) for value in values]

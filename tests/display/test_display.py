@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
+from rnn_cli.display.columns import table_and_list
 from rnn_cli.display.progress import ScoringDisplay, TrainingDisplay
 from rnn_cli.display.report_line import format_count, format_time, live_line, plain_line, validation_line
 from rnn_cli.display.stdout import TextWriter, visible
@@ -369,3 +370,8 @@ def test_a_newline_in_a_label_keeps_the_table_whole() -> None:
     rows = [["actual", "\\", "predicted", "a\\nb", "\\x1b[2Jc"], ["a\\nb", "1", "2,000"], ["\\x1b[2Jc", "3", "4"]]
     assert [row.split() for row in shown.split("\n")] == rows
     assert len({len(row) for row in shown.split("\n")}) == 1
+
+
+def test_items_that_do_not_fit_are_left_out_whole():
+    shown = table_and_list(["read"], [["a"], ["b"]], ("expected", [["x 60%", "y 3%"], ["longer 50%"]]), width=15)
+    assert shown.splitlines() == ["read  expected", "a     x 60%", "b"]
