@@ -42,36 +42,42 @@ def gradients(
         raise UsageError("--train-steps, --gain and --random-seed need --compare; give it too")
     seed = 1 if random_seed is None else random_seed
     check_range("random_seed", seed, 0, 2**63 - 1)
-    network, codec, symbols = load(text, model, label, quiet)
-    if (symbols.targets >= 0).sum() < 2:
+    checkpoint, network, symbols = load(text, model, label, quiet)
+    if len(symbols.scored) < 2:
         raise UsageError("the text is too short for a gradient to flow through it; give two symbols or more")
 
-    from rnn_cli.checkpoint.checkpoint import load_checkpoint
+    import numpy as np
+
     from rnn_cli.display.columns import log_bars, table
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.display.tables import key_values, spaced
+    from rnn_cli.inspect.activations import activations
     from rnn_cli.inspect.gradient_flow import (
         compared,
-        connectivity,
         gradient_flow,
-        gradient_norm,
+        mean_over_lag,
         meaning,
         norm_of,
         spectral_radii,
+        spread,
+        weight_gradient,
     )
+    from rnn_cli.text.codecs import BOUNDARY
 
-    curves = {"this model": gradient_flow(network, symbols).over_lag}
+    acts = activations(network, symbols)
+    flows = {"this model": gradient_flow(network, acts, spread(symbols))}
+    reached = flows["this model"].inputs[-1]
+    reached = reached[~np.isnan(reached)][::-1]  # of the last prediction, the earliest symbol first
     if compare:
-        others = compared(network, symbols, seed, gain, train_steps)
-        curves |= {name: flow.over_lag for name, flow in others.items()}
-    own = curves["this model"]
-    last = int((symbols.targets >= 0).nonzero()[0][-1])
-    reached = connectivity(network, symbols, last)
-    names = ["start", *(codec.name(symbol) for symbol in symbols.inputs[1 : last + 1].tolist())]
-    predicted = codec.name(int(symbols.targets[last]))
+        flows |= compared(network, symbols, seed, gain, train_steps)
+    curves = {name: mean_over_lag(flow.states) for name, flow in flows.items()}
+    own, last = curves["this model"], int(symbols.scored[-1])
+    read = symbols.inputs[last + 1 - len(reached) : last + 1].tolist()
+    names = ["start" if symbol == BOUNDARY else checkpoint.codec.name(symbol) for symbol in read]
+    predicted = checkpoint.codec.name(int(symbols.targets[last]))
     radii = spectral_radii(network)
-    norm = norm_of(gradient_norm(network, symbols)[2])
-    clip = load_checkpoint(model).record.get("training", {}).get("clip_norm")
+    norm = norm_of(weight_gradient(network, acts))
+    clip = checkpoint.record.get("training", {}).get("clip_norm")
     clip = float(clip) if isinstance(clip, int | float) and clip > 0 else None
     clipped = norm if clip is None else min(norm, clip)
     writer = TextWriter()

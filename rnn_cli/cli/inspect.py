@@ -14,9 +14,11 @@ from rnn_cli.cli.options import DEFAULT_MODEL, OUTPUT, Json, Label, ModelPath, Q
 from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from rnn_cli.checkpoint.checkpoint import Checkpoint
     from rnn_cli.inspect.activations import Activations
     from rnn_cli.inspect.plain_model import PlainModel, Symbols
     from rnn_cli.text.codecs import Codec
+    from rnn_cli.text.documents import Document
 
 TextArgument = Annotated[str, typer.Argument(help="A text, a text file, or - for stdin.", show_default=False)]
 CONTEXTS, EFFECTS, FOUND = 5, 6, 3
@@ -46,7 +48,8 @@ def inspect(
     """
     if unit is not None and units:
         raise UsageError("--unit and --find-units contradict each other; give one of them")
-    network, codec, symbols = load(text, model, label, quiet)
+    checkpoint, network, symbols = load(text, model, label, quiet)
+    codec = checkpoint.codec
 
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.inspect.activations import activations
@@ -72,22 +75,27 @@ def inspect(
     writer.close()
 
 
-def load(text: str, model: Path, label: str | None, quiet: bool) -> tuple[PlainModel, Codec, Symbols]:
-    """Return a language model, its codec and a text as it reads it."""
+def load(text: str, model: Path, label: str | None, quiet: bool) -> tuple[Checkpoint, PlainModel, Symbols]:
+    """Return a language model, its network, and a text as it reads it."""
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.inspect.plain_model import PlainModel, read_symbols
     from rnn_cli.tasks.labelled.model import language_model
-    from rnn_cli.text.documents import Document, read_document, text_for
+    from rnn_cli.text.documents import text_for
 
     checkpoint = language_model(load_checkpoint(model), label)
     network = PlainModel.of_checkpoint(checkpoint)
-    if text == "-" or os.path.isfile(text):
-        if text != "-":
-            note(f"reads the file {text}", quiet)
-        document = read_document(text)
-    else:
-        document = Document("the text", os.fsencode(text))
-    return network, checkpoint.codec, read_symbols(checkpoint.codec, text_for(checkpoint.codec, document))
+    return checkpoint, network, read_symbols(checkpoint.codec, text_for(checkpoint.codec, document_of(text, quiet)))
+
+
+def document_of(text: str, quiet: bool) -> Document:
+    """Return what an argument names: stdin for -, a file if there is one, else the argument itself."""
+    from rnn_cli.text.documents import Document, read_document
+
+    if text != "-" and not os.path.isfile(text):
+        return Document("the text", os.fsencode(text))
+    if text != "-":
+        note(f"reads the file {text}", quiet)
+    return read_document(text)
 
 
 def write_arrays(path: Path, acts: Activations) -> None:
