@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rnn_cli.cli.options import DEFAULT_MODEL, OUTPUT, Json, Label, ModelPath, Quiet, note
+from rnn_cli.cli.output import write_output
 from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def inspect(
     acts = activations(network, symbols)
     pieces = pieces_of(codec, symbols.inputs)
     if npz is not None:
-        write_arrays(npz, acts)
+        write_output(npz, arrays_of(acts), quiet)
     shading = False
     facts: Any
     if units:
@@ -98,12 +99,9 @@ def document_of(text: str, quiet: bool) -> Document:
     return read_document(text)
 
 
-def write_arrays(path: Path, acts: Activations) -> None:
-    """Write the arrays of a text to an npz file: atomically, as all files are."""
+def arrays_of(acts: Activations) -> bytes:
+    """Return the arrays of a text as an npz file."""
     import numpy as np
-
-    from rnn_cli.atomic_files import write_atomically
-    from rnn_cli.errors import RnnError
 
     arrays: dict[str, Any] = {
         "inputs": acts.symbols.inputs,
@@ -114,10 +112,7 @@ def write_arrays(path: Path, acts: Activations) -> None:
     }
     file = io.BytesIO()
     np.savez(file, **arrays)
-    try:
-        write_atomically(path, file.getvalue())
-    except OSError as problem:
-        raise RnnError(f"the arrays could not be written to {path} ({problem.strerror})") from problem
+    return file.getvalue()
 
 
 def of_steps(codec: Codec, acts: Activations) -> tuple[list[dict[str, Any]], str]:

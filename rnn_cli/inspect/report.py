@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -156,19 +155,3 @@ def curves(checkpoint: Checkpoint) -> list[dict[str, Any]]:
         }
         for panel in panels
     ]
-
-
-def answer_report(
-    labels: Sequence[str], matrix: np.ndarray | None, built: Sequence[Mapping[str, Any]], unit: str
-) -> dict[str, Any]:
-    """Return the report of a model that answers: its confusions (actual, answered), and answers as they build up.
-
-    Each item of `built` has the "pieces" of a text, the "answers" (pieces, labels) after each, and its "actual" label.
-    """
-    return {
-        "kind": "answers",
-        "unit": unit,
-        "labels": list(labels),
-        "matrix": None if matrix is None else matrix.tolist(),
-        "built": [dict(item) | {"answers": rounded(np.asarray(item["answers"]), 3)} for item in built],
-    }

@@ -144,7 +144,6 @@ TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
     ("gradients --model", "-m text.txt the", 3, ["text.txt", "safetensors"]),
     ("gradients --label", "the -m good.model --label ham", 2, ["without labels", "leave --label out"]),
     ("gradcheck --model", "-m missing.model the", 3, ["missing.model", "no model"]),
-    ("gradcheck --label", "the -m good.model --label ham", 2, ["without labels", "leave --label out"]),
     ("plot --model", "-m missing.model", 3, ["missing.model", "no model"]),
     ("plot --output", "-m good.model -o x.gif", 2, ["x.gif", "svg", "png"]),
     ("plot --output", "-m good.model -o nowhere/x.svg", 2, ["nowhere/x.svg"]),
