@@ -69,4 +69,7 @@ def gradcheck(
 
 def figures(block: Block) -> list[str]:
     """Return the largest gradient of a block, and how far off the numeric one and that of plain.py are."""
-    return [f"{block.largest:.2e}", *(f"{off:.1e}" for off in (block.difference, block.plain or 0.0))]
+    from rnn_cli.inspect.gradcheck import NOISE
+
+    off = [block.difference, block.plain or 0.0]
+    return [f"{block.largest:.2e}", *(f"{value:.1e}" if value > NOISE else f"<{NOISE:.0e}" for value in off)]

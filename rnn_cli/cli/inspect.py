@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rnn_cli.cli.options import DEFAULT_MODEL, OUTPUT, Json, Label, ModelPath, Quiet, note
-from rnn_cli.cli.output import write_output
+from rnn_cli.cli.output import check_output, write_output
 from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def inspect(
     """
     if unit is not None and units:
         raise UsageError("--unit and --find-units contradict each other; give one of them")
+    if npz is not None:
+        check_output(npz, [".npz"], [model, text], "--npz")
     checkpoint, network, symbols = load(text, model, label, quiet)
     codec = checkpoint.codec
 

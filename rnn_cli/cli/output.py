@@ -9,14 +9,14 @@ from rnn_cli.cli.options import note
 from rnn_cli.errors import UsageError
 
 
-def check_output(output: Path, endings: Sequence[str], read: Sequence[str | Path]) -> None:
+def check_output(output: Path, endings: Sequence[str], read: Sequence[str | Path], option: str = "--output") -> None:
     """Raise UsageError if a file to write does not end in one of `endings`, or would replace one that is read."""
     from rnn_cli.atomic_files import is_same
 
     if output.suffix.lower() not in endings:
-        raise UsageError(f"--output {output} must end in {' or '.join(endings)}, which says what to write")
+        raise UsageError(f"{option} {output} must end in {' or '.join(endings)}, which says what to write")
     if any(is_same(output, file) for file in read if str(file) != "-"):
-        raise UsageError(f"--output {output} would replace a file that is read; name another one")
+        raise UsageError(f"{option} {output} would replace a file that is read; name another one")
 
 
 def write_output(output: Path, data: bytes, quiet: bool) -> None:

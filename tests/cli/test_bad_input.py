@@ -140,7 +140,7 @@ TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
     ("inspect --model", "-m missing.model the", 3, ["missing.model", "no model"]),
     ("inspect --label", "the -m good.model --label ham", 2, ["without labels", "leave --label out"]),
     ("inspect --unit", "the -m good.model --unit 0:1", 2, ["--unit is L:K", "from 1"]),
-    ("inspect --npz", "the -m good.model --npz missing/x.npz", 1, ["missing/x.npz"]),
+    ("inspect --npz", "the -m good.model --npz missing/x.npz", 2, ["missing/x.npz"]),
     ("gradients --model", "-m text.txt the", 3, ["text.txt", "safetensors"]),
     ("gradients --label", "the -m good.model --label ham", 2, ["without labels", "leave --label out"]),
     ("gradcheck --model", "-m missing.model the", 3, ["missing.model", "no model"]),
