@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.inspect.activations import Activations, activations
 from rnn_cli.inspect.plain_model import PlainModel, Symbols, check_finite
 from rnn_cli.network.plain import NetworkWeights, Weights, arrays, columns_of, step_backward
@@ -156,13 +157,22 @@ def train_briefly(model: PlainModel, symbols: Symbols, steps: int, rate: float =
 def compared(
     model: PlainModel, symbols: Symbols, random_seed: int, gain: float = 1.0, train_steps: int = 0
 ) -> dict[str, GradientFlow]:
-    """Return the gradient flow of an untrained, or briefly trained, network of each cell, of the sizes of a model."""
+    """Return the gradient flow of an untrained, or briefly trained, network of each cell, of the sizes of a model.
+
+    Raises UsageError if the activations of one overflow.
+    """
     flows = {}
     for cell, activation in CELLS:
-        other = PlainModel.fresh(replace(model.config, cell=cell, activation=activation), random_seed, gain)
-        train_briefly(other, symbols, train_steps)
         name = cell if cell != "rnn" else f"rnn {activation}"
-        flows[name] = gradient_flow(other, activations(other, symbols), spread(symbols))
+        dtype = np.float64 if activation == "relu" else np.float32  # the others are bounded
+        other = PlainModel.fresh(replace(model.config, cell=cell, activation=activation), random_seed, gain, dtype)
+        try:
+            train_briefly(other, symbols, train_steps)
+            flows[name] = gradient_flow(other, activations(other, symbols), spread(symbols))
+        except CheckpointError as problem:
+            raise UsageError(
+                f"the activations of {name} overflow; give a shorter text, a smaller `gain` or fewer `train_steps`"
+            ) from problem
     return flows
 
 

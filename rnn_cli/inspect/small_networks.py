@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from rnn_cli.inspect.plain_model import Symbols
 from rnn_cli.kernels.threads import Team
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
-from rnn_cli.network.pair_window import PairBatch, PairWindow
+from rnn_cli.network.pair_window import PairWindow
 from rnn_cli.network.workspace import Batch, TrainingWindow
 from rnn_cli.tasks.classify.model import CLASSIFY
 from rnn_cli.tasks.classify.task import ClassifyTask
@@ -66,13 +67,8 @@ def small_window(checkpoint: Checkpoint, path: str, random_seed: int = 1) -> Tra
     task = TASKS[name](checkpoint, path)
     config = TrainingConfig(steps=1, batch_size=TEXTS, sequence_length=4 * STEPS, random_seed=random_seed)
     window = task.window(small_model(task.network, checkpoint.config, random_seed), config, Team(1))
-    batch = task.batches(config).batch(0)
-    if isinstance(window, PairWindow):
-        assert isinstance(batch, PairBatch)
-        window.load(batch)
-    else:
-        assert isinstance(batch, Batch)
-        window.load(batch)
+    load: Callable[[Any], None] = window.load  # each task hands out what its window takes
+    load(task.batches(config).batch(0))
     return window
 
 

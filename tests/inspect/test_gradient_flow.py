@@ -9,6 +9,7 @@ import pytest
 from random_models import make_checkpoint, random_text
 from torch_models import torch_network
 
+from rnn_cli.errors import UsageError
 from rnn_cli.inspect.activations import activations
 from rnn_cli.inspect.gradient_flow import (
     compared,
@@ -153,6 +154,9 @@ def test_large_recurrent_weights_explode_and_small_ones_vanish() -> None:
     assert "vanishes" in meaning(fresh)
     assert "explodes" in meaning(large)
     assert "too short" in meaning(fresh[:1])
+    assert np.isfinite(compared(network, symbols, 1, 10.0, 3)["rnn relu"].states[-1, :39]).all()
+    with pytest.raises(UsageError, match="activations of rnn relu overflow"):
+        compared(network, read_symbols(checkpoint.codec, random_text(300, False)), 1, 100.0)
 
 
 def test_a_gradient_too_small_for_float32_is_measured() -> None:
