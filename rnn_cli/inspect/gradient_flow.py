@@ -13,6 +13,7 @@ import numpy as np
 
 from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.inspect.activations import Activations, activations
+from rnn_cli.inspect.numbers import evenly
 from rnn_cli.inspect.plain_model import PlainModel, Symbols, check_finite
 from rnn_cli.network.plain import NetworkWeights, Weights, arrays, columns_of, step_backward
 
@@ -96,8 +97,7 @@ def grad_logits(acts: Activations, steps: np.ndarray) -> np.ndarray:
 
 def spread(symbols: Symbols, count: int = MOST_PREDICTIONS) -> np.ndarray:
     """Return up to `count` steps with a target, at equal distances over a text; the last one is among them."""
-    scored = symbols.scored
-    return scored[np.unique(np.linspace(0, len(scored) - 1, count).round().astype(int))]
+    return symbols.scored[evenly(len(symbols.scored), count)]
 
 
 def mean_over_lag(norms: np.ndarray) -> np.ndarray:
@@ -190,15 +190,15 @@ def spectral_radius(matrix: np.ndarray) -> float:
 
     radius = (|A^2n| / |A^n|)^(1/n)
     """
-    power, log, log_before, n = matrix, 0.0, 0.0, 1
+    power, log, log_before = matrix, 0.0, 0.0
     for squaring in range(SQUARINGS + 1):
+        power = power @ power if squaring else power
         norm = float(np.linalg.norm(power))
         if norm == 0:
             return 0.0
-        log, log_before = 2 * log + math.log(norm), log  # of |A^n|, as `power` is A^n / |A^(n/2)|^2
-        n, power = 2**squaring, power / norm
-        power = power @ power
-    return math.exp((log - log_before) / (n / 2))
+        log, log_before = 2 * log + math.log(norm), log  # of |A^2n| and |A^n|, as `power` is A^2n / |A^n|^2
+        power = power / norm
+    return math.exp((log - log_before) / 2 ** (SQUARINGS - 1))
 
 
 def meaning(over_lag: np.ndarray) -> str:

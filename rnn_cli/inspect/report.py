@@ -10,7 +10,7 @@ from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import UsageError
 from rnn_cli.inspect.activations import Activations, activations
 from rnn_cli.inspect.gradient_flow import gradient_flow, mean_over_lag
-from rnn_cli.inspect.numbers import packed, principal_components, rounded
+from rnn_cli.inspect.numbers import evenly, packed, principal_components, rounded
 from rnn_cli.inspect.plain_model import PlainModel, read_symbols
 from rnn_cli.inspect.runs import panels_of, run_of
 from rnn_cli.language.config import SamplingConfig
@@ -23,8 +23,9 @@ MOST_SYMBOLS = 1000
 LAGS = 32
 GUESSES = 5
 GATED = 64  # units of a layer whose gates are embedded, those whose h varies most
-WEIGHTS_READ = 1_200_000_000  # symbols times parameters: about five seconds for a network of 2 x 512
-ARRAY_BYTES = 1_200_000  # of activations and gates; a third more in base64
+WEIGHTS_READ = 2_400_000_000  # symbols times parameters: about two seconds for a network of 2 x 512
+ARRAY_BYTES = 1_150_000  # of activations and gates; a third more in base64
+MOST_POINTS = 500  # of a curve of the training
 CONFUSED = 24  # symbols in the table of confusions
 EMBEDDED = 200  # symbols in the picture of embeddings
 TEMPERATURES = (0.5, 1.0, 1.5)
@@ -151,7 +152,10 @@ def curves(checkpoint: Checkpoint) -> list[dict[str, Any]]:
             "x": panel.x_title,
             "y": panel.y_title,
             "log": panel.logarithmic,
-            "curves": [{"name": c.name, "points": rounded(np.array(c.points), 5)} for c in panel.curves],
+            "curves": [
+                {"name": c.name, "points": rounded(np.array(c.points)[evenly(len(c.points), MOST_POINTS)], 5)}
+                for c in panel.curves
+            ],
         }
         for panel in panels
     ]

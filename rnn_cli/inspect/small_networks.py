@@ -43,7 +43,7 @@ def small_text_window(config: NetworkConfig, symbols: Symbols, random_seed: int 
 
     Its initial states are not zero, as if the text went on.
     """
-    inputs, targets = (each[:STEPS] for each in symbols.first(STEPS))
+    inputs, targets = symbols.first(STEPS)
     used, ids = np.unique(np.concatenate([inputs, targets]), return_inverse=True)
     size = max(len(used), 2)
     model = small_model(replace(config, input_size=size, output_size=size), config, random_seed)

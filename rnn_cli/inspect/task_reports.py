@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from rnn_cli.checkpoint.checkpoint import TRANSLATE, Checkpoint
-from rnn_cli.inspect.numbers import rounded
+from rnn_cli.inspect.numbers import evenly, rounded
 from rnn_cli.tasks.classify.model import CLASSIFY, TextClassifier
 from rnn_cli.tasks.classify.scores import score_labelled
 from rnn_cli.tasks.forecast.evaluation import Case, case_of, evaluate_series
@@ -34,7 +34,7 @@ Item = TypeVar("Item")
 
 def some(items: Sequence[Item]) -> list[Item]:
     """Return up to SHOWN items at equal distances; there is at least one."""
-    return [items[k] for k in np.unique(np.linspace(0, len(items) - 1, SHOWN).round().astype(int)).tolist()]
+    return [items[k] for k in evenly(len(items), SHOWN).tolist()]
 
 
 def built_up(pieces: Sequence[str], answers: np.ndarray, name: str, actual: str) -> dict[str, Any]:

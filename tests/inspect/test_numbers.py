@@ -7,7 +7,7 @@ import base64
 import numpy as np
 import pytest
 
-from rnn_cli.inspect.numbers import packed, principal_components
+from rnn_cli.inspect.numbers import evenly, packed, principal_components
 
 
 def test_packed_values_come_back() -> None:
@@ -24,3 +24,9 @@ def test_principal_components_find_a_planted_plane() -> None:
     points, shares = principal_components(plane @ np.linalg.qr(generator.standard_normal((7, 2)))[0].T)
     assert shares.sum() == pytest.approx(1)
     assert np.linalg.matrix_rank(np.hstack([points, plane - plane.mean(axis=0)]), tol=1e-6) == 2
+
+
+def test_indices_are_even_and_end_with_the_last() -> None:
+    assert evenly(3, 5).tolist() == [0, 1, 2]
+    assert evenly(9, 3).tolist() == [0, 4, 8]
+    assert evenly(1, 3).tolist() == [0]
