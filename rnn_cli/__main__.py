@@ -14,6 +14,7 @@ from rnn_cli.signals import Interruption, Stopped
 
 INTERRUPTED, CLOSED_PIPE = 130, 141  # 128 + the number of SIGINT and of SIGPIPE
 
+BLAS = ("OPENBLAS_NUM", "MKL_NUM", "BLIS_NUM", "VECLIB_MAXIMUM")  # as NumPy is built with, before it is imported
 LONGEST_HALF = 400  # characters of an error; it may quote what a user or a file wrote
 
 
@@ -37,6 +38,8 @@ def program() -> NoReturn:
     Exits at once, with everything flushed and closed. Python's own exit would wait for a thread that still computes if
     the command was stopped, and take a quarter of a second to free the compiler's data.
     """
+    for library in BLAS:  # kernels have threads of their own; those of NumPy's small products would mostly wait
+        os.environ.setdefault(f"{library}_THREADS", "1")
     os._exit(main())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,12 @@ from rnn_cli.cli.options import DEFAULT_MODEL, Json, Label, ModelPath, Quiet, Ra
 from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
 
+if TYPE_CHECKING:
+    from rnn_cli.checkpoint.checkpoint import Checkpoint
+    from rnn_cli.inspect.gradient_flow import GradientFlow
+    from rnn_cli.inspect.plain_model import PlainModel, Symbols
+
+SHOWN_SYMBOLS = 40
 SHOWN_LAGS = (1, 2, 3, 4, 5, 7, 10, 14, 20, 30, 40, 50, 70, 100)
 
 
@@ -42,73 +48,93 @@ def gradients(
         raise UsageError("--train-steps, --gain and --random-seed need --compare; give it too")
     seed = 1 if random_seed is None else random_seed
     check_range("random_seed", seed, 0, 2**63 - 1)
-    network, codec, symbols = load(text, model, label, quiet)
-    if (symbols.targets >= 0).sum() < 2:
+    checkpoint, network, symbols = load(text, model, label, quiet)
+    if len(symbols.scored) < 2:
         raise UsageError("the text is too short for a gradient to flow through it; give two symbols or more")
 
-    from rnn_cli.checkpoint.checkpoint import load_checkpoint
-    from rnn_cli.display.columns import log_bars, table
     from rnn_cli.display.stdout import TextWriter
-    from rnn_cli.display.tables import key_values, spaced
+    from rnn_cli.inspect.gradient_flow import compared
+
+    others = compared(network, symbols, seed, gain, train_steps) if compare else {}
+    facts = measured(checkpoint, network, symbols, others)
+    writer = TextWriter()
+    writer.write_line(json.dumps(facts) if as_json else tables(facts))
+    writer.close()
+
+
+def measured(
+    checkpoint: Checkpoint, network: PlainModel, symbols: Symbols, others: dict[str, GradientFlow]
+) -> dict[str, Any]:
+    """Return all figures of a model on a text, and the gradient over lag of other networks, JSON-ready."""
+    import numpy as np
+
+    from rnn_cli.inspect.activations import activations
     from rnn_cli.inspect.gradient_flow import (
-        compared,
-        connectivity,
         gradient_flow,
-        gradient_norm,
+        mean_over_lag,
         meaning,
         norm_of,
         spectral_radii,
+        spread,
+        weight_gradient,
     )
+    from rnn_cli.text.codecs import BOUNDARY
 
-    curves = {"this model": gradient_flow(network, symbols).over_lag}
-    if compare:
-        others = compared(network, symbols, seed, gain, train_steps)
-        curves |= {name: flow.over_lag for name, flow in others.items()}
-    own = curves["this model"]
-    last = int((symbols.targets >= 0).nonzero()[0][-1])
-    reached = connectivity(network, symbols, last)
-    names = ["start", *(codec.name(symbol) for symbol in symbols.inputs[1 : last + 1].tolist())]
-    predicted = codec.name(int(symbols.targets[last]))
-    radii = spectral_radii(network)
-    norm = norm_of(gradient_norm(network, symbols)[2])
-    clip = load_checkpoint(model).record.get("training", {}).get("clip_norm")
+    acts, codec, last = activations(network, symbols), checkpoint.codec, int(symbols.scored[-1])
+    own = gradient_flow(network, acts, spread(symbols))
+    over_lag = {name: mean_over_lag(flow.states) for name, flow in {"this model": own, **others}.items()}
+    reached = own.inputs[-1, ~np.isnan(own.inputs[-1])][::-1]  # of the last prediction, the earliest symbol first
+    read = symbols.inputs[last + 1 - len(reached) : last + 1].tolist()
+    names = ["start" if symbol == BOUNDARY else codec.name(symbol) for symbol in read]
+    norm = norm_of(weight_gradient(network, acts))
+    clip = checkpoint.record.get("training", {}).get("clip_norm")
     clip = float(clip) if isinstance(clip, int | float) and clip > 0 else None
-    clipped = norm if clip is None else min(norm, clip)
-    writer = TextWriter()
-    if as_json:
-        facts = {
-            "over_lag": {name: values.tolist() for name, values in curves.items()},
-            "connectivity": {
-                "predicted": predicted,
-                "inputs": [{"symbol": name, "norm": value} for name, value in zip(names, reached.tolist())],
-            },
-            "spectral_radius": radii,
-            "norm": norm,
-            "norm_clipped": clipped,
-            "clip_norm": clip,
-            "meaning": meaning(own),
-        }
-        writer.write_line(json.dumps(facts))
-        writer.close()
-        return
-    lags = [lag for lag in SHOWN_LAGS if lag <= len(own)]
-    rows = [[str(lag), *(f"{values[lag - 1]:.2e}" for values in curves.values())] for lag in lags]
-    if not compare:
-        rows = [[*row, bar] for row, bar in zip(rows, log_bars([own[lag - 1] for lag in lags]))]
-    writer.write_line("gradient of the loss (nats) in the state: its norm, by steps back from a loss")
-    writer.write_line(
-        table(["steps back", *curves, *([] if compare else ["bar: log scale"])], rows, 0, bars=not compare)
-    )
-    writer.write_line("\n" + key_values([(name, meaning(values)) for name, values in curves.items()]))
-    writer.write_line(f"\nnorm of the gradient of the prediction of {spaced(predicted)} in each symbol before it")
-    bars = log_bars(reached.tolist())
-    shown = list(zip(names, reached.tolist(), bars))[-40:]
-    rows = [[spaced(name), f"{value:.2e}", bar] for name, value, bar in shown]
-    writer.write_line(table(["symbol", "norm", "bar: log scale"], rows))
-    parts = [
+    return {
+        "over_lag": {name: norms.tolist() for name, norms in over_lag.items()},
+        "connectivity": {
+            "predicted": codec.name(int(symbols.targets[last])),
+            "inputs": [{"symbol": name, "norm": value} for name, value in zip(names, reached.tolist())],
+        },
+        "spectral_radius": spectral_radii(network),
+        "norm": norm,
+        "norm_clipped": norm if clip is None else min(norm, clip),
+        "clip_norm": clip,
+        "meaning": meaning(over_lag["this model"]),
+    }
+
+
+def tables(facts: dict[str, Any]) -> str:
+    """Return what `measured` returned for people."""
+    import numpy as np
+
+    from rnn_cli.display.columns import log_bars, table
+    from rnn_cli.display.tables import key_values, spaced
+    from rnn_cli.inspect.gradient_flow import meaning
+
+    curves = facts["over_lag"]
+    lags = [lag for lag in SHOWN_LAGS if lag <= len(curves["this model"])]
+    heading = ["steps back", *curves]
+    rows = [[str(lag), *(f"{norms[lag - 1]:.2e}" for norms in curves.values())] for lag in lags]
+    alone = len(curves) == 1
+    if alone:
+        bars = log_bars([curves["this model"][lag - 1] for lag in lags])
+        heading, rows = [*heading, "bar: log scale"], [[*row, bar] for row, bar in zip(rows, bars)]
+    inputs, predicted = facts["connectivity"]["inputs"], spaced(facts["connectivity"]["predicted"])
+    reached = zip(inputs, log_bars([each["norm"] for each in inputs]))
+    symbols = [[spaced(each["symbol"]), f"{each['norm']:.2e}", bar] for each, bar in reached]
+    radii = [
         (f"spectral radius, layer {k}", "  ".join(f"{gate} {value:.3f}" for gate, value in layer.items()))
-        for k, layer in enumerate(radii, 1)
+        for k, layer in enumerate(facts["spectral_radius"], 1)
     ]
-    limit = "not clipped in training" if clip is None else f"{clipped:.3g} after clipping to {clip:g}"
-    writer.write_line("\n" + key_values([*parts, ("gradient norm", f"{norm:.3g}, {limit}")]))
-    writer.close()
+    limit = "not clipped in training"
+    if facts["clip_norm"] is not None:
+        limit = f"{facts['norm_clipped']:.3g} after clipping to {facts['clip_norm']:g}"
+    parts = [
+        "gradient of the loss (nats) in the state: its norm, by steps back from a loss",
+        table(heading, rows, 0, bars=alone),
+        "\n" + key_values([(name, meaning(np.array(norms))) for name, norms in curves.items()]),
+        f"\nnorm of the gradient of the prediction of {predicted} in each symbol before it",
+        table(["symbol", "norm", "bar: log scale"], symbols[-SHOWN_SYMBOLS:]),
+        "\n" + key_values([*radii, ("gradient norm", f"{facts['norm']:.3g}, {limit}")]),
+    ]
+    return "\n".join(parts)

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rnn_cli.cli.options import DEFAULT_MODEL, OUTPUT, Json, Label, ModelPath, Quiet, note
+from rnn_cli.cli.output import check_output, write_output
 from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from rnn_cli.checkpoint.checkpoint import Checkpoint
     from rnn_cli.inspect.activations import Activations
     from rnn_cli.inspect.plain_model import PlainModel, Symbols
     from rnn_cli.text.codecs import Codec
+    from rnn_cli.text.documents import Document
 
 TextArgument = Annotated[str, typer.Argument(help="A text, a text file, or - for stdin.", show_default=False)]
 CONTEXTS, EFFECTS, FOUND = 5, 6, 3
@@ -46,7 +49,10 @@ def inspect(
     """
     if unit is not None and units:
         raise UsageError("--unit and --find-units contradict each other; give one of them")
-    network, codec, symbols = load(text, model, label, quiet)
+    if npz is not None:
+        check_output(npz, [".npz"], [model, text], "--npz")
+    checkpoint, network, symbols = load(text, model, label, quiet)
+    codec = checkpoint.codec
 
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.inspect.activations import activations
@@ -55,7 +61,7 @@ def inspect(
     acts = activations(network, symbols)
     pieces = pieces_of(codec, symbols.inputs)
     if npz is not None:
-        write_arrays(npz, acts)
+        write_output(npz, arrays_of(acts), quiet)
     shading = False
     facts: Any
     if units:
@@ -72,30 +78,32 @@ def inspect(
     writer.close()
 
 
-def load(text: str, model: Path, label: str | None, quiet: bool) -> tuple[PlainModel, Codec, Symbols]:
-    """Return a language model, its codec and a text as it reads it."""
+def load(text: str, model: Path, label: str | None, quiet: bool) -> tuple[Checkpoint, PlainModel, Symbols]:
+    """Return a language model, its network, and a text as it reads it."""
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.inspect.plain_model import PlainModel, read_symbols
     from rnn_cli.tasks.labelled.model import language_model
-    from rnn_cli.text.documents import Document, read_document, text_for
+    from rnn_cli.text.documents import text_for
 
     checkpoint = language_model(load_checkpoint(model), label)
     network = PlainModel.of_checkpoint(checkpoint)
-    if text == "-" or os.path.isfile(text):
-        if text != "-":
-            note(f"reads the file {text}", quiet)
-        document = read_document(text)
-    else:
-        document = Document("the text", os.fsencode(text))
-    return network, checkpoint.codec, read_symbols(checkpoint.codec, text_for(checkpoint.codec, document))
+    return checkpoint, network, read_symbols(checkpoint.codec, text_for(checkpoint.codec, document_of(text, quiet)))
 
 
-def write_arrays(path: Path, acts: Activations) -> None:
-    """Write the arrays of a text to an npz file: atomically, as all files are."""
+def document_of(text: str, quiet: bool) -> Document:
+    """Return what an argument names: stdin for -, a file if there is one, else the argument itself."""
+    from rnn_cli.text.documents import Document, read_document
+
+    if text != "-" and not os.path.isfile(text):
+        return Document("the text", os.fsencode(text))
+    if text != "-":
+        note(f"reads the file {text}", quiet)
+    return read_document(text)
+
+
+def arrays_of(acts: Activations) -> bytes:
+    """Return the arrays of a text as an npz file."""
     import numpy as np
-
-    from rnn_cli.atomic_files import write_atomically
-    from rnn_cli.errors import RnnError
 
     arrays: dict[str, Any] = {
         "inputs": acts.symbols.inputs,
@@ -106,10 +114,7 @@ def write_arrays(path: Path, acts: Activations) -> None:
     }
     file = io.BytesIO()
     np.savez(file, **arrays)
-    try:
-        write_atomically(path, file.getvalue())
-    except OSError as problem:
-        raise RnnError(f"the arrays could not be written to {path} ({problem.strerror})") from problem
+    return file.getvalue()
 
 
 def of_steps(codec: Codec, acts: Activations) -> tuple[list[dict[str, Any]], str]:

@@ -126,10 +126,15 @@ def one_model(context: typer.Context, file: Path | None, model: Path) -> Path:
     """Return the model of a command that takes it as an argument or as --model. Raises UsageError if both are given."""
     if file is None:
         return model
-    source = context.get_parameter_source("model")
-    if source is not None and source.name == "COMMANDLINE":
+    if was_given(context, "model"):
         raise UsageError("the model is given twice, as an argument and as --model; give one of them")
     return file
+
+
+def was_given(context: typer.Context, name: str) -> bool:
+    """Say whether a parameter was given on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 ModelPath = Annotated[

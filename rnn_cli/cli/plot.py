@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from rnn_cli.cli.options import DEFAULT_MODEL, OUTPUT, ModelPath, Quiet, model_files, note
+from rnn_cli.cli.options import DEFAULT_MODEL, OUTPUT, ModelPath, Quiet, model_files
+from rnn_cli.cli.output import check_output, write_output
 from rnn_cli.errors import UsageError
 
 MOST_RUNS = 20
@@ -49,18 +48,14 @@ def plot(
 
     Example: rnn plot model.safetensors
     """
-    kind = output.suffix.lower() if output else ""
-    if output and kind not in (".svg", ".png"):
-        raise UsageError(f"--output {output} must end in .svg or .png, which says what to write")
     files = files or [model]
+    if output:
+        check_output(output, (".svg", ".png"), files)
     if len(files) > MOST_RUNS:
         raise UsageError(f"one picture holds at most {MOST_RUNS} runs, not {len(files)}; give fewer")
 
-    from rnn_cli.atomic_files import is_same, unusable, write_atomically
     from rnn_cli.inspect.runs import load_run, panels_of
 
-    if output and any(is_same(output, file) for file in files):
-        raise UsageError(f"--output {output} would replace a file that is read; name another one")
     panels = panels_of([load_run(str(file)) for file in files], over)
     wanted = {"loss": "Loss", "rate": "Learning rate", "norm": "Gradient"}.get(show, "")
     panels = [panel for panel in panels if panel.title.startswith(wanted)]
@@ -69,13 +64,13 @@ def plot(
     if output is None:
         from rnn_cli.display.plots import plot as drawn
         from rnn_cli.display.plots import plot_width
+        from rnn_cli.display.shading import has_colours
         from rnn_cli.display.stdout import flush_stdout
 
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        print(drawn(panels, plot_width(), colour=colour))
+        print(drawn(panels, plot_width(), colour=has_colours()))
         flush_stdout()
         return
-    if kind == ".svg":
+    if output.suffix.lower() == ".svg":
         from rnn_cli.inspect.svg import svg_of
 
         data = svg_of(panels).encode()
@@ -83,8 +78,4 @@ def plot(
         from rnn_cli.inspect.png import png_of
 
         data = png_of(panels)
-    try:
-        write_atomically(output, data)
-    except OSError as problem:
-        raise unusable(problem, f"{output} cannot be written: {problem.strerror}; name another file") from problem
-    note(f"wrote {output} ({len(data) / 1e3:.0f} kB)", quiet)
+    write_output(output, data, quiet)

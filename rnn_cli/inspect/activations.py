@@ -6,42 +6,51 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnn_cli.cells import Cell
 from rnn_cli.errors import UsageError
 from rnn_cli.inspect.plain_model import PlainModel, Symbols, check_finite, check_length
-from rnn_cli.network.plain import TimeStep, Trace, network_forward
+from rnn_cli.network.plain import TimeStep, network_forward
 
-# The names of what `forward` of each cell returns as its gates, in their order, and those that open and close.
-GATE_VALUES = {"lstm": ("i", "f", "g", "o"), "gru": ("n", "r", "z", "u"), "rnn": ("h",)}
+# The gates that open and close, by their names in the equations of each cell, and what people call them.
 GATES = {"lstm": {"i": "input", "f": "forget", "o": "output"}, "gru": {"r": "reset", "z": "update"}, "rnn": {}}
+FLOOR = -1e4  # nats of a symbol whose probability is too small for the numbers
 
 
 @dataclass(frozen=True)
 class Activations:
-    """What a network does on a text of T steps.
+    """What a network does on a text of T steps, by network/plain.py.
 
     states     h, and c if the cell has one: (L, T, H), after each step
-    gates      by their names in the cell's equations: (L, T, H); none for the plain cell
+    values     what `forward` of the cell returns as its gates: each (L, T, H)
     log_probs  of the next symbol, in nats: (T, V)
     """
 
     symbols: Symbols
+    cell: Cell
     states: dict[str, np.ndarray]
-    gates: dict[str, np.ndarray]
+    values: tuple[np.ndarray, ...]
     log_probs: np.ndarray
+
+    @property
+    def gates(self) -> dict[str, np.ndarray]:
+        """The gates, and the candidate, by their names in the cell's equations: (L, T, H); none for the plain cell."""
+        return dict(zip(self.cell.input_gates, self.values)) if self.cell.name != "rnn" else {}
 
     @property
     def bits(self) -> np.ndarray:
         """What the symbol that came next cost at each step (T); NaN if the text ends."""
-        targets = self.symbols.targets
-        nats = -self.log_probs[np.arange(len(targets)), np.maximum(targets, 0)]
-        return np.where(targets < 0, np.nan, nats / np.log(2))
+        return np.where(self.symbols.targets < 0, np.nan, -self._chosen / np.log(2))
 
     @property
     def ranks(self) -> np.ndarray:
-        """How many symbols were more probable than the one that came (T); -1 if the text ends."""
+        """The rank (T) of the symbol that came among all symbols: 1 if none was more probable; 0 if the text ends."""
+        above = (self.log_probs > self._chosen[:, None]).sum(axis=1)
+        return np.where(self.symbols.targets < 0, 0, 1 + above)
+
+    @property
+    def _chosen(self) -> np.ndarray:
         targets = self.symbols.targets
-        chosen = self.log_probs[np.arange(len(targets)), np.maximum(targets, 0)]
-        return np.where(targets < 0, -1, (self.log_probs > chosen[:, None]).sum(axis=1))
+        return self.log_probs[np.arange(len(targets)), np.maximum(targets, 0)]
 
     def expected(self, step: int, count: int) -> list[tuple[int, float]]:
         """Return the `count` most probable next symbols at a step with their probabilities."""
@@ -60,6 +69,21 @@ class Activations:
         state, layer, unit = find_unit(name, self.states)
         values: np.ndarray = self.states[state][layer, :, unit]
         return values
+
+    def before(self, layer: int, steps: np.ndarray) -> np.ndarray:
+        """Return the states (S, N, H) of a layer before some steps (N): zero if a text starts there."""
+        states = np.array([self.states[name][layer, steps - 1] for name in self.cell.states])
+        return np.where(self.symbols.starts[steps, None], 0, states)
+
+    def time_steps(self, layer: int, steps: np.ndarray) -> TimeStep:
+        """Return some steps (N) of a layer side by side, as the rows of one; without what they read."""
+        return TimeStep(
+            x=np.zeros((len(steps), 0)),
+            starts=self.symbols.starts[steps, None],
+            previous=self.before(layer, steps),
+            gates=tuple(each[layer, steps] for each in self.values),
+            state=np.array([self.states[name][layer, steps] for name in self.cell.states]),
+        )
 
 
 def find_unit(name: str, states: dict[str, np.ndarray]) -> tuple[str, int, int]:
@@ -80,30 +104,25 @@ def unit_name(state: str, layer: int, unit: int) -> str:
     return f"{layer + 1}:{unit + 1}" + (":c" if state == "c" else "")
 
 
-def trace_of(model: PlainModel, symbols: Symbols) -> tuple[np.ndarray, Trace]:
-    """Run a network over a text; return the logits (T, V) and the trace. Raises CheckpointError if they overflow."""
-    weights, inputs = model.for_symbols(symbols.inputs)
-    mask = np.ones((model.config.num_layers, 1, model.config.hidden_size))
-    with np.errstate(over="ignore", invalid="ignore"):
-        logits, _, trace = network_forward(model.cell, weights, inputs[:, None], symbols.starts, model.zero_state, mask)
-    check_finite(logits)
-    return logits[:, 0], trace
-
-
 def activations(model: PlainModel, symbols: Symbols) -> Activations:
-    """Return what a network does on a text. Raises UsageError if the text is too long to keep it all."""
+    """Return what a network does on a text.
+
+    Raises UsageError if the text is too long to keep it all, CheckpointError if the outputs are not finite.
+    """
     config, cell = model.config, model.cell
     width = config.num_layers * config.hidden_size * (cell.blocks + 3 * len(cell.states))
     check_length(symbols, width + 2 * config.output_size)
-    logits, trace = trace_of(model, symbols)
-    layers: list[list[TimeStep]] = [directions[0] for directions in trace.steps]
+    weights, inputs = model.inputs_of(symbols.inputs)
+    zeros = np.zeros((config.num_layers, 1, len(cell.states), 1, config.hidden_size), model.dtype)
+    mask = np.ones((config.num_layers, 1, config.hidden_size), model.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        logits, _, trace = network_forward(cell, weights, inputs[:, None], symbols.starts[:, None], zeros, mask)
+    check_finite(logits)
+    layers = [steps for (steps,) in trace.steps]
     states = {
         name: np.array([[step.state[k, 0] for step in steps] for steps in layers]) for k, name in enumerate(cell.states)
     }
-    gates = {
-        name: np.array([[step.gates[k][0] for step in steps] for steps in layers])
-        for k, name in enumerate(GATE_VALUES[cell.name])
-        if cell.name != "rnn"
-    }
-    logits -= logits.max(axis=1, keepdims=True)
-    return Activations(symbols, states, gates, logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))
+    values = tuple(np.array([[step.gates[k][0] for step in steps] for steps in layers]) for k in range(cell.blocks))
+    shifted = logits[:, 0] - logits[:, 0].max(axis=1, keepdims=True)
+    log_probs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return Activations(symbols, cell, states, values, np.maximum(log_probs, FLOOR))

@@ -1,4 +1,4 @@
-"""How the gradient of a prediction flows back through time, by backpropagation through network/plain.py.
+"""How the gradient of a prediction flows back through time, by `step_backward` of network/plain.py.
 
 The state after step s is all that later steps know of the text up to s: h of all layers, and c if the cell has one.
 The gradient of the loss at step t in it says how much the prediction at t can learn from what was read t - s steps ago.
@@ -7,165 +7,198 @@ The gradient of the loss at step t in it says how much the prediction at t can l
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rnn_cli.inspect.activations import trace_of
-from rnn_cli.inspect.plain_model import PlainModel, Symbols, check_finite, check_length
-from rnn_cli.network.plain import NetworkWeights, columns_of, cross_entropy, step_backward, training_step
+from rnn_cli.errors import CheckpointError, UsageError
+from rnn_cli.inspect.activations import Activations, activations
+from rnn_cli.inspect.numbers import evenly
+from rnn_cli.inspect.plain_model import PlainModel, Symbols, check_finite
+from rnn_cli.network.plain import NetworkWeights, Weights, arrays, columns_of, step_backward
 
 MOST_PREDICTIONS, MOST_LAGS = 64, 100
 CELLS = (("rnn", "tanh"), ("rnn", "relu"), ("rnn", "sigmoid"), ("gru", "tanh"), ("lstm", "tanh"))
-SQUARINGS = 24
+SQUARINGS = 11
 LEFT, GROWN = 0.01, 10.0  # of the gradient at lag 1: what counts as vanished, and as exploding
 
 
 @dataclass(frozen=True)
 class GradientFlow:
-    """The gradients of the losses at some steps in the states before them.
+    """Norms of the gradient of the loss (nats) at some steps; NaN before the text starts.
 
-    steps (N)           the predictions
-    norms (N, K)        of the gradient of the loss at steps[n] in the state after step steps[n] - k, for k from 1 on;
-                        NaN before the text starts
+    steps (N)          the predictions
+    states (N, K - 1)  in the state after step steps[n] - k, for k from 1 on
+    inputs (N, K)      in what step steps[n] - k reads, for k from 0 on: its one-hot symbol, or a tied embedding
     """
 
     steps: np.ndarray
-    norms: np.ndarray
-
-    @property
-    def over_lag(self) -> np.ndarray:
-        """The mean norm (K) at each lag, from 1 on."""
-        counts = (~np.isnan(self.norms)).sum(axis=0)
-        mean: np.ndarray = np.nansum(self.norms, axis=0)[counts > 0] / counts[counts > 0]
-        return mean
+    states: np.ndarray
+    inputs: np.ndarray
 
 
-def gradient_flow(model: PlainModel, symbols: Symbols) -> GradientFlow:
-    """Return how the gradient flows back from up to MOST_PREDICTIONS steps of a text, over up to MOST_LAGS steps."""
-    scored = np.flatnonzero(symbols.targets >= 0)
-    steps = scored[np.unique(np.linspace(0, len(scored) - 1, MOST_PREDICTIONS).round().astype(int))]
-    norms, _ = backward(model, symbols, steps)
-    return GradientFlow(steps, norms)
+def gradient_flow(model: PlainModel, acts: Activations, steps: np.ndarray, lags: int = MOST_LAGS + 1) -> GradientFlow:
+    """Backpropagate the loss of each of `steps` by itself, through up to `lags` steps.
 
-
-def connectivity(model: PlainModel, symbols: Symbols, step: int) -> np.ndarray:
-    """Return the norm of the gradient of the loss at a step in the input x_s of each step s up to it: (step + 1).
-
-    x_s is the one-hot vector of a symbol, or its embedding if that is tied to the decoder.
+    All run back side by side, as the rows of one batch, one lag at a time: at lag k, row n is at step steps[n] - k.
     """
-    _, grad_first = backward(model, symbols, np.array([step]), keep_inputs=True)
-    weights = model.weights.layers[0][0].weight_ih
-    norms: np.ndarray = np.linalg.norm(grad_first @ weights.T, axis=1)
-    return norms[: step + 1]
-
-
-def backward(
-    model: PlainModel, symbols: Symbols, steps: np.ndarray, keep_inputs: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """Backpropagate the loss of each of `steps` by itself: each is a row of one batch that shares the forward pass.
-
-    Returns the norms of `GradientFlow`, and the gradient of the first of them in the preactivations that the inputs of
-    layer 0 add to, at each step (T, gates H), if it is wanted.
-    """
-    config = model.config
-    check_length(symbols, config.num_layers * config.hidden_size * 16 + 2 * config.output_size)
-    logits, trace = trace_of(model, symbols)
-    _, grad_logits = cross_entropy(logits, symbols.targets)
-    layers = [directions[0] for directions in trace.steps]
-    rows, last = len(steps), int(steps[-1])
-    grad = np.zeros((config.num_layers, len(model.cell.states), rows, config.hidden_size))
-    lags = last if keep_inputs else min(MOST_LAGS, last)
-    norms = np.full((rows, lags), np.nan)
-    inputs = columns_of(model.weights.layers[0][0])[0]
-    grad_first = np.zeros((last + 1 if keep_inputs else 0, inputs.stop))
+    config, weights = model.config, model.weights
+    first = weights.layers[0][0]
+    columns = columns_of(first)[0]
+    rows, starts = np.arange(len(steps)), acts.symbols.starts
+    norms, scale = np.full((2, len(steps), lags), np.nan), np.ones(len(steps))
+    grad_output = grad_logits(acts, steps) @ weights.decoder_weight.T
+    grad = np.zeros((config.num_layers, len(model.cell.states), len(steps), config.hidden_size), model.dtype)
     with np.errstate(over="ignore", invalid="ignore"):
-        for s in range(last, -1, -1):
-            lag = steps - s
-            active = np.flatnonzero((lag >= 0) & (lag <= lags))
-            past = active[lag[active] > 0]
-            norms[past, lag[past] - 1] = np.sqrt((grad[:, :, past] ** 2).sum(axis=(0, 1, 3)))
-            now = active[lag[active] == 0]
-            grad_output = np.zeros((len(active), config.hidden_size))
-            grad_output[lag[active] == 0] = grad_logits[steps[now]] @ model.weights.decoder_weight.T
-            for layer in reversed(range(config.num_layers)):
-                weights, own = model.weights.layers[layer][0], grad[layer][:, active]
-                own[0] += grad_output
-                grad_preact, grad[layer][:, active] = step_backward(model.cell, weights, layers[layer][s], own)
-                if layer:
-                    grad_output = grad_preact[:, columns_of(weights)[0]] @ weights.weight_ih.T
-                elif keep_inputs and len(active):
-                    grad_first[s] = grad_preact[0, inputs]
+        for lag in range(lags):
+            at = steps[rows] - lag
+            grad_preact, grad = steps_backward(model, acts, at, grad_output, grad)
+            norms[1, rows, lag] = scale * np.linalg.norm(grad_preact[0][:, columns] @ first.weight_ih.T, axis=1)
+            kept = ~starts[at]
+            rows, grad, scale = rows[kept], grad[:, :, kept], scale[kept]
+            # A gradient is linear in the one after it: of size 1, it neither overflows nor underflows.
+            size = np.sqrt(np.square(grad, dtype=np.float64).sum(axis=(0, 1, 3)))
+            scale = scale * size
+            norms[0, rows, lag] = scale
+            grad = grad / np.where(size > 0, size, 1).astype(grad.dtype)[:, None]
+            grad_output = np.zeros((len(rows), config.hidden_size), model.dtype)
+            if not len(rows):
+                break
     check_finite(grad)
-    return norms, grad_first
+    return GradientFlow(steps, norms[0, :, :-1], norms[1])
 
 
-def gradient_norm(model: PlainModel, symbols: Symbols) -> tuple[float, NetworkWeights, NetworkWeights]:
-    """Return the mean loss of a text (nats), the weights that it uses, and the gradient of that mean in them."""
-    weights, inputs = model.for_symbols(symbols.inputs)
-    mask = np.ones((model.config.num_layers, 1, model.config.hidden_size))
-    batch = inputs[:, None], symbols.starts, symbols.targets[:, None]
-    with np.errstate(over="ignore", invalid="ignore"):
-        loss, grad, _ = training_step(model.cell, weights, batch, model.zero_state, mask)
-    return loss, weights, grad
+def steps_backward(
+    model: PlainModel, acts: Activations, steps: np.ndarray, grad_output: np.ndarray, grad: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Backpropagate through some steps (N), which are rows of one, last layer first.
+
+    Takes the gradients of the last layer's outputs (N, H) and of the states after the steps (L, S, N, H). Returns those
+    of the preactivations, for each layer (N, blocks H), and of the states before the steps.
+    """
+    grad_preact: list[np.ndarray] = []
+    grad_before = np.empty_like(grad)
+    for layer in reversed(range(len(grad))):
+        (weights,) = model.weights.layers[layer]
+        own = np.concatenate([grad[layer, :1] + grad_output, grad[layer, 1:]])
+        preact, grad_before[layer] = step_backward(model.cell, weights, acts.time_steps(layer, steps), own)
+        grad_preact.insert(0, preact)
+        if layer:
+            grad_output = preact[:, columns_of(weights)[0]] @ weights.weight_ih.T
+    return grad_preact, grad_before
+
+
+def grad_logits(acts: Activations, steps: np.ndarray) -> np.ndarray:
+    """Return the gradient of the loss of each of some steps in its logits (N, V)."""
+    grad = np.exp(acts.log_probs[steps])
+    grad[np.arange(len(steps)), acts.symbols.targets[steps]] -= 1
+    return grad
+
+
+def spread(symbols: Symbols, count: int = MOST_PREDICTIONS) -> np.ndarray:
+    """Return up to `count` steps with a target, at equal distances over a text; the last one is among them."""
+    return symbols.scored[evenly(len(symbols.scored), count)]
+
+
+def mean_over_lag(norms: np.ndarray) -> np.ndarray:
+    """Return the mean (K') of norms (N, K) at each lag that any of the predictions reaches."""
+    counts = (~np.isnan(norms)).sum(axis=0)
+    mean: np.ndarray = np.nansum(norms, axis=0)[counts > 0] / counts[counts > 0]
+    return mean
+
+
+def weight_gradient(model: PlainModel, acts: Activations) -> NetworkWeights:
+    """Return the gradient of the mean loss (nats) of a text in the weights.
+
+    It is that of `network_backward` in network/plain.py, but the sum over the steps is one product for each weight.
+    """
+    symbols, layers, weights = acts.symbols, model.config.num_layers, model.weights
+    of_logits = np.zeros_like(acts.log_probs)
+    of_logits[symbols.scored] = grad_logits(acts, symbols.scored) / len(symbols.scored)
+    grad_output = of_logits @ weights.decoder_weight.T
+    grad = np.zeros((layers, len(model.cell.states), 1, model.config.hidden_size), model.dtype)
+    steps = np.arange(len(symbols.inputs))
+    of_preact = [np.zeros((len(steps), len(own.bias)), model.dtype) for (own,) in weights.layers]
+    for t in reversed(steps):
+        rows, grad = steps_backward(model, acts, steps[t : t + 1], grad_output[t : t + 1], grad)
+        for layer, row in enumerate(rows):
+            of_preact[layer][t] = row[0]
+    of_decoder = acts.states["h"][-1].T @ of_logits
+    own_layers = []
+    for layer, ((own,), preact) in enumerate(zip(weights.layers, of_preact)):
+        inputs, recurrent = columns_of(own)
+        of_input = np.zeros_like(own.weight_ih)
+        if layer:
+            of_input[:] = acts.states["h"][layer - 1].T @ preact[:, inputs]
+        elif model.config.embedding == "tied":  # what is read are rows of the decoder's weight
+            of_input[:] = weights.decoder_weight[:, symbols.inputs] @ preact[:, inputs]
+            np.add.at(of_decoder.T, symbols.inputs, preact[:, inputs] @ own.weight_ih.T)
+        else:
+            np.add.at(of_input, symbols.inputs, preact[:, inputs])
+        of_recurrent = acts.before(layer, steps)[0].T @ preact[:, recurrent]
+        own_layers.append([Weights(of_input, of_recurrent, preact.sum(axis=0))])
+    return NetworkWeights(own_layers, of_decoder, of_logits.sum(axis=0))
 
 
 def norm_of(grad: NetworkWeights) -> float:
     """Return the norm of a gradient over all weights."""
-    blocks = [array for (layer,) in grad.layers for array in layer]
-    return math.sqrt(sum(float((array**2).sum()) for array in [*blocks, grad.decoder_weight, grad.decoder_bias]))
+    return math.sqrt(sum(float(np.square(array, dtype=np.float64).sum()) for array in arrays(grad)))
 
 
 def train_briefly(model: PlainModel, symbols: Symbols, steps: int, rate: float = 0.5, clip: float = 1.0) -> None:
     """Train a network in place on one text: `steps` steps of SGD with the gradient clipped to the norm `clip`."""
     for _ in range(steps):
-        _, weights, grad = gradient_norm(model, symbols)
+        grad = weight_gradient(model, activations(model, symbols))
         scale = rate * min(1.0, clip / max(norm_of(grad), 1e-30))
-        used = np.unique(symbols.inputs) if model.config.embedding == "none" else slice(None)
-        for number, ((own,), (change,)) in enumerate(zip(model.weights.layers, grad.layers)):
-            own.weight_ih[slice(None) if number else used] -= scale * change.weight_ih
-            own.weight_hh[:] -= scale * change.weight_hh
-            own.bias[:] -= scale * change.bias
-        model.weights.decoder_weight[:] -= scale * grad.decoder_weight
-        model.weights.decoder_bias[:] -= scale * grad.decoder_bias
+        for own, change in zip(arrays(model.weights), arrays(grad)):
+            own -= scale * change
 
 
 def compared(
     model: PlainModel, symbols: Symbols, random_seed: int, gain: float = 1.0, train_steps: int = 0
 ) -> dict[str, GradientFlow]:
-    """Return the gradient flow of an untrained, or briefly trained, network of each cell, of the sizes of a model."""
+    """Return the gradient flow of an untrained, or briefly trained, network of each cell, of the sizes of a model.
+
+    Raises UsageError if the activations of one overflow.
+    """
     flows = {}
     for cell, activation in CELLS:
-        other = PlainModel.fresh(model.with_sizes(cell, activation), random_seed, gain)
-        train_briefly(other, symbols, train_steps)
-        flows[cell if cell != "rnn" else f"rnn {activation}"] = gradient_flow(other, symbols)
+        name = cell if cell != "rnn" else f"rnn {activation}"
+        dtype = np.float64 if activation == "relu" else np.float32  # the others are bounded
+        other = PlainModel.fresh(replace(model.config, cell=cell, activation=activation), random_seed, gain, dtype)
+        try:
+            train_briefly(other, symbols, train_steps)
+            flows[name] = gradient_flow(other, activations(other, symbols), spread(symbols))
+        except CheckpointError as problem:
+            raise UsageError(
+                f"the activations of {name} overflow; give a shorter text, a smaller `gain` or fewer `train_steps`"
+            ) from problem
     return flows
 
 
 def spectral_radii(model: PlainModel) -> list[dict[str, float]]:
     """Return for each layer the spectral radius of the recurrent matrix of each gate."""
+    gates = model.cell.recurrent_gates
     return [
-        {
-            gate: spectral_radius(block)
-            for gate, block in zip(
-                model.cell.recurrent_gates, np.split(layer.weight_hh, len(model.cell.recurrent_gates), axis=1)
-            )
-        }
+        {gate: spectral_radius(block) for gate, block in zip(gates, np.split(layer.weight_hh, len(gates), axis=1))}
         for (layer,) in model.weights.layers
     ]
 
 
 def spectral_radius(matrix: np.ndarray) -> float:
-    """Return the largest absolute eigenvalue, by Gelfand: the limit of |A^n|^(1/n), with n doubled by squaring A^n."""
-    power, log, n = matrix, 0.0, 1
-    for _ in range(SQUARINGS):
+    """Return the largest absolute eigenvalue: by how much |A^n| grows with n, for a large n that doubles by squaring.
+
+    radius = (|A^2n| / |A^n|)^(1/n)
+    """
+    power, log, log_before = matrix, 0.0, 0.0
+    for squaring in range(SQUARINGS + 1):
+        power = power @ power if squaring else power
         norm = float(np.linalg.norm(power))
         if norm == 0:
             return 0.0
-        log += math.log(norm) / n
+        log, log_before = 2 * log + math.log(norm), log  # of |A^2n| and |A^n|, as `power` is A^2n / |A^n|^2
         power = power / norm
-        power, n = power @ power, 2 * n
-    return math.exp(log)
+    return math.exp((log - log_before) / 2 ** (SQUARINGS - 1))
 
 
 def meaning(over_lag: np.ndarray) -> str:

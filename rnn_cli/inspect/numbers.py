@@ -1,4 +1,4 @@
-"""Arrays as they are embedded in a page: few bytes each, and principal components."""
+"""Arrays as they are embedded in a page: few of them, few bytes each, and principal components."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ def packed(values: np.ndarray) -> dict[str, Any]:
     scales = np.maximum(np.abs(flat).max(axis=0), 1e-12) / 127
     whole = np.rint(flat / scales).astype(np.int8)
     return {"data": base64.b64encode(whole.tobytes()).decode(), "scales": rounded(scales), "shape": list(values.shape)}
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """Return up to `most` indices below `count`, which is positive, at equal distances; the last one is among them."""
+    return np.unique(np.linspace(0, count - 1, most).round().astype(int))
 
 
 def rounded(values: np.ndarray, digits: int = 4) -> list[Any]:

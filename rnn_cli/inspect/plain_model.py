@@ -1,22 +1,22 @@
-"""A language model in plain NumPy and float64, so that each of its numbers can be read, and a text as it reads it."""
+"""A language model in plain NumPy, so that each of its numbers can be read, and a text as it reads it."""
 
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnn_cli.cells import Cell, find_cell
-from rnn_cli.checkpoint.checkpoint import Checkpoint
+from rnn_cli.cells import Cell
+from rnn_cli.checkpoint.checkpoint import LANGUAGE, Checkpoint
 from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.parameters import Layout
 from rnn_cli.network.plain import NetworkWeights, one_hot, weights_of
-from rnn_cli.text.codecs import BOUNDARY, UNKNOWN, Codec
+from rnn_cli.text.codecs import BOUNDARY, Codec
 
-MOST_VALUES = 1 << 25  # numbers that are kept of one text
+MOST_VALUES = 1 << 26  # numbers that are kept of one text
 
 
 class Symbols(NamedTuple):
@@ -30,67 +30,68 @@ class Symbols(NamedTuple):
 
     @property
     def starts(self) -> np.ndarray:
-        """Where a text starts from the zero state: (T, 1)."""
-        return (self.inputs == BOUNDARY)[:, None]
+        """Where a text starts from the zero state: (T)."""
+        return self.inputs == BOUNDARY
+
+    @property
+    def scored(self) -> np.ndarray:
+        """The steps with a target."""
+        return np.flatnonzero(self.targets >= 0)
+
+    def first(self, count: int) -> Symbols:
+        """Return the first steps that have a target, at most `count`."""
+        return Symbols(*(each[: min(count, len(self.scored))] for each in self))
 
 
 @dataclass(frozen=True)
 class PlainModel:
-    """The weights of a network in float64, as `network/plain.py` takes them."""
+    """The weights of a network as `network/plain.py` takes them: float32, or float64 to compare with derivatives."""
 
     config: NetworkConfig
     cell: Cell
     weights: NetworkWeights
 
     @classmethod
-    def of_checkpoint(cls, checkpoint: Checkpoint) -> PlainModel:
+    def of_checkpoint(cls, checkpoint: Checkpoint, dtype: Any = np.float32) -> PlainModel:
         """Return the network of a language model. Raises TaskError for a model of another task."""
-        checkpoint.expect("language")
+        checkpoint.expect(LANGUAGE)
         layout = Layout(checkpoint.config, 1)
         flat = np.zeros(layout.size, np.float32)
         layout.from_torch(flat, checkpoint.parameters)
-        return cls(checkpoint.config, layout.cell, weights_of(layout, flat))
+        return cls(checkpoint.config, layout.cell, weights_of(layout, flat, dtype))
 
     @classmethod
-    def fresh(cls, config: NetworkConfig, random_seed: int, gain: float = 1.0) -> PlainModel:
+    def fresh(cls, config: NetworkConfig, random_seed: int, gain: float = 1.0, dtype: Any = np.float32) -> PlainModel:
         """Return an untrained network, its recurrent weights multiplied by `gain`."""
         layout = Layout(config, 1)
-        flat = np.zeros(layout.size)
+        flat = np.zeros(layout.size, np.float32)
         layout.initialise(flat, np.random.default_rng(random_seed))
-        weights = weights_of(layout, flat)
+        weights = weights_of(layout, flat, dtype)
         for (layer,) in weights.layers:
             layer.weight_hh[:] *= gain
-        return cls(config, find_cell(config.cell, config.activation), weights)
+        return cls(config, layout.cell, weights)
 
     @property
-    def zero_state(self) -> np.ndarray:
-        """The state (L, 1, S, 1, H) that a text starts from."""
-        return np.zeros((self.config.num_layers, 1, len(self.cell.states), 1, self.config.hidden_size))
+    def dtype(self) -> np.dtype:
+        """The type of the weights."""
+        return self.weights.decoder_bias.dtype
 
-    def for_symbols(self, inputs: np.ndarray) -> tuple[NetworkWeights, np.ndarray]:
-        """Return the weights that a text uses and its inputs (*inputs.shape, I).
+    def inputs_of(self, symbols: np.ndarray) -> tuple[NetworkWeights, np.ndarray]:
+        """Return the weights that a text uses, and what each of its T steps reads: (T, I).
 
         Only the rows of W_ih of symbols that occur are kept: of a large vocabulary a text uses few.
         """
         if self.config.embedding == "tied":
-            return self.weights, self.weights.decoder_weight.T[inputs]
-        used, index = np.unique(inputs, return_inverse=True)
-        ((first, *_), *others) = self.weights.layers
+            return self.weights, self.weights.decoder_weight.T[symbols]
+        used, index = np.unique(symbols, return_inverse=True)
+        ((first,), *others) = self.weights.layers
         first = first._replace(weight_ih=first.weight_ih[used])
-        return self.weights._replace(layers=[[first], *others]), one_hot(index.reshape(inputs.shape), len(used))
-
-    def with_sizes(self, cell: str, activation: str) -> NetworkConfig:
-        """Return the configuration of a network of the same sizes with another cell."""
-        return replace(self.config, cell=cell, activation=activation)
+        return self.weights._replace(layers=[[first], *others]), one_hot(index, len(used)).astype(self.dtype)
 
 
-def read_symbols(codec: Codec, text: str | bytes, skip_unknown: bool = False) -> Symbols:
-    """Return a text as symbols. Raises UsageError for an unknown character, unless these are left out."""
-    if skip_unknown:
-        ids = codec.encode(text)
-        ids = ids[ids != UNKNOWN]
-    else:
-        ids = codec.encode_prompt(text, what="the text")
+def read_symbols(codec: Codec, text: str | bytes, unknown: str = "error") -> Symbols:
+    """Return a text as symbols. Raises UsageError for an unknown character, which `unknown="skip"` leaves out."""
+    ids = codec.encode_prompt(text, unknown, "the text")
     framed = np.concatenate([[BOUNDARY], ids]).astype(np.int32)
     if len(framed) > 1 and framed[-1] == BOUNDARY:  # the text ends there
         return Symbols(framed[:-1], framed[1:])

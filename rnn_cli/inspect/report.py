@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import UsageError
-from rnn_cli.inspect.influence import influence
-from rnn_cli.inspect.numbers import packed, principal_components, rounded
-from rnn_cli.inspect.reading import Reading, read_text
+from rnn_cli.inspect.activations import Activations, activations
+from rnn_cli.inspect.gradient_flow import gradient_flow, mean_over_lag
+from rnn_cli.inspect.numbers import evenly, packed, principal_components, rounded
+from rnn_cli.inspect.plain_model import PlainModel, read_symbols
 from rnn_cli.inspect.runs import panels_of, run_of
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.sampling import sample_texts
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.parameters import parameter_count
 from rnn_cli.text.codecs import Codec
 
@@ -22,8 +23,9 @@ MOST_SYMBOLS = 1000
 LAGS = 32
 GUESSES = 5
 GATED = 64  # units of a layer whose gates are embedded, those whose h varies most
-WEIGHTS_READ = 1_200_000_000  # symbols times parameters: about five seconds for a network of 2 x 512
-ARRAY_BYTES = 1_200_000  # of activations and gates; a third more in base64
+WEIGHTS_READ = 2_400_000_000  # symbols times parameters: about two seconds for a network of 2 x 512
+ARRAY_BYTES = 1_150_000  # of activations and gates; a third more in base64
+MOST_POINTS = 500  # of a curve of the training
 CONFUSED = 24  # symbols in the table of confusions
 EMBEDDED = 200  # symbols in the picture of embeddings
 TEMPERATURES = (0.5, 1.0, 1.5)
@@ -37,42 +39,39 @@ def language_report(checkpoint: Checkpoint, text: str | bytes | None, random_see
     given = text is not None
     if text is None:
         text = codec.as_read(written(checkpoint, 1.0, OWN_TEXT[codec.unit], random_seed))
-    reading = read_text(checkpoint, text, symbols_that_fit(checkpoint), np.float32)
-    layers, gated = [], []
-    for layer in range(config.num_layers):
-        h = reading.states(layer)
-        layers.append(packed(h))
-        chosen = np.sort(np.argsort(-h.std(axis=0), kind="stable")[:GATED])
-        values = gate_values(reading, layer)
-        gated.append({"units": chosen.tolist(), "gates": {n: packed(v[:, chosen]) for n, v in values.items()}})
-    norms = influence(reading, LAGS)
-    path, shares = principal_components(reading.states(config.num_layers - 1))
+    model, text_symbols = PlainModel.of_checkpoint(checkpoint), read_symbols(codec, text, "skip")
+    symbols = text_symbols.first(symbols_that_fit(config))
+    if not len(symbols.inputs):
+        raise UsageError("the model knows no symbol of the text; give a text like the one that it was trained on")
+    acts = activations(model, symbols)
+    flow = gradient_flow(model, acts, np.arange(len(symbols.inputs)), LAGS)
+    h = acts.states["h"]
+    path, shares = principal_components(h[-1])
     return {
         "kind": "language",
         "unit": codec.unit,
         "given": given,
-        "left_out": reading.unknown,
-        "symbols": symbol_names(codec, reading),
+        "left_out": int((codec.encode(text) < 0).sum()),
+        "symbols": symbol_names(codec, acts),
         "newline": int(codec.newline),
-        "read": reading.symbols.tolist(),
-        "targets": reading.targets.tolist(),
-        "bits": rounded(reading.bits),
-        "ranks": reading.ranks.tolist(),
-        "guesses": guesses(reading, codec),
-        "layers": layers,
-        "gated": gated,
-        "influence": packed(norms),
-        "lag_norms": rounded(mean_norms(norms, reading.starts)),
-        "confusion": confusion(reading),
+        "read": symbols.inputs.tolist(),
+        "targets": symbols.targets.tolist(),
+        "bits": rounded(acts.bits),
+        "ranks": acts.ranks.tolist(),
+        "guesses": guesses(acts, codec),
+        "layers": [packed(each) for each in h],
+        "gated": [gates_of(acts, layer) for layer in range(config.num_layers)],
+        "influence": packed(np.nan_to_num(flow.inputs)),
+        "lag_norms": rounded(mean_over_lag(flow.inputs)),
+        "confusion": confusion(acts),
         "path": {"points": rounded(path), "shares": rounded(shares)},
-        "embedding": embedding(checkpoint, reading),
+        "embedding": embedding(model, acts),
         "samples": samples(checkpoint, random_seed),
     }
 
 
-def symbols_that_fit(checkpoint: Checkpoint) -> int:
+def symbols_that_fit(config: NetworkConfig) -> int:
     """Return how many symbols can be read so that their activations fit into the page, and nobody waits long."""
-    config = checkpoint.config
     each = config.num_layers * (config.hidden_size + 6 * min(config.hidden_size, GATED))
     return max(1, min(MOST_SYMBOLS, ARRAY_BYTES // each, WEIGHTS_READ // parameter_count(config)))
 
@@ -95,52 +94,48 @@ def samples(checkpoint: Checkpoint, random_seed: int) -> list[dict[str, Any]]:
     ]
 
 
-def gate_values(reading: Reading, layer: int) -> dict[str, np.ndarray]:
-    """Return the gates of a layer, and its cell state if it has one, each (T, H)."""
-    values = reading.gates(layer)
-    if len(reading.cell.states) > 1:
-        values["c"] = reading.states(layer, 1)
-    return values
+def gates_of(acts: Activations, layer: int) -> dict[str, Any]:
+    """Return the gates of a layer, and its cell state if it has one, of the GATED units that vary most."""
+    chosen = np.sort(np.argsort(-acts.states["h"][layer].std(axis=0), kind="stable")[:GATED])
+    values = acts.gates | {name: state for name, state in acts.states.items() if name != "h"}
+    return {
+        "units": chosen.tolist(),
+        "gates": {name: packed(each[layer][:, chosen]) for name, each in values.items()},
+    }
 
 
-def guesses(reading: Reading, codec: Codec) -> list[list[float]]:
+def guesses(acts: Activations, codec: Codec) -> list[list[float]]:
     """Return for each step the most probable next symbols and their probabilities: [symbol, p, symbol, p, ...]."""
-    log_probs = reading.log_probs.copy()
+    log_probs = acts.log_probs.copy()
     log_probs[:, list(codec.never_sampled)] = -np.inf
     order = np.argsort(-log_probs, axis=1, kind="stable")[:, :GUESSES]
     probs = rounded(np.exp(np.take_along_axis(log_probs, order, 1)), 3)
     return [[part for pair in zip(*row) for part in pair] for row in zip(order.tolist(), probs)]
 
 
-def symbol_names(codec: Codec, reading: Reading) -> dict[int, str]:
+def symbol_names(codec: Codec, acts: Activations) -> dict[int, str]:
     """Return a printable name for each symbol that the page may show."""
-    shown = {*range(min(len(codec), EMBEDDED + 1)), *reading.symbols.tolist(), *reading.targets.tolist()}
-    shown |= {int(symbol) for row in guesses(reading, codec) for symbol in row[::2]}
+    shown = {*range(min(len(codec), EMBEDDED + 1)), *acts.symbols.inputs.tolist(), *acts.symbols.targets.tolist()}
+    shown |= {int(symbol) for row in guesses(acts, codec) for symbol in row[::2]}
     return {symbol: codec.name(symbol) for symbol in sorted(shown)}
 
 
-def mean_norms(norms: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Return the mean norm (lags,) of the gradient over lag, over the steps that have so long a past."""
-    begun = np.maximum.accumulate(np.where(starts, np.arange(len(starts)), 0))
-    past = np.arange(len(starts)) - begun
-    return np.array([norms[past >= lag, lag].mean() if (past >= lag).any() else 0.0 for lag in range(norms.shape[1])])
-
-
-def confusion(reading: Reading) -> dict[str, Any]:
+def confusion(acts: Activations) -> dict[str, Any]:
     """Return the mean probability that each of the commonest symbols was given if another one came: rows came."""
-    counts = np.bincount(reading.targets, minlength=reading.log_probs.shape[1])
+    targets = acts.symbols.targets
+    counts = np.bincount(targets, minlength=acts.log_probs.shape[1])
     shown = np.argsort(-counts, kind="stable")[:CONFUSED]
     shown = np.sort(shown[counts[shown] > 0])
-    probs = np.exp(reading.log_probs)
-    rows = [probs[reading.targets == symbol].mean(axis=0)[shown] for symbol in shown]
+    probs = np.exp(acts.log_probs)
+    rows = [probs[targets == symbol].mean(axis=0)[shown] for symbol in shown]
     return {"symbols": shown.tolist(), "counts": counts[shown].tolist(), "rows": rounded(np.array(rows), 2)}
 
 
-def embedding(checkpoint: Checkpoint, reading: Reading) -> dict[str, Any]:
+def embedding(model: PlainModel, acts: Activations) -> dict[str, Any]:
     """Return the principal components of what each symbol adds to the first layer, for up to EMBEDDED symbols."""
-    tied = checkpoint.config.embedding == "tied"
-    table = reading.weights.decoder_weight.T if tied else reading.weights.layers[0][0].weight_ih
-    shown = np.arange(len(table)) if len(table) <= EMBEDDED else np.unique(reading.symbols)[:EMBEDDED]
+    tied = model.config.embedding == "tied"
+    table = model.weights.decoder_weight.T if tied else model.weights.layers[0][0].weight_ih
+    shown = np.arange(len(table)) if len(table) <= EMBEDDED else np.unique(acts.symbols.inputs)[:EMBEDDED]
     points, shares = principal_components(table[shown])
     return {"symbols": shown.tolist(), "points": rounded(points), "shares": rounded(shares)}
 
@@ -157,23 +152,10 @@ def curves(checkpoint: Checkpoint) -> list[dict[str, Any]]:
             "x": panel.x_title,
             "y": panel.y_title,
             "log": panel.logarithmic,
-            "curves": [{"name": c.name, "points": rounded(np.array(c.points), 5)} for c in panel.curves],
+            "curves": [
+                {"name": c.name, "points": rounded(np.array(c.points)[evenly(len(c.points), MOST_POINTS)], 5)}
+                for c in panel.curves
+            ],
         }
         for panel in panels
     ]
-
-
-def answer_report(
-    labels: Sequence[str], matrix: np.ndarray | None, built: Sequence[Mapping[str, Any]], unit: str
-) -> dict[str, Any]:
-    """Return the report of a model that answers: its confusions (actual, answered), and answers as they build up.
-
-    Each item of `built` has the "pieces" of a text, the "answers" (pieces, labels) after each, and its "actual" label.
-    """
-    return {
-        "kind": "answers",
-        "unit": unit,
-        "labels": list(labels),
-        "matrix": None if matrix is None else matrix.tolist(),
-        "built": [dict(item) | {"answers": rounded(np.asarray(item["answers"]), 3)} for item in built],
-    }

@@ -14,6 +14,7 @@ from rnn_cli.errors import UsageError
 
 Over = Literal["step", "epoch", "seconds", "characters"]
 UNITS = {"classify": "label", "tag": "tag"}  # what a loss is per, by the name of the task
+ANY = "unit"  # of a loss that is not in nats: of numbers
 LARGEST = 1e99  # values beyond it cannot be drawn
 MOST_LOG_BYTES = 1 << 28
 
@@ -109,7 +110,7 @@ def log_unit(reports: Sequence[Mapping[str, Any]]) -> str:
         if name.endswith("s_per_second") and name != "units_per_second":
             unit = name.removesuffix("s_per_second")
             return {"char": "character"}.get(unit, unit)
-    return "unit"
+    return ANY
 
 
 def values_of(run: Run, name: str, over: Over) -> tuple[tuple[float, float], ...]:
@@ -142,7 +143,8 @@ def panels_of(runs: Sequence[Run], over: Over = "step") -> list[Panel]:
                 losses.append(Curve(prefix + words, points, dashed=name == "loss"))
     if not losses:
         raise UsageError(f"{runs[0].name} holds no losses that could be drawn; train for longer")
-    panels = [Panel("Loss", x_title, f"nats per {units.pop()}", tuple(losses))]
+    (unit,) = units
+    panels = [Panel("Loss", x_title, "loss" if unit == ANY else f"nats per {unit}", tuple(losses))]
     for name, title, y_title, logarithmic in (
         ("learning_rate", "Learning rate", "step size", False),
         ("grad_norm", "Gradient before clipping", "norm", True),

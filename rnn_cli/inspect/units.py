@@ -9,6 +9,7 @@ import numpy as np
 from rnn_cli.inspect.activations import Activations, find_unit, unit_name
 from rnn_cli.inspect.plain_model import PlainModel
 from rnn_cli.inspect.properties import Track, tracks_of
+from rnn_cli.network.plain import columns_of
 
 SHIFTS = 8  # of a label track: the best score of any unit on any of them is what chance does
 FEWEST = 8  # steps with the property, and without it, that a half of the text must have
@@ -129,18 +130,16 @@ def logit_effect(model: PlainModel, acts: Activations, name: str) -> np.ndarray:
 def outputs_with(model: PlainModel, acts: Activations, where: tuple[str, int, int], value: float) -> np.ndarray:
     """Return the logits (T, V) of each step if a unit had this value; the steps are the rows of one batch."""
     state, layer, unit = where
-    cell, starts = model.cell, acts.symbols.starts
     changed = acts.states[state][layer].copy()
     changed[:, unit] = value
     x = changed if state == "h" else acts.gates["o"][layer] * np.tanh(changed)
     for above in range(layer + 1, model.config.num_layers):
         (weights,) = model.weights.layers[above]
-        before = [np.roll(acts.states[name][above], 1, axis=0) for name in cell.states]
-        before = [np.where(starts, 0, each) for each in before]
-        width, recurrent = weights.weight_ih.shape[1], weights.weight_hh.shape[1]
+        inputs, recurrent = columns_of(weights)
+        before = acts.before(above, np.arange(len(x)))
         preact = np.tile(weights.bias, (len(x), 1))
-        preact[:, :width] += x @ weights.weight_ih
-        preact[:, preact.shape[1] - recurrent :] += before[0] @ weights.weight_hh
-        _, after = cell.forward(tuple(np.split(preact, cell.blocks, axis=1)), tuple(before))
+        preact[:, inputs] += x @ weights.weight_ih
+        preact[:, recurrent] += before[0] @ weights.weight_hh
+        _, after = model.cell.forward(tuple(np.split(preact, model.cell.blocks, axis=1)), tuple(before))
         x = after[0]
     return x @ model.weights.decoder_weight + model.weights.decoder_bias

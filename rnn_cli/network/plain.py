@@ -17,7 +17,7 @@ Shapes, for T steps, B rows, D directions, L layers, S states (h, or h and c), I
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -227,18 +227,18 @@ def layer_views(layout: Layout, flat: Array, layer: int, direction: int) -> list
     return [view(flat, *index) for view in (layout.input_weights, layout.recurrent_weights, layout.bias)]
 
 
-def weights_of(layout: Layout, flat: Array) -> NetworkWeights:
-    """Return the weights, or their gradient, of a model's flat vector: copies in float64."""
+def weights_of(layout: Layout, flat: Array, dtype: Any = np.float64) -> NetworkWeights:
+    """Return the weights, or their gradient, of a model's flat vector: copies."""
 
     def weights(layer: int, direction: int) -> Weights:
         views = layer_views(layout, flat, layer, direction)
-        return Weights(*(view.reshape(*view.shape[:-2], -1).astype(np.float64) for view in views))
+        return Weights(*(view.reshape(*view.shape[:-2], -1).astype(dtype) for view in views))
 
     config = layout.config
     layers = [
         [weights(layer, direction) for direction in range(config.directions)] for layer in range(config.num_layers)
     ]
-    return NetworkWeights(layers, *(array.astype(np.float64) for array in layout.decoder(flat)))
+    return NetworkWeights(layers, *(array.astype(dtype) for array in layout.decoder(flat)))
 
 
 def write_weights(layout: Layout, flat: Array, network: NetworkWeights) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import rnn_cli.__main__ as boundary
 from rnn_cli.signals import COALESCE_SECONDS, StopRequest
 
 # A small program round main(), with a command for each way to end.
@@ -281,3 +282,16 @@ def test_the_boundary_imports_nothing_heavy() -> None:
     heavy = ["numpy", "numba", "rich", "safetensors", "typer", "traceback"]
     code = f"import sys, rnn_cli.__main__; print([name for name in {heavy} if name in sys.modules])"
     assert run([sys.executable, "-c", code]) == (0, "[]\n", "")
+
+
+def test_numpy_takes_one_thread_for_a_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = "import sys, rnn_cli.__main__; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded]).returncode == 0  # so that the variables come in time
+    names = [f"{library}_THREADS" for library in boundary.BLAS]
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(names[0], "3")
+    monkeypatch.setattr(boundary, "main", lambda: 0)
+    monkeypatch.setattr(os, "_exit", lambda code: None)
+    boundary.program()
+    assert [os.environ[name] for name in names] == ["3", "1", "1", "1"]

@@ -54,7 +54,7 @@ PROMISED = {
     "report": "--model -m --output -o --label --random-seed --threads --quiet -q --help -h",
     "inspect": "--model -m --label --unit --find-units --json --npz --quiet -q --help -h",
     "gradients": "--model -m --label --compare --train-steps --gain --random-seed --json --quiet -q --help -h",
-    "gradcheck": "--model -m --label --json --quiet -q --help -h",
+    "gradcheck": "--model -m --json --quiet -q --help -h",
     "info": "--model -m --json --quiet -q --help -h",
 }
 

@@ -76,7 +76,7 @@ TAGGER = ["--hidden-size", "8", "--steps", "30", "--random-seed", "1"]
 MODEL = ["-m", f"{NAME}.model"]
 TWO = [*MODEL, "-m", "model"]
 # Commands that hostile text has not been tried on yet.
-UNTRIED = {"export", "import", "serve", "translate", "forecast", "inspect", "gradients", "gradcheck"}
+UNTRIED = {"export", "import", "serve", "translate", "forecast"}
 COMMANDS = {
     "train": [
         ["train", NAME],
@@ -118,7 +118,25 @@ COMMANDS = {
     "info": [["info"], ["info", "--json"]],
     "plot": [["plot"], ["plot", f"{NAME}.model", "model"]],
     "report": [["report", NAME, "-o", f"{NAME}.html"], ["report"]],
+    "inspect": [
+        ["inspect", f"the {HOSTILE}cat"],
+        ["inspect", NAME, "--unit", "1:1"],
+        ["inspect", NAME, "--find-units"],
+        ["inspect", HOSTILE, "--json", "--npz", f"a{NAME}.npz"],
+    ],
+    "gradients": [["gradients", f"the {HOSTILE}cat", "--compare"], ["gradients", HOSTILE, "--json"]],
+    "gradcheck": [
+        ["gradcheck", f"the {HOSTILE}cat"],
+        ["gradcheck", NAME, "--json"],
+        ["gradcheck", "tagged", "-m", "tagger"],
+    ],
     "errors": [
+        ["inspect", f"Z{HOSTILE}"],
+        ["inspect", "the", "--unit", HOSTILE],
+        ["inspect", "the", "--npz", f"nowhere/{NAME}"],
+        ["gradients", f"Z{HOSTILE}"],
+        ["gradcheck", f"Z{HOSTILE}"],
+        ["report", NAME, "-o", NAME],
         ["info", "-m", f"missing{NAME}"],
         ["info", "-m", NAME],
         ["info", "-m", "."],

@@ -114,6 +114,7 @@ def test_gain_makes_gradients_larger(place: Path) -> None:
 
 def test_wrong_gradient_exits_with_1(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gradcheck, "TOLERANCE", 1e-20)
+    monkeypatch.setattr(gradcheck, "NOISE", 1e-30)
     done = ask(place, "gradcheck", TEXT)
     assert done.code == 1
     assert "weight_hh, layer 2" in done.stderr
@@ -132,6 +133,7 @@ def test_wrong_gradient_exits_with_1(place: Path, monkeypatch: pytest.MonkeyPatc
         (["gradients", TEXT, "--compare", "--gain", "nan"], "--gain"),
         (["gradients", TEXT, "--compare", "--train-steps", "-1"], "--train-steps"),
         (["gradcheck", "a"], "too short"),
+        (["gradcheck", TEXT, "--label", "x"], "--label"),
         (["inspect", TEXT, "--label", "x"], "--label"),
     ],
 )

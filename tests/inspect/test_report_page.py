@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from commands import STREAM_TEXT, run
 from selenium import webdriver
+from selenium.webdriver.support.ui import Select
 
 from rnn_cli.inspect.page import embedded, page_of
 
@@ -39,12 +40,14 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return pages of an LSTM, a tanh RNN, hostile text, a classifier and a tagger."""
+    """Return pages of an LSTM, a tanh RNN, hostile text, and a model of each task that answers."""
     place = tmp_path_factory.mktemp("pages")
     (place / "text").write_text(STREAM_TEXT, "utf-8")
     (place / "evil").write_text(f"the {HOSTILE} cat\n" * 40, "utf-8")
-    (place / "labelled").write_text("A</script>\tabcab\nB\txyzzy\n" * 20, "utf-8")
+    (place / "labelled").write_text("A</script>\tabcab\nB\txyzzy\n" * 6, "utf-8")
     (place / "tagged").write_text("the\tDET\ncat\tNOUN\nsat\tVERB\n\n" * 20, "utf-8")
+    (place / "pairs").write_text("ab</script>\u202e\tb\u2066a\nba\tab\n" * 6, "utf-8")
+    (place / "numbers").write_text("time,a,b\n" + "".join(f"{k},{k % 4},{k % 3}\n" for k in range(60)), "utf-8")
     made = {}
     for name, text, options in (
         ("lstm", "text", ["--stream", "--layers", "2"]),
@@ -52,6 +55,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ("hostile", "evil", ["--stream"]),
         ("classify", "labelled", ["--task", "classify"]),
         ("tag", "tagged", ["--task", "tag"]),
+        ("translate", "pairs", ["--task", "translate"]),
+        ("forecast", "numbers", ["--task", "forecast", "--quantiles", "0.1,0.5,0.9", "--horizon", "4"]),
     ):
         done = run("train", text, *SIZE, "--steps", 60, "-m", name, *options, "-q", cwd=place)
         assert done.code == 0, done.stderr
@@ -85,7 +90,7 @@ def press(browser: Any, selector: str, *keys: str) -> None:
 KEYS = {"right": "\ue014", "left": "\ue012", "down": "\ue015", "end": "\ue010", "home": "\ue011", "tab": "\ue004"}
 
 
-@pytest.mark.parametrize("name", ["lstm", "rnn", "hostile", "classify", "tag"])
+@pytest.mark.parametrize("name", ["lstm", "rnn", "hostile", "classify", "tag", "translate", "forecast"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_page_opens_without_error_or_request(browser: Any, pages: dict[str, Path], name: str, width: int) -> None:
     driver = opened(browser, pages[name], width)
@@ -183,9 +188,10 @@ def test_each_control_is_reached_with_tab(browser: Any, pages: dict[str, Path]) 
     assert {"mode", "text", "layer", "unit", "gated", "map", "confusion"} <= set(seen)
 
 
-def test_hostile_text_is_only_shown(browser: Any, pages: dict[str, Path]) -> None:
-    driver = opened(browser, pages["hostile"])
-    assert driver.title == "rnn report: hostile"
+@pytest.mark.parametrize("name", ["hostile", "translate"])
+def test_hostile_text_is_only_shown(browser: Any, pages: dict[str, Path], name: str) -> None:
+    driver = opened(browser, pages[name])
+    assert driver.title == f"rnn report: {name}"
     shown = value(driver, "document.body.innerText")
     assert not re.search("[\x00\u202e\u2066]", shown)
     assert value(driver, "document.querySelectorAll('script').length") == 2
@@ -200,6 +206,45 @@ def test_answers_build_up_over_the_chosen_text(browser: Any, pages: dict[str, Pa
     press(driver, "#which", KEYS["down"])
     assert value(driver, "document.getElementById('which').value") == "1"
     assert (value(driver, table) != before) == (name == "classify")  # all sentences are the same one
+
+
+def choose(driver: Any, by: str, selector: str, index: int) -> None:
+    """Choose an item of a list below the first one."""
+    if by == "mouse":
+        Select(driver.find_element("css selector", selector)).select_by_index(index)
+    else:
+        press(driver, selector, *[KEYS["down"]] * index)
+
+
+@pytest.mark.parametrize("by", ["mouse", "keyboard"])
+def test_attention_of_the_chosen_source_is_a_table(browser: Any, pages: dict[str, Path], by: str) -> None:
+    driver = opened(browser, pages["translate"])
+    shown = "[...document.querySelectorAll('#attention th[scope=col]')].map(e => e.textContent)"
+    assert value(driver, shown) == [*"ab</script>", "\\u202e", "end"]
+    choose(driver, by, "#whichpair", 1)
+    assert value(driver, shown) == ["b", "a", "end"]
+    item = value(driver, "data.pairs[1]")
+    assert [len(row) for row in item["attention"]] == [3] * len(item["written"])
+    assert all(sum(row) == pytest.approx(1, abs=0.01) for row in item["attention"])
+    assert value(driver, "document.querySelectorAll('#guesses tr').length") == len(item["written"]) + 1
+    assert [row[0] for row in item["built"]] == ["b", "ba"]
+    assert value(driver, "document.querySelectorAll('#beginnings tr').length") == 3
+    assert value(driver, "document.querySelectorAll('#matrix th[scope=row]').length") == 4
+
+
+@pytest.mark.parametrize("by", ["mouse", "keyboard"])
+def test_forecast_of_the_chosen_series_is_drawn(browser: Any, pages: dict[str, Path], by: str) -> None:
+    driver = opened(browser, pages["forecast"])
+    curves = "[...document.querySelectorAll('#series polyline')].map(e => e.getAttribute('points'))"
+    before = value(driver, curves)
+    assert len(before) == 4
+    assert value(driver, "document.querySelectorAll('#series polygon').length") == 1
+    choose(driver, by, "#whichseries", 1)
+    assert value(driver, curves) != before
+    item = value(driver, "data.series[1]")
+    assert item["actual"] == [k % 3 for k in range(56, 60)]
+    assert all(a <= b <= c for a, b, c in zip(item["low"], item["forecast"], item["high"]))
+    assert "MASE" in value(driver, "document.getElementById('seriesnote').textContent")
 
 
 def test_curves_can_be_read_as_a_table(browser: Any, pages: dict[str, Path]) -> None:

@@ -20,6 +20,7 @@ from rnn_cli.tasks.translate.symbols import Symbols, symbols_of
 
 LONGEST = 4096  # symbols of a source; the rest is not read
 ROWS = 256  # of the decoder, at most
+FOLLOWED = 32  # rows of the decoder that write given targets
 SHORTEST = 16  # steps of a window of the encoder
 LENGTH_POWER = 1.0  # of the length, by which the log probability of an answer is divided when they are compared
 KEPT_MACHINES = 4
@@ -31,6 +32,17 @@ class Answer(NamedTuple):
     symbols: tuple[int, ...]
     bits: float
     attention: np.ndarray | None = None
+
+
+class Followed(NamedTuple):
+    """At each symbol of a target of T - 1 symbols, and at its end: what was predicted and attended to.
+
+    probabilities  (T, V) of each symbol of the targets, of which 0 is the end
+    attention      (T, S) to each symbol of the source, and to its end
+    """
+
+    probabilities: np.ndarray
+    attention: np.ndarray
 
 
 class Translator:
@@ -76,6 +88,20 @@ class Translator:
             for k, found in zip(chosen, machine.search(part, 2 * self.symbols.longest + 8, attention)):
                 answers[k] = found[:count]
         return answers
+
+    def follow(self, sources: Sequence[str], targets: Sequence[Sequence[int]]) -> list[Followed]:
+        """Return what the decoder predicts at each symbol of given targets, and at their ends.
+
+        Raises CheckpointError if the outputs are not finite.
+        """
+        encoded = [self.symbols.encode_source(source)[-LONGEST:] for source in sources]
+        found: list[Followed] = []
+        for first in range(0, len(encoded), FOLLOWED):
+            part = encoded[first : first + FOLLOWED]
+            length = max(SHORTEST, 1 << (max(map(len, part)) - 1).bit_length())
+            machine = self._machine(length, FOLLOWED, 1)
+            found += machine.follow(part, targets[first : first + FOLLOWED])
+        return found
 
     def _machine(self, length: int, rows: int, width: int) -> Machine:
         key = (length, rows, width)
@@ -167,6 +193,24 @@ class Machine:
                 self.decoder.state[:] = self.decoder.state[:, :, origin]
                 weights = weights[origin]
         return [[answer for _, answer in sorted(found, key=lambda pair: -pair[0])] for found in done]
+
+    def follow(self, sources: Sequence[np.ndarray], targets: Sequence[Sequence[int]]) -> list[Followed]:
+        """Return what the decoder predicts if it writes the targets, whatever it would have written."""
+        self.read(sources)
+        inputs = np.zeros((1 + max(map(len, targets)), self.rows), np.int32)
+        for row, target in enumerate(targets):
+            inputs[1 : len(target) + 1, row] = target
+        probabilities, attention = [], []
+        for symbols in inputs:
+            self.decoder.inputs[0] = symbols
+            self.team.run(answer_step, self.pair)
+            probabilities.append(np.exp(self._log_probabilities()))
+            attention.append(self.attention.weights.reshape(self.rows, -1).copy())
+        both = np.array(probabilities), np.array(attention)
+        return [
+            Followed(*(each[: len(target) + 1, row] for each in (both[0], both[1][..., : len(source)])))
+            for row, (source, target) in enumerate(zip(sources, targets))
+        ]
 
     def _log_probabilities(self) -> np.ndarray:
         """Return the log probabilities (rows, V) of the next symbols, float64. Raises CheckpointError."""

@@ -4,13 +4,15 @@ import itertools
 import json
 import signal
 
+import numpy as np
 import pytest
 from commands import run, stop_training
 
 from rnn_cli.checkpoint.checkpoint import load_checkpoint
-from rnn_cli.tasks.translate.pairs import looks_like_phones
-from rnn_cli.tasks.translate.scores import distance
+from rnn_cli.tasks.translate.pairs import Pairs, looks_like_phones
+from rnn_cli.tasks.translate.scores import bits_per_symbol, distance
 from rnn_cli.tasks.translate.symbols import form_of
+from rnn_cli.tasks.translate.translator import Translator
 
 SMALL = ["--task", "translate", "--hidden-size", 24, "--learning-rate", 0.02, "--dropout", 0, "--random-seed", 1]
 
@@ -50,6 +52,20 @@ def test_attention_is_a_table(place):
     assert rows[0].split("\t") == ["", "a", "b", "c", "end"]
     assert [row.split("\t")[0] for row in rows[1:5]] == ["c", "b", "a", "end"]
     assert all(97 <= sum(map(int, row.split("\t")[1:])) <= 103 for row in rows[1:5])
+
+
+def test_a_given_target_is_followed(place):
+    translator = Translator.of_checkpoint(load_checkpoint(place / "model"), 2)
+    ((answer,),) = translator.translate(["abc"], attention=True)
+    own, other = translator.follow(["abc", "dcba"], [answer.symbols, translator.symbols.encode_target("bab").tolist()])
+    np.testing.assert_allclose(own.attention, answer.attention, atol=1e-5)
+    chosen = own.probabilities[range(4), [*answer.symbols, 0]]
+    assert -np.log2(chosen).sum() == pytest.approx(answer.bits, abs=1e-3)
+    assert (own.probabilities.argmax(axis=1) == [*answer.symbols, 0]).all()
+    assert (len(other.probabilities), other.attention.shape) == (4, (4, 5))
+    pairs = Pairs("pairs", "", ["abc", "dcba"], ["cba", "bab"])
+    right = [*chosen, *other.probabilities[range(4), [*translator.symbols.encode_target("bab"), 0]]]
+    assert bits_per_symbol(translator, pairs) == pytest.approx(-np.log2(right).mean(), abs=1e-3)
 
 
 def test_any_source_is_answered(place):
