@@ -6,6 +6,7 @@ The weights are bfloat16; or each row of a matrix is 8-bit integers with a scale
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from dataclasses import replace
 from importlib import resources
@@ -20,15 +21,20 @@ from rnn_cli.language.evaluation import evaluate_texts
 from rnn_cli.language.sampling import sample_texts
 from rnn_cli.tasks.labelled.model import LABELLED, given_label
 
-TEMPLATE = "page.html"
+PARTS = ("page.html", "style.css", "network.js", "page.js")  # of the page, in page/
 MEASURED, LONGEST_MEASURED = 10_000, 100  # symbols on which the loss of 8 bits is measured, and of each text
 LARGEST = 200_000_000  # numbers; base64 of more is longer than a string of JavaScript may be
 
 
 def html_page(model: Portable, title: str, int8: bool = False) -> bytes:
-    """Return the page. With `int8` its matrices have 8 bits. Raises UsageError if the model is too large for one."""
+    """Return the page. With `int8` its matrices have 8 bits.
+
+    Raises UsageError for a model that is too large for one, or reads no texts.
+    """
     from rnn_cli.kernels.wasm import product_module
 
+    if model.codec is None:
+        raise UsageError("a page has no place for series of numbers; use `to='numpy'`, `'onnx'` or `'c'`")
     count = sum(tensor.size for tensor in model.tensors.values())
     if count > LARGEST:
         raise UsageError(f"the model has {count:,} numbers, and a page can hold {LARGEST:,}; use `to='onnx'`")
@@ -43,9 +49,20 @@ def html_page(model: Portable, title: str, int8: bool = False) -> bytes:
         "weights": base64.b64encode(b"".join(tensor_bytes(t, int8) for t in model.tensors.values())).decode(),
         "module": base64.b64encode(product_module()).decode(),
     }
-    page = resources.files("rnn_cli.export").joinpath(TEMPLATE).read_text("utf-8")
-    before, after = page.split("/* MODEL */")
-    return (before + json_for_html(parts) + after).encode()
+    folder = resources.files("rnn_cli.export") / "page"
+    page, style, *scripts = (folder.joinpath(name).read_text("utf-8") for name in PARTS)
+    script = "".join(scripts)
+    policy = f"script-src {digest_of(script)} 'wasm-unsafe-eval'; style-src {digest_of(style)}"
+    policy = f"default-src 'none'; {policy}; img-src data:; base-uri 'none'; form-action 'none'"
+    for mark, text in (("POLICY", policy), ("STYLE", style), ("MODEL", json_for_html(parts)), ("SCRIPT", script)):
+        before, after = page.split(mark, 1)
+        page = before + text + after
+    return page.encode()
+
+
+def digest_of(text: str) -> str:
+    """Return how a policy names the only script, or style, that may run."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def tensor_bytes(values: np.ndarray, int8: bool) -> bytes:
