@@ -172,6 +172,7 @@ if (follow) {
   choosePlan(Object.keys(MODES)[0]);
   if (!about.lines) $("length").value = $("length").defaultValue = 400;
 } else $("next").textContent = TITLES[about.task];
+$("answers").classList.toggle("short", Boolean(follow && about.kind !== "words" || translates && !about.target_words));
 $("about").textContent = `${about.cell.toUpperCase()}, ${L} × ${H} units${D > 1 ? ", both directions" : ""}; weights in ${about.int8 ? "8 bits" : "bfloat16"}. It runs in this page, offline${fast ? "" : ", without WebAssembly"}.`;
 $("text").oninput = $("label").onchange = answer;
 $("text").onkeydown = event => {
@@ -210,7 +211,8 @@ function fromLink() {
   if (given.has("text")) $("text").value = given.get("text");
   if (about.labels[given.get("label")]) $("label").selectedIndex = Number(given.get("label"));
   answer();
-  if (follow && given.has("seed")) { shown = null; write(); }
+  shown = null;
+  if (follow) write();
 }
 addEventListener("hashchange", fromLink);
 fromLink();
