@@ -20,10 +20,19 @@ CODECS = {
     "words": WordCodec(("the", "cat", "sat", "</script>", "é"), True),
     "tokens": TokenCodec(("a", "b", "ab", "[nH]"), True),
 }
+CHARACTERS = CharacterCodec(SYMBOLS, False)
 BIO = ("B-x", "I-x", "B-y", "I-y", "O")
 TARGETS = ("a", "</script>", '"?', "é")
 SHAPE = {"season": 5, "longer": 7, "horizon": 4, "context": 6}
 SOURCES = ["abc", "é<b>", "", "gfe\U0001f600dcba zé"]
+SERIES = [  # ordinary, short, of one season, constant, of zeros, large
+    np.random.default_rng(1).normal(20, 5, 40).cumsum(),
+    np.arange(7.0) ** 2,
+    np.array([1.0, 2, 4, 8, 16]),
+    np.full(20, 3.5),
+    np.zeros(20),
+    1e25 * np.sin(np.arange(300.0)),
+]
 HOSTILE = ("</script><img src=x onerror=alert(1)>", "\u2028<!--", "plain")
 
 
@@ -32,7 +41,7 @@ def random_checkpoint(task, cell=CELLS[0], codec=CODECS["lines"], seed=3, layers
     symbols, tags = len(codec), values.pop("tags", ("NOUN", "VERB", "</x>"))
     horizon = SHAPE["horizon"] * max(1, len(values.get("quantiles", ())))
     outputs = {"classify": 3, "tag": len(tags), "translate": 1 + len(TARGETS), "forecast": horizon}.get(task, symbols)
-    inputs = {"labelled": symbols + 3, "tag": symbols + 1, "translate": symbols + 1, "forecast": 15}.get(task, symbols)
+    inputs = {"labelled": symbols + 3, "tag": symbols + 1, "translate": symbols + 1, "forecast": 14}.get(task, symbols)
     if task == "forecast":
         values |= {"inputs": "numbers", "outputs": "numbers"}
     config = (EncoderDecoderConfig if task == "translate" else NetworkConfig)(
@@ -139,7 +148,7 @@ CASES = [
     ("classify", {"readout": "mean"}),
     ("classify", {"directions": 2}),
     ("classify", {"directions": 2, "readout": "mean", "layers": 1}),
-    ("tag", {"directions": 2, "codec": CharacterCodec(SYMBOLS, False)}),
+    ("tag", {"directions": 2, "codec": CHARACTERS}),
 ]  # each is tried with every cell where that costs little
 NAMES = [f"{task}-{'-'.join(str(getattr(v, 'kind', v)) for v in values.values())}" for task, values in CASES]
 

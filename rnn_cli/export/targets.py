@@ -44,7 +44,8 @@ def numpy_files(request: Request) -> Files:
     from rnn_cli.export.numpy_file import numpy_source, numpy_weights
 
     source, weights = request.path.with_suffix(".py"), request.path.with_suffix(".npz")
-    return {weights: numpy_weights(request.model), source: numpy_source(weights.name)}, []
+    model = request.model
+    return {weights: numpy_weights(model), source: numpy_source(model, weights.name)}, []
 
 
 def c_files(request: Request) -> Files:

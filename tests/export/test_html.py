@@ -8,6 +8,7 @@ import pytest
 from portable_models import (
     BIO,
     CASES,
+    CHARACTERS,
     CODECS,
     NAMES,
     SOURCES,
@@ -26,7 +27,6 @@ from rnn_cli.language.sampling import sample_texts
 from rnn_cli.tasks.tag.bio import allowed_after, best_valid
 from rnn_cli.tasks.tag.tagger import Tagger
 from rnn_cli.tasks.translate.translator import Translator
-from rnn_cli.text.codecs import CharacterCodec
 
 webdriver = pytest.importorskip("selenium.webdriver")
 pytestmark = pytest.mark.skipif(not (shutil.which("chromium") and shutil.which("chromedriver")), reason="no Chromium")
@@ -104,8 +104,7 @@ def test_the_page_writes_the_greedy_text(browser, tmp_path, kind):
 
 @pytest.mark.parametrize("directions", [1, 2])
 def test_the_page_translates(browser, tmp_path, cell, directions):
-    codec = CharacterCodec(SYMBOLS, False)
-    checkpoint = rounded(random_checkpoint("translate", cell, codec, directions=directions, seed=9))
+    checkpoint = rounded(random_checkpoint("translate", cell, CHARACTERS, directions=directions, seed=9))
     opened(browser, tmp_path, checkpoint)
     translator = Translator.of_checkpoint(checkpoint, 1)
     expected = [translator.symbols.decode(each[0].symbols) for each in translator.translate(SOURCES)]
@@ -120,7 +119,7 @@ def test_the_page_translates(browser, tmp_path, cell, directions):
 
 
 def test_tags_of_the_page_are_valid(browser, tmp_path):
-    checkpoint = rounded(random_checkpoint("tag", codec=CharacterCodec(SYMBOLS, False), tags=BIO, directions=2, seed=4))
+    checkpoint = rounded(random_checkpoint("tag", codec=CHARACTERS, tags=BIO, directions=2, seed=4))
     opened(browser, tmp_path, checkpoint)
     words = ["abc", "😀", "zé<", "a", "b", "c", "d", "e", "f", "g", "fedcba", "ag"]
     (expected,) = Tagger.of_checkpoint(checkpoint, 1).tag([words])
@@ -134,11 +133,11 @@ def test_tags_of_the_page_are_valid(browser, tmp_path):
 
 def test_a_stranger_cannot_run_code(browser, tmp_path):
     hostile = "<img src=x onerror=alert(1)>"
-    tags = {"codec": CharacterCodec(SYMBOLS, False), "tags": ("B-<b onclick=alert(1)>", "O")}
+    tags = {"codec": CHARACTERS, "tags": ("B-<b onclick=alert(1)>", "O")}
     for task, values in (
         ("labelled", {}),
         ("classify", {}),
-        ("translate", {"codec": CharacterCodec(SYMBOLS, False)}),
+        ("translate", {"codec": CHARACTERS}),
         ("tag", tags),
     ):
         opened(browser, tmp_path, random_checkpoint(task, **values), f"{hostile} &lt;b&gt;")
