@@ -33,6 +33,7 @@ SERIES = [  # ordinary, short, of one season, constant, of zeros, large
     np.zeros(20),
     1e25 * np.sin(np.arange(300.0)),
 ]
+FORECASTERS = [(CELLS[0], ()), (CELLS[1], (0.9, 0.1, 0.5))]
 HOSTILE = ("</script><img src=x onerror=alert(1)>", "\u2028<!--", "plain")
 
 

@@ -31,12 +31,15 @@ Files = tuple[dict[Path, bytes], list[str]]
 
 
 def onnx_files(request: Request) -> Files:
-    """Return an ONNX file."""
-    from rnn_cli.export.onnx import onnx_model
+    """Return an ONNX file, or of an encoder with a decoder PATH-encoder.onnx and PATH-decoder.onnx."""
+    from rnn_cli.export.onnx import onnx_models
 
-    model = request.model
+    model, path = request.model, request.path
     remarks = [f"labels are given by number, as the input `label`: 0 is '{model.labels[0]}'"] if model.labels else []
-    return {request.path: onnx_model(model).SerializeToString(deterministic=True)}, remarks
+    graphs = onnx_models(model).items()
+    return {
+        path.with_stem(path.stem + suffix): graph.SerializeToString(deterministic=True) for suffix, graph in graphs
+    }, remarks
 
 
 def numpy_files(request: Request) -> Files:

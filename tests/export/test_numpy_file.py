@@ -10,6 +10,7 @@ from portable_models import (
     CASES,
     CHARACTERS,
     CODECS,
+    FORECASTERS,
     NAMES,
     SERIES,
     SOURCES,
@@ -69,9 +70,9 @@ def test_numpy_translates(cell, tmp_path, directions):
     assert [names["translate"](source) for source in SOURCES] == expected
 
 
-@pytest.mark.parametrize("quantiles", [(), (0.9, 0.1, 0.5)])
-def test_numpy_forecasts(cell, tmp_path, quantiles):
-    checkpoint = random_checkpoint("forecast", cell, quantiles=quantiles)
+@pytest.mark.parametrize("own, quantiles", FORECASTERS)
+def test_numpy_forecasts(tmp_path, own, quantiles):
+    checkpoint = random_checkpoint("forecast", own, quantiles=quantiles)
     names, forecaster = exported(checkpoint, tmp_path), Forecaster.of_checkpoint(checkpoint)
     for values in SERIES:
         (expected,) = forecaster.forecast([numbered("y", values)])

@@ -5,16 +5,36 @@ import json
 import numpy as np
 import onnxruntime as runtime
 import pytest
-from portable_models import CASES, CODECS, NAMES, case_ids, plain_logits, random_checkpoint
+from portable_models import (
+    CASES,
+    CHARACTERS,
+    CODECS,
+    FORECASTERS,
+    NAMES,
+    SERIES,
+    SOURCES,
+    case_ids,
+    plain_answers,
+    plain_logits,
+    random_checkpoint,
+)
 
-from rnn_cli.export.onnx import onnx_model
+from rnn_cli.export.onnx import onnx_models
 from rnn_cli.export.portable import Portable
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.sampling import sample_texts
+from rnn_cli.tasks.forecast.forecaster import Forecaster
+from rnn_cli.tasks.forecast.series import numbered
+from rnn_cli.tasks.translate.translator import Translator
 
 
 def session_of(checkpoint):
-    return runtime.InferenceSession(onnx_model(Portable.of_checkpoint(checkpoint)).SerializeToString())
+    return sessions_of(checkpoint)[0]
+
+
+def sessions_of(checkpoint):
+    graphs = onnx_models(Portable.of_checkpoint(checkpoint)).values()
+    return [runtime.InferenceSession(graph.SerializeToString()) for graph in graphs]
 
 
 def states_of(session, rows=1):
@@ -30,7 +50,7 @@ def run(session, ids, states, label):
 
 
 def assert_near(found, expected):
-    assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("task, values", CASES, ids=NAMES)
@@ -78,9 +98,64 @@ def test_greedy_text_is_that_of_the_kernels(cell, kind):
     assert len(written) > 3
 
 
+def read_sources(encoder, sources):
+    """Return what the decoder needs of sources of symbols, side by side, and the states."""
+    ids = np.zeros((max(map(len, sources)), len(sources)), np.int64)
+    for column, source in enumerate(sources):
+        ids[: len(source), column] = source
+    lengths = np.array(list(map(len, sources)), np.int32)
+    names = [each.name for each in encoder.get_outputs()]
+    found = dict(zip(names, encoder.run(None, {"ids": ids, "lengths": lengths})))
+    states = {name: found.pop(name) for name in names if name.endswith("0")}
+    return {"lengths": lengths, **found}, states
+
+
+@pytest.mark.parametrize("layers, directions", [(1, 2), (2, 2), (2, 1)])
+def test_decoder_is_that_of_the_equations(cell, layers, directions):
+    checkpoint = random_checkpoint("translate", cell, CHARACTERS, layers=layers, directions=directions)
+    encoder, decoder = sessions_of(checkpoint)
+    sources, target = [[3, 1, 4, 1, 5, 0], [0], [2, 6, 0]], [0, 2, 1, 4]
+    read, states = read_sources(encoder, sources)
+    ids = np.repeat(np.array([target]).T, 3, axis=1)
+    logits, attention, *_ = decoder.run(None, {"ids": ids, **read, **states})
+    for column, source in enumerate(sources):
+        assert_near(logits[:, column], plain_answers(checkpoint, source, target[1:]))
+        assert np.abs(attention[:, column, : len(source)].sum(axis=1) - 1).max() < 1e-5
+        assert (attention[:, column, len(source) :] == 0).all()
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+def test_answers_are_those_of_the_kernels(cell, directions):
+    checkpoint = random_checkpoint("translate", cell, CHARACTERS, directions=directions, seed=9)
+    encoder, decoder = sessions_of(checkpoint)
+    translator = Translator.of_checkpoint(checkpoint, 1)
+    expected = [list(answers[0].symbols) for answers in translator.translate(SOURCES)]
+    read, states = read_sources(encoder, [translator.symbols.encode_source(source).tolist() for source in SOURCES])
+    ids, written = np.zeros((1, len(SOURCES)), np.int64), []
+    for _ in range(2 * checkpoint.task["longest"] + 8):
+        logits, _, *after = decoder.run(None, {"ids": ids, **read, **states})
+        states, ids = dict(zip(states, after)), logits.argmax(axis=-1)
+        written.append(ids[0])
+    for column, answer in enumerate(expected):
+        own = [*(int(symbols[column]) for symbols in written), 0]
+        assert own[: own.index(0)] == answer
+
+
+@pytest.mark.parametrize("own, quantiles", FORECASTERS)
+def test_forecasts_are_those_of_the_kernels(own, quantiles):
+    checkpoint = random_checkpoint("forecast", own, quantiles=quantiles)
+    (session,), forecaster = sessions_of(checkpoint), Forecaster.of_checkpoint(checkpoint)
+    for values in SERIES:
+        both = np.stack([values, values[::-1]])
+        expected = forecaster.forecast([numbered("y", each) for each in both])
+        (found,) = session.run(None, {"values": both.T.copy()})
+        assert found.shape == expected.transpose(1, 0, 2).shape
+        assert_near(found.transpose(1, 0, 2), expected)
+
+
 def test_metadata_say_what_a_caller_needs():
     checkpoint = random_checkpoint("classify", directions=2)
-    proto = onnx_model(Portable.of_checkpoint(checkpoint))
+    (proto,) = onnx_models(Portable.of_checkpoint(checkpoint)).values()
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
     assert json.loads(metadata["rnn"])["outputs"] == checkpoint.task["labels"]
     assert "give a whole text at once" in metadata["meaning"]
