@@ -96,8 +96,8 @@ def limits(model: Portable) -> str:
     if model.codec is None:
         return f"A small network, trained on the data above only. {READS[model.task]}"
     return (
-        "A small network, trained on the data above only. It repeats their errors and prejudices, and what it writes is\n"
-        f"not a fact. It knows only the {len(model.symbols):,} symbols in `config.json`. {BOUNDARY_MEANING}."
+        "A small network, trained on the data above only. It repeats their errors and prejudices, and what it writes\n"
+        f"is not a fact. It knows only the {len(model.symbols):,} symbols in `config.json`. {BOUNDARY_MEANING}."
     )
 
 

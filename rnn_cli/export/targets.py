@@ -13,12 +13,16 @@ from rnn_cli.export.portable import Portable
 
 @dataclass(frozen=True)
 class Request:
-    """An export: the model, the path of its file or folder, the licence for a hub, 8-bit weights for a page."""
+    """An export: the model, the path of its file or folder, the licence for a hub, 8-bit weights for a page.
+
+    `measure_on` are the files on whose texts the cost of 8 bits is measured.
+    """
 
     checkpoint: Checkpoint
     path: Path
     licence: str | None = None
     int8: bool = False
+    measure_on: tuple[str, ...] = ()
 
     @property
     def model(self) -> Portable:
@@ -70,10 +74,11 @@ def hub_files(request: Request) -> Files:
 
 def html_files(request: Request) -> Files:
     """Return one page."""
-    from rnn_cli.export.html import html_page, int8_loss
+    from rnn_cli.export.html import html_page
+    from rnn_cli.export.rounding import int8_loss
 
     page = html_page(request.model, request.path.stem, request.int8)
-    return {request.path: page}, [int8_loss(request.checkpoint)] if request.int8 else []
+    return {request.path: page}, [int8_loss(request.checkpoint, request.measure_on)] if request.int8 else []
 
 
 TARGETS: dict[str, Callable[[Request], Files]] = {

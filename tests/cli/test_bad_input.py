@@ -74,6 +74,8 @@ TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
     ("export --output", "good.model --to c -o good.model", 2, ["the model itself"]),
     ("export --license", "good.model --to c -o new.h --license mit", 2, ["--to hub"]),
     ("export --license", "good.model --to hub -o new --license 'a b'", 2, ["--license", "a b"]),
+    ("export --measure-on", "good.model --to html -o new --measure-on text.txt", 2, ["--int8"]),
+    ("export --measure-on", "good.model --to html -o new --int8 --measure-on missing.txt", 2, ["missing.txt"]),
     ("import --symbols", "good.model --symbols missing.json -m new", 2, ["missing.json"]),
     ("import --symbols", "good.model --symbols text.txt -m new", 2, ["text.txt", "JSON"]),
     ("import --model", "text.txt --symbols text.txt -m good.model", 2, ["good.model", "--overwrite"]),

@@ -1,5 +1,6 @@
 """The page in headless Chromium: it computes what the equations do, fetches nothing, and runs nobody's code."""
 
+import re
 import shutil
 from dataclasses import replace
 
@@ -20,7 +21,8 @@ from portable_models import (
 )
 
 from rnn_cli.cells import CELLS
-from rnn_cli.export.html import in_page, int8_loss
+from rnn_cli.errors import UsageError
+from rnn_cli.export.rounding import in_page, int8_loss
 from rnn_cli.export.targets import Request, export_files
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.sampling import sample_texts
@@ -284,3 +286,28 @@ def test_8_bits_compute_and_name_their_loss(browser, tmp_path):
     expected = plain_logits(rounded(checkpoint, int8=True), ids)
     found = np.array(browser.execute_script("return rnn.logits(arguments[0])", ids))
     assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+ANSWERED = {
+    "classify": ("plain\tabc\nplain\tfee\n", "of the labels are right"),
+    "tag": ("abc\tO\ng\tB-x\n\na\tI-x\n", "F1 of spans"),
+    "translate": ("abc\ta é\n", "of the targets are right"),
+    "labelled": ("plain\tabc\n", "bits per character"),
+    "language": ("abc\nfee\n", "bits per character"),
+}
+
+
+@pytest.mark.parametrize("task", ANSWERED)
+def test_8_bits_are_measured_on_a_file(tmp_path, task):
+    text, words = ANSWERED[task]
+    (tmp_path / "file").write_text(text, "utf-8")
+    codec = CODECS["lines"] if task in ("language", "labelled") else CHARACTERS
+    checkpoint = random_checkpoint(task, codec=codec, **({"tags": BIO} if task == "tag" else {}))
+    sentence = int8_loss(checkpoint, [str(tmp_path / "file")])
+    assert sentence.startswith("8 bits: ")
+    assert words in sentence
+    if task in ("classify", "tag", "translate"):
+        with pytest.raises(UsageError, match="`measure_on` a file"):
+            int8_loss(checkpoint)
+    numbers = re.findall(r"\d+\.\d{4}", sentence)
+    assert len(set(numbers)) == len(numbers)  # bits differ
