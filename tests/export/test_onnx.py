@@ -1,11 +1,14 @@
 """ONNX Runtime computes what network/plain.py does, whole and step by step, and writes what rnn sample writes."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as runtime
 import pytest
 from portable_models import (
+    BIO,
     CASES,
     CHARACTERS,
     CODECS,
@@ -21,11 +24,15 @@ from portable_models import (
 
 from rnn_cli.export.onnx import onnx_models
 from rnn_cli.export.portable import Portable
+from rnn_cli.export.targets import Request, export_files
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.sampling import sample_texts
 from rnn_cli.tasks.forecast.forecaster import Forecaster
-from rnn_cli.tasks.forecast.series import numbered
+from rnn_cli.tasks.forecast.series import numbered, read_series
+from rnn_cli.tasks.tag.tagger import Tagger
 from rnn_cli.tasks.translate.translator import Translator
+
+ROOT = Path(__file__).parents[2]
 
 
 def session_of(checkpoint):
@@ -160,3 +167,51 @@ def test_metadata_say_what_a_caller_needs():
     assert json.loads(metadata["rnn"])["outputs"] == checkpoint.task["labels"]
     assert "give a whole text at once" in metadata["meaning"]
     assert (proto.ir_version, proto.opset_import[0].version) == (8, 17)
+
+
+RUNNERS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text("utf-8"), re.DOTALL)[:4]
+
+
+def runs(number, folder, checkpoint, monkeypatch, capsys, change=("", "")):
+    """Return what a runner of the documentation prints of a model."""
+    name = ("names", "tagger", "dates", "visitors")[number]
+    files, _ = export_files("onnx", Request(checkpoint, folder / f"{name}.onnx"))
+    for path, data in files.items():
+        path.write_bytes(data)
+    monkeypatch.chdir(folder)
+    exec(compile(RUNNERS[number].replace(*change), name, "exec"), {})
+    return capsys.readouterr().out
+
+
+def test_runner_of_the_documentation_writes(tmp_path, monkeypatch, capsys):
+    checkpoint = random_checkpoint("language", seed=8)
+    (expected,) = sample_texts(checkpoint, config=SamplingConfig(temperature=0, length=60))
+    assert 3 < len(expected.decode()) < 60
+    assert runs(0, tmp_path, checkpoint, monkeypatch, capsys) == expected.decode() + "\n\n"
+
+
+@pytest.mark.parametrize("tags", [BIO, ("NOUN", "VERB")])
+def test_runner_of_the_documentation_tags(tmp_path, monkeypatch, capsys, tags):
+    checkpoint = random_checkpoint("tag", codec=CHARACTERS, tags=tags, directions=2, seed=4)
+    words = ["abc", "é<b>", "zé<", "fedcba", "ag", *"gfedcba"]
+    (expected,) = Tagger.of_checkpoint(checkpoint, 1).tag([words])
+    printed = runs(1, tmp_path, checkpoint, monkeypatch, capsys, ("The old dog sleeps", " ".join(words)))
+    assert printed.split() == [f"{word}/{tag}" for word, tag in zip(words, expected)]
+
+
+def test_runner_of_the_documentation_translates(tmp_path, monkeypatch, capsys):
+    checkpoint = random_checkpoint("translate", codec=CHARACTERS, directions=2, seed=9)
+    translator = Translator.of_checkpoint(checkpoint, 1)
+    for source in ("abc", "é<b>"):
+        ((answer, *_),) = translator.translate([source])
+        printed = runs(2, tmp_path, checkpoint, monkeypatch, capsys, ("7 September 1999", source))
+        assert printed == translator.symbols.decode(answer.symbols) + "\n"
+
+
+def test_runner_of_the_documentation_forecasts(tmp_path, monkeypatch, capsys):
+    checkpoint = random_checkpoint("forecast")
+    (tmp_path / "corpora").symlink_to(ROOT / "corpora")
+    series = read_series([str(ROOT / "corpora" / "visitors.csv")]).series
+    expected = Forecaster.of_checkpoint(checkpoint).forecast(series)[0, :2, 0]
+    printed = runs(3, tmp_path, checkpoint, monkeypatch, capsys).strip("[]\n ").split()
+    assert np.abs(np.array(printed, float) - expected).max() < 1e-4 * np.abs(expected).max()
