@@ -184,9 +184,10 @@ def runs(number, folder, checkpoint, monkeypatch, capsys, change=("", "")):
 
 
 def test_runner_of_the_documentation_writes(tmp_path, monkeypatch, capsys):
-    checkpoint = random_checkpoint("language", seed=8)
+    checkpoint = random_checkpoint("language", seed=12)
+    checkpoint.parameters["decoder.bias"][0] = 0  # so that the most probable text ends
     (expected,) = sample_texts(checkpoint, config=SamplingConfig(temperature=0, length=60))
-    assert 3 < len(expected.decode()) < 60
+    assert 4 < len(expected.decode()) < 60
     assert runs(0, tmp_path, checkpoint, monkeypatch, capsys) == expected.decode() + "\n\n"
 
 
