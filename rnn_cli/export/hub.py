@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,13 +15,46 @@ from rnn_cli.export.torch_lines import MODULES, torch_lines
 
 LICENCE_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-+")
 LONGEST_LICENCE, LONGEST_QUOTE = 60, 200  # characters
-DOES = {
-    "language": "It predicts the next symbol of a text, and so writes texts.",
-    "labelled": "It writes texts of a label.",
-    "classify": "It gives a text one of its labels: read the outputs at the last symbol.",
-    "tag": "It gives each token of a sentence a tag: read the outputs at the last character of each token.",
-    "translate": "It answers a source with a target: an encoder, attention (Luong, Pham and Manning 2015), a decoder.",
-    "forecast": "It forecasts the next values of a series of numbers.",
+
+
+class Kind(NamedTuple):
+    """What the card says of models of a task: a title, what they do, the hub's name of the task, the held-out score."""
+
+    title: str
+    does: str
+    pipeline: str
+    score: str = ""
+
+
+KINDS = {
+    "language": Kind(
+        "A recurrent language model", "It predicts the next symbol of a text, and so writes texts.", "text-generation"
+    ),
+    "labelled": Kind("A recurrent language model of labels", "It writes texts of a label.", "text-generation"),
+    "classify": Kind(
+        "A recurrent text classifier",
+        "It gives a text one of its labels: read the outputs at the last symbol.",
+        "text-classification",
+        "{:.1%} of the labels right",
+    ),
+    "tag": Kind(
+        "A recurrent tagger",
+        "It gives each token of a sentence a tag: read the outputs at the last character of each token.",
+        "token-classification",
+        "{:.1%} of the tags right",
+    ),
+    "translate": Kind(
+        "A recurrent encoder with a decoder",
+        "It answers a source with a target, and attends to the source (Luong, Pham and Manning 2015).",
+        "translation",
+        "{:.1%} of the targets right",
+    ),
+    "forecast": Kind(
+        "A recurrent forecaster",
+        "It forecasts the next values of a series of numbers.",
+        "time-series-forecasting",
+        "a MASE {:.1%} below that of the seasonal naive forecast",
+    ),
 }
 READS = {
     "forecast": """At step t it reads arcsinh of these numbers, of a series y that is divided by its `scale`, the mean
@@ -62,18 +95,20 @@ def hub_folder(model: Portable, record: Mapping[str, Any], licence: str) -> dict
 
 def card(model: Portable, record: Mapping[str, Any], licence: str) -> str:
     """Return the model card."""
-    config = model.config
+    config, kind = model.config, KINDS[model.task]
     count = sum(tensor.size for tensor in model.tensors.values())
     layers = f"{config.num_layers} layer{'s' * (config.num_layers > 1)} of {config.hidden_size} units"
     both = ", each in both directions" if config.directions == 2 else ""
     return f"""---
 license: {licence}
+library_name: rnn-cli
+pipeline_tag: {kind.pipeline}
 tags: [recurrent-network, {config.cell}]
 ---
 
-# A recurrent network
+# {kind.title}
 
-{DOES[model.task]} {MODULES[config.cell]}, {layers}{both}; {count:,} numbers in float32. Made with `rnn-cli`.
+{kind.does} {MODULES[config.cell]}, {layers}{both}; {count:,} numbers in float32. Made with `rnn-cli`.
 
 ## Data and figures
 
@@ -97,7 +132,7 @@ def limits(model: Portable) -> str:
         return f"A small network, trained on the data above only. {READS[model.task]}"
     return (
         "A small network, trained on the data above only. It repeats their errors and prejudices, and what it writes\n"
-        f"is not a fact. It knows only the {len(model.symbols):,} symbols in `config.json`. {BOUNDARY_MEANING}."
+        f"is not a fact. It knows only the {len(model.symbols):,} symbols in `config.json`.\n{BOUNDARY_MEANING.capitalize()}."
     )
 
 
@@ -116,6 +151,9 @@ def facts(model: Portable, record: Mapping[str, Any]) -> str:
         held = "held-out" if training.get("validation_fraction", 1) else "training"
         bits = loss / math.log(2)
         rows.append(f"- best {held} loss: {bits:.3f} bits per {unit}; guessing equally would cost {guess:.3f}")
+    score = record.get("best_score")
+    if isinstance(score, float) and math.isfinite(score) and KINDS[model.task].score:
+        rows.append(f"- best held-out score: {KINDS[model.task].score.format(score)}")
     return "\n".join(rows) or "The file does not say what it was trained on."
 
 

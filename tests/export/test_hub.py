@@ -1,10 +1,11 @@
 """The folder loads in torch.nn by the lines of its card, and comes back by rnn import."""
 
 import json
+import math
 
 import numpy as np
 import pytest
-from portable_models import CASES, CHARACTERS, CODECS, NAMES, plain_answers, plain_logits, random_checkpoint
+from portable_models import CASES, CHARACTERS, CODECS, HOSTILE, NAMES, plain_answers, plain_logits, random_checkpoint
 from safetensors.numpy import save
 
 from rnn_cli.cells import CELLS
@@ -81,8 +82,22 @@ def test_folder_comes_back(tmp_path, kind):
 def test_what_the_record_says_is_no_markup(tmp_path):
     checkpoint = random_checkpoint("language")
     checkpoint.record["corpus"]["name"] = "a`b\n# <script>"
+    checkpoint.record["best_score"] = checkpoint.record["best_loss"] = HOSTILE[0]
     exported(checkpoint, tmp_path)
-    assert "- name: `a'b # <script>`\n" in (tmp_path / "README.md").read_text("utf-8")
+    text = (tmp_path / "README.md").read_text("utf-8")
+    assert "- name: `a'b # <script>`\n" in text
+    assert "img" not in text
+
+
+def test_the_card_has_the_figures_of_the_record(tmp_path):
+    checkpoint = random_checkpoint("translate", codec=CHARACTERS)
+    checkpoint.record.update(best_loss=math.log(2), best_score=0.75, steps=7)
+    exported(checkpoint, tmp_path)
+    text = (tmp_path / "README.md").read_text("utf-8")
+    assert (
+        "1.000 bits per symbol; guessing equally would cost 2.322\n- best held-out score: 75.0% of the targets" in text
+    )
+    assert "- steps of training: `7`\n" in text
 
 
 def torch_weights(symbols, embedded=True, bias=True):
