@@ -132,7 +132,8 @@ def limits(model: Portable) -> str:
         return f"A small network, trained on the data above only. {READS[model.task]}"
     return (
         "A small network, trained on the data above only. It repeats their errors and prejudices, and what it writes\n"
-        f"is not a fact. It knows only the {len(model.symbols):,} symbols in `config.json`.\n{BOUNDARY_MEANING.capitalize()}."
+        f"is not a fact. It knows only the {len(model.symbols):,} symbols in `config.json`.\n"
+        f"{BOUNDARY_MEANING.capitalize()}."
     )
 
 

@@ -42,7 +42,8 @@ def onnx_files(request: Request) -> Files:
     remarks = [f"labels are given by number, as the input `label`: 0 is '{model.labels[0]}'"] if model.labels else []
     graphs = onnx_models(model).items()
     return {
-        path.with_stem(path.stem + suffix): graph.SerializeToString(deterministic=True) for suffix, graph in graphs
+        path.with_stem(path.stem + suffix) if suffix else path: graph.SerializeToString(deterministic=True)
+        for suffix, graph in graphs
     }, remarks
 
 
@@ -91,7 +92,9 @@ TARGETS: dict[str, Callable[[Request], Files]] = {
 
 
 def export_files(target: str, request: Request) -> Files:
-    """Return the files of an export. Raises UsageError for an unknown target."""
+    """Return the files of an export. Raises UsageError for an unknown target, and for a directory as a file."""
     if target not in TARGETS:
         raise UsageError(f"`to` must be one of {', '.join(TARGETS)}, not {target}")
+    if target != "hub" and request.path.name in ("", ".."):
+        raise UsageError(f"cannot write '{request.path}': it is a directory; give a file name in it")
     return TARGETS[target](request)

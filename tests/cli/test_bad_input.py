@@ -72,6 +72,8 @@ TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
     ("export --model", "-m missing.model --to c -o new.h", 3, ["missing.model"]),
     ("export --output", "good.model --to c -o nowhere/new.h", 2, ["nowhere", "create it"]),
     ("export --output", "good.model --to c -o good.model", 2, ["the model itself"]),
+    ("export --output", "good.model --to numpy -o .", 2, ["'.'", "directory"]),
+    ("export --output", "good.model --to c -o ''", 2, ["directory"]),
     ("export --license", "good.model --to c -o new.h --license mit", 2, ["--to hub"]),
     ("export --license", "good.model --to hub -o new --license 'a b'", 2, ["--license", "a b"]),
     ("export --measure-on", "good.model --to html -o new --measure-on text.txt", 2, ["--int8"]),

@@ -206,7 +206,7 @@ $("download").onclick = () => {
 };
 function fromLink() {
   const given = new URLSearchParams(location.hash.slice(1));
-  if (follow && given.get("mode") in MODES) choosePlan(given.get("mode"));
+  if (follow && Object.hasOwn(MODES, given.get("mode"))) choosePlan(given.get("mode"));
   for (const n of NUMBERS) if (given.has(n) && Number.isFinite(Number(given.get(n)))) $(n).value = Number(given.get(n));
   if (given.has("text")) $("text").value = given.get("text");
   if (about.labels[given.get("label")]) $("label").selectedIndex = Number(given.get("label"));
