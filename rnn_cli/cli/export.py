@@ -93,7 +93,9 @@ def export(
 
     checkpoint = load_checkpoint(model)
     announce_compiling(quiet)
-    files, remarks = export_files(to, Request(checkpoint, output, licence, int8, (measure_on,) if measure_on else ()))
+    files, remarks = export_files(
+        to, Request(checkpoint, output, licence, int8, () if measure_on is None else (measure_on,))
+    )
     for path in files:
         if is_same(path, model):
             raise UsageError(f"{path} is the model itself; choose another file with --output")

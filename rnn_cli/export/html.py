@@ -43,7 +43,8 @@ def html_page(model: Portable, title: str, int8: bool = False) -> bytes:
     script = "".join(scripts)
     policy = f"script-src {digest_of(script)} 'wasm-unsafe-eval'; style-src {digest_of(style)}"
     policy = f"default-src 'none'; {policy}; img-src data:; base-uri 'none'; form-action 'none'"
-    for mark, text in (("POLICY", policy), ("STYLE", style), ("MODEL", json_for_html(parts)), ("SCRIPT", script)):
+    # The last mark first: what is put in, which may hold the name of a mark, comes after those that are left.
+    for mark, text in (("SCRIPT", script), ("MODEL", json_for_html(parts)), ("STYLE", style), ("POLICY", policy)):
         before, after = page.split(mark, 1)
         page = before + text + after
     return page.encode()

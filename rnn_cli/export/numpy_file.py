@@ -33,7 +33,6 @@ def numpy_source(model: Portable, weights_name: str) -> bytes:
             lines.append(line)
     text, label = "\n".join(lines) + "\n", bool(model.labels)
     words = {
-        '"WEIGHTS.npz"': json.dumps(weights_name),
         "USAGE": "< NUMBERS" if model.task == FORECAST else "TEXT",
         "DIRECTIONS": str(model.config.directions),
         "LABEL": ", label=None" * label,
@@ -41,6 +40,7 @@ def numpy_source(model: Portable, weights_name: str) -> bytes:
         "GIVEN": ", label" * label,
         "SPACEdecode": '" " * bool(text) + decode' if model.kind == "words" else "decode",
         "import sys\n": "import sys\nimport unicodedata\n" if model.task == TRANSLATE else "import sys\n",
+        '"WEIGHTS.npz"': json.dumps(weights_name),  # last, as it may hold any of these words
     }
     for mark, word in words.items():
         text = text.replace(mark, word)

@@ -5,7 +5,7 @@ With 8 bits each row of a matrix is integers with a scale (float32); the rows co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from rnn_cli.tasks.classify.model import CLASSIFY
 from rnn_cli.tasks.labelled.model import LABELLED, given_label
 from rnn_cli.tasks.tag.tagger import TAG
 
+Figures = dict[str, str]  # figures as they are printed, by their names
 MEASURED, LONGEST_MEASURED = 10_000, 100  # symbols of a model's own on which the loss is measured, and of each text
 
 
@@ -64,52 +65,82 @@ def int8_loss(checkpoint: Checkpoint, paths: Sequence[str] = ()) -> str:
     )
     if not paths:
         return loss_on_own_texts(exact, coarse)
-    before, after = figures_on(exact, paths), figures_on(coarse, paths)
-    parts = [f"{form(after[name])} {name} instead of {form(before[name])}" for name in before]
+    figures_of = figures_on(checkpoint, paths)
+    before, after = figures_of(exact), figures_of(coarse)
+    parts = [f"{after[name]} {name} instead of {before[name]}" for name in before]
     return f"8 bits: {', '.join(parts)}, on {', '.join(paths)}"
 
 
-def form(value: float | str) -> str:
-    """Return a figure: bits with four digits, a share as it is."""
-    return value if isinstance(value, str) else f"{value:.4f}"
-
-
-def figures_on(checkpoint: Checkpoint, paths: Sequence[str]) -> dict[str, float | str]:
-    """Return the figures of a model on the texts of some files, as `rnn evaluate` has them."""
+def figures_on(checkpoint: Checkpoint, paths: Sequence[str]) -> Callable[[Checkpoint], Figures]:
+    """Read the texts of some files, and return what gives the figures of a model on them, as `rnn evaluate` does."""
     task = checkpoint.task["name"]
-    if task == CLASSIFY:
-        from rnn_cli.tasks.classify.model import TextClassifier
-        from rnn_cli.tasks.classify.scores import score_labelled
-        from rnn_cli.tasks.labelled_texts import read_labelled
+    measure = {CLASSIFY: on_labels, LABELLED: on_labelled, TAG: on_tags, TRANSLATE: on_pairs}.get(task, on_texts)
+    return measure(checkpoint, paths)
 
-        scores = score_labelled(TextClassifier(checkpoint), read_labelled(paths))
-        bits = {} if scores.bits_per_text is None else {"bits per text": scores.bits_per_text}
+
+def on_labels(checkpoint: Checkpoint, paths: Sequence[str]) -> Callable[[Checkpoint], Figures]:
+    """Measure a classifier."""
+    from rnn_cli.tasks.classify.model import TextClassifier
+    from rnn_cli.tasks.classify.scores import score_labelled
+    from rnn_cli.tasks.labelled_texts import read_labelled
+
+    data = read_labelled(paths)
+
+    def measure(model: Checkpoint) -> Figures:
+        scores = score_labelled(TextClassifier(model), data)
+        bits = {} if scores.bits_per_text is None else {"bits per text": f"{scores.bits_per_text:.4f}"}
         return {"of the labels are right": f"{scores.accuracy:.2%}", **bits}
-    if task == TAG:
-        from rnn_cli.tasks.tag.evaluation import evaluate_sentences
-        from rnn_cli.tasks.tag.sentences import read_tagged
 
-        found = evaluate_sentences(checkpoint, read_tagged(paths, checkpoint.task["column"]).sentences, 1)
+    return measure
+
+
+def on_labelled(checkpoint: Checkpoint, paths: Sequence[str]) -> Callable[[Checkpoint], Figures]:
+    """Measure a language model that is given a label."""
+    from rnn_cli.tasks.labelled.scores import score_labelled
+    from rnn_cli.tasks.labelled_texts import read_labelled
+
+    data = read_labelled(paths)
+    return lambda model: {"bits per character": f"{score_labelled(model, data).bits_per_char:.4f}"}
+
+
+def on_tags(checkpoint: Checkpoint, paths: Sequence[str]) -> Callable[[Checkpoint], Figures]:
+    """Measure a tagger."""
+    from rnn_cli.tasks.tag.evaluation import evaluate_sentences
+    from rnn_cli.tasks.tag.sentences import read_tagged
+
+    sentences = read_tagged(paths, checkpoint.task["column"]).sentences
+
+    def measure(model: Checkpoint) -> Figures:
+        found = evaluate_sentences(model, sentences, 1)
         spans = {"F1 of spans": f"{found['spans']['f1']:.2%}"} if "spans" in found else {}
         return {"of the tags are right": f"{found['accuracy']:.2%}", **spans}
-    if task == TRANSLATE:
-        from rnn_cli.tasks.translate.pairs import read_pairs
-        from rnn_cli.tasks.translate.scores import evaluate_pairs
-        from rnn_cli.tasks.translate.translator import Translator
 
-        found = evaluate_pairs(Translator.of_checkpoint(checkpoint, 1), read_pairs(paths))
-        right = f"{1 - found['word_error_rate']:.2%}"
-        return {"of the targets are right": right, "bits per symbol": found["bits_per_symbol"]}
-    if task == LABELLED:
-        from rnn_cli.tasks.labelled.scores import score_labelled as score_given_labels
-        from rnn_cli.tasks.labelled_texts import read_labelled
+    return measure
 
-        return {"bits per character": score_given_labels(checkpoint, read_labelled(paths)).bits_per_char}
+
+def on_pairs(checkpoint: Checkpoint, paths: Sequence[str]) -> Callable[[Checkpoint], Figures]:
+    """Measure an encoder with a decoder."""
+    from rnn_cli.tasks.translate.pairs import read_pairs
+    from rnn_cli.tasks.translate.scores import evaluate_pairs
+    from rnn_cli.tasks.translate.translator import Translator
+
+    pairs = read_pairs(paths)
+
+    def measure(model: Checkpoint) -> Figures:
+        found = evaluate_pairs(Translator.of_checkpoint(model, 1), pairs)
+        bits = f"{found['bits_per_symbol']:.4f}"
+        return {"of the targets are right": f"{1 - found['word_error_rate']:.2%}", "bits per symbol": bits}
+
+    return measure
+
+
+def on_texts(checkpoint: Checkpoint, paths: Sequence[str]) -> Callable[[Checkpoint], Figures]:
+    """Measure a language model."""
     from rnn_cli.text.documents import read_documents
 
     codec = checkpoint.codec
     texts = [codec.as_read(document.data) for document in read_documents(paths)]
-    return {f"bits per {codec.unit}": evaluate_texts(checkpoint, texts).bits_per_char}
+    return lambda model: {f"bits per {codec.unit}": f"{evaluate_texts(model, texts).bits_per_char:.4f}"}
 
 
 def loss_on_own_texts(exact: Checkpoint, coarse: Checkpoint) -> str:

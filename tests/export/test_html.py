@@ -1,7 +1,9 @@
 """The page in headless Chromium: it computes what the equations do, fetches nothing, and runs nobody's code."""
 
+import io
 import re
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +31,7 @@ from rnn_cli.language.sampling import sample_texts
 from rnn_cli.tasks.tag.bio import allowed_after, best_valid
 from rnn_cli.tasks.tag.tagger import Tagger
 from rnn_cli.tasks.translate.translator import Translator
+from rnn_cli.text.codecs import WordCodec
 
 webdriver = pytest.importorskip("selenium.webdriver")
 pytestmark = pytest.mark.skipif(not (shutil.which("chromium") and shutil.which("chromedriver")), reason="no Chromium")
@@ -102,6 +105,15 @@ def test_the_page_writes_the_greedy_text(browser, tmp_path, kind):
         (expected,) = sample_texts(checkpoint, prompt.encode() if kind == "bytes" else prompt, config=config)
         written = browser.execute_script("return rnn.greedy(arguments[0], 40)", prompt)
         assert written.rstrip("\ufffd").strip() == expected.decode().strip()
+
+
+def test_names_of_marks_are_ordinary_words(browser, tmp_path):
+    words = WordCodec(("SCRIPT", "MODEL", "STYLE", "POLICY"), True)
+    checkpoint = rounded(random_checkpoint("language", codec=words, seed=8))
+    opened(browser, tmp_path, checkpoint, "SCRIPT MODEL STYLE POLICY")
+    assert browser.find_element("id", "title").text == "SCRIPT MODEL STYLE POLICY"
+    (expected,) = sample_texts(checkpoint, config=SamplingConfig(temperature=0, length=40))
+    assert browser.execute_script("return rnn.greedy('', 40)") == expected.decode()
 
 
 @pytest.mark.parametrize("directions", [1, 2])
@@ -298,11 +310,13 @@ ANSWERED = {
 
 
 @pytest.mark.parametrize("task", ANSWERED)
-def test_8_bits_are_measured_on_a_file(tmp_path, task):
+def test_8_bits_are_measured_on_a_file(tmp_path, monkeypatch, task):
     text, words = ANSWERED[task]
     (tmp_path / "file").write_text(text, "utf-8")
     codec = CODECS["lines"] if task in ("language", "labelled") else CHARACTERS
     checkpoint = random_checkpoint(task, codec=codec, **({"tags": BIO} if task == "tag" else {}))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert int8_loss(checkpoint, ["-"]).endswith(", on -")
     sentence = int8_loss(checkpoint, [str(tmp_path / "file")])
     assert sentence.startswith("8 bits: ")
     assert words in sentence

@@ -30,10 +30,10 @@ from rnn_cli.tasks.translate.translator import Translator
 
 def exported(checkpoint, folder):
     """Write the files and return the names that the Python file defines."""
-    files, _ = export_files("numpy", Request(checkpoint, folder / 'mo"del.x'))
+    files, _ = export_files("numpy", Request(checkpoint, folder / 'mo"del LABEL.x'))
     for path, data in files.items():
         path.write_bytes(data)
-    path = folder / 'mo"del.py'
+    path = folder / 'mo"del LABEL.py'
     names = {"__file__": str(path), "__name__": "imported"}
     exec(compile(path.read_text("utf-8"), path, "exec"), names)
     return names
@@ -94,7 +94,7 @@ def test_the_file_runs_as_a_program(tmp_path, task):
     exported(
         random_checkpoint(task, codec=CODECS["lines"] if task in ("language", "labelled") else CHARACTERS), tmp_path
     )
-    path = tmp_path / 'mo"del.py'
+    path = tmp_path / 'mo"del LABEL.py'
     numbers = "".join(f"{value}\n" for value in SERIES[0])
     done = subprocess.run([sys.executable, path, "abc"], input=numbers, capture_output=True, text=True, check=True)
     assert done.stdout.strip()
@@ -102,7 +102,7 @@ def test_the_file_runs_as_a_program(tmp_path, task):
 
 def test_the_file_is_short_and_clean(tmp_path, cell):
     exported(random_checkpoint("language", cell), tmp_path)
-    path = tmp_path / 'mo"del.py'
+    path = tmp_path / 'mo"del LABEL.py'
     code = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
     assert len(code) <= 60
     assert max(map(len, code)) <= 120
