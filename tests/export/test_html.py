@@ -241,7 +241,7 @@ def test_a_link_repeats_what_is_shown(browser, tmp_path, codec):
         "Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
     )
     browser.execute_script(
-        "choosePlan('complete'); $('label').selectedIndex = 2; $('seed').value = 7; $('length').value = 30"
+        "chooseMode('complete'); $('label').selectedIndex = 2; $('seed').value = 7; $('length').value = 30"
     )
     typed(browser, "the cat" if codec.kind == "words" else "ab &é")
     browser.find_element("id", "write").click()

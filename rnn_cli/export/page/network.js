@@ -163,10 +163,11 @@ function softmax(scores) {
 }
 function translate(text) { /* [symbol, probability] of the most probable next symbols */
   const next = decoder([...encode(text).slice(1), 0]), found = [];
-  for (let symbol = 0; found.length < 2 * about.longest + 8; found.push([symbol, p])) {
-    var probs = softmax(next(symbol).logits), p = Math.max(...probs);
-    symbol = probs.indexOf(p);
+  for (let symbol = 0; found.length < 2 * about.longest + 8;) {
+    const probs = softmax(next(symbol).logits);
+    symbol = probs.reduce((best, p, k) => p > probs[best] ? k : best, 0);
     if (!symbol) break;
+    found.push([symbol, probs[symbol]]);
   }
   return found;
 }

@@ -125,7 +125,7 @@ function answer() {
       const item = make("span", token, "token", ...kind);
       item.append(make("small", tag));
       return item;
-    }), tokens.length ? "" : "");
+    }));
     tokens.forEach((token, n) => rows.push(row(`${token}: ${nameOf(tags[n])}`, softmax(own[n])[tags[n]])));
     parts = [];
   } else if (follow) {
@@ -136,14 +136,14 @@ function answer() {
 }
 function add(k) { /* a symbol to the beginning */
   const start = settings().text;
-  if (mode() === LINES) choosePlan(COMPLETE);
+  if (mode() === LINES) chooseMode(COMPLETE);
   $("text").value = start + (about.kind === "words" && start && !/\s$/.test(start) ? " " : "") + decode([k]);
   answer();
   $("answers").querySelector("button")?.focus();
 }
 
 /* The parts of the page that this model needs. */
-function choosePlan(name) {
+function chooseMode(name) {
   for (const each of document.querySelectorAll("#modes input")) each.checked = each.value === name;
   $("beginning").hidden = name === LINES;
   $("many").hidden = name === ON;
@@ -165,11 +165,11 @@ if (follow) {
   for (const [value, text] of Object.entries(MODES)) {
     const label = make("label"), input = make("input");
     Object.assign(input, { type: "radio", name: "mode", value });
-    input.onchange = () => { choosePlan(value); answer(); };
+    input.onchange = () => { chooseMode(value); answer(); };
     label.append(input, text);
     $("modes").append(label);
   }
-  choosePlan(Object.keys(MODES)[0]);
+  chooseMode(Object.keys(MODES)[0]);
   if (!about.lines) $("length").value = $("length").defaultValue = 400;
 } else $("next").textContent = TITLES[about.task];
 $("answers").classList.toggle("short", Boolean(follow && about.kind !== "words" || translates && !about.target_words));
@@ -206,7 +206,7 @@ $("download").onclick = () => {
 };
 function fromLink() {
   const given = new URLSearchParams(location.hash.slice(1));
-  if (follow && Object.hasOwn(MODES, given.get("mode"))) choosePlan(given.get("mode"));
+  if (follow && Object.hasOwn(MODES, given.get("mode"))) chooseMode(given.get("mode"));
   for (const n of NUMBERS) if (given.has(n) && Number.isFinite(Number(given.get(n)))) $(n).value = Number(given.get(n));
   if (given.has("text")) $("text").value = given.get("text");
   if (about.labels[given.get("label")]) $("label").selectedIndex = Number(given.get("label"));
