@@ -193,7 +193,8 @@ async function copy(text, done, failed) {
 $("share").onclick = () => {
   const { mode, text, label, ...numbers } = follow ? shown || settings() : { text: $("text").value };
   const given = { ...(mode && { mode }), ...(text && { text }), ...(about.labels.length && { label }), ...numbers };
-  history.replaceState(null, "", "#" + new URLSearchParams(given));
+  const hash = "#" + new URLSearchParams(given);
+  try { history.replaceState(null, "", hash); } catch (problem) { location.hash = hash; } /* some browsers refuse it to files */
   copy(location.href, "Link copied.", "The link is in the address bar.");
 };
 $("copy").onclick = () => copy(taken(), "Copied.", "Select the text and copy it.");
