@@ -267,8 +267,8 @@ def test_what_is_shown_can_be_downloaded(browser, tmp_path):
     browser.find_element("id", "write").click()
     finished(browser)
     browser.find_element("id", "download").click()
-    waiting(browser, 10).until(lambda driver: (tmp_path / "text.txt").exists())
-    assert (tmp_path / "text.txt").read_text("utf-8") == browser.execute_script("return shownText() + '\\n'")
+    expected, path = browser.execute_script("return shownText() + '\\n'"), tmp_path / "text.txt"
+    waiting(browser, 20).until(lambda driver: path.exists() and path.read_text("utf-8") == expected)
 
 
 @pytest.mark.parametrize("width", [320, 390, 1280])
