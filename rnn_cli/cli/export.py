@@ -65,6 +65,14 @@ def export(
             "--int8", help="For html: weights of 8 bits, half as large; says what it costs.", rich_help_panel=OUTPUT
         ),
     ] = False,
+    measure_on: Annotated[
+        str | None,
+        typer.Option(
+            "--measure-on",
+            help="For --int8: a file of texts, with answers if the model has some, on which the cost is measured.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Write a model for other programs: a web page, ONNX, C, NumPy, or a folder for model hubs.
@@ -75,6 +83,8 @@ def export(
         raise UsageError("--license is for --to hub; leave it out")
     if int8 and to != "html":
         raise UsageError("--int8 is for --to html; leave it out")
+    if measure_on is not None and not int8:
+        raise UsageError("--measure-on is for --int8; leave it out")
     model = one_model(context, file, model)
 
     from rnn_cli.atomic_files import check_writable, is_same, write_atomically
@@ -83,7 +93,9 @@ def export(
 
     checkpoint = load_checkpoint(model)
     announce_compiling(quiet)
-    files, remarks = export_files(to, Request(checkpoint, output, licence, int8))
+    files, remarks = export_files(
+        to, Request(checkpoint, output, licence, int8, () if measure_on is None else (measure_on,))
+    )
     for path in files:
         if is_same(path, model):
             raise UsageError(f"{path} is the model itself; choose another file with --output")

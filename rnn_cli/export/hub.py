@@ -5,22 +5,71 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnn_cli.errors import UsageError
 from rnn_cli.export.portable import BOUNDARY_MEANING, Portable
+from rnn_cli.export.torch_lines import MODULES, torch_lines
 
-MODULES = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 LICENCE_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-+")
 LONGEST_LICENCE, LONGEST_QUOTE = 60, 200  # characters
-DOES = {
-    "language": "It predicts the next symbol of a text, and so writes texts.",
-    "labelled": "It writes texts of a label.",
-    "classify": "It gives a text one of its labels: read the outputs at the last symbol.",
-    "tag": "It gives each token of a sentence a tag: read the outputs at the last character of each token.",
+
+
+class Kind(NamedTuple):
+    """What the card says of models of a task: a title, what they do, the hub's name of the task, the held-out score."""
+
+    title: str
+    does: str
+    pipeline: str
+    score: str = ""
+
+
+KINDS = {
+    "language": Kind(
+        "A recurrent language model", "It predicts the next symbol of a text, and so writes texts.", "text-generation"
+    ),
+    "labelled": Kind("A recurrent language model of labels", "It writes texts of a label.", "text-generation"),
+    "classify": Kind(
+        "A recurrent text classifier",
+        "It gives a text one of its labels: read the outputs at the last symbol.",
+        "text-classification",
+        "{:.1%} of the labels right",
+    ),
+    "tag": Kind(
+        "A recurrent tagger",
+        "It gives each token of a sentence a tag: read the outputs at the last character of each token.",
+        "token-classification",
+        "{:.1%} of the tags right",
+    ),
+    "translate": Kind(
+        "A recurrent encoder with a decoder",
+        "It answers a source with a target, and attends to the source (Luong, Pham and Manning 2015).",
+        "translation",
+        "{:.1%} of the targets right",
+    ),
+    "forecast": Kind(
+        "A recurrent forecaster",
+        "It forecasts the next values of a series of numbers.",
+        "time-series-forecasting",
+        "a MASE {:.1%} below that of the seasonal naive forecast",
+    ),
 }
+READS = {
+    "forecast": """At step t it reads arcsinh of these numbers, of a series y that is divided by its `scale`, the mean
+of |y_t - y_(t-season)|; naive_(t,h) is the last value known at step t of the phase of the season of step t + h:
+
+- y_t - y_(t-1), and y_t - y_(t-season)
+- naive_(t,h) - the mean of the last `season` values, for h = 1 ... min(season, horizon)
+- naive_(t,h) - naive_(t-season,h), for the same h
+- naive_(t,h) - y_(t+h-longer), for h = 1 ... min(longer, horizon)
+
+A difference from a value before the start of the series is 0. It reads the last `context` steps. With Q `quantiles`,
+output h Q + q at the last step is the forecast of step t + 1 + h, less naive_(t,h+1), divided by the scale; sort the Q
+numbers of each step."""
+}
+UNITS = {"classify": "text", "tag": "token", "translate": "symbol"}  # of other models it is that of the codec
 
 
 def hub_folder(model: Portable, record: Mapping[str, Any], licence: str) -> dict[str, bytes]:
@@ -35,7 +84,8 @@ def hub_folder(model: Portable, record: Mapping[str, Any], licence: str) -> dict
     if model.config.activation == "sigmoid":
         raise UsageError("torch.nn.RNN has no sigmoid, so its users could not load this model; use `to='onnx'`")
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in model.tensors.items()}
-    config = {**model.description(), "codec": model.codec.to_dict(), "model_type": "rnn-cli"}
+    codec = {} if model.codec is None else {"codec": model.codec.to_dict()}
+    config = {**model.description(), **codec, "model_type": "rnn-cli"}
     return {
         "config.json": (json.dumps(config, indent=1) + "\n").encode(),
         "model.safetensors": save(tensors, metadata={"format": "pt"}),
@@ -45,18 +95,20 @@ def hub_folder(model: Portable, record: Mapping[str, Any], licence: str) -> dict
 
 def card(model: Portable, record: Mapping[str, Any], licence: str) -> str:
     """Return the model card."""
-    config = model.config
+    config, kind = model.config, KINDS[model.task]
     count = sum(tensor.size for tensor in model.tensors.values())
     layers = f"{config.num_layers} layer{'s' * (config.num_layers > 1)} of {config.hidden_size} units"
     both = ", each in both directions" if config.directions == 2 else ""
     return f"""---
 license: {licence}
+library_name: rnn-cli
+pipeline_tag: {kind.pipeline}
 tags: [recurrent-network, {config.cell}]
 ---
 
-# A recurrent network
+# {kind.title}
 
-{DOES[model.task]} {MODULES[config.cell]}, {layers}{both}; {count:,} numbers in float32. Made with `rnn-cli`.
+{kind.does} {MODULES[config.cell]}, {layers}{both}; {count:,} numbers in float32. Made with `rnn-cli`.
 
 ## Data and figures
 
@@ -64,8 +116,7 @@ tags: [recurrent-network, {config.cell}]
 
 ## Limits
 
-A small network, trained on the data above only. It repeats their errors and prejudices, and what it writes is not a
-fact. It knows only the {len(model.symbols):,} symbols in `config.json`. {BOUNDARY_MEANING}.
+{limits(model)}
 
 ## Use
 
@@ -73,6 +124,17 @@ fact. It knows only the {len(model.symbols):,} symbols in `config.json`. {BOUNDA
 {torch_lines(model)}
 ```
 """
+
+
+def limits(model: Portable) -> str:
+    """Return what users must know."""
+    if model.codec is None:
+        return f"A small network, trained on the data above only. {READS[model.task]}"
+    return (
+        "A small network, trained on the data above only. It repeats their errors and prejudices, and what it writes\n"
+        f"is not a fact. It knows only the {len(model.symbols):,} symbols in `config.json`.\n"
+        f"{BOUNDARY_MEANING.capitalize()}."
+    )
 
 
 def facts(model: Portable, record: Mapping[str, Any]) -> str:
@@ -84,12 +146,15 @@ def facts(model: Portable, record: Mapping[str, Any]) -> str:
     if is_plain(steps := record.get("steps")):
         rows.append(f"- steps of training: {quoted(steps)}")
     loss = record.get("best_loss")
-    if isinstance(loss, float) and math.isfinite(loss):
-        unit = "text" if model.task == "classify" else "token" if model.task == "tag" else model.codec.unit
+    if isinstance(loss, float) and math.isfinite(loss) and model.codec is not None:
+        unit = UNITS.get(model.task, model.codec.unit)
         guess = math.log2(model.config.output_size)
         held = "held-out" if training.get("validation_fraction", 1) else "training"
         bits = loss / math.log(2)
         rows.append(f"- best {held} loss: {bits:.3f} bits per {unit}; guessing equally would cost {guess:.3f}")
+    score = record.get("best_score")
+    if isinstance(score, float) and math.isfinite(score) and KINDS[model.task].score:
+        rows.append(f"- best held-out score: {KINDS[model.task].score.format(score)}")
     return "\n".join(rows) or "The file does not say what it was trained on."
 
 
@@ -102,38 +167,3 @@ def quoted(value: object) -> str:
     """Return a value as a span of code, in which nothing is markup."""
     text = " ".join(str(value).split()).replace("`", "'")[:LONGEST_QUOTE]
     return f"`{text or ' '}`"
-
-
-def torch_lines(model: Portable) -> str:
-    """Return the lines of Python that load the model with torch.nn and run it."""
-    config = model.config
-    width, tied = config.directions * config.hidden_size, config.embedding == "tied"
-    reads = config.hidden_size if tied else config.input_size
-    options = f", num_layers={config.num_layers}" + ", bidirectional=True" * (config.directions == 2)
-    if config.cell == "rnn":
-        options += f', nonlinearity="{config.activation}"'
-    lines = [
-        "import torch",
-        "from safetensors.torch import load_file",
-        "",
-        'tensors = load_file("model.safetensors")',
-        *['tensors["decoder.weight"] = tensors["encoder.weight"]'] * tied,
-        "net = torch.nn.ModuleDict({",
-        *[f'    "encoder": torch.nn.Embedding({config.input_size}, {reads}),'] * tied,
-        f'    "rnn": torch.nn.{MODULES[config.cell]}({reads}, {config.hidden_size}{options}),',
-        f'    "decoder": torch.nn.Linear({width}, {config.output_size}),',
-        "})",
-        "net.load_state_dict(tensors)",
-        "ids = torch.tensor([[0], [1]])  # (T, B): the boundary, then the symbols of a text",
-    ]
-    if tied:
-        lines.append('x = net["encoder"](ids)')
-    else:
-        lines.append(f"x = torch.nn.functional.one_hot(ids, {config.input_size}).float()")
-    if model.labels:
-        lines.append(f"x[:, :, {len(model.symbols)} + 0] = 1  # label 0")
-    lines.append('y, state = net["rnn"](x)')
-    if config.readout == "mean":
-        lines.append("y = y.cumsum(0) / torch.arange(1, 1 + len(y))[:, None, None]")
-    lines.append('logits = net["decoder"](y)  # (T, B, outputs)')
-    return "\n".join(lines)

@@ -14,12 +14,16 @@ from rnn_cli.export.portable import Portable
 
 @dataclass(frozen=True)
 class Request:
-    """An export: the model, the path of its file or folder, the licence for a hub, 8-bit weights for a page."""
+    """An export: the model, the path of its file or folder, the licence for a hub, 8-bit weights for a page.
+
+    `measure_on` are the files on whose texts the cost of 8 bits is measured.
+    """
 
     checkpoint: Checkpoint
     path: Path
     licence: str | None = None
     int8: bool = False
+    measure_on: tuple[str, ...] = ()
 
     @property
     def model(self) -> Portable:
@@ -32,12 +36,16 @@ Files = tuple[dict[Path, bytes], list[str]]
 
 
 def onnx_files(request: Request) -> Files:
-    """Return an ONNX file."""
-    from rnn_cli.export.onnx import onnx_model
+    """Return an ONNX file, or of an encoder with a decoder PATH-encoder.onnx and PATH-decoder.onnx."""
+    from rnn_cli.export.onnx import onnx_models
 
-    model = request.model
+    model, path = request.model, request.path
     remarks = [f"labels are given by number, as the input `label`: 0 is '{model.labels[0]}'"] if model.labels else []
-    return {request.path: onnx_model(model).SerializeToString(deterministic=True)}, remarks
+    graphs = onnx_models(model).items()
+    return {
+        path.with_stem(path.stem + suffix) if suffix else path: graph.SerializeToString(deterministic=True)
+        for suffix, graph in graphs
+    }, remarks
 
 
 def numpy_files(request: Request) -> Files:
@@ -45,7 +53,8 @@ def numpy_files(request: Request) -> Files:
     from rnn_cli.export.numpy_file import numpy_source, numpy_weights
 
     source, weights = request.path.with_suffix(".py"), request.path.with_suffix(".npz")
-    return {weights: numpy_weights(request.model), source: numpy_source(weights.name)}, []
+    model = request.model
+    return {weights: numpy_weights(model), source: numpy_source(model, weights.name)}, []
 
 
 def c_files(request: Request) -> Files:
@@ -67,10 +76,11 @@ def hub_files(request: Request) -> Files:
 
 def html_files(request: Request) -> Files:
     """Return one page."""
-    from rnn_cli.export.html import html_page, int8_loss
+    from rnn_cli.export.html import html_page
+    from rnn_cli.export.rounding import int8_loss
 
     page = html_page(request.model, request.path.stem, request.int8)
-    return {request.path: page}, [int8_loss(request.checkpoint)] if request.int8 else []
+    return {request.path: page}, [int8_loss(request.checkpoint, request.measure_on)] if request.int8 else []
 
 
 TARGETS: dict[str, Callable[[Request], Files]] = {
@@ -83,9 +93,11 @@ TARGETS: dict[str, Callable[[Request], Files]] = {
 
 
 def export_files(target: str, request: Request) -> Files:
-    """Return the files of an export. Raises UsageError for an unknown target."""
+    """Return the files of an export. Raises UsageError for an unknown target, and for a directory as a file."""
     if target not in TARGETS:
         raise UsageError(f"`to` must be one of {', '.join(TARGETS)}, not {target}")
+    if target != "hub" and request.path.name in ("", ".."):
+        raise UsageError(f"cannot write '{request.path}': it is a directory; give a file name in it")
     files, remarks = TARGETS[target](request)
     return files, [*remarks, *about_counts(request.checkpoint)]
 

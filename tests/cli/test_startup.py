@@ -46,7 +46,7 @@ PROMISED = {
     "translate": "--model -m --count -n --beam --align --jsonl --threads --quiet -q --help -h",
     "forecast": "--model -m --horizon --plot --threads --quiet -q --help -h",
     "predict": "--label --model -m --top --each --json --quiet -q --help -h",
-    "export": "--to --output -o --model -m --license --int8 --quiet -q --help -h",
+    "export": "--to --output -o --model -m --license --int8 --measure-on --quiet -q --help -h",
     "import": "--symbols --lines --activation --model -m --overwrite --quiet -q --help -h",
     "compress": "--output -o --model -m --quiet -q --help -h",
     "decompress": "--output -o --model -m --quiet -q --help -h",

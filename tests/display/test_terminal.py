@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import re
@@ -13,6 +14,7 @@ from unittest import mock
 
 import pytest
 from commands import ENVIRONMENT, SMALL, read_to_end, run
+from safetensors.numpy import save
 
 from rnn_cli.__main__ import main
 from rnn_cli.checkpoint.checkpoint import load_checkpoint, save_checkpoint
@@ -65,10 +67,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (directory / "sentence").write_text(f"a{HOSTILE} end\n", "utf-8")
         code, shown = on_terminal("train", "tagged", "--task", "tag", *TAGGER, "-m", "tagger")
         assert code == 0, shown
+    about = {"task": "language", "codec": checkpoint.codec.to_dict()}
+    (directory / f"symbols{NAME}").write_text(json.dumps(about), "utf-8")
     checkpoint.record["corpus"] = {"name": HOSTILE, HOSTILE: HOSTILE}
     checkpoint.record["versions"] = {HOSTILE: HOSTILE}
     checkpoint.record[HOSTILE] = HOSTILE
     save_checkpoint(directory / f"{NAME}.model", checkpoint)
+    tensors = {**checkpoint.parameters, HOSTILE: checkpoint.parameters["decoder.bias"]}
+    (directory / "hostile.safetensors").write_bytes(save(tensors))
     return directory
 
 
@@ -76,7 +82,7 @@ TAGGER = ["--hidden-size", "8", "--steps", "30", "--random-seed", "1"]
 MODEL = ["-m", f"{NAME}.model"]
 TWO = [*MODEL, "-m", "model"]
 # Commands that hostile text has not been tried on yet.
-UNTRIED = {"export", "import", "serve", "translate", "forecast"}
+UNTRIED = {"serve", "translate", "forecast"}
 COMMANDS = {
     "train": [
         ["train", NAME],
@@ -114,7 +120,17 @@ COMMANDS = {
     ],
     "predict": [["predict", HOSTILE], ["predict", "--each", f"the {HOSTILE}"], ["predict", HOSTILE, "--json"]],
     "complete": [["complete", HOSTILE], ["complete", HOSTILE, "--plain"], ["complete", HOSTILE, "--json"]],
-    "compress": [["compress", NAME], ["decompress", NAME, "-o", "back"], ["decompress", f"{NAME}.rnnz", "-o", "-"]],
+    "compress": [["compress", NAME]],
+    "decompress": [["decompress", NAME, "-o", "back"], ["decompress", f"{NAME}.rnnz", "-o", "-"]],
+    "export": [
+        ["export", "--to", "hub", "-o", f"hub{NAME}", "--license", "mit"],
+        ["export", "--to", "html", "-o", f"page{NAME}.html", "--int8"],
+        ["export", "--to", "html", "-o", f"page{NAME}.html", "--int8", "--measure-on", NAME],
+        ["export", "tagger", "--to", "onnx", "-o", f"graph{NAME}"],
+        ["export", f"{NAME}.model", "--to", "c", "-o", f"header{NAME}"],
+        ["export", "--to", "numpy", "-o", f"numpy{NAME}"],
+    ],
+    "import": [["import", f"{NAME}.model", "--symbols", f"symbols{NAME}", "-m", f"again{NAME}", "--overwrite"]],
     "info": [["info"], ["info", "--json"]],
     "plot": [["plot"], ["plot", f"{NAME}.model", "model"]],
     "report": [["report", NAME, "-o", f"{NAME}.html"], ["report"]],
@@ -160,6 +176,14 @@ COMMANDS = {
         ["classify", NAME, "-m", "model", "-m", f"missing{NAME}"],
         ["classify", NAME, *MODEL, "-m", f"./{NAME}.model"],
         ["classify", NAME, *TWO, "--labels"],
+        ["export", f"missing{NAME}", "--to", "c", "-o", "new.h"],
+        ["export", "model", "--to", "c", "-o", f"nowhere{NAME}/{NAME}"],
+        ["export", "model", "--to", "hub", "-o", "new", "--license", HOSTILE],
+        ["export", "model", "--to", "html", "-o", "new", "--int8", "--measure-on", f"missing{NAME}"],
+        ["import", f"missing{NAME}", "--symbols", f"symbols{NAME}", "-m", "new"],
+        ["import", NAME, "--symbols", f"symbols{NAME}", "-m", "new"],
+        ["import", "model", "--symbols", NAME, "-m", "new"],
+        ["import", "hostile.safetensors", "--symbols", f"symbols{NAME}", "-m", "new"],
         ["train", NAME, "--from", f"missing{NAME}", "-m", "new"],
         ["train", NAME, "--from", f"{NAME}.model", "--lines", "-m", "new"],
     ],
@@ -174,7 +198,9 @@ def test_no_output_controls_the_terminal(place: Path, monkeypatch: pytest.Monkey
         others: list[str] = []
         if command == "train":
             others = [*SMALL, "--steps", "120", "--overwrite", "-m", f"new{NAME}"]
-        elif "-m" not in arguments and arguments[0] in COMMANDS:
+        elif (
+            "-m" not in arguments and arguments[0] in COMMANDS and arguments[1:2] not in (["tagger"], [f"{NAME}.model"])
+        ):
             others = MODEL
         code, shown = on_terminal(*arguments, *others)
         assert (code == 0) == (command != "errors"), shown

@@ -6,13 +6,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from portable_models import CASES, CODECS, case_ids, plain_logits, random_checkpoint
+from portable_models import (
+    BIO,
+    CASES,
+    CHARACTERS,
+    CODECS,
+    FORECASTERS,
+    SERIES,
+    SOURCES,
+    case_ids,
+    plain_logits,
+    random_checkpoint,
+)
 
 from rnn_cli.cells import CELLS
 from rnn_cli.export.c import c_header, quoted
 from rnn_cli.export.portable import Portable
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.sampling import sample_texts
+from rnn_cli.tasks.forecast.forecaster import Forecaster
+from rnn_cli.tasks.forecast.series import numbered
+from rnn_cli.tasks.tag.bio import allowed_after, best_valid
+from rnn_cli.tasks.tag.tagger import Tagger
+from rnn_cli.tasks.translate.translator import Translator
 
 FLAGS = ["-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
@@ -57,6 +73,72 @@ int main(int argc, char **argv) {
 }
 """
 
+TRANSLATES = """
+#include "model.h"
+#include <stdio.h>
+int main(int argc, char **argv) {
+  static struct rnn net;
+  static float work[RNN_SOURCE(100)];
+  for (int k = 1; k < argc; k++) {
+    const char *text = argv[k];
+    int symbols[100], count = 0, left = RNN_LONGEST;
+    while ((symbols[count] = rnn_encode(&text)) > 0) count++;
+    symbols[count++] = 0;
+    rnn_read_source(&net, symbols, count, work);
+    for (int symbol = 0; rnn_answer(&net, symbol), symbol = rnn_best(&net), symbol && left; left--)
+      printf("%s%s", left < RNN_LONGEST ? RNN_BETWEEN : "", rnn_outputs[symbol]);
+    puts("");
+  }
+  return 0;
+}
+"""
+TAGS = """
+#include "model.h"
+#include <stdio.h>
+int main(int argc, char **argv) {
+  static struct rnn net;
+  static float work[RNN_WORK(200)], logits[200 * RNN_OUTPUTS];
+  static int back[50 * RNN_OUTPUTS], tags[50], ends[50], symbols[200], count = 1;
+  const char *blank = " ", *text;
+  for (int k = 1; k < argc; k++) {
+    if (k > 1) text = blank, symbols[count++] = rnn_encode(&text);
+    for (text = argv[k]; *text;) symbols[count++] = rnn_encode(&text);
+    ends[k - 1] = count - 1;
+  }
+  rnn_read(&net, symbols, count, work, logits);
+  rnn_best_tags(logits, ends, argc - 1, back, tags);
+  for (int k = 0; k < argc - 1; k++) printf("%s\\n", rnn_outputs[tags[k]]);
+  return 0;
+}
+"""
+VITERBI = """
+#include "model.h"
+#include <stdio.h>
+int main(void) {
+  static float logits[40 * RNN_OUTPUTS];
+  static int back[40 * RNN_OUTPUTS], tags[40], ends[40];
+  for (int k = 0; k < 40 * RNN_OUTPUTS; k++) if (scanf("%f", &logits[k]) != 1) return 1;
+  for (int k = 0; k < 40; k++) ends[k] = k;
+  rnn_best_tags(logits, ends, 40, back, tags);
+  for (int k = 0; k < 40; k++) printf("%d ", tags[k]);
+  return 0;
+}
+"""
+FORECASTS = """
+#include "model.h"
+#include <stdio.h>
+int main(void) {
+  static struct rnn net;
+  static double values[1000], found[RNN_HORIZON][RNN_QUANTILES];
+  int count = 0;
+  while (scanf("%lf", &values[count]) == 1) count++;
+  count = rnn_forecast(&net, values, count, found);
+  for (int h = 0; h < count; h++)
+    for (int q = 0; q < RNN_QUANTILES; q++) printf("%.17g ", found[h][q]);
+  return 0;
+}
+"""
+
 
 def compiled(compiler, folder, checkpoint, source):
     """Return the program of a source with the header of a model."""
@@ -67,8 +149,10 @@ def compiled(compiler, folder, checkpoint, source):
     return folder / (compiler + ".out")
 
 
-def output_of(program, *arguments):
-    return subprocess.run([program, *arguments], capture_output=True, check=True).stdout.decode()
+def output_of(program, *arguments, text=""):
+    done = subprocess.run([program, *arguments], input=text.encode(), capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
 
 
 PAIRS = [(CELLS[index % len(CELLS)], *case) for index, case in enumerate(CASES)]
@@ -101,6 +185,43 @@ def test_c_writes_the_greedy_text(tmp_path, compiler, kind):
         symbols = list(map(int, output_of(program, prompt).split()))
         text = checkpoint.codec.decode_after(int(last[0]) if len(last) else 0, symbols)
         assert text.decode(errors="ignore").encode() == expected  # which has no incomplete last character
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+def test_c_translates(tmp_path, cell, directions):
+    checkpoint = random_checkpoint("translate", cell, CHARACTERS, directions=directions, seed=9)
+    translator = Translator.of_checkpoint(checkpoint, 1)
+    expected = [translator.symbols.decode(each[0].symbols) for each in translator.translate(SOURCES)]
+    program = compiled(COMPILERS[directions % len(COMPILERS)], tmp_path, checkpoint, TRANSLATES)
+    normal = [translator.symbols.normal(source) for source in SOURCES]
+    assert output_of(program, *normal).splitlines() == expected
+
+
+@pytest.mark.parametrize("tags, directions", [(BIO, 2), (("NOUN", "VERB"), 1)])
+def test_c_tags(tmp_path, tags, directions):
+    checkpoint = random_checkpoint("tag", codec=CHARACTERS, tags=tags, directions=directions, seed=4)
+    words = [*SOURCES[0], "zé<", "fedcba", "ag", *"gfedcba"]
+    (expected,) = Tagger.of_checkpoint(checkpoint, 1).tag([words])
+    program = compiled(COMPILERS[0], tmp_path, checkpoint, TAGS)
+    assert output_of(program, *words).splitlines() == expected
+    logits = np.log(np.random.default_rng(1).dirichlet(np.ones(len(tags)) / 2, 40) + 1e-30)
+    program = compiled(COMPILERS[-1], tmp_path, checkpoint, VITERBI)
+    found = output_of(program, text=" ".join(map(str, logits.ravel().tolist())))
+    allowed = allowed_after(tags) if tags == BIO else np.ones((len(tags) + 1, len(tags)), bool)
+    assert list(map(int, found.split())) == best_valid(logits.astype(np.float32).astype(float), allowed).tolist()
+
+
+@pytest.mark.parametrize("own, quantiles", FORECASTERS)
+def test_c_forecasts(tmp_path, own, quantiles):
+    checkpoint = random_checkpoint("forecast", own, quantiles=quantiles)
+    forecaster = Forecaster.of_checkpoint(checkpoint)
+    programs = [compiled(compiler, tmp_path, checkpoint, FORECASTS) for compiler in COMPILERS]
+    for number, values in enumerate(SERIES):
+        expected = forecaster.forecast([numbered("y", values)])[0].ravel()
+        text = "\n".join(map(repr, values.tolist()))
+        found = np.array(output_of(programs[number % len(programs)], text=text).split(), float)
+        assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert output_of(programs[0], text="1 2") == ""
 
 
 def test_strings_of_a_stranger_stay_strings():

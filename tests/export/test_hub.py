@@ -1,10 +1,11 @@
 """The folder loads in torch.nn by the lines of its card, and comes back by rnn import."""
 
 import json
+import math
 
 import numpy as np
 import pytest
-from portable_models import CASES, CODECS, NAMES, plain_logits, random_checkpoint
+from portable_models import CASES, CHARACTERS, CODECS, HOSTILE, NAMES, plain_answers, plain_logits, random_checkpoint
 from safetensors.numpy import save
 
 from rnn_cli.cells import CELLS
@@ -12,6 +13,8 @@ from rnn_cli.errors import UsageError
 from rnn_cli.export.importing import import_model, read_symbols, read_weights
 from rnn_cli.export.targets import Request, export_files
 from rnn_cli.language.sampling import sample_texts
+from rnn_cli.network.model import Model
+from rnn_cli.network.plain import network_forward, weights_of
 
 
 def exported(checkpoint, folder):
@@ -37,6 +40,36 @@ def test_lines_of_the_card_load_the_model(cell, tmp_path, monkeypatch, task, val
     assert np.abs(names["logits"][:, 0].detach().numpy() - expected).max() < 1e-5 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize(
+    "task, values", [("translate", {"directions": 2}), ("translate", {"layers": 1}), ("forecast", {})]
+)
+def test_lines_of_other_cards_load_the_model(cell, tmp_path, monkeypatch, task, values):
+    pytest.importorskip("torch")
+    if cell.activation == "sigmoid":
+        return
+    checkpoint = random_checkpoint(task, cell, CHARACTERS, **values)
+    exported(checkpoint, tmp_path)
+    code = (tmp_path / "README.md").read_text("utf-8").split("```python\n")[1].split("```")[0]
+    names = {}
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "card", "exec"), names)
+    found = names["logits"].detach().numpy()
+    expected = (
+        plain_answers(checkpoint, [1, 2, 0], [1]) if task == "translate" else plain_outputs(checkpoint, 6)[:, None]
+    )
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+def plain_outputs(checkpoint, steps):
+    """Return the outputs (T, V) of a network that reads zeros."""
+    model = Model.from_torch(checkpoint.config, checkpoint.parameters)
+    x, starts = np.zeros((steps, 1, checkpoint.config.input_size)), np.zeros((steps, 1), bool)
+    states = np.zeros((2, 1, len(model.layout.cell.states), 1, 11))
+    weights = weights_of(model.layout, model.parameters)
+    return network_forward(model.layout.cell, weights, x, starts, states, np.ones((2, 1, 11)))[0][:, 0]
+
+
 @pytest.mark.parametrize("kind", CODECS)
 def test_folder_comes_back(tmp_path, kind):
     checkpoint = random_checkpoint("language", codec=CODECS[kind])
@@ -49,8 +82,22 @@ def test_folder_comes_back(tmp_path, kind):
 def test_what_the_record_says_is_no_markup(tmp_path):
     checkpoint = random_checkpoint("language")
     checkpoint.record["corpus"]["name"] = "a`b\n# <script>"
+    checkpoint.record["best_score"] = checkpoint.record["best_loss"] = HOSTILE[0]
     exported(checkpoint, tmp_path)
-    assert "- name: `a'b # <script>`\n" in (tmp_path / "README.md").read_text("utf-8")
+    text = (tmp_path / "README.md").read_text("utf-8")
+    assert "- name: `a'b # <script>`\n" in text
+    assert "img" not in text
+
+
+def test_the_card_has_the_figures_of_the_record(tmp_path):
+    checkpoint = random_checkpoint("translate", codec=CHARACTERS)
+    checkpoint.record.update(best_loss=math.log(2), best_score=0.75, steps=7)
+    exported(checkpoint, tmp_path)
+    text = (tmp_path / "README.md").read_text("utf-8")
+    assert (
+        "1.000 bits per symbol; guessing equally would cost 2.322\n- best held-out score: 75.0% of the targets" in text
+    )
+    assert "- steps of training: `7`\n" in text
 
 
 def torch_weights(symbols, embedded=True, bias=True):

@@ -8,6 +8,8 @@
    rnn_sample returns 0 where the text ends. It does not read the symbol: give it to rnn_step.
    A model of two directions reads whole texts with rnn_read instead of rnn_step.
    If a model has labels: set net.label, then call rnn_restart.
+   A tagger chooses its tags with rnn_best_tags; an encoder with a decoder reads a source with rnn_read_source and a
+   target with rnn_answer; a forecaster continues a series with rnn_forecast.
    Include this header in one file, and link with -lm. */
 #ifndef RNN_H
 #define RNN_H
@@ -20,19 +22,25 @@
 #define RNN_WIDTH (RNN_DIRECTIONS * RNN_HIDDEN)
 
 struct rnn {
-  float h[RNN_LAYERS * RNN_DIRECTIONS][RNN_HIDDEN], c[RNN_LAYERS * RNN_DIRECTIONS][RNN_HIDDEN];
+  float h[RNN_RUNS][RNN_HIDDEN], c[RNN_RUNS][RNN_HIDDEN];
   float mean[RNN_WIDTH], logits[RNN_OUTPUTS];
   float from_input[RNN_ROWS], from_state[RNN_ROWS];
   int label, steps, allowed; /* allowed: the state of rnn_follow */
+#if RNN_TRANSLATES
+  const float *read, *keys; /* of the source: the outputs of the encoder, and what the decoder compares with */
+  float *weights;           /* how much the last symbol attends to each symbol of the source */
+  float both[RNN_HIDDEN + RNN_WIDTH], z[RNN_HIDDEN];
+  int count;
+#endif
 };
 
 static inline float rnn_sigmoid(float a) { return 1.0f / (1.0f + expf(-a)); }
 
-/* y = W x + b, with W of `rows` rows. */
+/* y = W x + b, with W of `rows` rows; b may be NULL. */
 static inline void rnn_product(float *y, const float *w, const float *x, const float *b, int rows, int columns) {
   for (int i = 0; i < rows; i++) {
     const float *row = w + (size_t)i * (size_t)columns;
-    float sum = b[i];
+    float sum = b ? b[i] : 0.0f;
     for (int j = 0; j < columns; j++) sum += row[j] * x[j];
     y[i] = sum;
   }
@@ -64,6 +72,7 @@ static inline void rnn_cell(struct rnn *net, int run) {
   }
 }
 
+#if RNN_KIND
 /* What layer 0 reads of a symbol: a column of W_ih, or a row of the tied embedding. */
 static inline void rnn_input_symbol(struct rnn *net, int run, int symbol) {
 #if RNN_TIED
@@ -79,6 +88,9 @@ static inline void rnn_input_symbol(struct rnn *net, int run, int symbol) {
 #endif
 }
 
+#endif
+
+#if !RNN_TRANSLATES
 /* The logits from the output of the last layer. */
 static inline void rnn_read_out(struct rnn *net, const float *output) {
 #if RNN_MEAN
@@ -88,8 +100,9 @@ static inline void rnn_read_out(struct rnn *net, const float *output) {
 #endif
   rnn_product(net->logits, rnn_decoder, output, rnn_decoder_bias, RNN_OUTPUTS, RNN_WIDTH);
 }
+#endif
 
-#if RNN_DIRECTIONS == 1
+#if RNN_DIRECTIONS == 1 && RNN_KIND && !RNN_TRANSLATES
 /* Read a symbol (0 to RNN_SYMBOLS - 1). */
 static inline void rnn_step(struct rnn *net, int symbol) {
   rnn_input_symbol(net, 0, symbol);
@@ -118,16 +131,18 @@ static inline void rnn_reset(struct rnn *net) {
   net->label = 0;
   rnn_restart(net);
 }
-#else
-#define RNN_WORK(count) (2 * (size_t)(count) * RNN_WIDTH) /* floats that rnn_read works in */
+#endif
 
-/* Read a whole text, whose first symbol is 0, and put the logits after each symbol into logits[count][RNN_OUTPUTS]. */
-static inline void rnn_read(struct rnn *net, const int *symbols, int count, float *work, float *logits) {
+#if RNN_DIRECTIONS == 2 || RNN_TAGS || RNN_TRANSLATES
+#define RNN_WORK(count) (2 * (size_t)(count) * RNN_WIDTH) /* floats in which `count` symbols are read */
+
+/* Run the layers over a whole text; return the outputs of the last one [count][RNN_WIDTH], which lie in work. */
+static inline const float *rnn_layers(struct rnn *net, const int *symbols, int count, float *work) {
   float *below = work, *above = work + (size_t)count * RNN_WIDTH, *other;
   memset(net, 0, sizeof *net);
   for (int layer = 0; layer < RNN_LAYERS; layer++) {
-    for (int direction = 0; direction < 2; direction++) {
-      int run = 2 * layer + direction;
+    for (int direction = 0; direction < RNN_DIRECTIONS; direction++) {
+      int run = RNN_DIRECTIONS * layer + direction;
       for (int step = 0; step < count; step++) {
         size_t t = (size_t)(direction ? count - 1 - step : step);
         if (layer == 0)
@@ -140,8 +155,17 @@ static inline void rnn_read(struct rnn *net, const int *symbols, int count, floa
     }
     other = below, below = above, above = other;
   }
+  return below;
+}
+#endif
+
+#if (RNN_DIRECTIONS == 2 || RNN_TAGS) && !RNN_TRANSLATES
+/* Read a whole text, whose first symbol is 0, and put the logits after each symbol into logits[count][RNN_OUTPUTS].
+   work has RNN_WORK(count) floats. */
+static inline void rnn_read(struct rnn *net, const int *symbols, int count, float *work, float *logits) {
+  const float *outputs = rnn_layers(net, symbols, count, work);
   for (int t = 0; t < count; t++) {
-    rnn_read_out(net, below + (size_t)t * RNN_WIDTH);
+    rnn_read_out(net, outputs + (size_t)t * RNN_WIDTH);
     memcpy(logits + (size_t)t * RNN_OUTPUTS, net->logits, sizeof net->logits);
   }
 }
@@ -171,6 +195,7 @@ static inline int rnn_sample(const struct rnn *net, float temperature, float num
 }
 #endif
 
+#if RNN_KIND
 /* Return the next symbol of a text and move on, or -1 at its end. What the model does not know is RNN_UNKNOWN, or is
    left out if that is -1. Words are separated by blanks; of other symbols the longest that matches is taken. */
 static inline int rnn_encode(const char **text) {
@@ -200,4 +225,7 @@ static inline int rnn_encode(const char **text) {
 #endif
   }
 }
+#endif
+
+/* TASK */
 #endif
