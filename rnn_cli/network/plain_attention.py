@@ -8,8 +8,9 @@ With E (S, D) the outputs of the encoder and Q (T, H) those of the decoder (Luon
     Z = tanh(Q W_q + C W_c + b)       what the readout of the decoder reads (T, H)
     states = tanh(e W_b + b_b)        from which the decoder starts: the bridge
 
-e joins the forward output at the last symbol and the backward output at the first. kernels/network/attention.py computes
-the same for batches, fast, and tests compare the two. Both networks are those of plain.py: `grad_q` is as there.
+e joins the forward output at the last symbol and the backward output at the first. kernels/network/attention.py
+computes the same for batches, fast, and tests compare the two. Both networks are those of plain.py: `grad_q` is as
+there.
 """
 
 from __future__ import annotations
