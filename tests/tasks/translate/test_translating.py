@@ -214,9 +214,9 @@ def test_a_batch_depends_on_its_step_alone():
 
 
 def test_symbols_round_trip_and_the_unknown_are_known():
-    data = Pairs("x", "", ["neˈ", "ab", "ab"], ["n e", "ˈa b", "ˈa b"])
+    data = Pairs("x", "", ["neN", "ab", "ab"], ["n e", "Na b", "Na b"])
     symbols = Symbols.of_pairs(data, words=True)
-    assert symbols.decode(symbols.encode_target("ˈa b")) == "ˈa b"
+    assert symbols.decode(symbols.encode_target("Na b")) == "Na b"
     assert symbols.encode_target("b z").tolist()[1] == -1
     assert symbols.encode_source("a☃").tolist()[1] == symbols.encode_source("☂").tolist()[0]
 
