@@ -193,7 +193,7 @@ def measure_all(data: DataSet, seeds: int, given: list[str], state: State) -> di
     """Return the figures of one data set."""
     runs = [
         state.result(
-            f"{data.name}, {data.minutes} minutes, seed {seed}",
+            f"{data.name}, {' '.join(given) or f'{data.minutes} minutes'}, seed {seed}",
             lambda seed=seed: measure(data, seed, given),
         )
         for seed in range(1, seeds + 1)
