@@ -143,8 +143,8 @@ def words_per_second(hidden: int, threads: int, words: int = WORDS) -> str:
         folder = Path(directory)
         (folder / "pairs.tsv").write_text("".join(f"{word}\t{word.upper()}\n" for word in made[:2000]))
         (folder / "words.txt").write_text("".join(f"{word}\n" for word in made))
-        training = ["--task", "translate", "--hidden-size", str(hidden), "--epochs", "15", "--quiet"]
-        rnn(folder, "train", "pairs.tsv", *training)
+        training = ["--task", "translate", "--hidden-size", str(hidden), "--layers", "1"]
+        rnn(folder, "train", "pairs.tsv", *training, "--epochs", "15", "--quiet")
         command = [sys.executable, "-m", "rnn_cli", "translate", "words.txt", "--threads", str(threads), "--quiet"]
         times = []
         for _ in range(3):
