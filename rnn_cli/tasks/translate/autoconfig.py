@@ -25,9 +25,9 @@ SUITS = Preferences(epochs=60, most_epochs=150, hidden_size=256, dropout=0.4, ba
 SUITS_MANY = replace(SUITS, epochs=15, most_epochs=60, learning_rate=0.004)
 MANY = 10_000  # pairs
 # Pronunciations, 3,600 words of Bulgarian, dropout 0.4 (0.3 with 128 units), rate 0.002, 40 epochs, words wrong on the
-# part that chooses: 1 x 256 33.1 %, with recurrent dropout 33.6 %, 2 x 128 30.0 %, 2 x 256 28.2 %. A beam of 4
-# changes that by at most 0.7 points, averaged weights by at most 0.2. Of a few hundred pairs, right: one layer 31 to 36 %
-# (180 epochs: 36 to 39 %), two 17 to 36 %.
+# part that chooses: 1 x 256 33.1 %, with recurrent dropout 33.6 %, 2 x 128 30.0 %, 2 x 256 28.2 %. A beam of 4 changes
+# that by at most 0.7 points, averaged weights by at most 0.2. Of a few hundred pairs, right: one layer 31 to 36 % (180
+# epochs: 36 to 39 %), two 17 to 36 %.
 # Sums of numbers of three digits, 45,000 pairs, rate 0.004, without dropout: all of 300 right, with 1 x 128 units after
 # 11 epochs, with 1 x 256 after 5. With dropout 0.4 and rate 0.002 22 % after half a minute.
 NETWORKS = (Network(2, 256, 25), Network(2, 128, 20), Network(1, 128, 10), Network(1, 64, 0))
