@@ -18,12 +18,14 @@ import itertools
 import math
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from common import alternate, options, report, table
+from pair_speed import PAIR_SIZES, QUICK_PAIR_SIZES, WORDS, measure_pairs, words_per_second
 
 from rnn_cli.cells import find_cell
 from rnn_cli.cpu_count import usable_cores
@@ -273,6 +275,53 @@ def measure_speed(
     return rows, measured
 
 
+def networks(chosen: Namespace, seconds: float, torch: bool) -> list[str]:
+    """Return the tables of networks that read and predict symbols."""
+    sizes = chosen.sizes or (QUICK_SIZES if chosen.quick else SIZES)
+    speed_rows, phase_rows = [], []
+    for cell, size, threads in itertools.product(chosen.cells, sizes, chosen.threads):
+        print(f"{cell} {size}, {threads} threads ...", file=sys.stderr, flush=True)
+        rows, peaks = measure_speed(cell, size, threads, chosen.precisions, seconds, torch)
+        speed_rows += rows.values()
+        if chosen.phases:
+            for precision, peak in peaks.items():
+                phase_rows += measure_phases(cell, size, threads, precision, peak, seconds)
+    sizes_header = "cell hidden,layers,batch,window"
+    headers = [sizes_header, "precision", "threads", "rnn chars/s", "useful GFLOP/s", "peak GFLOP/s", "of peak"]
+    parts = [table([*headers, "torch chars/s", "rnn / torch", "rnn / torch float32"], speed_rows)]
+    if chosen.phases:
+        parts += [
+            "Each phase is timed in its own call; subtract the time of an empty call.",
+            table([*headers[:3], "phase", "ms", "of the step", "useful GFLOP/s", "of peak"], phase_rows),
+            WHY,
+        ]
+    return parts
+
+
+def pairs(chosen: Namespace, seconds: float, torch: bool) -> list[str]:
+    """Return the table of an encoder with attention and a decoder."""
+    rows = []
+    for size, threads in itertools.product(QUICK_PAIR_SIZES if chosen.quick else PAIR_SIZES, chosen.threads):
+        print(f"encoder and decoder {size}, {threads} threads ...", file=sys.stderr, flush=True)
+        rows += measure_pairs(size, threads, chosen.precisions, seconds, torch)
+    headers = ["encoder and decoder hidden,layers,pairs,source,target", "precision", "threads", "rnn pairs/s"]
+    return [table([*headers, "torch pairs/s", "rnn / torch", "rnn / torch float32"], rows)]
+
+
+def answers(chosen: Namespace, seconds: float, torch: bool) -> list[str]:
+    """Return the table of the speed of `rnn translate`."""
+    hidden, words = (16, 100) if chosen.quick else (256, WORDS)
+    rows = [[f"lstm {hidden}", str(threads), words_per_second(hidden, threads, words)] for threads in chosen.threads]
+    return [table(["rnn translate, the whole command, greedily", "threads", "words/s"], rows)]
+
+
+PARTS: dict[str, Callable[[Namespace, float, bool], list[str]]] = {
+    "networks": networks,
+    "pairs": pairs,
+    "answers": answers,
+}
+
+
 def main() -> None:
     """Measure as the options say."""
     parser = options(__doc__.partition("\n")[0] if __doc__ else None)
@@ -283,32 +332,13 @@ def main() -> None:
     )
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     parser.add_argument("--phases", action="store_true", help="time each phase of a step of this package")
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="what is measured")
     chosen = parser.parse_args()
     seconds = 0.05 if chosen.quick else chosen.seconds
-    sizes = chosen.sizes or (QUICK_SIZES if chosen.quick else SIZES)
     torch = importlib.util.find_spec("torch") is not None and "float32" in chosen.precisions
-
-    speed_rows, phase_rows = [], []
-    for cell, size, threads in itertools.product(chosen.cells, sizes, chosen.threads):
-        print(f"{cell} {size}, {threads} threads ...", file=sys.stderr, flush=True)
-        rows, peaks = measure_speed(cell, size, threads, chosen.precisions, seconds, torch)
-        speed_rows += rows.values()
-        if chosen.phases:
-            for precision, peak in peaks.items():
-                phase_rows += measure_phases(cell, size, threads, precision, peak, seconds)
-
-    sizes_header = "cell hidden,layers,batch,window"
-    headers = [sizes_header, "precision", "threads", "rnn chars/s", "useful GFLOP/s", "peak GFLOP/s", "of peak"]
-    parts = [
-        "Times are medians of a step. The peak is that of the tile kernel on the same threads, in the same turns.",
-        table([*headers, "torch chars/s", "rnn / torch", "rnn / torch float32"], speed_rows),
-    ]
-    if chosen.phases:
-        parts += [
-            "Each phase is timed in its own call; subtract the time of an empty call.",
-            table([*headers[:3], "phase", "ms", "of the step", "useful GFLOP/s", "of peak"], phase_rows),
-            WHY,
-        ]
+    parts = ["Times are medians of a step. The peak is that of the tile kernel on the same threads, in the same turns."]
+    for part in chosen.parts:
+        parts += PARTS[part](chosen, seconds, torch)
     processor = os.environ.get("NUMBA_CPU_NAME")  # compiled for another processor than this one
     report(f"training-speed-{processor}" if processor else "training-speed", parts, chosen.save)
 

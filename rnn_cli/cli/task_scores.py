@@ -142,7 +142,7 @@ def evaluate_translator(
     else:
         baseline = scores["baseline"]
         rows = [
-            ("right", f"{scores['right']:,} of {scores['pairs']:,} pairs: {1 - scores['word_error_rate']:.2%}"),
+            ("right", f"{scores['right']:,} of {scores['sources']:,} sources: {1 - scores['word_error_rate']:.2%}"),
             ("copy of the source", f"{1 - baseline['word_error_rate']:.2%}"),
             ("wrong symbols", f"{scores['symbol_error_rate']:.2%}; of the copy {baseline['symbol_error_rate']:.2%}"),
             ("bits per symbol", f"{scores['bits_per_symbol']:.4f}"),

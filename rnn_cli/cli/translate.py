@@ -60,6 +60,7 @@ def translate(
     checkpoint = load_checkpoint(model)
     announce_compiling(quiet)
     translator = Translator.of_checkpoint(checkpoint, cores)
+    translator.check_width(width)
     symbols = translator.symbols
     writer, unknown, number = TextWriter(), UnknownCharacters(symbols.alphabet.codec), 1
     for lines in read_lines(file):

@@ -27,13 +27,26 @@ def distance(found: Sequence[str], target: Sequence[str]) -> int:
     return row[-1]
 
 
-def figures_of(found: Sequence[str], targets: Sequence[str], words: bool) -> dict[str, Any]:
-    """Return how many answers are right, the share of those that are not, and the share of wrong symbols."""
-    pairs = [(symbols_in(own, words), symbols_in(target, words)) for own, target in zip(found, targets)]
-    right = sum(own == target for own, target in pairs)
-    errors = sum(distance(own, target) for own, target in pairs)
-    symbols = max(1, sum(len(target) for _, target in pairs))
-    return {"right": right, "word_error_rate": 1 - right / len(pairs), "symbol_error_rate": errors / symbols}
+def figures_of(found: Sequence[str], data: Pairs, words: bool) -> dict[str, Any]:
+    """Return how many sources are answered rightly, the share of those that are not, and the share of wrong symbols.
+
+    `found` has an answer for each pair. A source with several targets counts once: it is right if the answer is one of
+    them, and its wrong symbols are those of the nearest one.
+    """
+    answers = dict(zip(data.sources, found))
+    targets: dict[str, list[list[str]]] = {source: [] for source in answers}
+    for source, target in zip(data.sources, data.targets):
+        targets[source].append(symbols_in(target, words))
+    right = errors = symbols = 0
+    for source, answer in answers.items():
+        own = symbols_in(answer, words)
+        wrong, length = min((distance(own, target), len(target)) for target in targets[source])
+        right, errors, symbols = right + (wrong == 0), errors + wrong, symbols + length
+    return {
+        "right": right,
+        "word_error_rate": 1 - right / len(answers),
+        "symbol_error_rate": errors / max(1, symbols),
+    }
 
 
 def evaluate_pairs(translator: Translator, data: Pairs, width: int = 1) -> dict[str, Any]:
@@ -46,9 +59,10 @@ def evaluate_pairs(translator: Translator, data: Pairs, width: int = 1) -> dict[
     unknown = sorted({part for text in data.targets for part in symbols_in(text, symbols.words)} - set(symbols.outputs))
     return {
         "pairs": len(data),
-        **figures_of(found, data.targets, symbols.words),
+        "sources": len(set(data.sources)),
+        **figures_of(found, data, symbols.words),
         "bits_per_symbol": bits_per_symbol(translator, data),
-        "baseline": {"name": "copy of the source", **figures_of(data.sources, data.targets, symbols.words)},
+        "baseline": {"name": "copy of the source", **figures_of(data.sources, data, symbols.words)},
         "unknown_symbols": unknown,
     }
 

@@ -87,7 +87,7 @@ class TranslateTask(Task):
         part = self._judged()
         found = self._translator.translate(part.sources)
         texts = [self.alphabets.decode(answers[0].symbols) for answers in found]
-        return 1 - float(figures_of(texts, part.targets, self.alphabets.words)["word_error_rate"])
+        return 1 - float(figures_of(texts, part, self.alphabets.words)["word_error_rate"])
 
     def _judged(self) -> Pairs:
         assert self.validation is not None
@@ -136,5 +136,5 @@ class TranslateTask(Task):
         if score is None or self.validation is None:
             return bits
         part = self._judged()
-        copied = 1 - figures_of(part.sources, part.targets, self.alphabets.words)["word_error_rate"]
+        copied = 1 - figures_of(part.sources, part, self.alphabets.words)["word_error_rate"]
         return f"{score:.1%} right; a copy of the source would be {copied:.1%}; {bits}"

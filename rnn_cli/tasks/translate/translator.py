@@ -68,13 +68,11 @@ class Translator:
     ) -> list[list[Answer]]:
         """Return the `count` best answers to each source, the best first, found with `width` beams or `count`.
 
-        Answers are compared by their log probability divided by their length with the end. Raises CheckpointError if
-        the outputs are not finite.
+        Answers are compared by their log probability divided by their length with the end. Raises UsageError if these
+        are too many beams, CheckpointError if the outputs are not finite.
         """
         width = max(count, width)
-        if width > ROWS or width > len(self.symbols.outputs) ** 2 + 1:
-            most = min(ROWS, len(self.symbols.outputs) ** 2 + 1)
-            raise UsageError(f"`beam` is at most {most:,} for this model, not {width:,}")
+        self.check_width(width)
         encoded = [self.symbols.encode_source(source)[-LONGEST:] for source in sources]
         order = sorted(range(len(encoded)), key=lambda k: len(encoded[k]))
         answers: list[list[Answer]] = [[] for _ in sources]
@@ -102,6 +100,12 @@ class Translator:
             machine = self._machine(length, FOLLOWED, 1)
             found += machine.follow(part, targets[first : first + FOLLOWED])
         return found
+
+    def check_width(self, width: int) -> None:
+        """Raise UsageError if the search cannot keep so many beginnings."""
+        most = min(ROWS, len(self.symbols.outputs) ** 2 + 1)
+        if width > most:
+            raise UsageError(f"`beam` is at most {most:,} for this model, not {width:,}")
 
     def _machine(self, length: int, rows: int, width: int) -> Machine:
         key = (length, rows, width)
