@@ -147,6 +147,8 @@ def check_arguments(about: About, study: Path) -> None:
 
 def run_trials(sweep: Sweep, wanted: int, threads: int, quiet: bool) -> None:
     """Train trials until there are enough. One that is stopped is made again by whoever continues the study."""
+    from rnn_cli.sweep.study import GivenUp
+
     while trial := sweep.next(wanted):
         try:
             line = line_of(sweep, trial.values)
@@ -155,6 +157,8 @@ def run_trials(sweep: Sweep, wanted: int, threads: int, quiet: bool) -> None:
         except DivergenceError:
             trial.prune(None)
             ends = "the training diverged"
+        except GivenUp:
+            ends = "was silent for too long; it is made again"
         except BaseException as problem:
             trial.abandon(retry=not isinstance(problem, Exception))  # a signal says nothing about the trial
             raise

@@ -6,6 +6,8 @@ import math
 import os
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rnn_cli.errors import UsageError
@@ -44,6 +46,10 @@ class Outcome(NamedTuple):
     result: Result
 
 
+class GivenUp(Exception):
+    """Another process took the one that trains a trial for killed, and has the trial made again."""
+
+
 class Running:
     """A trial that this process trains."""
 
@@ -53,22 +59,28 @@ class Running:
         self.live()
 
     def live(self) -> None:
-        """Say that this process is alive, now and then."""
+        """Say that this process is alive, now and then. Raises GivenUp if it comes too late."""
         if time.monotonic() - self._beat >= BEAT_SECONDS:
             self._beat = time.monotonic()
-            self._trial.set_user_attr(ALIVE, {"host": platform.node(), "pid": os.getpid(), "time": time.time()})
+            alive = {"host": platform.node(), "pid": os.getpid(), "time": time.time()}
+            with self._owned():
+                self._trial.set_user_attr(ALIVE, alive)
 
     def report(self, result: Result, fraction: float) -> bool:
-        """Take in the best result so far at a fraction of the training; say whether to stop, as others were better."""
+        """Take in the best result so far at a fraction of the training; say whether to stop, as others were better.
+
+        Raises GivenUp as `live` does.
+        """
         part = int(PARTS * fraction)
         if part <= self._part or part >= PARTS or not math.isfinite(result.value):
             return False
         self._part = part
-        self._trial.report(result.value, part)
+        with self._owned():
+            self._trial.report(result.value, part)
         return self._trial.should_prune()
 
     def complete(self, result: Result) -> None:
-        """End the trial with what it came to."""
+        """End the trial with what it came to. Raises GivenUp as `live` does."""
         self._end("COMPLETE", result)
 
     def prune(self, result: Result | None) -> None:
@@ -80,14 +92,19 @@ class Running:
         self._sweep.give_up(self.number, retry=retry)
 
     def _end(self, state: str, result: Result | None) -> None:
-        library = optuna()
-        try:
+        value = result.value if result is not None and state == "COMPLETE" else None
+        with self._owned():
             if result is not None:
                 self._trial.set_user_attr(RESULT, result._asdict())
-            value = result.value if result is not None and state == "COMPLETE" else None
-            self._sweep.study.tell(self._trial, value, state=library.trial.TrialState[state])
-        except (ValueError, library.exceptions.UpdateFinishedTrialError):
-            pass  # another process took this one for killed, and has the trial made again
+            self._sweep.study.tell(self._trial, value, state=optuna().trial.TrialState[state])
+
+    @contextmanager
+    def _owned(self) -> Iterator[None]:
+        """Raise GivenUp if the trial has ended already: Optuna raises these errors."""
+        try:
+            yield
+        except (RuntimeError, ValueError) as problem:
+            raise GivenUp from problem
 
 
 class Sweep:
@@ -133,10 +150,9 @@ class Sweep:
 
     def give_up(self, number: int, *, retry: bool) -> None:
         """End a trial without a result; with `retry`, one with the same values comes next."""
-        library = optuna()
         try:
-            self.study.tell(number, state=library.trial.TrialState.FAIL)
-        except (ValueError, library.exceptions.UpdateFinishedTrialError):
+            self.study.tell(number, state=optuna().trial.TrialState.FAIL)
+        except (RuntimeError, ValueError):
             return  # it has ended, or another process was first
         params = self.study.get_trials(deepcopy=False)[number].params
         if retry and params.keys() == set(self.about.names):

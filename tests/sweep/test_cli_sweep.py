@@ -17,6 +17,7 @@ from commands import ENVIRONMENT, LINES_TEXT, PIPES, PROGRAM, SMALL, Result, run
 from rnn_cli.checkpoint.checkpoint import load_checkpoint
 from rnn_cli.cli import sweep as command
 from rnn_cli.errors import DivergenceError
+from rnn_cli.sweep.study import Running
 
 TEXT = [*SMALL, "--layers", "1", "--cell", "lstm", "--steps", "40"]
 LABELLED = "".join(f"{'front' if word[-1] in 'ei' else 'back'}\t{word}\n" for word in LINES_TEXT.split())
@@ -131,6 +132,23 @@ def test_a_trial_that_diverges_is_one_of_those_wanted(place: Path, monkeypatch: 
     best = run("sweep", "--best", "--study", "study", cwd=place)
     assert (best.code, "no trial that is complete" in best.stderr) == (2, True)
     assert "no trial that is complete" in run("sweep", "--study", "study", cwd=place).text
+
+
+def test_a_trial_that_was_given_up_ends(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    live, calls = Running.live, []
+
+    def late(trial: Running) -> None:
+        calls.append(trial.number)
+        if len(calls) == 2:  # its first report
+            trial.abandon(retry=True)
+            trial._beat = -1e9
+        live(trial)
+
+    monkeypatch.setattr(Running, "live", late)
+    done = run("sweep", "lines", *TEXT, "--study", "study", "--trials", 1, cwd=place)
+    assert done.code == 0, done.stderr
+    assert "trial 0: was silent for too long" in done.stderr
+    assert "1 complete, 1 fail" in done.text
 
 
 def test_an_error_of_a_training_ends_the_sweep(place: Path) -> None:
