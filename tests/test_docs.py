@@ -82,6 +82,8 @@ def trained():
 @pytest.mark.parametrize("name, transcript", TRANSCRIPTS, ids=lambda text: text.split("\n")[0])
 def test_transcript(name, transcript, folders, trained):
     """Each command succeeds and prints as many lines as shown. Scores have the same words, whatever their numbers."""
+    if "parallel" in transcript and not shutil.which("parallel", path="/usr/bin:/bin"):
+        pytest.skip("no GNU parallel")
     for command, shown in commands_of(transcript):
         done = run_once(command, folders[name], trained)
         assert done.returncode == 0, done.stderr.decode()

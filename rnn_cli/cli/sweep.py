@@ -147,7 +147,7 @@ def check_arguments(about: About, study: Path) -> None:
 
 def run_trials(sweep: Sweep, wanted: int, threads: int, quiet: bool) -> None:
     """Train trials until there are enough. One that is stopped is made again by whoever continues the study."""
-    from rnn_cli.sweep.study import GivenUp
+    from rnn_cli.sweep.study import GivenUpError
 
     while trial := sweep.next(wanted):
         try:
@@ -157,7 +157,7 @@ def run_trials(sweep: Sweep, wanted: int, threads: int, quiet: bool) -> None:
         except DivergenceError:
             trial.prune(None)
             ends = "the training diverged"
-        except GivenUp:
+        except GivenUpError:
             ends = "was silent for too long; it is made again"
         except BaseException as problem:
             trial.abandon(retry=not isinstance(problem, Exception))  # a signal says nothing about the trial

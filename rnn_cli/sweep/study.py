@@ -46,7 +46,7 @@ class Outcome(NamedTuple):
     result: Result
 
 
-class GivenUp(Exception):
+class GivenUpError(Exception):
     """Another process took the one that trains a trial for killed, and has the trial made again."""
 
 
@@ -59,7 +59,7 @@ class Running:
         self.live()
 
     def live(self) -> None:
-        """Say that this process is alive, now and then. Raises GivenUp if it comes too late."""
+        """Say that this process is alive, now and then. Raises GivenUpError if it comes too late."""
         if time.monotonic() - self._beat >= BEAT_SECONDS:
             self._beat = time.monotonic()
             alive = {"host": platform.node(), "pid": os.getpid(), "time": time.time()}
@@ -69,7 +69,7 @@ class Running:
     def report(self, result: Result, fraction: float) -> bool:
         """Take in the best result so far at a fraction of the training; say whether to stop, as others were better.
 
-        Raises GivenUp as `live` does.
+        Raises GivenUpError as `live` does.
         """
         part = int(PARTS * fraction)
         if part <= self._part or part >= PARTS or not math.isfinite(result.value):
@@ -80,7 +80,7 @@ class Running:
         return self._trial.should_prune()
 
     def complete(self, result: Result) -> None:
-        """End the trial with what it came to. Raises GivenUp as `live` does."""
+        """End the trial with what it came to. Raises GivenUpError as `live` does."""
         self._end("COMPLETE", result)
 
     def prune(self, result: Result | None) -> None:
@@ -100,11 +100,11 @@ class Running:
 
     @contextmanager
     def _owned(self) -> Iterator[None]:
-        """Raise GivenUp if the trial has ended already: Optuna raises these errors."""
+        """Raise GivenUpError if the trial has ended already: Optuna raises these errors."""
         try:
             yield
         except (RuntimeError, ValueError) as problem:
-            raise GivenUp from problem
+            raise GivenUpError from problem
 
 
 class Sweep:

@@ -18,7 +18,7 @@ import pytest
 from rnn_cli.errors import UsageError
 from rnn_cli.sweep import study as module
 from rnn_cli.sweep.space import SPACE, About, settled, varied
-from rnn_cli.sweep.study import ALIVE, GivenUp, Result, Running, Sweep, is_stale, read_about, read_result
+from rnn_cli.sweep.study import ALIVE, GivenUpError, Result, Running, Sweep, is_stale, read_about, read_result
 
 ABOUT = About(["text", "--steps", "9"], ["cell", "learning_rate", "dropout"], 1)
 
@@ -123,9 +123,9 @@ def test_a_killed_trial_is_made_again_once(path: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "STALE_SECONDS", -1)
     again = begun(Sweep(path), 1)
     assert (again.number, again.values) == (1, killed.values)
-    with pytest.raises(GivenUp):  # it was alive after all, and too late
+    with pytest.raises(GivenUpError):  # it was alive after all, and too late
         killed.report(result(0.5), 0.5)
-    with pytest.raises(GivenUp):
+    with pytest.raises(GivenUpError):
         killed.complete(result(0.5))
     assert sweep.outcomes() == []
     other = begun(Sweep(path), 1)
