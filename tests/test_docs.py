@@ -32,8 +32,9 @@ TABLES = [
     for name, text in DOCUMENTS.items()
     for result, table in TABLE.findall(text)
 ]
-# Options of pytest and of the benchmarks, which the documents name too.
+# Options of pytest, of the benchmarks, of GNU parallel and of Slurm, which the documents name too.
 OTHER_OPTIONS = {"--dist", "--names", "--shakespeare", "--torch", "--help", "--version", "--"}
+OTHER_OPTIONS |= {"--pipe", "--block", "--array", "--job-name", "--cpus-per-task"}
 
 
 def commands_of(transcript):

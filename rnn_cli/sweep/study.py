@@ -111,9 +111,12 @@ class Sweep:
     """The study in a journal file. What a trial tries follows from the seed, its number and the trials before it."""
 
     def __init__(self, path: str, about: About | None = None) -> None:
-        """Open a study, or begin the one that `about` describes. Raises UsageError if it is about something else."""
+        """Open a study, or begin the one that `about` describes.
+
+        Raises UsageError if it is about something else, and a trial has come to something.
+        """
         self.path, self.study = path, open_study(path, create=about is not None)
-        if about is not None and ABOUT not in self.study.user_attrs:
+        if about is not None and (ABOUT not in self.study.user_attrs or not self._others(math.inf)):
             self.study.set_user_attr(ABOUT, about._asdict())
         self.about = read_about(self.study.user_attrs.get(ABOUT), path)
         if about is not None and about != self.about:

@@ -155,6 +155,7 @@ def test_an_error_of_a_training_ends_the_sweep(place: Path) -> None:
     done = run("sweep", "missing", *TEXT, "--study", "study", "--trials", 2, cwd=place)
     assert (done.code, "cannot read 'missing'" in done.stderr.splitlines()[-1]) == (2, True)
     assert swept(place)["trials"]["fail"] == 1
+    assert swept(place, "lines", *TEXT, "--trials", 1)["trials"]["complete"] == 1
 
 
 @pytest.mark.parametrize(

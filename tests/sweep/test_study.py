@@ -183,10 +183,13 @@ def test_what_is_given_is_not_varied() -> None:
 
 
 def test_a_study_is_about_one_thing(path: str) -> None:
-    Sweep(path, ABOUT)
-    assert Sweep(path, ABOUT).about == ABOUT
+    other = ABOUT._replace(arguments=["other"], names=["dropout"])
+    begun(Sweep(path, other)).abandon(retry=True)
+    sweep = Sweep(path, ABOUT)  # no trial has come to something
+    assert begun(sweep).values.keys() == set(ABOUT.names)
+    assert Sweep(path, ABOUT).about == Sweep(path).about == ABOUT
     with pytest.raises(UsageError, match="another sweep"):
-        Sweep(path, ABOUT._replace(arguments=["other"]))
+        Sweep(path, other)
 
 
 # What a journal may hold
