@@ -154,9 +154,6 @@ def run_trials(sweep: Sweep, wanted: int, threads: int, quiet: bool) -> None:
             line = line_of(sweep, trial.values)
             note(f"trial {trial.number}: {shlex.join(['rnn', 'train', *line])}", quiet)
             ends = train_trial(trial, line, threads)
-        except DivergenceError:
-            trial.prune(None)
-            ends = "the training diverged"
         except GivenUpError:
             ends = "was silent for too long; it is made again"
         except BaseException as problem:
@@ -195,7 +192,11 @@ def train_trial(trial: Running, line: list[str], threads: int) -> str:
         loss, score, step, unit = result_of(trainer)
         ends += f", {bits_of(loss, unit)}{'' if score is None else f', score {score:.1%}'} at step {step:,}"
 
-    run_train_line([*line, "--threads", str(threads), "-q"], run)
+    try:
+        run_train_line([*line, "--threads", str(threads), "-q"], run)
+    except DivergenceError:
+        trial.prune(None)
+        ends = "the training diverged"
     return ends
 
 

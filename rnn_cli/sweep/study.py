@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ABOUT, ALIVE, RESULT, RETRY, SURPLUS = "about", "alive", "result", "retry", "surplus"  # attributes in the journal
 BEAT_SECONDS, STALE_SECONDS = 60, 600  # between two signs of life, and after which a trial counts as killed
+STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "RUNNING": "running", "WAITING": "waiting", "FAIL": "failed"}
 PARTS = 10  # of a training, at which it is compared with others
 
 
@@ -51,12 +52,14 @@ class GivenUpError(Exception):
 
 
 class Running:
-    """A trial that this process trains."""
+    """A trial that this process trains, with `values`, which the study chose."""
 
-    def __init__(self, sweep: Sweep, trial: Trial, values: dict[str, Value]) -> None:
-        self.number, self.values = trial.number, values
+    def __init__(self, sweep: Sweep, trial: Trial) -> None:
+        self.number = trial.number
         self._sweep, self._trial, self._part, self._beat = sweep, trial, 0, -math.inf
         self.live()
+        suggest(trial, sweep.about.names)
+        self.values = settled(trial.params, sweep.about.names)
 
     def live(self) -> None:
         """Say that this process is alive, now and then. Raises GivenUpError if it comes too late."""
@@ -135,8 +138,7 @@ class Sweep:
             return None
         seed = int(generator([self.about.random_seed, SWEEP_TRIALS, trial.number]).integers(2**32))
         self.study.sampler = optuna().samplers.TPESampler(seed=seed, constant_liar=True)
-        suggest(trial, self.about.names)
-        return Running(self, trial, settled(trial.params, self.about.names))
+        return Running(self, trial)
 
     def _others(self, number: float) -> int:
         """Return how many trials are over with a result, or run and have a lower number."""
@@ -163,11 +165,9 @@ class Sweep:
 
     def counts(self) -> dict[str, int]:
         """Return how many trials are complete, pruned, running, waiting and failed."""
-        states = [
-            "surplus" if SURPLUS in trial.user_attrs else trial.state.name.lower()
-            for trial in self.study.get_trials(deepcopy=False)
-        ]
-        return {name: states.count(name) for name in ("complete", "pruned", "running", "waiting", "fail")}
+        trials = self.study.get_trials(deepcopy=False)
+        states = [trial.state.name for trial in trials if SURPLUS not in trial.user_attrs]
+        return {word: states.count(name) for name, word in STATES.items()}
 
     def outcomes(self) -> list[Outcome]:
         """Return the trials that are over, the best first, of equal ones the first; those that were pruned last."""

@@ -118,7 +118,7 @@ def test_a_process_that_ends_within_a_trial_harms_nothing(place: Path, number: s
     for operation in (place / "study").read_bytes().splitlines():
         json.loads(operation)
     found = swept(place, "--trials", 2)
-    assert found["trials"] == {"complete": 2, "pruned": 0, "running": 0, "waiting": 0, "fail": 1}
+    assert found["trials"] == {"complete": 2, "pruned": 0, "running": 0, "waiting": 0, "failed": 1}
     assert line in {each["command"] for each in found["results"]}
 
 
@@ -148,13 +148,13 @@ def test_a_trial_that_was_given_up_ends(place: Path, monkeypatch: pytest.MonkeyP
     done = run("sweep", "lines", *TEXT, "--study", "study", "--trials", 1, cwd=place)
     assert done.code == 0, done.stderr
     assert "trial 0: was silent for too long" in done.stderr
-    assert "1 complete, 1 fail" in done.text
+    assert "1 complete, 1 failed" in done.text
 
 
 def test_an_error_of_a_training_ends_the_sweep(place: Path) -> None:
     done = run("sweep", "missing", *TEXT, "--study", "study", "--trials", 2, cwd=place)
     assert (done.code, "cannot read 'missing'" in done.stderr.splitlines()[-1]) == (2, True)
-    assert swept(place)["trials"]["fail"] == 1
+    assert swept(place)["trials"]["failed"] == 1
     assert swept(place, "lines", *TEXT, "--trials", 1)["trials"]["complete"] == 1
 
 

@@ -49,7 +49,7 @@ def test_a_study_ends_with_as_many_trials_as_wanted(path: str) -> None:
     assert [each.number for each in sweep.outcomes()] == [0, 1, 2, 3]
     assert [each.values for each in Sweep(path).outcomes()] == values
     assert Sweep(path).next(4) is None
-    assert sweep.counts() == {"complete": 4, "pruned": 0, "running": 0, "waiting": 0, "fail": 0}
+    assert sweep.counts() == {"complete": 4, "pruned": 0, "running": 0, "waiting": 0, "failed": 0}
 
 
 def test_the_values_follow_from_the_seed_and_the_trials_before(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_two_that_begin_the_last_trial_at_once_make_one(path: str, monkeypatch: 
     monkeypatch.setattr(other, "_others", lambda number: 0 if number == float("inf") else count(number))
     assert other.next(1) is None
     first.complete(result(1.0))
-    assert one.counts() == {"complete": 1, "pruned": 0, "running": 0, "waiting": 0, "fail": 0}
+    assert one.counts() == {"complete": 1, "pruned": 0, "running": 0, "waiting": 0, "failed": 0}
     assert [each.number for each in one.outcomes()] == [0]
 
 
@@ -132,7 +132,7 @@ def test_a_killed_trial_is_made_again_once(path: str, monkeypatch: pytest.Monkey
     assert other.values != killed.values
     monkeypatch.undo()
     other.complete(result(0.25))
-    assert sweep.counts() == {"complete": 1, "pruned": 0, "running": 0, "waiting": 0, "fail": 2}
+    assert sweep.counts() == {"complete": 1, "pruned": 0, "running": 0, "waiting": 0, "failed": 2}
 
 
 def test_a_stopped_trial_is_made_again(path: str) -> None:
