@@ -12,6 +12,7 @@ from rnn_cli.cli import app
 # What a command is given beside its options, so that these are what is wrong.
 NEEDED = {
     "train": ["text.txt", "-m", "new"],
+    "sweep": ["text.txt", "--study", "new.study", "--trials", "1"],
     "sample": ["-m", "good.model", "--seed", "the"],
     "evaluate": ["text.txt", "-m", "good.model"],
     "classify": ["text.txt", "-m", "good.model", "-m", "other.model"],

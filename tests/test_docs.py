@@ -36,8 +36,9 @@ TABLES = [
     for name, text in DOCUMENTS.items()
     for result, table in TABLE.findall(text)
 ]
-# Options of pytest and of the benchmarks, which the documents name too.
+# Options of pytest, of the benchmarks, of GNU parallel and of Slurm, which the documents name too.
 OTHER_OPTIONS = {"--dist", "--names", "--shakespeare", "--torch", "--help", "--version", "--"}
+OTHER_OPTIONS |= {"--pipe", "--block", "--array", "--job-name", "--cpus-per-task"}
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,8 @@ def trained():
 @pytest.mark.parametrize("name, transcript", TRANSCRIPTS, ids=lambda text: text.split("\n")[0])
 def test_transcript(name, transcript, folders, trained):
     """Each command succeeds and prints as many lines as shown. Scores have the same words, whatever their numbers."""
+    if "parallel" in transcript and not shutil.which("parallel", path="/usr/bin:/bin"):
+        pytest.skip("no GNU parallel")
     for command, shown in commands_of(transcript):
         done = run_once(command, folders[name], trained)
         assert done.returncode == 0, done.stderr.decode()

@@ -21,14 +21,14 @@ LAYERS = [
     {"training"},
     {"language"},
     {"tasks"},
-    {"inspect", "export", "serving"},
+    {"inspect", "export", "serving", "sweep"},
     {"display"},
     {"cli"},
     {"__main__"},
 ]
 # The modules of the lowest layer import one another in this order.
 GROUND = ["errors", "signals", "rng", "config", "atomic_files", "cpu_count"]
-ONLY_IN = {"numba": "kernels", "llvmlite": "kernels", "rich": "display", "typer": "cli"}
+ONLY_IN = {"numba": "kernels", "llvmlite": "kernels", "rich": "display", "typer": "cli", "optuna": "sweep"}
 # Libraries that run programs or code, or open connections; and click, which only Typer may import.
 PROGRAMS = {"cffi", "code", "codeop", "ctypes", "multiprocessing", "pty", "runpy", "subprocess", "webbrowser"}
 OBJECTS = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve", "yaml"}

@@ -39,10 +39,13 @@ from rnn_cli.__main__ import main
 codes = [main(arguments) for arguments in json.loads(sys.argv[1])]
 print(json.dumps([codes, events]), file=sys.stderr)
 """
+TRIALS = ["--layers", "1", "--cell", "lstm", "--steps", "20", "--study", "study", "--trials", "2"]
 QUICK = ["--hidden-size", "8", "--steps", "9", "--quiet"]
 COMMANDS = [
     ["train", "text", *SMALL, "--steps", "60", "--log", "log", "--quiet"],
     ["train", "text", *SMALL, "--steps", "2", "--from", "model.safetensors", "-m", "other.safetensors", "--quiet"],
+    ["sweep", "text", *SMALL, *TRIALS, "--quiet"],
+    ["sweep", "--study", "study", "--best", "-m", "best.safetensors", "--quiet"],
     ["sample", "-l", "5", "--random-seed", "1"],
     ["sample", "-n", "2", "--seed", "the", "--jsonl", "--random-seed", "1"],
     ["evaluate", "text", "--quiet", "--baselines", "--adapt"],
@@ -97,7 +100,7 @@ def test_commands_write_only_what_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "pairs").write_text("one\teno\ntwo\towt\nthree\teerht\n" * 3)
     (tmp_path / "series").write_text("".join(f"{number}\n" for number in [3, 5, 4, 8, 6, 7] * 9))
     events(tmp_path, COMMANDS)  # compiles all kernels, and so writes to the kernel cache
-    for written in [*tmp_path.glob("*.safetensors"), tmp_path / "log"]:
+    for written in [*tmp_path.glob("*.safetensors"), tmp_path / "log", tmp_path / "study"]:
         written.unlink()
     found = events(tmp_path, COMMANDS)
     others = {event for event in found if event[0] not in ("write", "pickle.find_class")}  # by the kernel cache
@@ -106,9 +109,10 @@ def test_commands_write_only_what_is_asked_for(tmp_path: Path) -> None:
     written = {os.path.relpath(path, tmp_path) for kind, path in found if kind == "write" and path not in known}
     # Each file is written under a name of its own beside it, and a model that is trained has a lock.
     written = {re.sub(r"(^|/)[.](.*?)([.]\d+-[0-9a-f-]+[.]tmp|[.]lock)$", r"\1\2", path) for path in written}
-    models = {f"{name}.safetensors" for name in ("model", "other", "tagger", "translator", "forecaster", "new")}
+    written = {re.sub(r"^study[.]lock.*", "study", path) for path in written}
+    models = {f"{name}.safetensors" for name in ("model", "other", "tagger", "translator", "forecaster", "new", "best")}
     hub = {"hub", *(f"hub/{path.name}" for path in (tmp_path / "hub").iterdir())}
-    files = {"log", "curve.svg", "report.html", "text.rnnz", *models}
+    files = {"log", "study", "curve.svg", "report.html", "text.rnnz", *models}
     assert written <= files | hub
     assert set(os.listdir(tmp_path)) == files | {"hub", "text", "tagged", "pairs", "series"}
 

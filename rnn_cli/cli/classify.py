@@ -10,9 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnn_cli.cli.options import DEFAULT_MODEL, Json, Quiet, Threads, announce_compiling, model_files, note, thread_count
+from rnn_cli.cli.options import (
+    DEFAULT_MODEL,
+    Json,
+    Quiet,
+    Shard,
+    Threads,
+    announce_compiling,
+    model_files,
+    note,
+    thread_count,
+)
 from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
+from rnn_cli.text.shards import parts_of, shard_of
 
 if TYPE_CHECKING:
     from rnn_cli.display.stdout import TextWriter
@@ -44,6 +55,7 @@ def classify(
         bool, typer.Option("--jsonl", help="Print a JSON object for each line, with probabilities.")
     ] = False,
     as_json: Json = False,
+    shard: Shard = None,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
@@ -61,19 +73,22 @@ def classify(
         raise UsageError(f"two models have the same label, '{Counter(names).most_common(1)[0][0]}'; rename a file")
     if as_json and not labelled:
         raise UsageError("--json is for --labels; give both, or --jsonl")
-    if labelled and (jsonl or top != 1 or threshold is not None):
-        given = "--jsonl" if jsonl else "--top" if top != 1 else "--threshold"
+    others = {"--jsonl": jsonl, "--top": top != 1, "--threshold": threshold is not None, "--shard": shard is not None}
+    if labelled and any(others.values()):
+        given = next(name for name, is_given in others.items() if is_given)
         raise UsageError(f"{given} and --labels contradict each other; give one of them")
     check_range("top", top, 1, 10**6)
     if threshold is not None:
         check_range("threshold", threshold, 0.0, 1e9)
+    wanted = shard_of(shard)
     cores = thread_count(threads, quiet)
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.display.stdout import TextWriter, visible
     from rnn_cli.tasks.classify.labelling import labeller
-    from rnn_cli.text.documents import read_lines
+    from rnn_cli.text.documents import numbered_lines
 
+    parts = parts_of([file], wanted)
     checkpoints = [load_checkpoint(path) for path in paths]
     announce_compiling(quiet)
     labels = labeller(checkpoints, names, cores)
@@ -81,10 +96,9 @@ def classify(
     if labelled:
         report(labels, file, writer, as_json)
     else:
-        number = 1
-        for lines in read_lines(file):
-            show(labels, lines, number, writer, jsonl=jsonl, top=top, threshold=threshold or 0.0)
-            number += len(lines)
+        for path, part in parts:
+            for number, lines in numbered_lines(path, part, counted=jsonl):
+                show(labels, lines, number, writer, jsonl=jsonl, top=top, threshold=threshold or 0.0)
     writer.close()
     for label, unknown in zip(names, labels.unknown):
         if unknown:

@@ -20,6 +20,7 @@ from rnn_cli.errors import RnnError
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {  # by the headings of the help: the module, and what it does
     "Train": {
         "train": ("train.command", "Train a model on text."),
+        "sweep": ("sweep", "Try sizes, rates and cells, on one machine or on many."),
     },
     "Generate": {
         "sample": ("sample", "Generate text, continuing a prompt if there is one."),
@@ -100,7 +101,8 @@ class LazyCommands(Mapping[str, Any]):
         purpose = self._purposes[name]
         module = importlib.import_module(f"rnn_cli.cli.{COMMANDS[purpose][name][0]}")
         callback = getattr(module, f"{name}_" if keyword.iskeyword(name) else name)
-        info = CommandInfo(name, cls=Command, callback=callback, rich_help_panel=purpose)
+        settings = getattr(module, "CONTEXT_SETTINGS", None)
+        info = CommandInfo(name, cls=Command, callback=callback, context_settings=settings, rich_help_panel=purpose)
         return get_command_from_info(info, pretty_exceptions_short=False, rich_markup_mode=None)
 
     def __iter__(self) -> Iterator[str]:

@@ -17,6 +17,7 @@ from rnn_cli.cli.options import (
     ModelPath,
     Precision,
     Quiet,
+    Shard,
     Threads,
     announce_compiling,
     note,
@@ -25,6 +26,7 @@ from rnn_cli.cli.options import (
 )
 from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
+from rnn_cli.text.shards import parts_of, shard_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,6 +136,7 @@ def evaluate(
             rich_help_panel=COMPUTATION,
         ),
     ] = "float32",
+    shard: Shard = None,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
@@ -166,6 +169,15 @@ def evaluate(
         raise UsageError("--corpus is what the baselines learn from; give --baselines too")
     if reset_every is not None and adapt:
         raise UsageError("--reset-every and --adapt contradict each other; give one of them")
+    wanted = shard_of(shard)
+    if wanted and not in_rows:
+        raise UsageError("--shard is about lines; add --per-line or --jsonl, whose bits add up to those of the text")
+    if wanted and (sort or top is not None):
+        raise UsageError(
+            "--sort and --top rank all lines; leave them out with --shard, and sort the lines of all parts"
+        )
+    if wanted and (adapt or adapt_rate is not None):
+        raise UsageError("--adapt learns from all of the text before a line; leave it out with --shard")
     if threshold is not None:
         check_range("threshold", threshold, 0.0, 1e9)
     if top is not None:
@@ -200,6 +212,10 @@ def evaluate(
         return
     if adapt and adapt_rate is None:
         adapt_rate = DEFAULT_RATE
+    if wanted and not checkpoint.codec.line_mode:
+        raise UsageError(
+            "--shard is for models of lines, and this one carries its state from line to line; leave it out"
+        )
     chosen = precision_for(precision)
     if adapt_counts and not checkpoint.counts:
         raise UsageError(f"{model} has no n-gram counts that could learn; give --adapt")
@@ -215,14 +231,23 @@ def evaluate(
             from rnn_cli.language.guess_numbers import estimate_guess_numbers
 
             guesses = estimate_guess_numbers(checkpoint, scorer, cores)
-        score_rows(scorer, paths, selection, per_char=per_char, jsonl=jsonl, total=total, quiet=quiet, guesses=guesses)
+        score_rows(
+            scorer,
+            parts_of(paths, wanted),
+            selection,
+            per_char=per_char,
+            jsonl=jsonl,
+            total=total,
+            quiet=quiet,
+            guesses=guesses,
+        )
     else:
         score_whole(scorer, paths, str(model), as_json=as_json, baselines=baselines, corpus=corpus, quiet=quiet)
 
 
 def score_rows(
     scorer: Scorer,
-    paths: list[str],
+    parts: list[tuple[str, range | None]],
     selection: Selection,
     *,
     per_char: bool,
@@ -231,14 +256,14 @@ def score_rows(
     quiet: bool,
     guesses: GuessNumbers | None = None,
 ) -> None:
-    """Print lines or characters with their bits, and lines with their `guesses`, as soon as they are read."""
+    """Print lines or characters of parts of files with their bits, and lines with their `guesses`, as they are read."""
     from rnn_cli.display import scores
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.language.line_scores import score_lines
     from rnn_cli.language.unknown import UnknownCharacters
-    from rnn_cli.text.documents import check_stdin_once, read_pieces
+    from rnn_cli.text.documents import check_stdin_once, newlines_before, read_pieces
 
-    check_stdin_once(paths)
+    check_stdin_once([path for path, _ in parts])
     render: Callable[[ScoredLines, np.ndarray], list[bytes]]
     if per_char:
         render = scores.character_objects if jsonl else scores.character_rows
@@ -246,8 +271,9 @@ def score_rows(
         render = partial(scores.line_objects if jsonl else scores.line_rows, guesses=guesses)
     writer, unknown, count, characters = TextWriter(), 0, 0, UnknownCharacters(scorer.codec)
     rows: dict[int, bytes] = {}  # by position, of those that wait for their order
-    for path in paths:
-        for lines in score_lines(scorer, read_pieces(path), end_last_line=not per_char):
+    for path, part in parts:
+        number = 1 + (newlines_before(path, part) if jsonl else 0)
+        for lines in score_lines(scorer, read_pieces(path, part=part), end_last_line=not per_char, line_number=number):
             if lines.symbol_unknown.any():
                 unknown += int(lines.symbol_unknown.sum())
                 characters.add(lines.text)

@@ -164,6 +164,16 @@ Label = Annotated[
     str | None,
     typer.Option("--label", help="For a model of rnn train --labelled: the label of the text.", show_default=False),
 ]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Only part I of N of the output, as 2/8; the parts in their order are all of it.",
+        show_default=False,
+        rich_help_panel=COMPUTATION,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=OUTPUT)]
 
 

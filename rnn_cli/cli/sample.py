@@ -19,6 +19,7 @@ from rnn_cli.cli.options import (
     Precision,
     Quiet,
     RandomSeed,
+    Shard,
     Threads,
     announce_compiling,
     note,
@@ -30,6 +31,7 @@ from rnn_cli.cli.options import (
 from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
 from rnn_cli.language.config import LENGTH, SamplingConfig
+from rnn_cli.text.shards import shard_of
 
 if TYPE_CHECKING:
     from rnn_cli.language.candidates import GeneratedText
@@ -108,6 +110,7 @@ def sample(
         ),
     ] = "float32",
     random_seed: RandomSeed = None,
+    shard: Shard = None,
     threads: Threads = None,
     quiet: Quiet = False,
     **values: Any,
@@ -121,6 +124,9 @@ def sample(
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} contradict each other; give one of them")
     check_range("count", count, 1, 10**9)
+    wanted = shard_of(shard)
+    if wanted and random_seed is None and values["temperature"] > 0:
+        raise UsageError("--shard is a part of one run; give --random-seed N, the same for all parts")
     values["forbid"] = os.fsencode(values["forbid"]).decode()
     config = SamplingConfig(
         **values, valid_utf8=not raw, precision=precision_for(precision), random_seed=seed_or_random(random_seed)
@@ -161,18 +167,19 @@ def sample(
         note(f"left out of the seed: {left_out.describe()}", quiet)
     if random_seed is None and config.temperature > 0:
         note(f"random seed {config.random_seed}", quiet)
+    chosen = wanted.of(count * len(prompts)) if wanted else None
     writer = TextWriter(raw=raw)
     end = b"" if raw else codec.text_end
 
     with display or nullcontext():
         if jsonl:
-            for text in sampler.texts(count):
+            for text in sampler.texts(count, chosen=chosen):
                 if display:
                     display.close()
                 writer.write_line(json.dumps(describe(codec, text)))
         else:
             waiting = b""  # the echo, until the seed is read: the live line would overwrite it
-            for piece in sampler.pieces(count, 1 if writer.terminal else CHUNK):
+            for piece in sampler.pieces(count, 1 if writer.terminal else CHUNK, chosen):
                 echo = codec.decode(piece.text.prompt.ids) if piece.first and not no_echo else b""
                 waiting += echo + piece.data + (end if piece.last else b"")
                 if display is None or not piece.first or piece.last:

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from rnn_cli.cli.options import DEFAULT_MODEL, ModelPath, Quiet, Threads, announce_compiling, thread_count
+from rnn_cli.cli.options import DEFAULT_MODEL, ModelPath, Quiet, Shard, Threads, announce_compiling, thread_count
 from rnn_cli.errors import UsageError
+from rnn_cli.text.shards import parts_of, shard_of
 
 
 def tag(
@@ -19,6 +20,7 @@ def tag(
     jsonl: Annotated[
         bool, typer.Option("--jsonl", help="Print a JSON object for each line: tokens, tags, spans of BIO tags.")
     ] = False,
+    shard: Shard = None,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
@@ -30,28 +32,30 @@ def tag(
     """
     if inline and jsonl:
         raise UsageError("--inline and --jsonl contradict each other; give one of them")
+    wanted = shard_of(shard)
     cores = thread_count(threads)
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.tasks.tag.sentences import tokens_of
     from rnn_cli.tasks.tag.tagger import Tagger
-    from rnn_cli.text.documents import read_lines
+    from rnn_cli.text.documents import numbered_lines
 
+    parts = parts_of([file], wanted)
     checkpoint = load_checkpoint(model)
     announce_compiling(quiet)
     tagger = Tagger.of_checkpoint(checkpoint, cores)
-    writer, number = TextWriter(), 1
-    for lines in read_lines(file):
+    writer = TextWriter()
+    numbered = (lines for path, part in parts for lines in numbered_lines(path, part, counted=jsonl))
+    for first, lines in numbered:
         texts = [line.removesuffix(b"\r").decode("utf-8", "surrogateescape") for line in lines]
         sentences = [tokens_of(text) for text in texts]
-        for tokens, tags in zip(sentences, tagger.tag(sentences)):
+        for number, (tokens, tags) in enumerate(zip(sentences, tagger.tag(sentences)), first):
             if jsonl:
                 writer.write_line(object_of(number, tokens, tags, tagger.bio))
             else:
                 text = inline_of(tokens, tags) if inline else columns_of(tokens, tags)
                 writer.write(text.encode("utf-8", "surrogateescape"))
-            number += 1
         writer.flush()
     writer.close()
 

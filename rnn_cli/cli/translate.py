@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnn_cli.cli.options import DEFAULT_MODEL, ModelPath, Quiet, Threads, announce_compiling, note, thread_count
+from rnn_cli.cli.options import DEFAULT_MODEL, ModelPath, Quiet, Shard, Threads, announce_compiling, note, thread_count
 from rnn_cli.config import check_range
 from rnn_cli.errors import UsageError
+from rnn_cli.text.shards import parts_of, shard_of
 
 if TYPE_CHECKING:
     from rnn_cli.tasks.translate.symbols import Symbols
@@ -37,6 +38,7 @@ def translate(
         bool, typer.Option("--align", help="Print how much each symbol attends to each of the source, in percent.")
     ] = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Print a JSON object for each line.")] = False,
+    shard: Shard = None,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
@@ -49,23 +51,26 @@ def translate(
     check_range("beam", width, 1, MOST_BEAMS)
     if align and (jsonl or count > 1):
         raise UsageError(f"--align is a table of one answer; leave out {'--jsonl' if jsonl else '-n'}")
+    wanted = shard_of(shard)
     cores = thread_count(threads, quiet)
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.display.stdout import TextWriter, visible
     from rnn_cli.language.unknown import UnknownCharacters
     from rnn_cli.tasks.translate.translator import Translator
-    from rnn_cli.text.documents import read_lines
+    from rnn_cli.text.documents import numbered_lines
 
+    parts = parts_of([file], wanted)
     checkpoint = load_checkpoint(model)
     announce_compiling(quiet)
     translator = Translator.of_checkpoint(checkpoint, cores)
     translator.check_width(width)
     symbols = translator.symbols
-    writer, unknown, number = TextWriter(), UnknownCharacters(symbols.alphabet.codec), 1
-    for lines in read_lines(file):
+    writer, unknown = TextWriter(), UnknownCharacters(symbols.alphabet.codec)
+    numbered = (lines for path, part in parts for lines in numbered_lines(path, part, counted=count > 1))
+    for first, lines in numbered:
         texts = [line.removesuffix(b"\r").decode("utf-8", "surrogateescape") for line in lines]
-        for text, answers in zip(texts, translator.translate(texts, count, width, align)):
+        for number, (text, answers) in enumerate(zip(texts, translator.translate(texts, count, width, align)), first):
             unknown.add(symbols.normal(text))
             if jsonl:
                 shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -78,7 +83,6 @@ def translate(
             else:
                 for answer in answers:
                     writer.write_line(f"{number}\t{answer.bits:.4f}\t{symbols.decode(answer.symbols)}")
-            number += 1
         writer.flush()
     writer.close()
     if unknown:

@@ -61,14 +61,15 @@ class ScoredLines:
 
 
 def score_lines(
-    scorer: Scorer, pieces: Iterable[tuple[bytes, bool]], end_last_line: bool = False
+    scorer: Scorer, pieces: Iterable[tuple[bytes, bool]], end_last_line: bool = False, line_number: int = 1
 ) -> Iterator[ScoredLines]:
     """Score a text that comes in pieces, as `read_pieces` yields them, each as soon as it is there.
 
     For a model of characters, a byte that is not UTF-8 is an unknown character. Only one piece is held in memory.
-    With `end_last_line`, also in a stream, a last line without a newline is scored as if it had one.
+    With `end_last_line`, also in a stream, a last line without a newline is scored as if it had one. The first line is
+    number `line_number`.
     """
-    codec, line_number = scorer.codec, 1
+    codec = scorer.codec
     check_lines(codec)
     scorer.start()
     by_words = isinstance(codec, WordCodec)

@@ -146,6 +146,7 @@ class Sampler:
         self,
         count: int,
         *,
+        chosen: range | None = None,
         rows: int = ROWS,
         chunk: int | None = None,
         max_pending: int = MAX_PENDING,
@@ -153,25 +154,31 @@ class Sampler:
     ) -> Iterator[GeneratedText]:
         """Yield `count` texts for each prompt, in their order.
 
+        With `chosen`, only these of all texts are sampled, each as it would be among all. Raises UsageError if which
+        texts are kept depends on the others (`unique`, `novel`).
+
         They do not depend on `rows`, the texts generated side by side, on `chunk`, the steps between two looks at them,
         or on `max_pending`. A prompt is given up after `max_rejected` texts in a row were rejected; if fewer texts were
         found than wanted, raises RnnError at the end.
         """
         config, prompts = self.config, self.prompts
-        each = count * config.best_of
+        total = range(count * len(prompts)) if chosen is None else chosen
+        if chosen is not None and (config.unique or config.novel):
+            name = "unique" if config.unique else "novel"
+            raise UsageError(f"`{name}` compares all texts with each other, and `shard` makes only some; leave one out")
         if not (config.unique or config.novel):
-            rows = max(1, min(each * len(prompts), rows))
+            rows = max(1, min(config.best_of * len(total), rows))
         stepper, chunk = self._stepper(rows), chunk or (LINE_CHUNK if self.codec.line_mode else CHUNK)
         if len(prompts) == 1 and rows > 1:
             prompts = [self._read(prompts[0])]
-        queues = PromptQueues(
-            (
-                PromptQueue(prompt, index << 32, each, config.best_of, max_pending, max_rejected)
-                for index, prompt in enumerate(prompts)
-                if each
-            ),
-            max_pending,
-        )
+
+        def queue_of(index: int, prompt: Prompt) -> PromptQueue:
+            wanted = range(max(total.start - index * count, 0), min(total.stop - index * count, count))
+            first, each = (index << 32) + config.best_of * wanted.start, config.best_of * len(wanted)
+            return PromptQueue(prompt, first, each, config.best_of, max_pending, max_rejected)
+
+        made = (queue_of(index, prompt) for index, prompt in enumerate(prompts))
+        queues = PromptQueues((queue for queue in made if queue.wanted), max_pending)
         slots: list[Slot | None] = [None] * rows
         seen: set[bytes] = set()
         found = 0
@@ -190,10 +197,9 @@ class Sampler:
                 found += 1
                 yield text
             slots = [None if slot and slot.queue.done else slot for slot in slots]
-        wanted = count * len(prompts)
-        if found < wanted:
+        if found < len(total):
             raise RnnError(
-                f"{found:,} of {wanted:,} texts were found, and then {max_rejected:,} in a row that were there "
+                f"{found:,} of {len(total):,} texts were found, and then {max_rejected:,} in a row that were there "
                 "already or in the corpus; ask for fewer, or raise the temperature"
             )
 
@@ -213,17 +219,18 @@ class Sampler:
             return len(seen) > before
         return True
 
-    def pieces(self, count: int, chunk: int = CHUNK) -> Iterator[Piece]:
-        """Yield the texts of `texts` as UTF-8, in pieces.
+    def pieces(self, count: int, chunk: int = CHUNK, chosen: range | None = None) -> Iterator[Piece]:
+        """Yield the texts of `texts`, or the `chosen` of them, as UTF-8, in pieces.
 
         A single text that cannot be rejected is streamed: `chunk` symbols at a time, as soon as they are certain to
         belong to it, after an empty piece before the first step. Any other text comes whole.
         """
         config = self.config
-        if count == len(self.prompts) == config.best_of == 1 and not (config.unique or config.novel):
+        all_of_them = chosen is None or len(chosen) == count
+        if all_of_them and count == len(self.prompts) == config.best_of == 1 and not (config.unique or config.novel):
             yield from self._stream(chunk)
         else:
-            for text in self.texts(count):
+            for text in self.texts(count, chosen=chosen):
                 yield Piece(text, text_of(self.codec, text), first=True, last=True)
 
     def _stream(self, chunk: int) -> Iterator[Piece]:

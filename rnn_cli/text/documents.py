@@ -49,26 +49,29 @@ def read_content(path: str) -> bytes:
         return bytes(file.read())
 
 
-def read_pieces(path: str, size: int = PIECE) -> Iterator[tuple[bytes, bool]]:
+def read_pieces(path: str, size: int = PIECE, part: range | None = None) -> Iterator[tuple[bytes, bool]]:
     """Read a file, or stdin for "-", as it comes: (whole lines, False) as soon as they are there.
 
-    A line of more than `size` bytes comes in parts, cut between characters. What has no newline at the end of the file
-    comes last, with True. No more than twice the size is held.
+    A line of more than `size` bytes comes in parts, cut between characters; where it is cut depends on this line alone.
+    What has no newline at the end of the file comes last, with True. No more than twice the size is held. With `part`,
+    only these bytes of a file are read, which must be whole lines (text/shards.py).
     """
-    rest, begun = bytearray(), False
+    rest, begun = bytearray(), part is not None and part.start > 0
     with reading(path) as file:
-        while chunk := file.read1(size):  # type: ignore[attr-defined]
+        if part is not None:
+            file.seek(part.start)
+        while chunk := file.read1(size if part is None else min(size, part.stop - file.tell())):  # type: ignore[attr-defined]
             rest += chunk
             if not begun and not codecs.BOM_UTF8.startswith(rest):
                 begun = True
                 if rest.startswith(codecs.BOM_UTF8):
                     del rest[: len(codecs.BOM_UTF8)]
-            end = rest.rfind(b"\n", max(len(rest) - len(chunk), 0)) + 1
-            if end:
+            while len(rest) > size and rest.find(b"\n", 0, size + 1) < 0:
+                end = character_end(rest, size)
                 yield bytes(rest[:end]), False
                 del rest[:end]
-            while len(rest) > size:
-                end = character_end(rest, size)
+            end = rest.rfind(b"\n", max(len(rest) - len(chunk), 0)) + 1
+            if end:
                 yield bytes(rest[:end]), False
                 del rest[:end]
     if not begun:
@@ -84,6 +87,26 @@ def read_lines(path: str, size: int = PIECE) -> Iterator[list[bytes]]:
     """
     for data, _ in read_pieces(path, size):
         yield data.removesuffix(b"\n").split(b"\n")
+
+
+def numbered_lines(
+    path: str, part: range | None = None, *, counted: bool = True, size: int = PIECE
+) -> Iterator[tuple[int, list[bytes]]]:
+    """Read lines as `read_lines` does, each list after the number of its first line in the file, from 1.
+
+    Of a part, the lines before it are counted, which reads them; unless `counted`, its first line is number 1.
+    """
+    number = 1 + (newlines_before(path, part) if counted else 0)
+    for data, _ in read_pieces(path, size, part):
+        yield number, data.removesuffix(b"\n").split(b"\n")
+        number += data.count(b"\n")
+
+
+def newlines_before(path: str, part: range | None) -> int:
+    """Return the number of lines of a file before a part of it."""
+    if part is None or part.start == 0:
+        return 0
+    return sum(data.count(b"\n") for data, _ in read_pieces(path, part=range(part.start)))
 
 
 def character_end(data: bytes | bytearray, most: int) -> int:

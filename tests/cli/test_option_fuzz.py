@@ -20,6 +20,7 @@ NAMES = ["text", "lines", "empty", "latin", "missing", "folder", "folder/new", "
 TEXTS = [*NAMES, "the", "\x1b[2J", "\u202e", "e\u0301", "\U0001f600", "--", "x" * 300, "[/red]", "%s{0}"]
 ARGUMENTS = {"train": NAMES, "evaluate": NAMES, "classify": NAMES, "tag": NAMES, "predict": TEXTS, "complete": TEXTS}
 ARGUMENTS |= {"sample": [], "info": [], "plot": NAMES, "report": NAMES, "serve": []}
+ARGUMENTS |= {"sweep": NAMES}
 ARGUMENTS |= {"inspect": TEXTS, "gradients": TEXTS, "gradcheck": TEXTS}
 ARGUMENTS |= {"forecast": NAMES, "translate": NAMES, "export": NAMES, "import": NAMES, "compress": NAMES}
 ARGUMENTS |= {"decompress": NAMES}
@@ -70,6 +71,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     usual = {
         "train": [*SMALL, *draw(st.sampled_from([[], ["--steps", "2"]]))],
         "sample": ["-l", "20"],
+        "sweep": [*SMALL, "--cell", "lstm", "--layers", "1", "--steps", "2", "--study", "study", "--trials", "1"],
         "classify": draw(st.sampled_from([[], ["-m", "model", "-m", "other"]])),
         "tag": draw(st.sampled_from([[], ["-m", "tagger"]])),
     }

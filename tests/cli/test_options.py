@@ -158,7 +158,8 @@ def test_examples_of_the_help_run(tmp_path: Path) -> None:
     assert run(*hub, cwd=tmp_path).code == 0
     shutil.copy(tmp_path / "hub" / "model.safetensors", tmp_path / "weights.safetensors")
     shutil.copy(tmp_path / "hub" / "config.json", tmp_path / "symbols.json")
-    quick = {"train": [*SMALL, "--steps", "1", "-m", "new.safetensors"]}
+    small = ["--hidden-size", "8", "--layers", "1", "--cell", "lstm"]
+    quick = {"train": [*SMALL, "--steps", "1", "-m", "new.safetensors"], "sweep": small}
     for name, command in COMMANDS.items():
         (example,) = re.findall(r"Example: rnn (.*)", command.help)
         stdin = b'{"prompt": "a"}\n' if name == "serve" else b""

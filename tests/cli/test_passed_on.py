@@ -25,6 +25,10 @@ COMMANDS = {
     "evaluate lines": ["evaluate", "text.txt", "--per-line", "-m", "lines"],
     "evaluate adapting": ["evaluate", "text.txt", "--adapt", "-m", "lines"],
     "classify": ["classify", "text.txt", "-m", "lines", "-m", "others"],
+    "sweep": [
+        *["sweep", "text.txt", *SMALL, "--steps", "1", "--cell", "lstm", "--layers", "1"],
+        *["--study", "study", "--trials", "1"],
+    ],
     "complete": ["complete", "a", "-m", "lines"],
 }
 FORBIDDEN = [[], ["--forbid", "\u00e9"]]

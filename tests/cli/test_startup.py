@@ -32,18 +32,19 @@ PROMISED = {
         --dry-run --log --random-seed --threads --quiet -q
         --plot --task --labelled --directions --readout --words --vocabulary --horizon --season --quantiles
         --target-words --target-characters --help -h""",
+    "sweep": "--study --trials --best --model -m --json --threads --quiet -q --help -h",
     "sample": """--label --seed --prompt --seed-file --seeds --model -m --count -n --length -l --min-length --max-length
         --temperature -t --top-k --top-p --min-p --counts --forbid --unique --novel --max-copy --best-of --stop
-        --no-echo --unknown --jsonl --raw --precision --random-seed --threads --quiet -q --help -h""",
+        --no-echo --unknown --jsonl --raw --precision --random-seed --shard --threads --quiet -q --help -h""",
     "serve": """--model -m --stdio --max-tokens --max-prompt --max-choices --max-body --max-waiting --max-states
         --precision --threads --quiet -q --help -h""",
     "complete": "--label --model -m --count -n --length -l --plain --no-echo --json --threads --quiet -q --help -h",
     "evaluate": """--model -m --json --per-line --per-char --colour --jsonl --threshold --sort --top --below --above
         --total --guess-number --reset-every --adapt --adapt-rate --adapt-counts --counts --baselines --corpus
-        --precision --threads --quiet -q --help -h""",
-    "classify": "--model -m --labels --top --threshold --jsonl --json --threads --quiet -q --help -h",
-    "tag": "--model -m --inline --jsonl --threads --quiet -q --help -h",
-    "translate": "--model -m --count -n --beam --align --jsonl --threads --quiet -q --help -h",
+        --precision --shard --threads --quiet -q --help -h""",
+    "classify": "--model -m --labels --top --threshold --jsonl --json --shard --threads --quiet -q --help -h",
+    "tag": "--model -m --inline --jsonl --shard --threads --quiet -q --help -h",
+    "translate": "--model -m --count -n --beam --align --jsonl --shard --threads --quiet -q --help -h",
     "forecast": "--model -m --horizon --plot --threads --quiet -q --help -h",
     "predict": "--label --model -m --top --each --json --quiet -q --help -h",
     "export": "--to --output -o --model -m --license --int8 --measure-on --quiet -q --help -h",
@@ -99,6 +100,8 @@ def test_help_imports_nothing_heavy(tmp_path: Path, arguments: str) -> None:
         "sample --count",
         "sample --temperature nan",
         "sample --seed a --seed-file b",
+        "sweep --trials 3",
+        "sweep a --study s --trials 3 --log l",
         "predict",
         "predict a --top 0",
         "sample --min-length 5 --max-length 4",
@@ -109,6 +112,8 @@ def test_help_imports_nothing_heavy(tmp_path: Path, arguments: str) -> None:
         "classify -m a -m b/a",
         "evaluate --threshold -1",
         "evaluate --per-line --per-char",
+        "classify -m a -m b --shard 3/2",
+        "sample --shard 1/2",
     ],
 )
 def test_usage_errors_import_nothing_heavy(tmp_path: Path, arguments: str) -> None:

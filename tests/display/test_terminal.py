@@ -79,6 +79,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 TAGGER = ["--hidden-size", "8", "--steps", "30", "--random-seed", "1"]
+STEPS = ["--stream", "--steps", "20", "--layers", "1", "--cell", "lstm"]
 MODEL = ["-m", f"{NAME}.model"]
 TWO = [*MODEL, "-m", "model"]
 # Commands that hostile text has not been tried on yet.
@@ -90,6 +91,12 @@ COMMANDS = {
         ["train", NAME, "--validation-file", NAME, "--log", f"l{NAME}"],
         ["train", NAME, "--from", f"{NAME}.model"],
         ["train", NAME, "--dry-run"],
+    ],
+    "sweep": [
+        ["sweep", NAME, *SMALL, *STEPS, "--study", f"s{NAME}", "--trials", "1"],
+        ["sweep", "--study", f"s{NAME}"],
+        ["sweep", "--study", f"s{NAME}", "--json"],
+        ["sweep", "--study", f"s{NAME}", "--best", "-m", f"best{NAME}"],
     ],
     "sample": [
         ["sample", "--seed", f"the {HOSTILE}"],
@@ -199,7 +206,10 @@ def test_no_output_controls_the_terminal(place: Path, monkeypatch: pytest.Monkey
         if command == "train":
             others = [*SMALL, "--steps", "120", "--overwrite", "-m", f"new{NAME}"]
         elif (
-            "-m" not in arguments and arguments[0] in COMMANDS and arguments[1:2] not in (["tagger"], [f"{NAME}.model"])
+            "-m" not in arguments
+            and arguments[0] in COMMANDS
+            and command != "sweep"
+            and arguments[1:2] not in (["tagger"], [f"{NAME}.model"])
         ):
             others = MODEL
         code, shown = on_terminal(*arguments, *others)

@@ -238,4 +238,5 @@ def train(
         else:
             from rnn_cli.cli.train.run import run
 
-            run(request, model, log, resume=resume, overwrite=overwrite, threads=cores, display=display)
+            execute = context.obj or run  # rnn sweep trains in its own way
+            execute(request, model, log, resume=resume, overwrite=overwrite, threads=cores, display=display)
