@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TextIO
 
 from rnn_cli.display.stdout import flush_stdout, visible
 from rnn_cli.errors import RnnError, TaskError, UsageError
-from rnn_cli.signals import Interruption, Stopped
+from rnn_cli.signals import Interruption, Stopped, at_end
 
 INTERRUPTED, CLOSED_PIPE = 130, 141  # 128 + the number of SIGINT and of SIGPIPE
 
@@ -37,7 +37,10 @@ def program() -> NoReturn:
     Exits at once, with everything flushed and closed. Python's own exit would wait for a thread that still computes if
     the command was stopped, and take a quarter of a second to free the compiler's data.
     """
-    os._exit(main())
+    code = main()
+    for leave in at_end:
+        leave(code)
+    os._exit(code)
 
 
 def replace_closed_streams() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from rnn_cli.config import Config, limited, one_of, setting
 
@@ -20,6 +22,7 @@ class TrainingConfig(Config):
 
     most_epochs     passes after which a run of minutes ends even if there is time left
     evaluate_every  steps between two evaluations
+    groups          parts of a batch whose gradients are added as a fixed tree; ranks share them (data_parallel.py)
     """
 
     batch_size: int = learning(1, 4096, 32, automatic=True, help="Sequences side by side in a step.")
@@ -53,8 +56,22 @@ class TrainingConfig(Config):
     most_epochs: float | None = limited(1e-3, 1e6)
     precision: str = one_of("float32", "bfloat16")
     evaluate_every: int = limited(1, 10**9, 100)
+    groups: int = limited(
+        1,
+        4096,
+        1,
+        automatic=True,
+        group="Computation",
+        help="Parts of a batch whose gradients are added in a fixed order; ranks of --mpi share them.",
+    )
     patience: int | None = length(1, 10**6, help="Evaluations without improvement after which to stop early.")
     fingerprint: bool = setting(
         True, group="The model file", help="Save no fingerprint of the text, which sampling novel text needs."
     )
     random_seed: int = limited(0, 2**63 - 1, 0)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainingConfig:
+        """Build the configuration from a dictionary of its fields; older files lack `groups`."""
+        config: TrainingConfig = super().from_dict({"groups": 1, **values})
+        return config
