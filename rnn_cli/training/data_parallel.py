@@ -62,12 +62,14 @@ class Ranks:
 
     wish     returns the number of a signal that asks this rank to stop, 0 if there is none
     stopped  the wish that is obeyed: one of several ranks that all have agreed on, so that they stop after one step
+    in_exchange  seconds that this rank has waited for the others
     """
 
     rank, size = 0, 1
 
     def __init__(self) -> None:
         self.wish: Callable[[], int] = lambda: 0
+        self.in_exchange = 0.0
 
     @property
     def stopped(self) -> int:

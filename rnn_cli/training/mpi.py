@@ -46,7 +46,6 @@ class MpiRanks(Ranks):
         self._comm = MPI.COMM_WORLD if comm is None else comm
         self._testall = MPI.Request.Testall
         self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
-        self.in_exchange = 0.0  # seconds spent waiting for other ranks
         self._agreed, self._now = 0, 0.0
         self._watching: threading.Thread | None = None
         self._ending, self._patience = threading.Event(), SILENCE_AT_START

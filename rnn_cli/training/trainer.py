@@ -132,7 +132,7 @@ class Trainer:
         if config.optimizer == "sgd":
             self.rule = self.rule._replace(decay1=config.momentum)
         self.history: list[Report] = []
-        self.diverged = False
+        self.diverged = self.ended = False
         self.progress = Progress(total_steps=config.steps)
         if config.epochs is not None:
             steps = self.progress.total_steps = max(1, round(config.epochs * self.batches.steps_per_epoch))
@@ -208,6 +208,7 @@ class Trainer:
                     yield report
                     meter.restart()
         self._gather_state()
+        self.ended = True
 
     def _step(self) -> StepResult:
         """Make the next step. If the norm of the gradient is not finite, the parameters are as before."""

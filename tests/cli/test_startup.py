@@ -31,7 +31,7 @@ PROMISED = {
         --validation-fraction --validation-file --patience --from --no-fingerprint --resume --overwrite --dry-run
         --log --random-seed --threads --quiet -q
         --plot --task --labelled --directions --readout --words --vocabulary --horizon --season --quantiles
-        --target-words --target-characters --groups --help -h""",
+        --target-words --target-characters --groups --mpi --help -h""",
     "sample": """--label --seed --prompt --seed-file --seeds --model -m --count -n --length -l --min-length --max-length
         --temperature -t --top-k --top-p --min-p --forbid --unique --novel --max-copy --best-of --stop
         --no-echo --unknown --jsonl --raw --precision --random-seed --threads --quiet -q --help -h""",
