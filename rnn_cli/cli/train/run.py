@@ -117,9 +117,8 @@ def train(
             for part in limit.splitlines() if limit else ():
                 display.note(part)
         else:
-            display.note(
-                f"stopped at step {trainer.progress.step:,}; continue with: {resume_command(request, path, log)}"
-            )
+            command = resume_command(request, path, log, ranks.size)
+            display.note(f"stopped at step {trainer.progress.step:,}; continue with: {command}")
     if stopped := ranks.stopped:
         raise typer.Exit(128 + stopped)
     if writer and writer.failed:
@@ -136,9 +135,10 @@ def saving_on_divergence(trainer: Trainer, saver: Saver) -> Iterator[Report]:
         raise
 
 
-def resume_command(request: TrainRequest, path: Path, log: Path | None) -> str:
+def resume_command(request: TrainRequest, path: Path, log: Path | None, ranks: int) -> str:
     """Return the command that resumes a run. A text from stdin has to be given again."""
-    command = ["rnn", "train", "--resume", "-m", str(path), *(["--log", str(log)] if log else [])]
+    launcher, mpi = (["mpiexec", "-n", str(ranks)], ["--mpi"]) if ranks > 1 else ([], [])
+    command = [*launcher, "rnn", "train", *mpi, "--resume", "-m", str(path), *(["--log", str(log)] if log else [])]
     from_stdin = "-" in request.files
     return shlex.join([*command, *(request.files if from_stdin else [])]) + " < TEXT" * from_stdin
 
