@@ -3,6 +3,7 @@
 `python tests/test_docs.py` runs the transcripts and writes their output into the documents.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -33,7 +34,8 @@ TABLES = [
     for result, table in TABLE.findall(text)
 ]
 # Options of pytest and of the benchmarks, which the documents name too.
-OTHER_OPTIONS = {"--dist", "--names", "--shakespeare", "--torch", "--help", "--version", "--"}
+OTHER_OPTIONS = {"--dist", "--names", "--shakespeare", "--torch", "--help", "--version", "--", "--bind-to"}
+MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 
 
 def commands_of(transcript):
@@ -52,6 +54,8 @@ def make_folder(path):
     (path / "corpora").symlink_to(ROOT / "corpora")
     (path / "rnn").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m rnn_cli "$@"\n')
     (path / "rnn").chmod(0o755)
+    (path / "mpiexec").write_text(f'#!/bin/sh\nexec "{MPIEXEC}" "$@"\n')
+    (path / "mpiexec").chmod(0o755)
     return path
 
 
@@ -82,6 +86,8 @@ def trained():
 @pytest.mark.parametrize("name, transcript", TRANSCRIPTS, ids=lambda text: text.split("\n")[0])
 def test_transcript(name, transcript, folders, trained):
     """Each command succeeds and prints as many lines as shown. Scores have the same words, whatever their numbers."""
+    if "mpiexec" in transcript and MPIEXEC is None:
+        pytest.skip("there is no MPI")
     for command, shown in commands_of(transcript):
         done = run_once(command, folders[name], trained)
         assert done.returncode == 0, done.stderr.decode()

@@ -62,7 +62,7 @@ class TrainingConfig(Config):
         1,
         automatic=True,
         group="Computation",
-        help="Parts of a batch whose gradients are added in a fixed order; ranks of --mpi share them.",
+        help="Parts of a batch whose gradients are added in a fixed order; ranks of MPI share them.",
     )
     patience: int | None = length(1, 10**6, help="Evaluations without improvement after which to stop early.")
     fingerprint: bool = setting(

@@ -110,7 +110,9 @@ class GroupedWindow:
     def __init__(self, make: Callable[[int], TrainingWindow | PairWindow], batch: int, groups: int) -> None:
         """Make the memory for a group. Raises UsageError if there are more groups than rows."""
         if groups > batch:
-            raise UsageError(f"`groups={groups}` is more than the {batch} rows of `batch_size`; give fewer groups")
+            raise UsageError(
+                f"`groups={groups}` is more than the {batch} rows of `batch_size`; make it larger, or take fewer groups and ranks"
+            )
         self.groups, self.ranks = groups, Ranks()
         self.rows = [share(group, groups, batch) for group in range(groups)]
         self.part: Any = make(-(-batch // groups))

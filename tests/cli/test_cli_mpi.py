@@ -19,6 +19,7 @@ from commands import ENVIRONMENT, LINES_TEXT, PIPES, PROGRAM, STREAM_TEXT, Resul
 from safetensors.numpy import load_file
 
 from rnn_cli.cli.train.launcher import Launch, launched
+from rnn_cli.cpu_count import usable_cores
 
 pytest.importorskip("mpi4py", reason="there is no MPI")
 MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
@@ -98,6 +99,7 @@ def test_stdin_reaches_all_ranks(place: Path) -> None:
     done = train(2, "-", *options, "--mpi", "-m", "together", cwd=place, stdin=TEXTS["lines"].encode())
     assert done.code == 0, done.stderr
     assert "groups            2        one for each rank" in done.stderr
+    assert f"{max(1, usable_cores() // 2)} thread" in done.stderr  # of each rank
     assert run("train", "lines", *options, "--groups", 2, "-m", "alone", cwd=place).code == 0
     assert_equal(place / "alone", place / "together")
 

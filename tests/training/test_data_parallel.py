@@ -85,19 +85,45 @@ def test_configuration_of_an_older_file_has_one_group():
     assert TrainingConfig.from_dict(values) == TrainingConfig(steps=1)
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru"])
-def test_any_number_of_ranks_gives_the_same_bits(tmp_path, name):
+@pytest.fixture
+def launch():
+    """Return a function that runs a Python program on some ranks and returns its stdout."""
     pytest.importorskip("mpi4py", reason="there is no MPI")
     mpiexec = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     if mpiexec is None:
         pytest.skip("there is no MPI")
+
+    def run(ranks, *program):
+        launcher = [mpiexec, "-n", str(ranks)] if ranks else []
+        command = [*launcher, sys.executable, *map(str, program)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+    return run
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_any_number_of_ranks_gives_the_same_bits(tmp_path, launch, name):
     path = tmp_path / "text.txt"
     path.write_text(STREAM_TEXT)
-    command = [sys.executable, str(PROGRAM), str(path), name, str(GROUPS)]
-    digests = set()
-    for ranks in (None, 1, 2, 3, 4):
-        launcher = [mpiexec, "-n", str(ranks)] if ranks else []
-        done = subprocess.run([*launcher, *command], capture_output=True, text=True, timeout=120, check=True)
-        digests.add(done.stdout.strip())
+    digests = {launch(ranks, PROGRAM, path, name, GROUPS).strip() for ranks in (None, 1, 2, 3, 4)}
     assert len(digests) == 1
     assert len(digests.pop()) == 64
+
+
+DIFFERENT_WEIGHTS = """
+import numpy as np
+from rnn_cli.errors import RnnError
+from rnn_cli.training.mpi import MpiRanks
+
+ranks = MpiRanks()
+ranks.check_equal(np.ones(3))
+try:
+    ranks.check_equal(np.full(3, ranks.rank == 1))
+except RnnError as error:
+    print(error)
+"""
+
+
+def test_ranks_with_different_weights_are_noticed(launch):
+    said = launch(3, "-c", DIFFERENT_WEIGHTS).splitlines()
+    assert said == ["the ranks came to different weights; run them on machines with the same processor"] * 3

@@ -40,7 +40,7 @@ def run(
     overwrite: bool,
     threads: int,
     display: TrainingDisplay,
-    party: Party | None,
+    party: Party | None = None,
 ) -> None:
     """Start or continue a run, with other ranks if there is a `party`; train to its end or a signal, and save it."""
     check_written(path, log, request)
