@@ -39,7 +39,8 @@ def program() -> NoReturn:
     """
     code = main()
     for leave in at_end:
-        leave(code)
+        with suppress(Exception):
+            leave(code)
     os._exit(code)
 
 

@@ -111,7 +111,7 @@ class GroupedWindow:
         """Make the memory for a group. Raises UsageError if there are more groups than rows."""
         if groups > batch:
             raise UsageError(
-                f"`groups={groups}` is more than the {batch} rows of `batch_size`; make it larger, or take fewer groups and ranks"
+                f"`groups={groups}` is more than the {batch} rows of `batch_size`; take fewer, or more rows"
             )
         self.groups, self.ranks = groups, Ranks()
         self.rows = [share(group, groups, batch) for group in range(groups)]

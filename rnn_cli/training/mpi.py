@@ -14,6 +14,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -130,20 +131,29 @@ class MpiRanks(Ranks):
             raise RnnError(f"the exchange with the other ranks failed: {problem.Get_error_string()}") from problem
         self.in_exchange += time.monotonic() - began
 
-    def watch(self, lost: Callable[[int], None]) -> bool:
-        """Start to watch the ranks. If one is silent, call `lost` with its number and end all ranks.
+    def watch(self, lost: Callable[[int, float], None]) -> bool:
+        """Start to watch the ranks. If one is silent, call `lost` with its number and the seconds, and end all ranks.
 
         Returns False if the library lets only one thread communicate; then only the launcher watches.
         """
         if self.size > 1 and self._mpi.Query_thread() == self._mpi.THREAD_MULTIPLE:
-            arguments = self._comm.Dup(), lost
-            self._watching = threading.Thread(target=self._watch, args=arguments, daemon=True)
+            comm, left = self._comm.Dup(), (self.rank - 1) % self.size
+
+            def beat_and_listen() -> None:
+                ended = False
+                with suppress(self._mpi.Exception):  # which the end of a machine may raise, too
+                    ended = self._ends_regularly(comm, left)
+                if not ended:
+                    lost(left, self._patience)
+                    self._comm.Abort(1)
+
+            self._watching = threading.Thread(target=beat_and_listen, daemon=True)
             self._watching.start()
         return self.size == 1 or self._watching is not None
 
-    def _watch(self, comm: Any, lost: Callable[[int], None]) -> None:
-        """Send beats to the right, and listen to the left, until both have said that they end."""
-        left, right = (self.rank - 1) % self.size, (self.rank + 1) % self.size
+    def _ends_regularly(self, comm: Any, left: int) -> bool:
+        """Send beats to the right and listen to the left, until both have said that they end: false if one is silent."""
+        right = (self.rank + 1) % self.size
         beat, heard = np.zeros(1, np.uint8), np.zeros(1, np.uint8)  # 1 in the last beat of a rank
         sent, received = comm.Isend(beat, right), comm.Irecv(heard, left)
         last = before = time.monotonic()
@@ -163,8 +173,8 @@ class MpiRanks(Ranks):
                 beat[0] = self._ending.is_set()
                 sent = comm.Isend(beat, right)
             if not left_ended and now - last > self._patience:
-                lost(left)
-                self._comm.Abort(1)
+                return False
+        return True
 
     def leave(self) -> None:
         """Say goodbye to the other ranks, which all do so, and wait for them. After that there is no MPI."""

@@ -125,5 +125,5 @@ except RnnError as error:
 
 
 def test_ranks_with_different_weights_are_noticed(launch):
-    said = launch(3, "-c", DIFFERENT_WEIGHTS).splitlines()
-    assert said == ["the ranks came to different weights; run them on machines with the same processor"] * 3
+    said = launch(3, "-c", DIFFERENT_WEIGHTS)
+    assert said.count("the ranks came to different weights; run them on machines with the same processor") == 3

@@ -25,7 +25,7 @@ from rnn_cli.cpu_count import processor_numbers, usable_cores
 from rnn_cli.display.progress import TrainingDisplay
 from rnn_cli.errors import CheckpointError, DivergenceError, RnnError, UsageError
 from rnn_cli.signals import StopRequest, at_end
-from rnn_cli.training.mpi import SILENCE_SECONDS, MpiRanks
+from rnn_cli.training.mpi import MpiRanks
 from rnn_cli.training.trainer import Trainer, check_ranks
 
 TEXT, RUN = -1, -2  # kinds of what rank 0 sends: a part of stdin, a checkpoint; or an exit code
@@ -137,10 +137,10 @@ def gather(mpi: bool) -> Party:
     raise UsageError(problem)
 
 
-def complain_of(rank: int) -> None:
+def complain_of(rank: int, seconds: float) -> None:
     """Say on stderr that a rank is lost."""
     sentence = (
-        f"rnn: error: rank {rank} has not answered for {SILENCE_SECONDS:.0f} s, so all ranks end; "
+        f"rnn: error: rank {rank} has not answered for {seconds:.0f} s, so all ranks end; "
         "continue from the last checkpoint with --resume\n"
     )
     with suppress(OSError):
