@@ -110,9 +110,7 @@ class GroupedWindow:
     def __init__(self, make: Callable[[int], TrainingWindow | PairWindow], batch: int, groups: int) -> None:
         """Make the memory for a group. Raises UsageError if there are more groups than rows."""
         if groups > batch:
-            raise UsageError(
-                f"`groups={groups}` is more than the {batch} rows of `batch_size`; take fewer, or more rows"
-            )
+            raise UsageError(f"`groups={groups}` is more than the {batch} rows of `batch_size`; give fewer groups")
         self.groups, self.ranks = groups, Ranks()
         self.rows = [share(group, groups, batch) for group in range(groups)]
         self.part: Any = make(-(-batch // groups))

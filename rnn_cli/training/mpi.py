@@ -152,7 +152,7 @@ class MpiRanks(Ranks):
         return self.size == 1 or self._watching is not None
 
     def _ends_regularly(self, comm: Any, left: int) -> bool:
-        """Send beats to the right and listen to the left, until both have said that they end: false if one is silent."""
+        """Send beats to the right and listen to the left, until both say that they end. False if it is silent."""
         right = (self.rank + 1) % self.size
         beat, heard = np.zeros(1, np.uint8), np.zeros(1, np.uint8)  # 1 in the last beat of a rank
         sent, received = comm.Isend(beat, right), comm.Irecv(heard, left)
