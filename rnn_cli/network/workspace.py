@@ -322,4 +322,5 @@ class TrainingWindow(Window):
 
     def _objective(self, dropconnect: DropConnect, scored: int | None = None) -> Objective:
         self._follow_starts()
-        return Objective(1 / max(count_scored(self.targets) if scored is None else scored, 1), dropconnect)
+        scored = count_scored(self.targets) if scored is None else scored
+        return Objective(1 / max(scored, 1), dropconnect)
