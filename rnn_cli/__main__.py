@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TextIO
 
 from rnn_cli.display.stdout import flush_stdout, visible
 from rnn_cli.errors import RnnError, TaskError, UsageError
-from rnn_cli.signals import Interruption, Stopped
+from rnn_cli.signals import Interruption, Stopped, at_end
 
 INTERRUPTED, CLOSED_PIPE = 130, 141  # 128 + the number of SIGINT and of SIGPIPE
 
@@ -40,7 +40,11 @@ def program() -> NoReturn:
     """
     for library in BLAS:  # kernels have threads of their own; those of NumPy's small products would mostly wait
         os.environ.setdefault(f"{library}_THREADS", "1")
-    os._exit(main())
+    code = main()
+    for leave in at_end:
+        with suppress(Exception):
+            leave(code)
+    os._exit(code)
 
 
 def replace_closed_streams() -> None:

@@ -11,9 +11,14 @@ from pathlib import Path, PurePosixPath
 FILE_SYSTEM = Path("/")
 
 
+def processor_numbers() -> list[int]:
+    """Return the processors that this process may run on, by their numbers."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
 def available_processors() -> int:
     """Return how many processors this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(processor_numbers())
 
 
 def cpu_quota(root: Path = FILE_SYSTEM) -> float | None:

@@ -15,6 +15,8 @@ STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 COALESCE_SECONDS = 0.2  # seconds in which several signals are one: a closing terminal and `timeout` send theirs twice
 at_work: list[Callable[[], bool]] = []
 """Each says whether the calling thread is in foreign code that no exception may pass, such as the compiler."""
+at_end: list[Callable[[int], None]] = []
+"""Each is called with the exit code when the program has said its last word, and may end the process itself."""
 RESEND_SECONDS = 0.02  # seconds after which a waiting main thread has noticed a signal
 
 
@@ -29,6 +31,8 @@ class Stopped(BaseException):
 class StopRequest:
     """While it is entered, the first stopping signal is answered on stderr and noted; a later one ends the process.
 
+    An empty sentence answers nothing.
+
     `requested` is None until then, and the number of the signal after; the exit code is 128 + that number. What was
     ignored at entry (nohup) stays ignored. For the main thread only.
 
@@ -38,7 +42,7 @@ class StopRequest:
 
     def __init__(self, sentence: str) -> None:
         self.requested: int | None = None
-        self._answers = [f"{sentence.strip()}\n".encode()]
+        self._answers = [f"{sentence.strip()}\n".encode()] if sentence else []
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:

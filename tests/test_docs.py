@@ -3,6 +3,7 @@
 `python tests/test_docs.py` runs the transcripts and writes their output into the documents, or into the named ones.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -37,8 +38,9 @@ TABLES = [
     for result, table in TABLE.findall(text)
 ]
 # Options of pytest, of the benchmarks, of GNU parallel and of Slurm, which the documents name too.
-OTHER_OPTIONS = {"--dist", "--names", "--shakespeare", "--torch", "--help", "--version", "--"}
+OTHER_OPTIONS = {"--dist", "--names", "--shakespeare", "--torch", "--help", "--version", "--", "--bind-to"}
 OTHER_OPTIONS |= {"--pipe", "--block", "--array", "--job-name", "--cpus-per-task"}
+MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,8 @@ def make_folder(path):
     (path / "corpora").symlink_to(ROOT / "corpora")
     (path / "rnn").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m rnn_cli "$@"\n')
     (path / "rnn").chmod(0o755)
+    (path / "mpiexec").write_text(f'#!/bin/sh\nexec "{MPIEXEC}" "$@"\n')
+    (path / "mpiexec").chmod(0o755)
     return path
 
 
@@ -87,6 +91,8 @@ def test_transcript(name, transcript, folders, trained):
     """Each command succeeds and prints as many lines as shown. Scores have the same words, whatever their numbers."""
     if "parallel" in transcript and not shutil.which("parallel", path="/usr/bin:/bin"):
         pytest.skip("no GNU parallel")
+    if "mpiexec" in transcript and MPIEXEC is None:
+        pytest.skip("there is no MPI")
     for command, shown in commands_of(transcript):
         done = run_once(command, folders[name], trained)
         assert done.returncode == 0, done.stderr.decode()

@@ -142,6 +142,7 @@ def repetition(checkpoint: Checkpoint) -> str | None:
         "dropout": training.get("dropout"),
         "recurrent-dropout": training.get("recurrent_dropout", 0.0),
         "random-seed": training.get("random_seed"),
+        **({"groups": groups} if (groups := training.get("groups", 1)) != 1 else {}),
     }
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values.values()):
         return None

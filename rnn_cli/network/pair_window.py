@@ -208,9 +208,12 @@ class PairWindow:
         """Run the batch forward: fills `losses`."""
         self.team.run(score_pairs, self._pair)
 
-    def gradient(self, dropconnect: DropConnect = DropConnect()) -> float:  # noqa: B008 - a tuple of constants
-        """Compute `losses` and `grad`, the gradient of the mean loss; return that mean (nats per scored step)."""
-        weight = 1 / max(count_scored(self.targets), 1)
+    def gradient(self, dropconnect: DropConnect = DropConnect(), scored: int | None = None) -> float:  # noqa: B008
+        """Compute `losses` and `grad`, the gradient of the mean loss; return that mean (nats per scored step).
+
+        The mean is over `scored` steps, by default those of this window; a part of a batch is given those of all.
+        """
+        weight = 1 / max(count_scored(self.targets) if scored is None else scored, 1)
         self.team.run(pair_gradient, self._pair, self._backward, Objective(weight, dropconnect))
         return float(self.losses.sum(dtype=np.float64)) * weight
 

@@ -292,9 +292,12 @@ class TrainingWindow(Window):
         """Whether the logits of one step are kept at a time: with a tied embedding, whose vocabulary may be large."""
         return self.model.config.embedding == "tied"
 
-    def gradient(self, dropconnect: DropConnect = DropConnect()) -> float:  # noqa: B008 - a tuple of constants
-        """Compute `losses` and `grad`, the gradient of the mean loss; return that mean (nats per scored step)."""
-        objective = self._objective(dropconnect)
+    def gradient(self, dropconnect: DropConnect = DropConnect(), scored: int | None = None) -> float:  # noqa: B008
+        """Compute `losses` and `grad`, the gradient of the mean loss; return that mean (nats per scored step).
+
+        The mean is over `scored` steps, by default those of this window; a part of a batch is given those of all.
+        """
+        objective = self._objective(dropconnect, scored)
         self.team.run(gradient_step, self.network, self.arrays, self.back, objective)
         return float(self.losses.sum(dtype=np.float64)) * objective.weight
 
@@ -317,7 +320,7 @@ class TrainingWindow(Window):
         self.team.run(train_step)
         return float(self.losses.sum(dtype=np.float64)) * objective.weight, float(self.vectors.norm[0])
 
-    def _objective(self, dropconnect: DropConnect) -> Objective:
+    def _objective(self, dropconnect: DropConnect, scored: int | None = None) -> Objective:
         self._follow_starts()
-        weight = 1 / max(count_scored(self.targets), 1)
-        return Objective(weight, dropconnect)
+        scored = count_scored(self.targets) if scored is None else scored
+        return Objective(1 / max(scored, 1), dropconnect)

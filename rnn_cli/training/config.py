@@ -22,6 +22,7 @@ class TrainingConfig(Config):
 
     most_epochs     passes after which a run of minutes ends even if there is time left
     evaluate_every  steps between two evaluations
+    groups          parts of a batch whose gradients are added as a fixed tree; ranks share them (data_parallel.py)
     """
 
     batch_size: int = learning(1, 4096, 32, automatic=True, help="Sequences side by side in a step.")
@@ -55,6 +56,14 @@ class TrainingConfig(Config):
     most_epochs: float | None = limited(1e-3, 1e6)
     precision: str = one_of("float32", "bfloat16")
     evaluate_every: int = limited(1, 10**9, 100)
+    groups: int = limited(
+        1,
+        4096,
+        1,
+        automatic=True,
+        group="Computation",
+        help="Parts of a batch whose gradients are added in a fixed order; ranks of MPI share them.",
+    )
     patience: int | None = length(1, 10**6, help="Evaluations without improvement after which to stop early.")
     fingerprint: bool = setting(
         True, group="The model file", help="Save no fingerprint of the text, which sampling novel text needs."
@@ -63,6 +72,7 @@ class TrainingConfig(Config):
     random_seed: int = limited(0, 2**63 - 1, 0)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Any:
-        """Build a configuration from a dictionary of its fields; older files lack `counts`, which they were without."""
-        return super().from_dict({"counts": False} | dict(values))
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainingConfig:
+        """Build the configuration from a dictionary of its fields; older files lack `groups` and `counts`."""
+        config: TrainingConfig = super().from_dict({"groups": 1, "counts": False, **values})
+        return config

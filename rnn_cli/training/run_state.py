@@ -12,6 +12,7 @@ from rnn_cli.bits import BITS_PER_NAT
 from rnn_cli.config import Config, check_range, limited
 from rnn_cli.network.pair_window import PairWindow
 from rnn_cli.network.workspace import TrainingWindow
+from rnn_cli.training.data_parallel import GroupedWindow
 
 MOST_STEPS = 10**9
 LARGEST = 1e300  # of a loss: finite, but a relu network may make it large
@@ -119,13 +120,13 @@ class RunState(NamedTuple):
     progress: Progress
 
     @classmethod
-    def of(cls, window: TrainingWindow | PairWindow, progress: Progress) -> RunState:
+    def of(cls, window: TrainingWindow | PairWindow | GroupedWindow, progress: Progress) -> RunState:
         """Return a copy of the state of a run."""
         compact = window.model.layout.compact
         tensors = {name: compact(vector) for name, vector in vectors(window, progress).items()}
         return cls(tensors | {"state": window.state.copy()}, replace(progress))
 
-    def restore(self, window: TrainingWindow | PairWindow) -> Progress:
+    def restore(self, window: TrainingWindow | PairWindow | GroupedWindow) -> Progress:
         """Put the tensors back and return the counts. Raises KeyError or ValueError if the tensors do not fit."""
         layout, states = window.model.layout, window.state
         size = layout.compact(window.model.parameters).size
@@ -141,7 +142,7 @@ class RunState(NamedTuple):
         return found
 
 
-def vectors(window: TrainingWindow | PairWindow, progress: Progress) -> dict[str, np.ndarray]:
+def vectors(window: TrainingWindow | PairWindow | GroupedWindow, progress: Progress) -> dict[str, np.ndarray]:
     """Return the flat vectors of the parameters, and of what has their layout, that a run uses."""
     used = {"parameters": window.model.parameters, "moment1": window.moments[0], "moment2": window.moments[1]}
     return used | ({"average": window.average} if progress.averaged else {})

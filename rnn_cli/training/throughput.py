@@ -54,3 +54,8 @@ def measured_speed(cell: str, activation: str, precision: str, threads: int) -> 
 def units_per_second(config: NetworkConfig, precision: str, threads: int) -> float:
     """Return about how many units per second a network trains on, if each position of a batch is scored."""
     return measured_speed(config.cell, config.activation, precision, threads) / operations(config)
+
+
+def exchange_seconds(parameters: int, ranks: int, bytes_per_second: float) -> float:
+    """Return how long ranks take to add their gradients: each sends and receives 8 (n - 1) / n bytes a parameter."""
+    return 8 * parameters * (ranks - 1) / ranks / bytes_per_second

@@ -22,6 +22,7 @@ from rnn_cli.network.model import Model
 from rnn_cli.network.workspace import count_scored
 from rnn_cli.rng import DROPCONNECT, DROPOUT, RESETS, WEIGHTS, generator
 from rnn_cli.training.config import TrainingConfig
+from rnn_cli.training.data_parallel import GroupedWindow, Ranks
 from rnn_cli.training.fine_tuning import initialise_from
 from rnn_cli.training.run_state import MOST_STEPS, Progress, Report, RunState
 from rnn_cli.training.schedule import DECAY_FROM, learning_rate, steps_that_fit
@@ -111,12 +112,17 @@ class Trainer:
         if sum(value is not None for value in (config.steps, config.epochs, config.minutes)) != 1:
             raise UsageError("a run is as long as one of steps, epochs and minutes says")
         self.task, self.config, self.stop, self.say = task, config, stop, say
+        self.ranks = Ranks()
         self._clock, self._started = clock, clock()
         self.team = Team(threads)
         self.model = Model.initialised(task.network, generator([config.random_seed, WEIGHTS]))
         if start is not None:
             initialise_from(self.model, start)
-        self.window: Any = task.window(self.model, config, self.team)
+        self.window: Any
+        if config.groups == 1:
+            self.window = self._make_window(config.batch_size)
+        else:
+            self.window = GroupedWindow(self._make_window, config.batch_size, config.groups)
         self.batches = task.batches(config)
         self.validation = task.validation_batches(config)
         if config.schedule == "plateau" and self.validation is None:
@@ -126,13 +132,29 @@ class Trainer:
         if config.optimizer == "sgd":
             self.rule = self.rule._replace(decay1=config.momentum)
         self.history: list[Report] = []
-        self.diverged = False
+        self.diverged = self.ended = False
         self.progress = Progress(total_steps=config.steps)
         if config.epochs is not None:
             steps = self.progress.total_steps = max(1, round(config.epochs * self.batches.steps_per_epoch))
             if steps > MOST_STEPS:
                 raise UsageError(f"`epochs={config.epochs:g}` is {steps:,} steps, and the limit is {MOST_STEPS:,}")
         self.good = RunState.of(self.window, self.progress)
+
+    def _make_window(self, rows: int) -> Any:
+        """Return the memory of the task for some rows of a batch."""
+        return self.task.window(self.model, replace(self.config, batch_size=rows), self.team)
+
+    def join(self, ranks: Ranks) -> None:
+        """Train together with other ranks, which all call this: share the groups, the clock, and when to stop.
+
+        Raises UsageError if there are fewer groups than ranks.
+        """
+        check_ranks(ranks, self.config)
+        self.ranks, self.stop = ranks, lambda: ranks.stopped > 0
+        if ranks.size > 1:
+            self.window.ranks = ranks
+            ranks.agree([], 0)
+            self._clock, self._started = ranks.clock, ranks.clock()
 
     @property
     def finished(self) -> bool:
@@ -185,6 +207,8 @@ class Trainer:
                 if report is not None:
                     yield report
                     meter.restart()
+        self._gather_state()
+        self.ended = True
 
     def _step(self) -> StepResult:
         """Make the next step. If the norm of the gradient is not finite, the parameters are as before."""
@@ -242,6 +266,7 @@ class Trainer:
         """
         evaluates, judgement = self._evaluates(), None
         if evaluates:
+            self._gather_state()
             judgement = self._evaluate()
             if judgement is not None and not math.isfinite(judgement.loss):
                 self._roll_back()
@@ -250,6 +275,12 @@ class Trainer:
         if evaluates and report.loss < self.task.blind_loss:
             self.good = RunState.of(self.window, self.progress)
         return report
+
+    def _gather_state(self) -> None:
+        """Fetch the states of the rows that other ranks compute, for the checkpoint. Check that all have one model."""
+        if isinstance(self.window, GroupedWindow):
+            self.window.gather_state()
+        self.ranks.check_equal(self.model.parameters)
 
     def _averages(self) -> bool:
         """Say whether the parameters after the next step belong to the average."""
@@ -330,7 +361,7 @@ class Trainer:
 
     def _judge(self) -> Judgement:
         """Return the judgement of the model's parameters."""
-        return Judgement(self.validation_loss(), self.task.score(self.model, self.team))
+        return Judgement(self.validation_loss(), self.ranks.first(self.task.score(self.model, self.team)))
 
     def _judge_average(self) -> Judgement:
         """Return the judgement of the averaged parameters."""
@@ -450,6 +481,13 @@ class Trainer:
         except (KeyError, TypeError, ValueError, UsageError) as problem:
             raise CheckpointError(f"the state of the training in this model is damaged ({problem})") from problem
         return trainer
+
+
+def check_ranks(ranks: Ranks, config: TrainingConfig) -> None:
+    """Raise UsageError if a run has fewer groups than ranks."""
+    if ranks.size > config.groups:
+        groups = f"{config.groups} group{'s' * (config.groups > 1)}"
+        raise UsageError(f"this run has {groups}, so it takes at most {config.groups} ranks, not {ranks.size}")
 
 
 def versions() -> dict[str, str]:

@@ -299,6 +299,10 @@ def record_of_minutes(**others):
             record_of_minutes(),
             "--steps 9 --hidden-size 5 --dropout 0.3 --recurrent-dropout 0.0 --random-seed 1830331234567",
         ),
+        (
+            record_of_minutes(groups=6),
+            "--steps 9 --hidden-size 5 --dropout 0.3 --recurrent-dropout 0.0 --random-seed 1830331234567 --groups 6",
+        ),
         (record_of_minutes(recurrent_dropout="0; echo"), None),
         (record_of_minutes(minutes=None), None),
         (record_of_minutes(dropout="0; echo"), None),

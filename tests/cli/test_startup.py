@@ -31,7 +31,7 @@ PROMISED = {
         --validation-fraction --validation-file --patience --from --no-fingerprint --no-counts --resume --overwrite
         --dry-run --log --random-seed --threads --quiet -q
         --plot --task --labelled --directions --readout --words --vocabulary --horizon --season --quantiles
-        --target-words --target-characters --help -h""",
+        --target-words --target-characters --groups --mpi --help -h""",
     "sweep": "--study --trials --best --model -m --json --threads --quiet -q --help -h",
     "sample": """--label --seed --prompt --seed-file --seeds --model -m --count -n --length -l --min-length --max-length
         --temperature -t --top-k --top-p --min-p --counts --forbid --unique --novel --max-copy --best-of --stop

@@ -24,6 +24,7 @@ from rnn_cli.cli.options import (
     thread_count,
     with_options,
 )
+from rnn_cli.cli.train.launcher import launched
 from rnn_cli.cli.train.request import TaskName, TrainRequest
 from rnn_cli.display.progress import TrainingDisplay
 from rnn_cli.errors import UsageError
@@ -176,6 +177,12 @@ def train(
     ] = "auto",
     random_seed: RandomSeed = None,
     threads: Threads = None,
+    mpi: Annotated[
+        bool,
+        typer.Option(
+            "--mpi", help="Share the batches with the other processes of mpiexec or srun.", rich_help_panel=COMPUTATION
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -195,6 +202,13 @@ def train(
 
     Example: rnn train corpora/stars.txt
     """
+    party = None
+    if mpi or launched().size > 1:
+        from rnn_cli.cli.train.ranks import follow, gather
+
+        party = gather(mpi)
+        if party.rank:
+            return follow(party, threads, until_stopped=dry_run)
     if precision != "auto":
         given["precision"] = precision
     request = TrainRequest(
@@ -229,14 +243,20 @@ def train(
     if not resume and not files:
         raise UsageError("name a text file to train on, or - for stdin; for example: rnn train corpus.txt")
     cores = thread_count(threads, quiet)
+    if party:
+        cores = cores if threads else party.threads
     announce_compiling(quiet)
     with TrainingDisplay(quiet, partial(in_options, parameters=context.command.params), plotted=plot) as display:
+        if party:
+            request = party.completed(request, display, resume=resume)
         if dry_run:
             from rnn_cli.cli.train.dry_run import print_plan
 
-            print_plan(request, model, cores, display)
+            print_plan(request, model, cores, display, party)
         else:
             from rnn_cli.cli.train.run import run
 
             execute = context.obj or run  # rnn sweep trains in its own way
-            execute(request, model, log, resume=resume, overwrite=overwrite, threads=cores, display=display)
+            execute(
+                request, model, log, resume=resume, overwrite=overwrite, threads=cores, display=display, party=party
+            )

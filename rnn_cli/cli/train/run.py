@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
@@ -24,6 +24,9 @@ from rnn_cli.training.diagnosis import diagnosis
 from rnn_cli.training.run_state import Report
 from rnn_cli.training.trainer import Trainer
 
+if TYPE_CHECKING:
+    from rnn_cli.cli.train.ranks import Party
+
 SAVE_SECONDS = 10  # the longest that training continues after an evaluation without saving
 SAMPLE_SECONDS = 15  # between two examples of what the model does
 
@@ -37,18 +40,23 @@ def run(
     overwrite: bool,
     threads: int,
     display: TrainingDisplay,
+    party: Party | None = None,
 ) -> None:
-    """Start or continue a run, train to its end or until a signal, and save it."""
+    """Start or continue a run, with other ranks if there is a `party`; train to its end or a signal, and save it."""
     check_written(path, log, request)
     check_writable(path)
     with lock(path):
         sweep_stale(path)
+        if party:
+            party.share_stdin(request)
         if resume:
             trainer, request = resume_run(path, request, threads, display)
             check_written(path, log, request)
         else:
             check_replaced(path, log, overwrite)
             trainer, request = start_run(request, threads, display)
+        if party:
+            party.share(trainer, request)
         train(trainer, request, path, log, resume, display)
 
 
@@ -80,7 +88,9 @@ def train(
         LogWriter(log, trainer.progress.step if resume else None, display) if log else nullcontext() as writer,
         StopRequest("\nfinishing the step and saving; once more to stop at once\n") as signals,
     ):
-        trainer.stop = lambda: signals.requested is not None
+        ranks = trainer.ranks
+        ranks.wish = lambda: signals.requested or 0
+        trainer.stop = lambda: ranks.stopped > 0
         trainer.say = display.note
         display.unit = trainer.task.unit
         for report in saving_on_divergence(trainer, saver):
@@ -107,11 +117,10 @@ def train(
             for part in limit.splitlines() if limit else ():
                 display.note(part)
         else:
-            display.note(
-                f"stopped at step {trainer.progress.step:,}; continue with: {resume_command(request, path, log)}"
-            )
-    if signals.requested is not None:
-        raise typer.Exit(128 + signals.requested)
+            command = resume_command(request, path, log, ranks.size)
+            display.note(f"stopped at step {trainer.progress.step:,}; continue with: {command}")
+    if stopped := ranks.stopped:
+        raise typer.Exit(128 + stopped)
     if writer and writer.failed:
         raise RnnError(f"the model is saved, but the log {log} is not complete; free some space")
 
@@ -126,9 +135,10 @@ def saving_on_divergence(trainer: Trainer, saver: Saver) -> Iterator[Report]:
         raise
 
 
-def resume_command(request: TrainRequest, path: Path, log: Path | None) -> str:
+def resume_command(request: TrainRequest, path: Path, log: Path | None, ranks: int) -> str:
     """Return the command that resumes a run. A text from stdin has to be given again."""
-    command = ["rnn", "train", "--resume", "-m", str(path), *(["--log", str(log)] if log else [])]
+    launcher, mpi = (["mpiexec", "-n", str(ranks)], ["--mpi"]) if ranks > 1 else ([], [])
+    command = [*launcher, "rnn", "train", *mpi, "--resume", "-m", str(path), *(["--log", str(log)] if log else [])]
     from_stdin = "-" in request.files
     return shlex.join([*command, *(request.files if from_stdin else [])]) + " < TEXT" * from_stdin
 
