@@ -25,7 +25,7 @@ from rnn_cli.cli.options import (
     with_options,
 )
 from rnn_cli.errors import UsageError
-from rnn_cli.serving.requests import Limits
+from rnn_cli.serving.fields import Limits
 
 
 @with_options(Limits)

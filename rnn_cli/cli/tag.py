@@ -35,7 +35,7 @@ def tag(
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.tasks.tag.sentences import tokens_of
-    from rnn_cli.tasks.tag.tagger import Tagger
+    from rnn_cli.tasks.tag.tagger import Tagger, object_of
     from rnn_cli.text.documents import read_lines
 
     checkpoint = load_checkpoint(model)
@@ -47,7 +47,7 @@ def tag(
         sentences = [tokens_of(text) for text in texts]
         for tokens, tags in zip(sentences, tagger.tag(sentences)):
             if jsonl:
-                writer.write_line(object_of(number, tokens, tags, tagger.bio))
+                writer.write_line(json.dumps({"line": number, **object_of(tokens, tags, tagger.bio)}))
             else:
                 text = inline_of(tokens, tags) if inline else columns_of(tokens, tags)
                 writer.write(text.encode("utf-8", "surrogateescape"))
@@ -64,17 +64,3 @@ def columns_of(tokens: Sequence[str], tags: Sequence[str]) -> str:
 def inline_of(tokens: Sequence[str], tags: Sequence[str]) -> str:
     """Return the sentence on one line, each token with its tag after a slash."""
     return " ".join(f"{token}/{tag}" for token, tag in zip(tokens, tags)) + "\n"
-
-
-def object_of(number: int, tokens: Sequence[str], tags: Sequence[str], bio: bool) -> str:
-    """Return a sentence as a JSON object; the spans of BIO tags are counted in tokens, the end is exclusive."""
-    from rnn_cli.tasks.tag.bio import spans_of
-
-    shown = [token.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for token in tokens]
-    values = {"line": number, "tokens": shown, "tags": list(tags)}
-    if bio:
-        values["spans"] = [
-            {"kind": kind, "start": first, "end": last, "text": " ".join(shown[first:last])}
-            for kind, first, last in spans_of(tags)
-        ]
-    return json.dumps(values)

@@ -21,6 +21,7 @@ from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.sampling import ROWS
 from rnn_cli.language.stepper import SAMPLED, Stepper
 from rnn_cli.network.model import Model
+from rnn_cli.serving.fields import RequestError
 from rnn_cli.serving.jobs import Choice, Job, Lane, Part, Top
 from rnn_cli.text.fingerprint import Fingerprint
 
@@ -49,20 +50,22 @@ class Engine:
         self._thread.start()
 
     def submit(self, job: Job) -> None:
-        """Begin a job."""
+        """Begin a job. Raises RequestError if the engine has ended."""
         with self._wake:
+            if self._closed:
+                raise RequestError("the model was put away; try again", status=503)
             self._new.append(job)
             self._wake.notify()
 
-    def cancel(self, job: Job) -> None:
-        """Give up a job: its rows are free after the next call of the kernel."""
-        job.cancelled = True
-
-    def close(self) -> None:
-        """End the thread, and the jobs with it."""
+    def end(self) -> None:
+        """Let the thread end, and the jobs with it."""
         with self._wake:
             self._closed = True
             self._wake.notify()
+
+    def close(self) -> None:
+        """End the thread, and wait for it."""
+        self.end()
         self._thread.join()
 
     def _run(self) -> None:
@@ -78,6 +81,8 @@ class Engine:
             except Exception as error:  # of one round, which all its jobs share
                 for job in self._jobs:
                     job.error = job.error or error
+            for job in self._jobs:
+                job.check_time()
             for job in [job for job in self._jobs if job.done]:
                 self._jobs.remove(job)
                 job.changed()
@@ -234,5 +239,6 @@ def complete(lane: Lane) -> None:
     assert lane.choice is not None
     part = lane.part
     lane.choice.certain = len(lane.choice.text.symbols)
+    lane.choice.ended = lane.choice.text.stopped
     part.queue.complete(lane.index, lane.choice.text)
     part.kept.extend(part.queue.kept(lambda text: lane.job.sampler.accepts(text, part.seen)))

@@ -44,7 +44,7 @@ PROMISED = {
     "classify": "--model -m --labels --top --threshold --jsonl --json --threads --quiet -q --help -h",
     "tag": "--model -m --inline --jsonl --threads --quiet -q --help -h",
     "translate": "--model -m --count -n --beam --align --jsonl --threads --quiet -q --help -h",
-    "forecast": "--model -m --horizon --plot --threads --quiet -q --help -h",
+    "forecast": "--model -m --horizon --plot --jsonl --threads --quiet -q --help -h",
     "predict": "--label --model -m --top --each --json --quiet -q --help -h",
     "export": "--to --output -o --model -m --license --int8 --quiet -q --help -h",
     "import": "--symbols --lines --activation --model -m --overwrite --quiet -q --help -h",

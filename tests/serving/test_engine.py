@@ -11,8 +11,9 @@ from rnn_cli.language.evaluation import evaluate_texts
 from rnn_cli.language.sampling import sample_texts
 from rnn_cli.serving.answers import Answer
 from rnn_cli.serving.engine import ROWS
+from rnn_cli.serving.fields import Limits, RequestError
 from rnn_cli.serving.models import Models, kept_after
-from rnn_cli.serving.requests import Limits, RequestError, read_completion
+from rnn_cli.serving.requests import read_completion
 from rnn_cli.text.codecs import ByteCodec
 
 LIMITS = Limits(max_tokens=3000, max_choices=500)
@@ -94,7 +95,7 @@ def test_echo_with_logprobs_is_evaluate(models):
 
 def test_a_state_continues_as_the_whole_text_would(models):
     job, first = answer(models, prompt="ab", max_tokens=6, min_length=8, seed=3, keep=True)
-    (state,) = kept_after(job, ("m", None))
+    (state,) = kept_after(job)
     whole = "ab" + first["choices"][0]["text"] + "cd"
     expected = texts(models, prompt=whole, max_tokens=20, seed=9)
     for _ in range(2):
