@@ -46,7 +46,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {  # by the headings of the he
     "Take away": {
         "export": ("export", "Write a model as a web page, ONNX, C, NumPy or a hub folder."),
         "import": ("import_weights", "Make a model of weights with PyTorch's names."),
-        "serve": ("serve", "Answer requests for texts, as JSON lines on stdin and stdout."),
+        "serve": ("serve", "Answer requests over HTTP, or as JSON lines on stdin and stdout."),
     },
 }
 

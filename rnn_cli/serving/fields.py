@@ -47,6 +47,15 @@ class Limits(Config):
     max_states: int = limited(0, 10**6, 1000, group="Limits", help="With --stdio: states that a client keeps.")
 
 
+@dataclass(frozen=True)
+class Connecting(Config):
+    """Where a server listens, and how many connections it has."""
+
+    port: int = limited(0, 65_535, 8000, group="HTTP", help="0: any that is free.")
+    max_connections: int = limited(1, 10_000, 256, group="HTTP", help="Connections at once.")
+    grace: float = limited(0.0, 3600.0, 10.0, group="HTTP", help="Seconds in which answers may end after a signal.")
+
+
 def parse(data: bytes, limits: Limits) -> dict[str, Any]:
     """Return the object of JSON in a request. Raises RequestError for anything else.
 

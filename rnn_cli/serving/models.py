@@ -108,6 +108,19 @@ class Models:
             self._active[job] = engine
         return job, cancel
 
+    def warm_up(self) -> None:
+        """Answer a short request with each model that writes, so that the first client does not wait for kernels."""
+        for name, checkpoint in self.checkpoints.items():
+            if checkpoint.task["name"] == LANGUAGE:
+                self._wait_for(read_completion({"model": name, "max_tokens": 1}, self.limits))
+
+    def _wait_for(self, request: Request) -> None:
+        ended = threading.Event()
+        job, _ = self.begin(request, changed=lambda job: ended.set() if job.done else None)
+        ended.wait()
+        if job.error:
+            raise job.error
+
     def _check_room(self, request: Request) -> None:
         """Raise RequestError if there is too much to do, or to keep in memory, already."""
         if self._stopping:

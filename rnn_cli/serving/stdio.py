@@ -1,8 +1,9 @@
 """Requests and answers as lines of JSON, for editors and games: no port, nothing to defend but the pipe.
 
-Each line in is a request with an `id` of the client's choice: for texts (requests.py), or if it has a `task` for labels,
-tags, translations or a forecast (task_requests.py). Each line out has that `id`, and either the answer, a piece of it
-("done": false) if `stream` is true, or an `error`. Requests run side by side, and answers come as they are ready. Besides:
+Each line in is a request with an `id` of the client's choice: for texts (requests.py), or if it has a `task` for
+labels, tags, translations or a forecast (task_requests.py). Each line out has that `id`, and either the answer, a piece
+of it ("done": false) if `stream` is true, or an `error`. Requests run side by side, and answers come as they are ready.
+Besides:
 
 {"id": 2, "cancel": 1}        gives up request 1
 {"id": 3, "release": "s1"}    forgets a state

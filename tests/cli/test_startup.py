@@ -35,7 +35,8 @@ PROMISED = {
     "sample": """--label --seed --prompt --seed-file --seeds --model -m --count -n --length -l --min-length --max-length
         --temperature -t --top-k --top-p --min-p --forbid --unique --novel --max-copy --best-of --stop
         --no-echo --unknown --jsonl --raw --precision --random-seed --threads --quiet -q --help -h""",
-    "serve": """--model -m --stdio --max-tokens --max-prompt --max-choices --max-body --max-waiting --max-states
+    "serve": """--model -m --stdio --host --port --token --allow-host --allow-origin --max-connections --grace
+        --max-tokens --max-prompt --max-choices --max-body --max-waiting --max-seconds --max-states
         --precision --threads --quiet -q --help -h""",
     "complete": "--label --model -m --count -n --length -l --plain --no-echo --json --threads --quiet -q --help -h",
     "evaluate": """--model -m --json --per-line --per-char --colour --jsonl --threshold --sort --top --below --above
