@@ -10,6 +10,7 @@ import asyncio
 import functools
 import json
 import logging
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -174,7 +175,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno and error.errno > 0 else error
         raise RnnError(f"cannot listen on {host}, `port` {port}: {reason}; choose another one") from error
 
 

@@ -169,12 +169,13 @@ class Events(Response):
             while True:
                 over = self.job.done  # before the pieces: what comes after them comes with the next notice
                 pieces = answer.pieces()
-                if over and self.job.error:
-                    pieces.append(describe(self.job.error))
+                failed = self.job.failure if over else None
+                if failed:
+                    pieces.append(describe(failed))
                 elif over and self.job.request.include_usage:
                     pieces.append(answer.last())
                 data = b"".join(b"data: %s\n\n" % json.dumps(piece).encode("ascii") for piece in pieces)
-                if over and not self.job.error:
+                if over and not failed:
                     data += DONE
                 if data:
                     await send({"type": "http.response.body", "body": data, "more_body": not over})
@@ -225,8 +226,8 @@ class Service:
                     await notice.wait()
         except ClientDisconnect:
             return Response(status_code=499)  # which nobody reads
-        if job.error:
-            raise job.error
+        if job.failure:
+            raise job.failure
         if not job.complete:
             return Response(status_code=499)
         return await asyncio.to_thread(lambda: answered(answer_of(job).whole()))

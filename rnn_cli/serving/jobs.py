@@ -33,7 +33,7 @@ class KeptState:
     unread: int = 0
 
 
-@dataclass
+@dataclass(eq=False)
 class Choice:
     """A text of the answer; the first `certain` symbols of it stay as they are.
 
@@ -47,7 +47,7 @@ class Choice:
     tops: list[Top] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(eq=False)
 class Part:
     """One prompt of a job.
 
@@ -98,6 +98,11 @@ class Work:
         """Whether nothing is left to do."""
         return self.cancelled or self.error is not None or self.complete
 
+    @property
+    def failure(self) -> Exception | None:
+        """Why there is no whole answer, if the work is done."""
+        return self.error
+
     def check_time(self) -> None:
         """Let the work fail if it has taken too long."""
         if time.monotonic() > self.deadline and not self.done:
@@ -144,6 +149,13 @@ class Job(Work):
         return all(part.done for part in self.parts)
 
     @property
+    def failure(self) -> Exception | None:
+        """Why there is no whole answer, if the work is done: perhaps too few texts were kept."""
+        if self.error or not self.complete or all(len(self.choices(part)) >= self.request.n for part in self.parts):
+            return self.error
+        return RequestError("too many texts in a row were there already or in the corpus; raise the temperature")
+
+    @property
     def tops(self) -> int:
         """How many of the most probable symbols are listed at each position."""
         return self.request.logprobs or 0
@@ -163,7 +175,7 @@ class Job(Work):
         return [found[id(text)] for text in best[: self.request.n]]
 
 
-@dataclass
+@dataclass(eq=False)
 class Lane:
     """What a row does: it reads a prompt (`choice` None) or writes a text. `saved` is its row while it waits."""
 

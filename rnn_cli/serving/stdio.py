@@ -114,13 +114,14 @@ class LineServer:
     def _tell(self, number: Any, job: Job | TaskJob, answer: Answer | TaskJob, over: bool) -> None:
         """Send what is new in an answer."""
         try:
-            if over and job.error:
-                raise job.error
             if over and job.cancelled:
                 raise RequestError("the request was cancelled", status=499)
             if isinstance(answer, Answer) and job.request.stream:
                 for piece in answer.pieces():
                     self._send(number, {**piece, "done": False})
+            if over and job.failure:
+                raise job.failure
+            if isinstance(answer, Answer) and job.request.stream:
                 if over:
                     self._send(number, {**answer.last(), **self._keep(answer.job), "done": True})
             elif over:

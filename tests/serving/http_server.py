@@ -43,12 +43,19 @@ def request(body=b"", *headers, path="/v1/completions", method="POST", host="loc
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
+def read_to_end(connection):
+    data = b""
+    while part := connection.recv(1 << 16):
+        data += part
+    return data
+
+
 def connect(port):
     return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
 
 
 def read_answer(connection):
-    """Return the status, the headers and the body of the next answer."""
+    """Return the status, the headers and the body of the next answer; a stream must be the last one."""
     data = b""
     while b"\r\n\r\n" not in data:
         part = connection.recv(1)
@@ -62,7 +69,7 @@ def read_answer(connection):
         while len(body) < int(headers["content-length"]):
             body += connection.recv(int(headers["content-length"]) - len(body))
     elif "transfer-encoding" in headers:
-        while not body.endswith(b"0\r\n\r\n") and (part := connection.recv(1)):
+        while not body.endswith(b"0\r\n\r\n") and (part := connection.recv(1 << 16)):
             body += part
     return int(first.split()[1]), headers, body
 

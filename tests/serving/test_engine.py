@@ -39,8 +39,8 @@ def answer(models, state=None, **values):
     """Return the job of a request that is done, and its answer."""
     job, _, ended = begin(models, state, **values)
     assert ended.wait(60)
-    if job.error:
-        raise job.error
+    if job.failure:
+        raise job.failure
     return job, Answer(job, "m").whole()
 
 
@@ -153,3 +153,69 @@ def test_a_model_of_bytes_names_bytes():
     logprobs = answer(served, prompt="\u20ac", echo=True, logprobs=0, max_tokens=0)[1]["choices"][0]["logprobs"]
     assert logprobs["tokens"] == ["bytes:\\xe2", "bytes:\\x82", "bytes:\\xac"]
     served.close()
+
+
+def random_request(generator):
+    """Return a request with fields of all kinds, and whether to give it up."""
+    text = "abcdefgh\u00e9"
+    values = {
+        "prompt": [
+            "".join(generator.choice(list(text), generator.integers(0, 40))) for _ in range(generator.integers(1, 5))
+        ],
+        "n": int(generator.integers(1, 6)),
+        "max_tokens": int(generator.choice([0, 1, 20, 150])),
+        "seed": int(generator.integers(0, 9)),
+        "stream": bool(generator.random() < 0.5),
+        "echo": bool(generator.random() < 0.5),
+    }
+    for name, value in (
+        ("logprobs", 2),
+        ("stop", ["ab", "h"]),
+        ("forbid", "c"),
+        ("temperature", 0.3),
+    ):
+        if generator.random() < 0.2:
+            values[name] = value
+    if not values["stream"] and generator.random() < 0.2:
+        values["best_of"] = values["n"] + 3
+    return values, bool(generator.random() < 0.25)
+
+
+def test_the_scheduler_under_stress(models):
+    """Requests of four clients at once, some of them given up: each answer is what it is without the others."""
+    whole, given_up = {}, []
+
+    def client(number):
+        generator = np.random.default_rng(number)
+        begun = []
+        for _ in range(25):
+            values, leaves = random_request(generator)
+            begun.append((values, *begin(models, **values)))
+            if leaves:
+                given_up.append(begun.pop())
+                given_up[-1][2]()
+            elif generator.random() < 0.3:
+                assert begun[-1][3].wait(60)
+        for values, job, _, ended in begun:
+            assert ended.wait(60)
+            assert job.error is None
+            whole[number, len(whole)] = values, Answer(job, "m").whole()
+
+    clients = [threading.Thread(target=client, args=[number]) for number in range(4)]
+    for each in clients:
+        each.start()
+    for each in clients:
+        each.join(120)
+    assert all(ended.wait(60) for _, _, _, ended in given_up)
+    assert len(whole) + len(given_up) == 100
+    assert not models._active
+    for values, found in whole.values():
+        expected = answer(models, **{**values, "stream": False})[1]
+        assert found["choices"] == expected["choices"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_too_few_texts_are_an_error(models, stream):
+    job, _, ended = begin(models, prompt="a", n=2, max_tokens=0, unique=True, stream=stream)
+    assert ended.wait(60)
+    assert "raise the temperature" in str(job.failure)
