@@ -8,6 +8,7 @@ turn: its state is a few kilobytes, so to change rows costs little.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +27,8 @@ from rnn_cli.serving.jobs import Choice, Job, Lane, Part, Top
 from rnn_cli.text.fingerprint import Fingerprint
 
 SIZES = (1, 8, ROWS)  # rows of the windows: few requests do not pay for many rows
-CHUNK, READ_CHUNK = 8, 256  # steps in one call while a text is written, and while prompts are read only
+SHORTEST, LONGEST = 8, 256  # steps in one call; lines, which may end at any step, take the shortest
+CALL_SECONDS = 0.01  # of a call between these: in that time another request waits
 TURN = 64  # steps of a row while others wait
 
 
@@ -40,6 +42,7 @@ class Engine:
         self._fingerprint, self._threads = fingerprint, threads
         self._config = SamplingConfig(precision=precision)
         self._steppers: dict[int, Stepper] = {}
+        self._pace: dict[int, float] = {}  # seconds of a step, by the number of rows
         self._jobs: deque[Job] = deque()
         self._lanes: list[Lane | None] = []  # by their rows in the window of this size
         self._waiting: deque[Lane] = deque()
@@ -156,7 +159,8 @@ class Engine:
         active = [(row, lane) for row, lane in enumerate(self._lanes) if lane]
         writing = [lane.choice.text for _, lane in active if lane.choice]
         unread = [len(lane.part.unread) for _, lane in active if not lane.choice]
-        steps = min([CHUNK if writing else READ_CHUNK, *unread])
+        ending = any(lane.choice and lane.part.prompt.ends for _, lane in active)
+        steps = min([SHORTEST if ending else self._steps_in_time(), *unread])
         if writing and not unread:
             steps = min(steps, max(text.remaining for text in writing))
         if any(lane.job.tops for _, lane in active):
@@ -166,7 +170,12 @@ class Engine:
         for row, lane in active:
             if not lane.choice:
                 symbols[:, row] = lane.part.unread[:steps]
+        start = time.perf_counter()
         losses = stepper.run(symbols)
+        pace = (time.perf_counter() - start) / steps
+        self._pace[stepper.rows] = min(
+            pace, 1.1 * self._pace.get(stepper.rows, pace)
+        )  # a call that is disturbed counts less
         for row, lane in active:
             lane.steps += steps
             top = self._top(stepper, row, int(symbols[0, row]), float(losses[0, row]), lane.job.tops)
@@ -180,6 +189,11 @@ class Engine:
         for job in {id(lane.job): lane.job for _, lane in active}.values():
             if job.request.stream and not job.done:
                 job.changed()
+
+    def _steps_in_time(self) -> int:
+        """Return the steps of a call, by the time of those before with as many rows. No text depends on them."""
+        pace = self._pace.get(len(self._lanes))
+        return SHORTEST if pace is None else int(min(max(CALL_SECONDS / pace, SHORTEST), LONGEST))
 
     def _top(self, stepper: Stepper, row: int, symbol: int, loss: float, count: int) -> Top | None:
         """Return the most probable symbols of a step, of those that may follow; None unless they are asked for."""

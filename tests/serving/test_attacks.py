@@ -5,7 +5,10 @@ import os
 import socket
 import struct
 import threading
+import time
+from collections import Counter
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from http_server import ask, closed, connect, read_answer, request, serving, wait_until
@@ -340,6 +343,22 @@ def test_an_unexpected_error_is_not_quoted(models, port, monkeypatch):
         monkeypatch.undo()
         assert (status, answer["error"]["message"]) == (500, "unexpected ValueError")
         assert list(map(type, complaints)) == [ValueError]
+
+
+def test_requests_at_random_do_no_harm(port, models, monkeypatch):
+    """The short form of `benchmarks/serving.py --fuzz`; the fixture checks that nothing is left."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    from serving import fuzz
+
+    counts = Counter()
+    end = time.monotonic() + 4
+    clients = [threading.Thread(target=fuzz, args=(port, seed, end, counts)) for seed in range(3)]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    assert {"200", "400"} <= set(counts)
+    assert "500" not in counts
 
 
 def test_threads_of_a_server_end_with_it(models, port):
