@@ -28,7 +28,7 @@ NEEDED = {
     "info": ["-m", "good.model"],
     "plot": ["-m", "good.model"],
     "report": ["text.txt", "-m", "good.model"],
-    "serve": ["--stdio", "-m", "good.model"],
+    "serve": ["-m", "good.model"],  # it must not get as far as to serve
 }
 KINDS = {"integer": "int", "text": "str"}  # which Typer has called both
 REFUSED = {

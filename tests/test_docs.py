@@ -3,8 +3,11 @@
 `python tests/test_docs.py` runs the transcripts and writes their output into the documents.
 """
 
+import contextlib
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,8 +35,10 @@ TABLES = [
     for name, text in DOCUMENTS.items()
     for result, table in TABLE.findall(text)
 ]
-# Options of pytest and of the benchmarks, which the documents name too.
+SHOWN_PORT, FREE_PORT = "8017", str(20_000 + os.getpid() % 10_000)  # so that several runs do not meet
+# Options of pytest, curl and the benchmarks, which the documents name too.
 OTHER_OPTIONS = {"--dist", "--names", "--shakespeare", "--torch", "--help", "--version", "--"}
+OTHER_OPTIONS |= {"--retry", "--retry-delay", "--retry-connrefused"}
 
 
 def commands_of(transcript):
@@ -44,8 +49,12 @@ def commands_of(transcript):
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Return a folder for each document, with the program and the corpora in it."""
-    return {name: make_folder(tmp_path_factory.mktemp(name)) for name in DOCUMENTS}
+    """Yield a folder for each document, with the program and the corpora in it."""
+    made = {name: make_folder(tmp_path_factory.mktemp(name)) for name in DOCUMENTS}
+    yield made
+    for pid in (path.read_text() for folder in made.values() for path in folder.glob("pid")):
+        with contextlib.suppress(ProcessLookupError):  # it has ended, as the document shows
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def make_folder(path):
@@ -58,6 +67,7 @@ def make_folder(path):
 def run(command, folder):
     environment = {"PATH": f"{folder}:/usr/bin:/bin", "HOME": str(Path.home()), "LC_ALL": "C.UTF-8"}
     environment["PYTHONPATH"] = str(ROOT)  # the sources that these documents belong to
+    command = command.replace(SHOWN_PORT, FREE_PORT)
     return subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=folder, env=environment, capture_output=True)
 
 

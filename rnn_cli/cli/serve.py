@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
@@ -105,6 +105,7 @@ def serve(
         raise UsageError(f"two models have the same name, '{Counter(names).most_common(1)[0][0]}'; rename a file")
     limits = Limits(**{item.name: values[item.name] for item in fields(Limits)})
     connecting = Connecting(**{item.name: values[item.name] for item in fields(Connecting)})
+    check_names([host, *(allow_host or [])], allow_origin or [])
     secret = None if stdio else secret_for(host, token)
     cores = thread_count(threads, quiet)
     if not stdio:
@@ -127,6 +128,21 @@ def serve(
     named = [f"[{host}]" if ":" in host else host] if host not in EVERYWHERE else []
     hosts = frozenset(name.lower() for name in [*named, *(allow_host or [])])
     serve_http(served, host, connecting, Access(hosts, frozenset(allow_origin or []), secret), quiet)
+
+
+def check_names(hosts: Sequence[str], origins: Sequence[str]) -> None:
+    """Raise UsageError for a text that cannot be the address of --host, which is the first, a host, or an origin."""
+    for number, name in enumerate(hosts):
+        option, wanted = ("--host", "an address") if number == 0 else ("--allow-host", "a name without a port")
+        port = ":" in name and not (name.startswith("[") if number else name.count(":") > 1)
+        if not name or not name.isascii() or not name.isprintable() or set(name) & set(" /?#@,") or port:
+            raise UsageError(f"{option} '{name}' is not {wanted}")
+    for origin in origins:
+        scheme, separator, rest = origin.partition("://")
+        if origin != "null" and not (
+            scheme and separator and rest and origin.isascii() and not set(rest) & set(" /?#@,")
+        ):
+            raise UsageError(f"--allow-origin '{origin}' is not an origin such as https://editor.example")
 
 
 def check_library() -> None:

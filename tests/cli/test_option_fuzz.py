@@ -70,6 +70,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
         "train": [*SMALL, *draw(st.sampled_from([[], ["--steps", "2"]]))],
         "sample": ["-l", "20"],
         "classify": draw(st.sampled_from([[], ["-m", "model", "-m", "other"]])),
+        "serve": ["--stdio"],
         "tag": draw(st.sampled_from([[], ["-m", "tagger"]])),
     }
     return [command, *usual.get(command, []), *chain.from_iterable(draw(st.permutations(parts)))]

@@ -288,9 +288,6 @@ def test_a_token_lets_others_in(folder, tmp_path):
     [
         (["--host", "0.0.0.0"], "give --token FILE"),
         (["--host", "example.org"], "give --token FILE"),
-        (["--host", ""], "give --token FILE"),
-        (["--token", "missing"], "missing cannot be read"),
-        (["--token", "translate"], "printable ASCII"),
         (["--stdio", "--port", "1"], "--port is for HTTP"),
         (["--stdio", "--allow-origin", "a"], "--allow-origin is for HTTP"),
         (["--max-states", "1"], "--max-states is for --stdio"),
