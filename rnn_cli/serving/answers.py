@@ -13,6 +13,7 @@ from rnn_cli.serving.fields import RequestError
 from rnn_cli.serving.jobs import Choice, Job, Part, Top
 from rnn_cli.text.codecs import BOUNDARY, Codec
 
+PIECE = 512  # symbols of all texts in one call of `pieces`
 REASONS = {"end": "stop", "stop": "stop", "copy": "stop", "length": "length", None: None}
 
 
@@ -28,6 +29,7 @@ class Answer:
             "model": model,
         }
         self._shown: dict[int, int] = {}  # symbols of each choice; -1 once its end has been told
+        self.behind = False
         self._offsets: dict[int, int] = {}  # characters of each choice
 
     def whole(self) -> dict[str, Any]:
@@ -41,15 +43,23 @@ class Answer:
         return {**self._head, "choices": choices, "usage": self.usage(), "seed": self.job.sampler.config.random_seed}
 
     def pieces(self) -> list[dict[str, Any]]:
-        """Return what has become certain since the last call, an object for each text that has grown."""
-        found = []
+        """Return what has become certain since the last call, an object for each text that has grown.
+
+        A call makes objects of a few hundred symbols, as a thread that others wait for makes them. `behind` then says
+        whether there is more.
+        """
+        found, self.behind = [], False
+        most = max(1, PIECE // (len(self.job.parts) * self.job.request.n))
         for number, part in enumerate(self.job.parts):
             if not (part.done or self.job.streams_at_once) or not part.ready:
                 continue
             for index, choice in enumerate(self.job.choices(part)):
                 key = number * self.job.request.n + index
                 start, ended = self._shown.get(key, 0), choice.ended  # before what is certain, as it is set after it
-                end = choice.certain
+                certain = choice.certain
+                end = min(certain, start + most)
+                if end < certain and start >= 0:
+                    self.behind, ended = True, None
                 if start < 0 or (start == end and ended is None):
                     continue
                 self._shown[key] = -1 if ended else end

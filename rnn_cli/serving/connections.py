@@ -28,10 +28,9 @@ from rnn_cli.serving.answers import describe
 from rnn_cli.serving.fields import Connecting, RequestError
 from rnn_cli.serving.http import HEADER_LIMIT
 
-# Seconds after which a connection is given up in each of its phases. That of "idle", after an answer, is uvicorn's.
-SECONDS = {"headers": 10.0, "body": 30.0, "closing": 10.0}
-IDLE_SECONDS = 30
-READ_SECONDS = 30.0  # in which a client must take something of an answer that waits for it
+SECONDS = {"headers": 10.0, "body": 30.0}  # in which each part of a request must arrive
+IDLE_SECONDS = 30  # after an answer
+READ_SECONDS, READ_BYTES = 15.0, 15_000  # of an answer that waits, a client must take so much in so long
 TICK = 0.05  # seconds between looks at whether to stop
 LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio")
 
@@ -87,7 +86,7 @@ class Connection(H11Protocol):
     def pause_writing(self) -> None:
         """Give the client some time to read."""
         super().pause_writing()
-        self._time("reading", READ_SECONDS, self.transport.abort)
+        self._time_reading()
 
     def resume_writing(self) -> None:
         """Take note that the client reads."""
@@ -121,10 +120,12 @@ class Connection(H11Protocol):
         """Time the phase that the connection is in, if it is a new one."""
         if (phase := self._phase_now()) != self._phase:
             self._phase = phase
+            if "phase" in self._timers:
+                self._timers["phase"].cancel()
             if phase in SECONDS:
                 self._time("phase", SECONDS[phase], self._too_slow)
-            elif "phase" in self._timers:
-                self._timers["phase"].cancel()
+            elif phase == "closing":
+                self._time_reading()
 
     def _phase_now(self) -> str:
         if self.transport.is_closing():
@@ -138,11 +139,20 @@ class Connection(H11Protocol):
             self._timers[name].cancel()
         self._timers[name] = self.loop.call_later(seconds, act)
 
+    def _time_reading(self) -> None:
+        """Give the connection up if its client does not take enough of what waits for it."""
+        before = self.transport.get_write_buffer_size()
+
+        def look() -> None:
+            if before - self.transport.get_write_buffer_size() < READ_BYTES:
+                self.transport.abort()
+            else:
+                self._time_reading()
+
+        self._time("reading", READ_SECONDS, look)
+
     def _too_slow(self) -> None:
-        if self._phase == "closing":
-            self.transport.abort()
-        else:
-            self.give_up(408, f"the {self._phase} of the request did not arrive in {SECONDS[self._phase]:g} seconds")
+        self.give_up(408, f"the {self._phase} of the request did not arrive in {SECONDS[self._phase]:g} seconds")
 
 
 class Server(uvicorn.Server):

@@ -44,7 +44,7 @@ class Limits(Config):
     max_body: int = limited(256, 1 << 30, 1 << 20, group="Limits", help="Bytes of a request.")
     max_waiting: int = limited(1, 100_000, 256, group="Limits", help="Requests at work and waiting.")
     max_seconds: float = limited(0.001, 1e6, 600.0, group="Limits", help="Seconds of a request, waiting included.")
-    max_states: int = limited(0, 10**6, 1000, group="Limits", help="With --stdio: states that a client keeps.")
+    max_states: int = limited(0, 10**6, 1000, group="Limits", help="States that a client of JSON lines keeps.")
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,7 @@ class Events(Response):
             while True:
                 over = self.job.done  # before the pieces: what comes after them comes with the next notice
                 pieces = answer.pieces()
+                over = over and not answer.behind
                 failed = self.job.failure if over else None
                 if failed:
                     pieces.append(describe(failed))
@@ -181,7 +182,7 @@ class Events(Response):
                     await send({"type": "http.response.body", "body": data, "more_body": not over})
                 if over:
                     return None
-                await self.notice.wait()
+                await (asyncio.sleep(0) if answer.behind else self.notice.wait())
 
 
 class Service:

@@ -117,8 +117,10 @@ class LineServer:
             if over and job.cancelled:
                 raise RequestError("the request was cancelled", status=499)
             if isinstance(answer, Answer) and job.request.stream:
-                for piece in answer.pieces():
-                    self._send(number, {**piece, "done": False})
+                answer.behind = True
+                while answer.behind:
+                    for piece in answer.pieces():
+                        self._send(number, {**piece, "done": False})
             if over and job.failure:
                 raise job.failure
             if isinstance(answer, Answer) and job.request.stream:

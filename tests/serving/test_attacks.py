@@ -37,7 +37,7 @@ def models():
 @pytest.fixture(scope="module")
 def port(models):
     with pytest.MonkeyPatch.context() as patch, serving(models, max_connections=12) as (port, complaints):
-        patch.setattr(connections, "SECONDS", {"headers": 0.4, "body": 0.4, "closing": 0.4})
+        patch.setattr(connections, "SECONDS", {"headers": 0.4, "body": 0.4})
         patch.setattr(connections, "READ_SECONDS", 0.4)
         yield port
         assert complaints == []

@@ -9,7 +9,7 @@ from random_models import make_checkpoint
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.evaluation import evaluate_texts
 from rnn_cli.language.sampling import sample_texts
-from rnn_cli.serving.answers import Answer
+from rnn_cli.serving.answers import PIECE, Answer
 from rnn_cli.serving.engine import ROWS
 from rnn_cli.serving.fields import Limits, RequestError
 from rnn_cli.serving.models import Models, kept_after
@@ -128,6 +128,24 @@ def test_pieces_add_up_to_the_answer(models):
     joined = ["".join(part["text"] for part in pieces[key]) for key in sorted(pieces)]
     assert joined == texts(models, **values)
     assert all([part["finish_reason"] for part in parts].count(None) == len(parts) - 1 for parts in pieces.values())
+
+
+def test_a_long_text_comes_in_small_pieces(models):
+    values = {"prompt": "a", "n": 2, "max_tokens": 2000, "min_length": 2000, "seed": 4, "logprobs": 0}
+    job, _, ended = begin(models, **values, stream=True)
+    assert ended.wait(60)
+    writer, found = Answer(job, "m"), {0: [], 1: []}
+    writer.behind = True
+    while writer.behind:
+        for piece in writer.pieces():
+            (choice,) = piece["choices"]
+            found[choice["index"]].append(choice)
+    assert all(len(choice["logprobs"]["tokens"]) <= PIECE // 2 for parts in found.values() for choice in parts)
+    whole = answer(models, **values)[1]["choices"]
+    for index, parts in found.items():
+        assert "".join(part["text"] for part in parts) == whole[index]["text"]
+        offsets = [offset for part in parts for offset in part["logprobs"]["text_offset"]]
+        assert offsets == whole[index]["logprobs"]["text_offset"]
 
 
 def test_an_unknown_character_is_a_request_error(models):
