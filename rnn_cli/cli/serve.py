@@ -156,10 +156,18 @@ def check_library() -> None:
             )
 
 
+def is_loopback(host: str) -> bool:
+    """Say whether only programs of this machine reach a host."""
+    import ipaddress
+
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def secret_for(host: str, file: Path | None) -> str | None:
     """Return the token of the server, if it has one. Raises UsageError for a bad one, or if it needs one."""
-    from rnn_cli.serving.hosts import is_loopback
-
     if file is None:
         secret, where = os.environ.get("RNN_TOKEN"), "RNN_TOKEN"
     else:
