@@ -562,7 +562,7 @@ FILES_AND_SIGNALS = (
     ),
 )
 COMMANDS = (
-    Mutation("cli/classify.py", "(sorted_bits[:, 1] -", "(all_bits.max(axis=1) -", CLASSIFY),
+    Mutation("tasks/classify/labelling.py", "return self.behind[1]", "return self.behind[-1]", CLASSIFY),
     Mutation("cli/classify.py", '.replace("\\n", "\\\\n")', "", CLASSIFY),
     Mutation(
         "tasks/classify/labelling.py",

@@ -31,7 +31,7 @@ NEEDED = {
     "report": ["text.txt", "-m", "good.model"],
     "compress": ["text.txt", "-o", "new.rnnz"],
     "decompress": ["text.rnnz", "-o", "new.txt"],
-    "serve": ["--stdio", "-m", "good.model"],
+    "serve": ["-m", "good.model"],  # it must not get as far as to serve
 }
 KINDS = {"integer": "int", "text": "str"}  # which Typer has called both
 REFUSED = {

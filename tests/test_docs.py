@@ -3,9 +3,11 @@
 `python tests/test_docs.py` runs the transcripts and writes their output into the documents, or into the named ones.
 """
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -37,16 +39,22 @@ TABLES = [
     for name, text in DOCUMENTS.items()
     for result, table in TABLE.findall(text)
 ]
+SHOWN_PORT, FREE_PORT = "8017", str(20_000 + os.getpid() % 10_000)  # so that several runs do not meet
 # Options of pytest, of the benchmarks, of GNU parallel and of Slurm, which the documents name too.
 OTHER_OPTIONS = {"--dist", "--names", "--shakespeare", "--torch", "--help", "--version", "--", "--bind-to"}
 OTHER_OPTIONS |= {"--pipe", "--block", "--array", "--job-name", "--cpus-per-task"}
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+OTHER_OPTIONS |= {"--retry", "--retry-delay", "--retry-connrefused"}
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Return a folder for each document, with the program and the corpora in it."""
-    return {name: make_folder(tmp_path_factory.mktemp(name)) for name in DOCUMENTS}
+    """Yield a folder for each document, with the program and the corpora in it."""
+    made = {name: make_folder(tmp_path_factory.mktemp(name)) for name in DOCUMENTS}
+    yield made
+    for pid in (path.read_text() for folder in made.values() for path in folder.glob("pid")):
+        with contextlib.suppress(ProcessLookupError):  # it has ended, as the document shows
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def make_folder(path):
@@ -64,7 +72,7 @@ def environment_of(folder):
 
 
 def run(command, folder):
-    line = ["bash", "-o", "pipefail", "-c", command]
+    line = ["bash", "-o", "pipefail", "-c", command.replace(SHOWN_PORT, FREE_PORT)]
     return subprocess.run(line, cwd=folder, env=environment_of(folder), capture_output=True)
 
 

@@ -43,7 +43,12 @@ NETWORK = {"asyncio", "ftplib", "http", "httpx", "requests", "smtplib", "socket"
 FORBIDDEN = {"click", "torch"} | PROGRAMS | OBJECTS | NETWORK
 # Numba pickles its machine code; kernels/compiler/cache.py describes how that directory is protected. Linux requires a
 # system call before a process may use matrix registers, and Python has no function for it.
-EXCEPTIONS = {"kernels/compiler/cache.py": {"pickle"}, "kernels/simd/cpu.py": {"ctypes"}}
+EXCEPTIONS = {
+    "kernels/compiler/cache.py": {"pickle"},
+    "kernels/simd/cpu.py": {"ctypes"},
+    "serving/http.py": {"asyncio"},
+    "serving/connections.py": {"asyncio", "socket"},
+}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "np.load", "os.fork", "os.forkpty"}
 FORBIDDEN_BEGINNINGS = ("os.system", "os.popen", "os.exec", "os.spawn", "os.posix_spawn")
 # Only these files may use regular expressions. Their patterns contain no user input that is not escaped, so none can

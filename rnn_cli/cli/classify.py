@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.tasks.classify.labelling import Labeller
 
-UNSURE = "?"
-
 
 def classify(
     file: Annotated[str, typer.Argument(help="A text file, or - for stdin.")] = "-",
@@ -122,31 +120,21 @@ def show(
     threshold: float,
 ) -> None:
     """Print the labels of each line; `number` is that of the first line."""
-    import numpy as np
+    from rnn_cli.tasks.classify.labelling import UNSURE, object_of, rank
 
-    labels, all_bits = labeller.labels, labeller.bits(lines)
-    order = np.argsort(all_bits, axis=1, kind="stable")[:, : max(top, 2)]
-    sorted_bits = np.take_along_axis(all_bits, order, axis=1)
-    # Of each of the first labels, its bits less than the one after it; the first one's is the margin.
-    margins = (sorted_bits[:, 1] - sorted_bits[:, 0]).tolist()
     # A file name may hold what separates the columns and the rows.
-    names = [label.replace("\t", "\\t").replace("\n", "\\n").encode("utf-8", "surrogateescape") for label in labels]
-    for index, (line, best, margin) in enumerate(zip(lines, order.tolist(), margins)):
-        label = labels[best[0]] if margin >= threshold else UNSURE
+    names = [
+        label.replace("\t", "\\t").replace("\n", "\\n").encode("utf-8", "surrogateescape") for label in labeller.labels
+    ]
+    for index, (line, ranking) in enumerate(zip(lines, rank(labeller, lines, top))):
         if jsonl:
-            values = {"line": number + index, "text": line.decode("utf-8", "replace"), "label": label}
-            scores = labeller.scores(all_bits[index])
-            if top > 1:
-                values["labels"] = [labels[each] for each in best[:top]]
-            writer.write_line(json.dumps({**values, "margin_bits": margin, **scores}))
-        elif top == 1:
-            writer.write(b"%s\t%.4f\t%s\n" % (names[best[0]] if margin >= threshold else b"?", margin, line))
-        else:
-            behind = (sorted_bits[index] - sorted_bits[index, 0]).tolist()
-            for place, (each, distance) in enumerate(zip(best[:top], behind)):
-                name = names[each] if place or margin >= threshold else b"?"
-                shown = margin if place == 0 else -distance
-                writer.write(b"%s\t%.4f\t%s\n" % (name, shown, line))
+            writer.write_line(
+                json.dumps({"line": number + index, **object_of(labeller, line, ranking, top, threshold)})
+            )
+            continue
+        for place, (each, distance) in enumerate(zip(ranking.best[:top], ranking.behind)):
+            name = names[each] if place or ranking.margin >= threshold else UNSURE.encode()
+            writer.write(b"%s\t%.4f\t%s\n" % (name, -distance if place else ranking.margin, line))
     writer.flush()
 
 

@@ -49,7 +49,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {  # by the headings of the he
         "import": ("import_weights", "Make a model of weights with PyTorch's names."),
         "compress": ("compress", "Compress a file with the probabilities of a model."),
         "decompress": ("compress", "Restore the content of a compressed file."),
-        "serve": ("serve", "Answer requests for texts, as JSON lines on stdin and stdout."),
+        "serve": ("serve", "Answer requests over HTTP, or as JSON lines on stdin and stdout."),
     },
 }
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rnn_cli.cli.options import DEFAULT_MODEL, ModelPath, Quiet, Threads, announce_compiling, thread_count
 from rnn_cli.config import check_range
-from rnn_cli.errors import RnnError, UsageError
+from rnn_cli.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +31,7 @@ def forecast(
         int | None, typer.Option("--horizon", help="Values of each series; default: as many as were trained.")
     ] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Plot each series with its forecast instead.")] = False,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print a JSON object for each value instead.")] = False,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
@@ -39,15 +41,16 @@ def forecast(
 
     Example: rnn forecast visitors.csv -m forecaster.safetensors
     """
+    if plot and jsonl:
+        raise UsageError("--plot and --jsonl contradict each other; give one of them")
     if horizon is not None:
         check_range("horizon", horizon, 1, MOST_STEPS)
     cores = thread_count(threads, quiet)
 
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.display.stdout import TextWriter
-    from rnn_cli.tasks.forecast.forecaster import Forecaster, read_description
+    from rnn_cli.tasks.forecast.forecaster import Forecaster, objects_of, read_description
     from rnn_cli.tasks.forecast.series import read_series
-    from rnn_cli.tasks.forecast.times import continued
 
     checkpoint = load_checkpoint(model)
     about = read_description(checkpoint)
@@ -64,22 +67,22 @@ def forecast(
     announce_compiling(quiet)
     forecaster = Forecaster.of_checkpoint(checkpoint, cores)
     found = forecaster.forecast(series, scales)[:, :steps]
-    middle = Forecaster.middle_of(forecaster.levels)
     writer = TextWriter()
     if plot:
+        middle = Forecaster.middle_of(forecaster.levels)
         for each, values in zip(series, found):
             writer.write_line(plot_of(each, values, middle, SHOWN_SEASONS * about.shape.season))
     else:
-        names = [f"q{100 * level:g}" for level in forecaster.levels]
-        writer.write_line(",".join(["unique_id", "ds", "forecast", *names]))
+        names = ["unique_id", "ds", "forecast", *(f"q{100 * level:g}" for level in forecaster.levels)]
+        if not jsonl:
+            writer.write(line_of(names))
         for each, values in zip(series, found):
-            try:
-                stamps = continued(each.stamps[-1], each.step, steps)
-            except ValueError:
-                raise RnnError(f"the times after '{each.stamps[-1]}' are beyond the calendar") from None
-            for stamp, row in zip(stamps, values):
-                columns = row if forecaster.levels else row[:0]
-                writer.write(line_of([each.name, stamp, *(f"{value:.8g}" for value in (row[middle], *columns))]))
+            for row in objects_of(each, values, forecaster.levels):
+                if jsonl:
+                    writer.write_line(json.dumps(row))
+                else:
+                    numbers = [f"{row[name]:.8g}" for name in names[2:]]
+                    writer.write(line_of([row["unique_id"], row["ds"], *numbers]))
     writer.close()
 
 

@@ -38,7 +38,7 @@ def tag(
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.display.stdout import TextWriter
     from rnn_cli.tasks.tag.sentences import tokens_of
-    from rnn_cli.tasks.tag.tagger import Tagger
+    from rnn_cli.tasks.tag.tagger import Tagger, object_of
     from rnn_cli.text.documents import numbered_lines
 
     parts = parts_of([file], wanted)
@@ -52,7 +52,7 @@ def tag(
         sentences = [tokens_of(text) for text in texts]
         for number, (tokens, tags) in enumerate(zip(sentences, tagger.tag(sentences)), first):
             if jsonl:
-                writer.write_line(object_of(number, tokens, tags, tagger.bio))
+                writer.write_line(json.dumps({"line": number, **object_of(tokens, tags, tagger.bio)}))
             else:
                 text = inline_of(tokens, tags) if inline else columns_of(tokens, tags)
                 writer.write(text.encode("utf-8", "surrogateescape"))
@@ -68,17 +68,3 @@ def columns_of(tokens: Sequence[str], tags: Sequence[str]) -> str:
 def inline_of(tokens: Sequence[str], tags: Sequence[str]) -> str:
     """Return the sentence on one line, each token with its tag after a slash."""
     return " ".join(f"{token}/{tag}" for token, tag in zip(tokens, tags)) + "\n"
-
-
-def object_of(number: int, tokens: Sequence[str], tags: Sequence[str], bio: bool) -> str:
-    """Return a sentence as a JSON object; the spans of BIO tags are counted in tokens, the end is exclusive."""
-    from rnn_cli.tasks.tag.bio import spans_of
-
-    shown = [token.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for token in tokens]
-    values = {"line": number, "tokens": shown, "tags": list(tags)}
-    if bio:
-        values["spans"] = [
-            {"kind": kind, "start": first, "end": last, "text": " ".join(shown[first:last])}
-            for kind, first, last in spans_of(tags)
-        ]
-    return json.dumps(values)

@@ -57,7 +57,7 @@ def translate(
     from rnn_cli.checkpoint.checkpoint import load_checkpoint
     from rnn_cli.display.stdout import TextWriter, visible
     from rnn_cli.language.unknown import UnknownCharacters
-    from rnn_cli.tasks.translate.translator import Translator
+    from rnn_cli.tasks.translate.translator import Translator, object_of
     from rnn_cli.text.documents import numbered_lines
 
     parts = parts_of([file], wanted)
@@ -73,9 +73,7 @@ def translate(
         for number, (text, answers) in enumerate(zip(texts, translator.translate(texts, count, width, align)), first):
             unknown.add(symbols.normal(text))
             if jsonl:
-                shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-                targets = [{"target": symbols.decode(answer.symbols), "bits": answer.bits} for answer in answers]
-                writer.write_line(json.dumps({"source": shown, "targets": targets}))
+                writer.write_line(json.dumps(object_of(symbols, text, answers)))
             elif align:
                 writer.write_line(table(symbols, text, answers[0]))
             elif count == 1:

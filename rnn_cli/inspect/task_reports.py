@@ -97,7 +97,7 @@ def translator_report(checkpoint: Checkpoint, path: str | None, threads: int) ->
     data, symbols = read_pairs([path]), translator.symbols
     data = data.take(np.arange(min(len(data), MOST_PAIRS)))
     answers = [symbols.decode(best.symbols) for (best,) in translator.translate(data.sources)]
-    figures = figures_of(answers, data.targets, symbols.words)
+    figures = figures_of(answers, data, symbols.words)
     caption = (
         f"{figures['right']:,} of {len(data):,} answers are right; "
         f"{figures['symbol_error_rate']:.1%} of the symbols are wrong. Counted here: what comes after the right symbols"

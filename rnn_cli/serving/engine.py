@@ -8,6 +8,7 @@ turn: its state is a few kilobytes, so to change rows costs little.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,11 +23,13 @@ from rnn_cli.language.ngrams import NgramModel
 from rnn_cli.language.sampling import ROWS
 from rnn_cli.language.stepper import SAMPLED, Stepper
 from rnn_cli.network.model import Model
+from rnn_cli.serving.fields import RequestError
 from rnn_cli.serving.jobs import Choice, Job, Lane, Part, Top
 from rnn_cli.text.fingerprint import Fingerprint
 
 SIZES = (1, 8, ROWS)  # rows of the windows: few requests do not pay for many rows
-CHUNK, READ_CHUNK = 8, 256  # steps in one call while a text is written, and while prompts are read only
+SHORTEST, LONGEST = 8, 256  # steps in one call; lines, which may end at any step, take the shortest
+CALL_SECONDS = 0.01  # of a call between these: in that time another request waits
 TURN = 64  # steps of a row while others wait
 
 
@@ -45,6 +48,7 @@ class Engine:
         self._fingerprint, self._ngrams, self._threads = fingerprint, ngrams, threads
         self._config = SamplingConfig(precision=precision)
         self._steppers: dict[int, Stepper] = {}
+        self._pace: dict[int, float] = {}  # seconds of a step, by the number of rows
         self._jobs: deque[Job] = deque()
         self._lanes: list[Lane | None] = []  # by their rows in the window of this size
         self._waiting: deque[Lane] = deque()
@@ -55,20 +59,22 @@ class Engine:
         self._thread.start()
 
     def submit(self, job: Job) -> None:
-        """Begin a job."""
+        """Begin a job. Raises RequestError if the engine has ended."""
         with self._wake:
+            if self._closed:
+                raise RequestError("the model was put away; try again", status=503)
             self._new.append(job)
             self._wake.notify()
 
-    def cancel(self, job: Job) -> None:
-        """Give up a job: its rows are free after the next call of the kernel."""
-        job.cancelled = True
-
-    def close(self) -> None:
-        """End the thread, and the jobs with it."""
+    def end(self) -> None:
+        """Let the thread end, and the jobs with it."""
         with self._wake:
             self._closed = True
             self._wake.notify()
+
+    def close(self) -> None:
+        """End the thread, and wait for it."""
+        self.end()
         self._thread.join()
 
     def _run(self) -> None:
@@ -84,6 +90,8 @@ class Engine:
             except Exception as error:  # of one round, which all its jobs share
                 for job in self._jobs:
                     job.error = job.error or error
+            for job in self._jobs:
+                job.check_time()
             for job in [job for job in self._jobs if job.done]:
                 self._jobs.remove(job)
                 job.changed()
@@ -163,7 +171,8 @@ class Engine:
         active = [(row, lane) for row, lane in enumerate(self._lanes) if lane]
         writing = [lane.choice.text for _, lane in active if lane.choice]
         unread = [len(lane.part.unread) for _, lane in active if not lane.choice]
-        steps = min([CHUNK if writing else READ_CHUNK, *unread])
+        ending = any(lane.choice and lane.part.prompt.ends for _, lane in active)
+        steps = min([SHORTEST if ending else self._steps_in_time(), *unread])
         if writing and not unread:
             steps = min(steps, max(text.remaining for text in writing))
         if any(lane.job.tops for _, lane in active):
@@ -173,7 +182,12 @@ class Engine:
         for row, lane in active:
             if not lane.choice:
                 symbols[:, row] = lane.part.unread[:steps]
+        start = time.perf_counter()
         losses = stepper.run(symbols)
+        pace = (time.perf_counter() - start) / steps
+        self._pace[stepper.rows] = min(
+            pace, 1.1 * self._pace.get(stepper.rows, pace)
+        )  # a call that is disturbed counts less
         for row, lane in active:
             lane.steps += steps
             top = self._top(stepper, row, int(symbols[0, row]), float(losses[0, row]), lane.job.tops)
@@ -187,6 +201,11 @@ class Engine:
         for job in {id(lane.job): lane.job for _, lane in active}.values():
             if job.request.stream and not job.done:
                 job.changed()
+
+    def _steps_in_time(self) -> int:
+        """Return the steps of a call, by the time of those before with as many rows. No text depends on them."""
+        pace = self._pace.get(len(self._lanes))
+        return SHORTEST if pace is None else int(min(max(CALL_SECONDS / pace, SHORTEST), LONGEST))
 
     def _top(self, stepper: Stepper, row: int, symbol: int, loss: float, count: int) -> Top | None:
         """Return the most probable symbols of a step, of those that may follow; None unless they are asked for."""
@@ -246,5 +265,6 @@ def complete(lane: Lane) -> None:
     assert lane.choice is not None
     part = lane.part
     lane.choice.certain = len(lane.choice.text.symbols)
+    lane.choice.ended = lane.choice.text.stopped
     part.queue.complete(lane.index, lane.choice.text)
     part.kept.extend(part.queue.kept(lambda text: lane.job.sampler.accepts(text, part.seen)))

@@ -1,7 +1,9 @@
-"""A request at work: its prompts, the texts of each, and what of them is certain."""
+"""Requests at work. A request for texts has its prompts, the texts of each, and what of them is certain."""
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -11,6 +13,7 @@ from rnn_cli.language.candidates import GeneratedText, PromptQueue
 from rnn_cli.language.constraints import state_after
 from rnn_cli.language.sampling import Sampler
 from rnn_cli.language.stepper import Prompt, ReadState, RowState
+from rnn_cli.serving.fields import RequestError
 from rnn_cli.serving.requests import CompletionRequest
 
 Top = list[tuple[int, float]]  # the most probable symbols at a position, and the log of their probabilities
@@ -30,16 +33,21 @@ class KeptState:
     unread: int = 0
 
 
-@dataclass
+@dataclass(eq=False)
 class Choice:
-    """A text of the answer; the first `certain` symbols of it stay as they are."""
+    """A text of the answer; the first `certain` symbols of it stay as they are.
+
+    `ended` is why it has ended, or None. The engine sets `certain` after the symbols, and `ended` last, so another
+    thread may read a text in the reverse order while it is written.
+    """
 
     text: GeneratedText
     certain: int = 0
+    ended: str | None = None
     tops: list[Top] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(eq=False)
 class Part:
     """One prompt of a job.
 
@@ -65,20 +73,55 @@ class Part:
         return self.ready and self.queue.done
 
 
-class Job:
-    """A request at work in an engine. `changed` is called from the thread of the engine after each change."""
+class Work:
+    """A request at work in an engine.
+
+    changed    called from the thread of the engine after each change, and once after the request is done
+    cancelled  whether nobody waits for it any more
+    error      why it failed
+    deadline   the time (monotonic, seconds) after which it fails
+    """
+
+    def __init__(self) -> None:
+        self.changed: Callable[[], None] = lambda: None
+        self.cancelled = False
+        self.error: Exception | None = None
+        self.deadline = math.inf
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole answer is there."""
+        raise NotImplementedError
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.cancelled or self.error is not None or self.complete
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why there is no whole answer, if the work is done."""
+        return self.error
+
+    def check_time(self) -> None:
+        """Let the work fail if it has taken too long."""
+        if time.monotonic() > self.deadline and not self.done:
+            self.error = RequestError("the request took too long; ask for less, or try again later", status=503)
+
+
+class Job(Work):
+    """A request for texts at work. `owner` is the name of the model, and its label."""
 
     def __init__(
         self,
         request: CompletionRequest,
         sampler: Sampler,
+        owner: tuple[str, str | None],
         state: KeptState | None = None,
-        changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self.request, self.sampler, self.changed = request, sampler, changed
+        super().__init__()
+        self.request, self.sampler, self.owner = request, sampler, owner
         self.parts = [self._part(prompt, number, state) for number, prompt in enumerate(sampler.prompts)]
-        self.cancelled = False
-        self.error: Exception | None = None
 
     def _part(self, prompt: Prompt, number: int, state: KeptState | None) -> Part:
         own = prompt.ids
@@ -101,9 +144,16 @@ class Job:
         return Part(prompt, own, queue, given[len(given) - unread :])
 
     @property
-    def done(self) -> bool:
-        """Whether nothing is left to do."""
-        return self.cancelled or self.error is not None or all(part.done for part in self.parts)
+    def complete(self) -> bool:
+        """Whether all texts are there."""
+        return all(part.done for part in self.parts)
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why there is no whole answer, if the work is done: perhaps too few texts were kept."""
+        if self.error or not self.complete or all(len(self.choices(part)) >= self.request.n for part in self.parts):
+            return self.error
+        return RequestError("too many texts in a row were there already or in the corpus; raise the temperature")
 
     @property
     def tops(self) -> int:
@@ -125,7 +175,7 @@ class Job:
         return [found[id(text)] for text in best[: self.request.n]]
 
 
-@dataclass
+@dataclass(eq=False)
 class Lane:
     """What a row does: it reads a prompt (`choice` None) or writes a text. `saved` is its row while it waits."""
 

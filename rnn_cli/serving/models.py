@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,19 +15,29 @@ from rnn_cli.language.ngrams import ngrams_of
 from rnn_cli.language.sampling import Sampler
 from rnn_cli.language.stepper import NOT_READ
 from rnn_cli.network.model import Model
+from rnn_cli.serving.answerers import ANSWERERS
+from rnn_cli.serving.answers import Answer
 from rnn_cli.serving.engine import Engine
-from rnn_cli.serving.jobs import Job, KeptState
-from rnn_cli.serving.requests import CompletionRequest, Limits, RequestError, translated
+from rnn_cli.serving.fields import Limits, RequestError, translated
+from rnn_cli.serving.jobs import Job, KeptState, Work
+from rnn_cli.serving.requests import CompletionRequest, read_completion
+from rnn_cli.serving.task_engine import Answerer, TaskEngine, TaskJob
+from rnn_cli.serving.task_requests import TaskRequest, read_task
 from rnn_cli.tasks.labelled.model import LABELLED, language_model, read_description
 from rnn_cli.text.codecs import Codec
 from rnn_cli.text.fingerprint import Fingerprint
 
 REMEMBERED = 1024  # symbols before a state, for what looks back: copies of the corpus, letters with marks
 WRITES = (LANGUAGE, LABELLED)  # the tasks whose models write texts
+MOST_LISTED_AT_WORK = 2_000_000  # alternatives, about 100 bytes each, of all requests at work
+KEPT_WRITERS = 16  # engines; a model of labels has one for each label that is asked for
+KEPT_ANSWERERS = 16
+
+Request = CompletionRequest | TaskRequest
 
 
 class Models:
-    """Models by name, and an engine for each that writes, made when it is first asked for."""
+    """Models by name, and what answers for each, made when it is first asked for."""
 
     def __init__(
         self, checkpoints: Mapping[str, Checkpoint], limits: Limits, threads: int = 1, precision: str = "float32"
@@ -40,8 +51,11 @@ class Models:
         self.checkpoints, self.limits = dict(checkpoints), limits
         self._threads, self._precision = threads, precision
         self._writers: dict[tuple[str, str | None], tuple[Checkpoint, Engine]] = {}
+        self._answerers: dict[tuple[str, tuple[str, ...]], Answerer] = {}
+        self._tasks = TaskEngine()
         self._lock = threading.Lock()
-        self._active = 0
+        self._active: dict[Work, Engine | TaskEngine] = {}
+        self._stopping = False
 
     def list(self) -> dict[str, Any]:
         """Return what `GET /v1/models` answers."""
@@ -63,6 +77,75 @@ class Models:
             raise RequestError("there is no such `model`; ask for the list of models", "model", 404)
         return model
 
+    def begin(
+        self, request: Request, state: KeptState | None = None, changed: Callable[[Work], None] | None = None
+    ) -> tuple[Job | TaskJob, Callable[[], None]]:
+        """Begin a request; return its job, and a function that gives it up. Raises RequestError if it cannot be done.
+
+        `changed` is called from another thread whenever there is something new, and once after the job is done.
+        """
+        job: Job | TaskJob
+        engine: Engine | TaskEngine
+        if isinstance(request, TaskRequest):
+            names = [self.name_of(name) for name in request.models or [None]]
+            job, engine = TaskJob(request, names, self._answerer(request.task, names)), self._tasks
+        else:
+            job, engine = self._job(request, state)
+        job.deadline = time.monotonic() + self.limits.max_seconds
+
+        def report() -> None:
+            if job.done:
+                with self._lock:
+                    self._active.pop(job, None)
+            if changed is not None:
+                changed(job)
+
+        def cancel() -> None:
+            job.cancelled = True
+
+        job.changed = report
+        with self._lock:
+            self._check_room(request)
+            engine.submit(job)  # type: ignore[arg-type]
+            self._active[job] = engine
+        return job, cancel
+
+    def warm_up(self) -> None:
+        """Answer a short request with each model that writes, so that the first client does not wait for kernels."""
+        for name, checkpoint in self.checkpoints.items():
+            if checkpoint.task["name"] == LANGUAGE:
+                self._wait_for(read_completion({"model": name, "max_tokens": 1}, self.limits))
+
+    def _wait_for(self, request: Request) -> None:
+        ended = threading.Event()
+        job, _ = self.begin(request, changed=lambda job: ended.set() if job.done else None)
+        ended.wait()
+        if job.error:
+            raise job.error
+
+    def _check_room(self, request: Request) -> None:
+        """Raise RequestError if there is too much to do, or to keep in memory, already."""
+        if self._stopping:
+            raise RequestError("the server is stopping", status=503)
+        if len(self._active) >= self.limits.max_waiting:
+            raise RequestError(f"{self.limits.max_waiting:,} requests are at work; try again later", status=503)
+        if isinstance(request, CompletionRequest) and request.listed:
+            listed = sum(job.request.listed for job in self._active if isinstance(job, Job))
+            if listed + request.listed > MOST_LISTED_AT_WORK:
+                raise RequestError("too many `logprobs` are at work; try again later", "logprobs", 503)
+
+    def _job(self, request: CompletionRequest, state: KeptState | None) -> tuple[Job, Engine]:
+        owner = (self.name_of(request.model), request.label)
+        if state is not None and state.owner != owner:
+            raise RequestError("the `state` is one of another model or label", "state")
+        checkpoint, engine = self.writer(*owner)
+        prompts = [as_read(checkpoint.codec, prompt) for prompt in request.prompts]
+        stops = [as_read(checkpoint.codec, stop) for stop in request.stop]
+        sampler: Sampler = translated(
+            lambda: Sampler(checkpoint, prompts, request.config, stops, request.unknown, model=engine.model)
+        )
+        return Job(request, sampler, owner, state), engine
+
     def writer(self, name: str, label: str | None) -> tuple[Checkpoint, Engine]:
         """Return the language model that writes for a model and a label, and its engine."""
         checkpoint = self.checkpoints[name]
@@ -72,8 +155,19 @@ class Models:
         with self._lock:
             if (name, label) not in self._writers:
                 own: Checkpoint = translated(lambda: language_model(checkpoint, label))
+                self._make_room()
                 self._writers[name, label] = own, self._engine(own)
             return self._writers[name, label]
+
+    def _make_room(self) -> None:
+        """Put an engine away, the oldest that has nothing to do, if there are too many. Raises RequestError if none."""
+        if len(self._writers) < max(KEPT_WRITERS, len(self.checkpoints)):
+            return
+        busy = set(map(id, self._active.values()))
+        idle = next((key for key, (_, engine) in self._writers.items() if id(engine) not in busy), None)
+        if idle is None:
+            raise RequestError("too many labels are asked for at once; try again later", "label", 503)
+        self._writers.pop(idle)[1].end()  # it cannot be waited for here: it may wait for the lock
 
     def _engine(self, checkpoint: Checkpoint) -> Engine:
         fingerprint = checkpoint.record.get("fingerprint")
@@ -85,46 +179,44 @@ class Models:
             self._precision,
         )
 
-    def begin(
-        self, request: CompletionRequest, state: KeptState | None = None, changed: Callable[[Job], None] | None = None
-    ) -> tuple[Job, Callable[[], None]]:
-        """Begin a request; return its job, and a function that gives it up. Raises RequestError if it cannot be done.
-
-        `changed` is called from another thread whenever there is something new, and once after the job is done.
-        """
-        name = self.name_of(request.model)
-        owner = (name, request.label)
-        if state is not None and state.owner != owner:
-            raise RequestError("the `state` is one of another model or label", "state")
-        checkpoint, engine = self.writer(*owner)
-        prompts = [as_read(checkpoint.codec, prompt) for prompt in request.prompts]
-        stops = [as_read(checkpoint.codec, stop) for stop in request.stop]
-        sampler: Sampler = translated(
-            lambda: Sampler(checkpoint, prompts, request.config, stops, request.unknown, model=engine.model)
-        )
-        job = Job(request, sampler, state)
+    def _answerer(self, task: str, names: Sequence[str]) -> Answerer:
+        """Return what answers for a task with these models. Raises RequestError if they are for another task."""
+        key = (task, tuple(names))
         with self._lock:
-            if self._active >= self.limits.max_waiting:
-                raise RequestError(f"{self.limits.max_waiting:,} requests are at work; try again later", status=503)
-            self._active += 1
-        told = [False]
+            if key not in self._answerers:
+                checkpoints = {name: self.checkpoints[name] for name in names}
+                made: Answerer = translated(lambda: ANSWERERS[task](checkpoints, self._threads))
+                while len(self._answerers) >= KEPT_ANSWERERS:
+                    del self._answerers[next(iter(self._answerers))]
+                self._answerers[key] = made
+            return self._answerers[key]
 
-        def report() -> None:
-            if job.done and not told[0]:
-                told[0] = True
-                with self._lock:
-                    self._active -= 1
-            if changed is not None:
-                changed(job)
-
-        job.changed = report
-        engine.submit(job)
-        return job, lambda: engine.cancel(job)
+    def stop(self) -> None:
+        """Let everything at work fail, and begin nothing more."""
+        with self._lock:
+            self._stopping = True
+            for job in self._active:
+                job.error = job.error or RequestError("the server is stopping", status=503)
 
     def close(self) -> None:
         """End all engines."""
         for _, engine in self._writers.values():
             engine.close()
+        self._tasks.close()
+
+
+def read_request(task: Any, values: dict[str, Any], limits: Limits, states: bool = False) -> Request:
+    """Return a checked request: for texts, or for one of the other tasks. Raises RequestError."""
+    if task is None:
+        return read_completion(values, limits, states)
+    if not isinstance(task, str) or task not in ANSWERERS:
+        raise RequestError(f"`task` must be one of {', '.join(ANSWERERS)}, or missing for texts", "task")
+    return read_task(task, values, limits)
+
+
+def answer_of(job: Job | TaskJob) -> Answer | TaskJob:
+    """Return what writes the answer to a job; a task's does so itself."""
+    return Answer(job, job.owner[0]) if isinstance(job, Job) else job
 
 
 def as_read(codec: Codec, text: str) -> str | bytes:
@@ -132,7 +224,7 @@ def as_read(codec: Codec, text: str) -> str | bytes:
     return text.encode("utf-8") if codec.reads_bytes else text
 
 
-def kept_after(job: Job, owner: tuple[str, str | None]) -> list[KeptState]:
+def kept_after(job: Job) -> list[KeptState]:
     """Return the states after the texts of a job that is done, in the order of its choices.
 
     The network has read the prompt; it reads the text when the state is first used.
@@ -143,5 +235,5 @@ def kept_after(job: Job, owner: tuple[str, str | None]) -> list[KeptState]:
         for choice in job.choices(part):
             ids = np.concatenate([part.prompt.ids, np.array(choice.text.symbols, np.int32)])
             unread = len(choice.text.symbols)
-            found.append(KeptState(owner, ids[-max(REMEMBERED, unread) :], read, unread))
+            found.append(KeptState(job.owner, ids[-max(REMEMBERED, unread) :], read, unread))
     return found

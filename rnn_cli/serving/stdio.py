@@ -1,8 +1,9 @@
 """Requests and answers as lines of JSON, for editors and games: no port, nothing to defend but the pipe.
 
-Each line in is a request for texts (requests.py) with an `id` of the client's choice. Each line out has that `id`, and
-either the answer, a piece of it ("done": false) if `stream` is true, or an `error`. Requests run side by side, and
-answers come as they are ready. Besides:
+Each line in is a request with an `id` of the client's choice: for texts (requests.py), or if it has a `task` for
+labels, tags, translations or a forecast (task_requests.py). Each line out has that `id`, and either the answer, a piece
+of it ("done": false) if `stream` is true, or an `error`. Requests run side by side, and answers come as they are ready.
+Besides:
 
 {"id": 2, "cancel": 1}        gives up request 1
 {"id": 3, "release": "s1"}    forgets a state
@@ -17,10 +18,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from rnn_cli.errors import RnnError
-from rnn_cli.serving.answers import Answer
+from rnn_cli.serving.answers import Answer, describe
+from rnn_cli.serving.fields import RequestError, parse, whole_text
 from rnn_cli.serving.jobs import Job, KeptState
-from rnn_cli.serving.models import Models, kept_after
-from rnn_cli.serving.requests import CompletionRequest, RequestError, parse, read_completion, whole_text
+from rnn_cli.serving.models import Models, Request, answer_of, kept_after, read_request
+from rnn_cli.serving.requests import CompletionRequest
+from rnn_cli.serving.task_engine import TaskJob
 
 ID_LIMIT = 200  # characters
 
@@ -66,7 +69,7 @@ class LineServer:
                     raise RequestError(f"`{action}` comes alone", action)
                 self._send(number, self._act(action, values[action]))
             else:
-                self._begin(number, read_completion(values, self.models.limits, states=True))
+                self._begin(number, read_request(values.pop("task", None), values, self.models.limits, states=True))
         except RnnError as error:
             self._send(number, describe(error))
 
@@ -82,57 +85,59 @@ class LineServer:
             known = isinstance(value, str) and self._states.pop(value, None) is not None
             return {"released": known}
 
-    def _begin(self, number: Any, request: CompletionRequest) -> None:
-        name = self.models.name_of(request.model)
+    def _begin(self, number: Any, request: Request) -> None:
         with self._lock:
             if number is not None and number in self._active:
                 raise RequestError("a request with this `id` is at work", "id")
             state = None
-            if request.state is not None:
-                state = self._states.get(request.state)
-                if state is None:
+            if isinstance(request, CompletionRequest):
+                if request.state is not None and (state := self._states.get(request.state)) is None:
                     raise RequestError("there is no such `state`; it was released, or never given", "state", 404)
-            room = self.models.limits.max_states - len(self._states)
-            if request.keep and len(request.prompts) * request.n > room:
-                raise RequestError("too many states are kept; release some", "keep")
+                room = self.models.limits.max_states - len(self._states)
+                if request.keep and len(request.prompts) * request.n > room:
+                    raise RequestError("too many states are kept; release some", "keep")
             key = number if number is not None else object()
-            answers: list[Answer] = []
+            answers: list[Answer | TaskJob] = []
 
-            def changed(job: Job) -> None:
+            def changed(job: Any) -> None:
                 with self._lock:
-                    answers[:] = answers or [Answer(job, name)]
-                    self._tell(number, answers[0], (name, request.label))
-                    if job.done:
+                    answers[:] = answers or [answer_of(job)]
+                    over = job.done  # looked at once, as it may be cancelled at any time
+                    if key in self._active:
+                        self._tell(number, job, answers[0], over)
+                    if over:
                         self._active.pop(key, None)
                         self._idle.notify_all()
 
-            _, cancel = self.models.begin(request, state, changed)
-            self._active[key] = cancel
+            _, self._active[key] = self.models.begin(request, state, changed)
 
-    def _tell(self, number: Any, answer: Answer, owner: tuple[str, str | None]) -> None:
+    def _tell(self, number: Any, job: Job | TaskJob, answer: Answer | TaskJob, over: bool) -> None:
         """Send what is new in an answer."""
-        job = answer.job
-        if job.error:
-            self._send(number, describe(job.error))
-        elif job.cancelled:
-            self._send(number, describe(RequestError("the request was cancelled", status=499)))
-        elif job.request.stream:
-            for piece in answer.pieces():
-                self._send(number, {**piece, "done": False})
-            if job.done:
-                self._send(number, {**answer.last(), **self._keep(job, owner), "done": True})
-        elif job.done:
-            try:
-                self._send(number, {**answer.whole(), **self._keep(job, owner)})
-            except RnnError as error:
-                self._send(number, describe(error))
+        try:
+            if over and job.cancelled:
+                raise RequestError("the request was cancelled", status=499)
+            if isinstance(answer, Answer) and job.request.stream:
+                answer.behind = True
+                while answer.behind:
+                    for piece in answer.pieces():
+                        self._send(number, {**piece, "done": False})
+            if over and job.failure:
+                raise job.failure
+            if isinstance(answer, Answer) and job.request.stream:
+                if over:
+                    self._send(number, {**answer.last(), **self._keep(answer.job), "done": True})
+            elif over:
+                kept = self._keep(answer.job) if isinstance(answer, Answer) else {}
+                self._send(number, {**answer.whole(), **kept})
+        except Exception as error:
+            self._send(number, describe(error))
 
-    def _keep(self, job: Job, owner: tuple[str, str | None]) -> dict[str, Any]:
+    def _keep(self, job: Job) -> dict[str, Any]:
         """Keep the states after the texts of a job, if that is wanted; return their names."""
         if not job.request.keep:
             return {}
         names = []
-        for state in kept_after(job, owner):
+        for state in kept_after(job):
             self._given += 1
             names.append(f"s{self._given}")
             self._states[names[-1]] = state
@@ -146,12 +151,3 @@ class LineServer:
             except OSError as error:
                 self.failure = error
                 self._idle.notify_all()
-
-
-def describe(error: Exception) -> dict[str, Any]:
-    """Return an error as OpenAI's API does. An unexpected one is named, but not quoted: it might hold text."""
-    status = error.status if isinstance(error, RequestError) else 400 if isinstance(error, RnnError) else 500
-    sentence = str(error) if isinstance(error, RnnError) else f"unexpected {type(error).__name__}"
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    field = error.field if isinstance(error, RequestError) else None
-    return {"error": {"message": sentence, "type": kind, "param": field, "code": status}}

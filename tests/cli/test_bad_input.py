@@ -68,6 +68,16 @@ def test_invalid_values_of_a_type_are_refused(shelf: Path, option: Option, value
 
 TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
     ("serve --model", "--stdio -m missing.model", 3, ["missing.model"]),
+    ("serve --host", "good.model --host 0.0.0.0", 2, ["0.0.0.0", "--token"]),
+    ("serve --host", "good.model --host ''", 2, ["--host ''", "an address"]),
+    ("serve --host", "good.model --host 'local host'", 2, ["--host 'local host'"]),
+    ("serve --token", "good.model --token missing.txt", 2, ["missing.txt", "No such file"]),
+    ("serve --token", "good.model --token start.txt", 2, ["start.txt", "ASCII"]),
+    ("serve --token", "good.model --token one.txt", 2, ["one.txt", "at least 16"]),
+    ("serve --allow-host", "good.model --allow-host model.example:80", 2, ["model.example:80", "without a port"]),
+    ("serve --allow-host", "good.model --allow-host ''", 2, ["--allow-host ''"]),
+    ("serve --allow-origin", "good.model --allow-origin editor.example", 2, ["editor.example", "https://"]),
+    ("serve --allow-origin", "good.model --allow-origin https://a/b", 2, ["https://a/b"]),
     ("translate --model", "-m missing.model text.txt", 3, ["missing.model"]),
     ("export --model", "-m missing.model --to c -o new.h", 3, ["missing.model"]),
     ("export --output", "good.model --to c -o nowhere/new.h", 2, ["nowhere", "create it"]),

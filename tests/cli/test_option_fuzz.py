@@ -73,6 +73,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
         "sample": ["-l", "20"],
         "sweep": [*SMALL, "--cell", "lstm", "--layers", "1", "--steps", "2", "--study", "study", "--trials", "1"],
         "classify": draw(st.sampled_from([[], ["-m", "model", "-m", "other"]])),
+        "serve": ["--stdio"],
         "tag": draw(st.sampled_from([[], ["-m", "tagger"]])),
     }
     return [command, *usual.get(command, []), *chain.from_iterable(draw(st.permutations(parts)))]

@@ -162,8 +162,9 @@ def test_examples_of_the_help_run(tmp_path: Path) -> None:
     quick = {"train": [*SMALL, "--steps", "1", "-m", "new.safetensors"], "sweep": small}
     for name, command in COMMANDS.items():
         (example,) = re.findall(r"Example: rnn (.*)", command.help)
-        stdin = b'{"prompt": "a"}\n' if name == "serve" else b""
-        done = run(*shlex.split(example), *quick.get(name, []), stdin=stdin, cwd=tmp_path)
+        if name == "serve":
+            continue  # tests/serving/test_http.py runs it, as it does not end by itself
+        done = run(*shlex.split(example), *quick.get(name, []), cwd=tmp_path)
         assert (done.code, bool(done.stdout)) == (0, name not in QUIET_ONES), done.stderr
 
 

@@ -36,7 +36,8 @@ PROMISED = {
     "sample": """--label --seed --prompt --seed-file --seeds --model -m --count -n --length -l --min-length --max-length
         --temperature -t --top-k --top-p --min-p --counts --forbid --unique --novel --max-copy --best-of --stop
         --no-echo --unknown --jsonl --raw --precision --random-seed --shard --threads --quiet -q --help -h""",
-    "serve": """--model -m --stdio --max-tokens --max-prompt --max-choices --max-body --max-waiting --max-states
+    "serve": """--model -m --stdio --host --port --token --allow-host --allow-origin --max-connections --grace
+        --max-tokens --max-prompt --max-choices --max-body --max-waiting --max-seconds --max-states
         --precision --threads --quiet -q --help -h""",
     "complete": "--label --model -m --count -n --length -l --plain --no-echo --json --threads --quiet -q --help -h",
     "evaluate": """--model -m --json --per-line --per-char --colour --jsonl --threshold --sort --top --below --above
@@ -45,7 +46,7 @@ PROMISED = {
     "classify": "--model -m --labels --top --threshold --jsonl --json --shard --threads --quiet -q --help -h",
     "tag": "--model -m --inline --jsonl --shard --threads --quiet -q --help -h",
     "translate": "--model -m --count -n --beam --align --jsonl --shard --threads --quiet -q --help -h",
-    "forecast": "--model -m --horizon --plot --threads --quiet -q --help -h",
+    "forecast": "--model -m --horizon --plot --jsonl --threads --quiet -q --help -h",
     "predict": "--label --model -m --top --each --json --quiet -q --help -h",
     "export": "--to --output -o --model -m --license --int8 --measure-on --quiet -q --help -h",
     "import": "--symbols --lines --activation --model -m --overwrite --quiet -q --help -h",

@@ -9,10 +9,11 @@ from random_models import make_checkpoint
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.evaluation import evaluate_texts
 from rnn_cli.language.sampling import sample_texts
-from rnn_cli.serving.answers import Answer
+from rnn_cli.serving.answers import PIECE, Answer
 from rnn_cli.serving.engine import ROWS
+from rnn_cli.serving.fields import Limits, RequestError
 from rnn_cli.serving.models import Models, kept_after
-from rnn_cli.serving.requests import Limits, RequestError, read_completion
+from rnn_cli.serving.requests import read_completion
 from rnn_cli.text.codecs import ByteCodec
 
 LIMITS = Limits(max_tokens=3000, max_choices=500)
@@ -38,8 +39,8 @@ def answer(models, state=None, **values):
     """Return the job of a request that is done, and its answer."""
     job, _, ended = begin(models, state, **values)
     assert ended.wait(60)
-    if job.error:
-        raise job.error
+    if job.failure:
+        raise job.failure
     return job, Answer(job, "m").whole()
 
 
@@ -94,7 +95,7 @@ def test_echo_with_logprobs_is_evaluate(models):
 
 def test_a_state_continues_as_the_whole_text_would(models):
     job, first = answer(models, prompt="ab", max_tokens=6, min_length=8, seed=3, keep=True)
-    (state,) = kept_after(job, ("m", None))
+    (state,) = kept_after(job)
     whole = "ab" + first["choices"][0]["text"] + "cd"
     expected = texts(models, prompt=whole, max_tokens=20, seed=9)
     for _ in range(2):
@@ -129,6 +130,24 @@ def test_pieces_add_up_to_the_answer(models):
     assert all([part["finish_reason"] for part in parts].count(None) == len(parts) - 1 for parts in pieces.values())
 
 
+def test_a_long_text_comes_in_small_pieces(models):
+    values = {"prompt": "a", "n": 2, "max_tokens": 2000, "min_length": 2000, "seed": 4, "logprobs": 0}
+    job, _, ended = begin(models, **values, stream=True)
+    assert ended.wait(60)
+    writer, found = Answer(job, "m"), {0: [], 1: []}
+    writer.behind = True
+    while writer.behind:
+        for piece in writer.pieces():
+            (choice,) = piece["choices"]
+            found[choice["index"]].append(choice)
+    assert all(len(choice["logprobs"]["tokens"]) <= PIECE // 2 for parts in found.values() for choice in parts)
+    whole = answer(models, **values)[1]["choices"]
+    for index, parts in found.items():
+        assert "".join(part["text"] for part in parts) == whole[index]["text"]
+        offsets = [offset for part in parts for offset in part["logprobs"]["text_offset"]]
+        assert offsets == whole[index]["logprobs"]["text_offset"]
+
+
 def test_an_unknown_character_is_a_request_error(models):
     with pytest.raises(RequestError, match="never seen 'Z'"):
         begin(models, prompt="Z")
@@ -152,3 +171,69 @@ def test_a_model_of_bytes_names_bytes():
     logprobs = answer(served, prompt="\u20ac", echo=True, logprobs=0, max_tokens=0)[1]["choices"][0]["logprobs"]
     assert logprobs["tokens"] == ["bytes:\\xe2", "bytes:\\x82", "bytes:\\xac"]
     served.close()
+
+
+def random_request(generator):
+    """Return a request with fields of all kinds, and whether to give it up."""
+    text = "abcdefgh\u00e9"
+    values = {
+        "prompt": [
+            "".join(generator.choice(list(text), generator.integers(0, 40))) for _ in range(generator.integers(1, 5))
+        ],
+        "n": int(generator.integers(1, 6)),
+        "max_tokens": int(generator.choice([0, 1, 20, 150])),
+        "seed": int(generator.integers(0, 9)),
+        "stream": bool(generator.random() < 0.5),
+        "echo": bool(generator.random() < 0.5),
+    }
+    for name, value in (
+        ("logprobs", 2),
+        ("stop", ["ab", "h"]),
+        ("forbid", "c"),
+        ("temperature", 0.3),
+    ):
+        if generator.random() < 0.2:
+            values[name] = value
+    if not values["stream"] and generator.random() < 0.2:
+        values["best_of"] = values["n"] + 3
+    return values, bool(generator.random() < 0.25)
+
+
+def test_the_scheduler_under_stress(models):
+    """Requests of four clients at once, some of them given up: each answer is what it is without the others."""
+    whole, given_up = {}, []
+
+    def client(number):
+        generator = np.random.default_rng(number)
+        begun = []
+        for _ in range(25):
+            values, leaves = random_request(generator)
+            begun.append((values, *begin(models, **values)))
+            if leaves:
+                given_up.append(begun.pop())
+                given_up[-1][2]()
+            elif generator.random() < 0.3:
+                assert begun[-1][3].wait(60)
+        for values, job, _, ended in begun:
+            assert ended.wait(60)
+            assert job.error is None
+            whole[number, len(whole)] = values, Answer(job, "m").whole()
+
+    clients = [threading.Thread(target=client, args=[number]) for number in range(4)]
+    for each in clients:
+        each.start()
+    for each in clients:
+        each.join(120)
+    assert all(ended.wait(60) for _, _, _, ended in given_up)
+    assert len(whole) + len(given_up) == 100
+    assert not models._active
+    for values, found in whole.values():
+        expected = answer(models, **{**values, "stream": False})[1]
+        assert found["choices"] == expected["choices"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_too_few_texts_are_an_error(models, stream):
+    job, _, ended = begin(models, prompt="a", n=2, max_tokens=0, unique=True, stream=stream)
+    assert ended.wait(60)
+    assert "raise the temperature" in str(job.failure)

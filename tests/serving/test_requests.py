@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from rnn_cli.serving.requests import Limits, RequestError, parse, read_completion
+from rnn_cli.serving.fields import Limits, RequestError, parse
+from rnn_cli.serving.requests import read_completion
 
 LIMITS = Limits(max_tokens=100, max_prompt=20, max_choices=8, max_body=2000)
 

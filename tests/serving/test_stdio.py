@@ -5,8 +5,8 @@ import json
 import pytest
 from random_models import make_checkpoint
 
+from rnn_cli.serving.fields import Limits
 from rnn_cli.serving.models import Models
-from rnn_cli.serving.requests import Limits
 from rnn_cli.serving.stdio import LineServer
 
 

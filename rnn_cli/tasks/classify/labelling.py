@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from rnn_cli.language.classification import Classifier, confusion_of
 from rnn_cli.language.unknown import UnknownCharacters
 from rnn_cli.tasks.classify.model import CLASSIFY, TextClassifier
 from rnn_cli.tasks.labelled.model import LABELLED, given_label, prior_bits, read_description
+
+UNSURE = "?"  # the label of a text whose margin is below the threshold
 
 
 class Labeller(Protocol):
@@ -143,3 +145,36 @@ def labeller(checkpoints: Sequence[Checkpoint], names: Sequence[str], threads: i
     if len(checkpoints) < 2:
         raise UsageError("classify compares two models or more, unless one is a classifier; name each with -m")
     return LanguageLabeller(checkpoints, names, threads)
+
+
+class Ranking(NamedTuple):
+    """The labels of a line, the most probable first: at least two of them, each with its bits more than the first."""
+
+    best: list[int]
+    behind: list[float]
+    bits: np.ndarray
+
+    @property
+    def margin(self) -> float:
+        """The bits of the second label over the first."""
+        return self.behind[1]
+
+
+def rank(labeller: Labeller, lines: list[bytes], top: int = 1) -> list[Ranking]:
+    """Return the `top` labels of each line, and the second one in any case."""
+    bits = labeller.bits(lines)
+    order = np.argsort(bits, axis=1, kind="stable")[:, : max(top, 2)]
+    ordered = np.take_along_axis(bits, order, axis=1)
+    return list(map(Ranking, order.tolist(), (ordered - ordered[:, :1]).tolist(), bits))
+
+
+def object_of(
+    labeller: Labeller, line: bytes, ranking: Ranking, top: int = 1, threshold: float = 0.0
+) -> dict[str, Any]:
+    """Return the labels of a line, JSON-ready."""
+    labels = labeller.labels
+    label = labels[ranking.best[0]] if ranking.margin >= threshold else UNSURE
+    values: dict[str, Any] = {"text": line.decode("utf-8", "replace"), "label": label}
+    if top > 1:
+        values["labels"] = [labels[each] for each in ranking.best[:top]]
+    return {**values, "margin_bits": ranking.margin, **labeller.scores(ranking.bits)}

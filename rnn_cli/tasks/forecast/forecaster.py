@@ -12,14 +12,14 @@ import numpy as np
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.config import check_range
-from rnn_cli.errors import CheckpointError, UsageError
+from rnn_cli.errors import CheckpointError, RnnError, UsageError
 from rnn_cli.kernels.threads import Team
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 from rnn_cli.network.workspace import Window, check_finite
 from rnn_cli.tasks.forecast.seasons import LONGEST_HORIZON, LONGEST_SEASON
 from rnn_cli.tasks.forecast.series import LARGEST, Series
-from rnn_cli.tasks.forecast.times import MONTHS, NUMBER, SECONDS, Step
+from rnn_cli.tasks.forecast.times import MONTHS, NUMBER, SECONDS, Step, continued
 from rnn_cli.tasks.forecast.windows import Shape, Windows, seasonal_naive, seasonal_scale
 
 FORECAST = "forecast"
@@ -198,3 +198,19 @@ class Forecaster:
         changes = outputs.astype(np.float64).reshape(count, shape.horizon, -1) * scales[:, None, None]
         naive = np.array([seasonal_naive(each.values, shape.season, shape.horizon) for each in series])
         return np.sort(naive[..., None] + changes, axis=-1)
+
+
+def objects_of(series: Series, found: np.ndarray, levels: Sequence[float]) -> list[dict[str, Any]]:
+    """Return the forecast (h, Q) of a series, JSON-ready: an object for each of its times.
+
+    Raises RnnError if the times are beyond the calendar.
+    """
+    try:
+        stamps = continued(series.stamps[-1], series.step, len(found))
+    except ValueError:
+        raise RnnError(f"the times after '{series.stamps[-1]}' are beyond the calendar") from None
+    names, middle = [f"q{100 * level:g}" for level in levels], Forecaster.middle_of(levels)
+    return [
+        {"unique_id": series.name, "ds": stamp, "forecast": row[middle], **dict(zip(names, row))}
+        for stamp, row in zip(stamps, found.tolist())
+    ]

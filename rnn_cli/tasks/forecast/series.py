@@ -73,15 +73,26 @@ def read_series(paths: Sequence[str]) -> SeriesFile:
     kind = PLAIN
     documents = read_documents(paths)
     for document in documents:
-        kind, rows = read_rows(document.name, decode_text(document, "convert it to UTF-8"))
-        for name, values in rows.items():
-            if name in found:
-                raise UsageError(f"the series '{name}' is in two files, the second is {document.name}; rename one")
-            found[name] = series_of(name, values)
+        kind, series = series_in(document.name, decode_text(document, "convert it to UTF-8"))
+        for each in series:
+            if each.name in found:
+                raise UsageError(f"the series '{each.name}' is in two files, the second is {document.name}; rename one")
+            found[each.name] = each
     name = joined_names([document.name for document in documents])
-    if not found:
-        raise UsageError(f"{name} has no numbers; give a CSV with a header, or numbers, one a line")
+    check_some(name, list(found.values()))
     return SeriesFile(name, kind, list(found.values()))
+
+
+def series_in(name: str, text: str) -> tuple[str, list[Series]]:
+    """Return how a text is written, and its series; `name` is what messages call it. Raises UsageError."""
+    kind, rows = read_rows(name, text)
+    return kind, [series_of(title, values) for title, values in rows.items()]
+
+
+def check_some(name: str, series: Sequence[Series]) -> None:
+    """Raise UsageError if there are no series in what messages call `name`."""
+    if not series:
+        raise UsageError(f"{name} has no numbers; give a CSV with a header, or numbers, one a line")
 
 
 def read_rows(name: str, text: str) -> tuple[str, dict[str, Rows]]:
@@ -199,4 +210,4 @@ def series_of(name: str, rows: Rows) -> Series:
 def numbered(name: str, values: Sequence[float] | np.ndarray) -> Series:
     """Return a series of values at the times 1, 2, ..., for use from Python."""
     stamps = [str(index + FIRST_TIME) for index in range(len(values))]
-    return Series(name, np.asarray(values, np.float64), stamps, Step(NUMBER, 1))
+    return Series(name, np.asarray(values, np.float64), stamps, Step(NUMBER, 1.0))

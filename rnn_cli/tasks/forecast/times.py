@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -39,7 +40,10 @@ def parse(stamp: str) -> datetime | float:
     if len(stamp) == MONTH_LENGTH and stamp[4:5] == "-":
         return datetime.fromisoformat(stamp + "-01")
     if stamp.lstrip("+-").replace(".", "", 1).isdecimal():
-        return float(stamp)
+        number = float(stamp)
+        if not math.isfinite(number):
+            raise ValueError("too large")
+        return number
     return datetime.fromisoformat(stamp)
 
 
@@ -71,7 +75,7 @@ def step_of(stamps: Sequence[str], where: Sequence[str], name: str) -> Step:
         if isinstance(times[-1], datetime) and (times[-1].tzinfo is None) != (times[0].tzinfo is None):  # type: ignore[union-attr]
             raise UsageError(f"{place} has the time '{stamp}', and only some times have a time zone; use one kind")
     if len(times) < 2:
-        return Step(NUMBER, 1) if isinstance(times[0], float) else Step(SECONDS, 86400)
+        return Step(NUMBER, 1.0) if isinstance(times[0], float) else Step(SECONDS, 86400)
     unit, points, month_end = units(times)
     gaps = [after - before for before, after in pairwise(points)]
     size = Counter(gap for gap in gaps if gap > 0).most_common(1)[0][0] if any(gap > 0 for gap in gaps) else 1

@@ -12,7 +12,7 @@ from rnn_cli.errors import CheckpointError
 from rnn_cli.kernels.threads import Team
 from rnn_cli.network.model import Model
 from rnn_cli.tasks.tag.alphabet import Alphabet, texts_of
-from rnn_cli.tasks.tag.bio import allowed_after, best_valid, is_bio
+from rnn_cli.tasks.tag.bio import allowed_after, best_valid, is_bio, spans_of
 from rnn_cli.tasks.tag.sentences import CONLLU_COLUMNS
 from rnn_cli.tasks.whole_texts import LONGEST, Reader
 from rnn_cli.text.codecs import CharacterCodec, codec_from_dict
@@ -114,3 +114,15 @@ def lexicon_of(checkpoint: Checkpoint) -> dict[str, str]:
     description_of(checkpoint)
     lexicon = checkpoint.task["lexicon"]
     return {token: tag for tag, tokens in lexicon.items() for token in tokens.split("\n")}
+
+
+def object_of(tokens: Sequence[str], tags: Sequence[str], bio: bool) -> dict[str, Any]:
+    """Return a sentence, JSON-ready; the spans of BIO tags are counted in tokens, the end is exclusive."""
+    shown = [token.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for token in tokens]
+    values: dict[str, Any] = {"tokens": shown, "tags": list(tags)}
+    if bio:
+        values["spans"] = [
+            {"kind": kind, "start": first, "end": last, "text": " ".join(shown[first:last])}
+            for kind, first, last in spans_of(tags)
+        ]
+    return values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -222,3 +222,10 @@ class Machine:
         check_finite(logits)
         logits -= logits.max(axis=1, keepdims=True)
         return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+
+def object_of(symbols: Symbols, source: str, answers: Sequence[Answer]) -> dict[str, Any]:
+    """Return the answers to a source, JSON-ready."""
+    shown = source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    targets = [{"target": symbols.decode(answer.symbols), "bits": answer.bits} for answer in answers]
+    return {"source": shown, "targets": targets}
