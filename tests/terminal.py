@@ -18,7 +18,7 @@ from pathlib import Path
 import pyte
 from commands import ENVIRONMENT, PROGRAM
 
-PATIENCE = 60.0  # seconds after which what was waited for is not coming
+PATIENCE = 20.0  # seconds after which what was waited for is not coming
 KEYS = {"up": "\x1b[A", "down": "\x1b[B", "right": "\x1b[C", "left": "\x1b[D", "end": "\x1b[F", "home": "\x1b[H"}
 KEYS |= {"tab": "\t", "enter": "\r", "backspace": "\x7f", "escape": "\x1b", "delete": "\x1b[3~"}
 
@@ -138,7 +138,8 @@ class Terminal:
 
     def before_cursor(self) -> str:
         """Return what stands before the cursor in its row."""
-        return self.screen.display[self.screen.cursor.y][: self.screen.cursor.x]
+        row = self.screen.buffer[self.screen.cursor.y]
+        return "".join(row[x].data for x in range(self.screen.cursor.x))
 
     def ghost(self) -> str:
         """Return what stands after the cursor in its row in another colour than the text."""

@@ -55,10 +55,11 @@ class TextControl(UIControl):
         def line(number: int) -> StyleAndTextTuples:
             first, last = layout.row(number)
             marks = sorted({first, last, *(mark for mark in (start, end) if first < mark < last)})
-            return [
+            parts: StyleAndTextTuples = [
                 ("class:ghost" if start <= left < end else "", "".join(map(shown, layout.text[left:right])))
                 for left, right in pairwise(marks)
             ]
+            return [*parts, ("", " ")]  # for the cursor, which needs a character to stand on
 
         row, column = layout.place(draft.cursor)
         return UIContent(line, len(layout), Point(column, row), show_cursor=True)

@@ -21,12 +21,14 @@ class Context(NamedTuple):
     line   the number of them before the line of the cursor
     begun  in a model of words, the beginning of a word at the cursor, which is not among the symbols
     texts  the number of lines or paragraphs that come before; 0 in a stream
+    lead   the number of the first symbols that are not in the text
     """
 
     ids: np.ndarray
     line: int
     begun: str = ""
     texts: int = 0
+    lead: int = 0
 
 
 class Contexts:
@@ -59,7 +61,7 @@ class Contexts:
             return Context(ids[cut:], max(0, len(before) - cut), begun, len(ends))
         if len(ids) == 0 and self.codec.newline not in (BOUNDARY, UNKNOWN):
             # In a stream few texts begin, but many lines do.
-            return Context(np.array([self.codec.newline], np.int32), 1, begun)
+            return Context(np.array([self.codec.newline], np.int32), 1, begun, lead=1)
         cut = max(0, len(ids) // MOST - 1) * MOST  # moves rarely, so that what was read stays of use
         return Context(ids[cut:], max(0, len(before) - cut), begun)
 

@@ -168,7 +168,7 @@ class Suggester:
 
     def _bits(self, context: Context) -> Bits:
         """Return the bits of a context that was just read."""
-        losses = self.reader.losses[: len(context.ids)] * BITS_PER_NAT
-        values = [losses[-1:], losses[context.line :], losses]
+        losses = self.reader.losses[context.lead : len(context.ids)] * BITS_PER_NAT
+        values = [losses[-1:], losses[context.line - context.lead :], losses]
         known = [float(each.mean()) if len(each) else math.nan for each in values]
         return Bits(*(None if math.isnan(value) else value for value in known))

@@ -21,6 +21,7 @@ TEXTS = [*NAMES, "the", "\x1b[2J", "\u202e", "e\u0301", "\U0001f600", "--", "x" 
 ARGUMENTS = {"train": NAMES, "evaluate": NAMES, "classify": NAMES, "tag": NAMES, "predict": TEXTS, "complete": TEXTS}
 ARGUMENTS |= {"sample": [], "info": [], "plot": NAMES, "report": NAMES, "serve": []}
 ARGUMENTS |= {"inspect": TEXTS, "gradients": TEXTS, "gradcheck": TEXTS}
+ARGUMENTS |= {"write": NAMES}  # which needs a terminal, so here it can only refuse
 ARGUMENTS |= {"forecast": NAMES, "translate": NAMES, "export": NAMES, "import": NAMES}
 
 

@@ -38,6 +38,8 @@ PROMISED = {
     "serve": """--model -m --stdio --max-tokens --max-prompt --max-choices --max-body --max-waiting --max-states
         --precision --threads --quiet -q --help -h""",
     "complete": "--label --model -m --count -n --length -l --plain --no-echo --json --threads --quiet -q --help -h",
+    "write": """--model -m --label --length -l --temperature -t --top-k --top-p --min-p --forbid --max-copy --novel
+        --bits --random-seed --quiet -q --help -h""",
     "evaluate": """--model -m --json --per-line --per-char --colour --jsonl --threshold --sort --top --below --above
         --total --guess-number --reset-every --adapt --adapt-rate --baselines --corpus --precision --threads --quiet -q
         --help -h""",
