@@ -83,12 +83,12 @@ def write(
     check_writable(name)
     with lock(name):
         text = None if file is None else TextFile(file)
+        suggester = Suggester(checkpoint, config)
         check_terminal()
 
         from rnn_cli.display.editor import edit
 
         announce_compiling(quiet)
-        suggester = Suggester(checkpoint, config)
         suggester.answer(Request("", config))  # compiles, if need be, before the screen is drawn
         sweep_stale(name)
         session = Session(text, config, bits)

@@ -61,8 +61,9 @@ class TextControl(UIControl):
             ]
             return [*parts, ("", " ")]  # for the cursor, which needs a character to stand on
 
-        row, column = layout.place(draft.cursor)
-        return UIContent(line, len(layout), Point(column, row), show_cursor=True)
+        row, _ = layout.place(draft.cursor)
+        characters = sum(len(shown(each)) for each in layout.text[layout.row(row)[0] : draft.cursor])
+        return UIContent(line, len(layout), Point(characters, row), show_cursor=True)
 
     def is_focusable(self) -> bool:
         """Say that keys go to the text."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from rnn_cli.network.model import Model
 from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.codecs.words import BLANKS
 from rnn_cli.writing.context import Context, Contexts
-from rnn_cli.writing.states import KeptStates, Reader
+from rnn_cli.writing.states import MOST_BYTES, KeptStates, Reader
 
 SLICE = 16  # symbols that are sampled between two looks at whether the suggestion is still wanted
 TRIES = 50  # suggestions that are sampled to find one that differs, or is new
@@ -78,16 +79,25 @@ class Suggester:
     number of the line. So what is left of a suggestion stays the same while it is typed, and each line has its own.
     """
 
-    def __init__(self, checkpoint: Checkpoint, config: SamplingConfig, most_bytes: int | None = None) -> None:
-        """Raises UsageError if the configuration does not fit the model."""
+    def __init__(self, checkpoint: Checkpoint, config: SamplingConfig, most_bytes: int = MOST_BYTES) -> None:
+        """Raises UsageError if the configuration does not fit the model. The first answer compiles, if need be."""
+        self._checkpoint, self._config, self._most_bytes = checkpoint, config, most_bytes
         self.codec = checkpoint.codec
         self.follow = self.codec.follow_table(config.forbid)
         self._fingerprint = fingerprint_for(checkpoint, config)
         self._characters = joined_characters(self.codec)
         self.contexts = Contexts(self.codec)
-        model = Model.from_torch(checkpoint.config, checkpoint.parameters)
-        self.stepper = Stepper(model, 1, Team(1), config, self.follow, self._fingerprint)
-        self.reader = Reader(self.stepper, KeptStates(most_bytes) if most_bytes else None)
+
+    @cached_property
+    def stepper(self) -> Stepper:
+        """The row that reads and samples."""
+        model = Model.from_torch(self._checkpoint.config, self._checkpoint.parameters)
+        return Stepper(model, 1, Team(1), self._config, self.follow, self._fingerprint)
+
+    @cached_property
+    def reader(self) -> Reader:
+        """What reads the text, and keeps the states."""
+        return Reader(self.stepper, KeptStates(self._most_bytes))
 
     def answer(self, request: Request, cancelled: Callable[[], bool] = lambda: False) -> Answer | None:
         """Return the answer to a request, or None if it is `cancelled` meanwhile."""
