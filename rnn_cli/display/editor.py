@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from typing import Any, TextIO
 
@@ -244,7 +244,16 @@ def bits_of(session: Session) -> str:
 
 def edit(session: Session, suggester: Suggester) -> None:
     """Let the user write on this process's terminal. Text is UTF-8 whatever the locale."""
-    with ExitStack() as stack:
-        stdin = stack.enter_context(open(os.dup(sys.stdin.fileno()), encoding="utf-8"))
-        stdout = stack.enter_context(open(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
+    with in_utf8(sys.stdin, "r") as stdin, in_utf8(sys.stdout, "w") as stdout:
         Editor(session, suggester, stdin, stdout).run()
+
+
+@contextmanager
+def in_utf8(stream: TextIO, mode: str) -> Iterator[TextIO]:
+    """Open a stream once more, in UTF-8. What cannot be written because the terminal is gone is left out."""
+    again = open(os.dup(stream.fileno()), mode, encoding="utf-8")  # noqa: SIM115
+    try:
+        yield again
+    finally:
+        with suppress(OSError):
+            again.close()
