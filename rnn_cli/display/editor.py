@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.data_structures import Point
@@ -237,9 +237,9 @@ class Editor:
 
 
 def bits_of(session: Session) -> str:
-    """Return the bits of the text before the cursor: of the last symbol, of the line, of the text."""
-    values = (session.bits.last, session.bits.line, session.bits.text)
-    return "bits " + " ".join("-" if value is None else f"{value:.1f}" for value in values)
+    """Return the bits of the text before the cursor: of the last symbol, and the means over the line and the text."""
+    values = {"last": session.bits.last, "line": session.bits.line, "text": session.bits.text}
+    return "bits " + " ".join(f"{name} {'-' if bits is None else f'{bits:.1f}'}" for name, bits in values.items())
 
 
 def edit(session: Session, suggester: Suggester) -> None:
@@ -249,7 +249,7 @@ def edit(session: Session, suggester: Suggester) -> None:
 
 
 @contextmanager
-def in_utf8(stream: TextIO, mode: str) -> Iterator[TextIO]:
+def in_utf8(stream: TextIO, mode: Literal["r", "w"]) -> Iterator[TextIO]:
     """Open a stream once more, in UTF-8. What cannot be written because the terminal is gone is left out."""
     again = open(os.dup(stream.fileno()), mode, encoding="utf-8")  # noqa: SIM115
     try:

@@ -57,6 +57,7 @@ class Session:
         if request.wanted == LINE:
             if found and (found.text or found.ended):
                 self._insert(found.text + "\n" * (found.ended and not found.text.endswith("\n")))
+                self._index = 0
         elif found is not None:
             self.suggestion, self._index = found, found.index
         elif request.wanted == SHOW:
@@ -88,6 +89,7 @@ class Session:
             self._hidden, self._asked = False, True
         elif ghost.text or ghost.ended:
             self._insert(ghost.text or "\n")
+            self._index = 0
 
     def take_word(self) -> None:
         """Take the first word of the suggestion, with the blanks before it."""
