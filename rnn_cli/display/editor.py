@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -17,7 +18,7 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.input.vt100 import Vt100Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
-from prompt_toolkit.layout import ConditionalContainer, HSplit, Layout, ScrollOffsets, UIContent, UIControl, Window
+from prompt_toolkit.layout import ConditionalContainer, HSplit, Layout, UIContent, UIControl, Window
 from prompt_toolkit.layout.controls import FormattedTextControl
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
@@ -43,17 +44,21 @@ class TextControl(UIControl):
     def __init__(self, session: Session) -> None:
         self._session = session
         self.columns, self.height = 80, 20
+        self._top = 0  # offset of the first row that is shown
 
     def create_content(self, width: int, height: int) -> UIContent:
-        """Return the rows of the text."""
+        """Return the rows that are shown; the window itself never scrolls, as it would need all rows for that."""
         self.columns, self.height = width, height
         draft, ghost = self._session.draft, self._session.ghost
         suggested = ghost.text + (END if ghost.ended else "") if ghost else ""
         start, end = draft.cursor, draft.cursor + len(suggested)
         layout = TextLayout(draft.before + suggested + draft.text[start:], width, get_cwidth)
 
+        rows = layout.visible(self._top, start, max(1, height))
+        self._top = rows[0]
+
         def line(number: int) -> StyleAndTextTuples:
-            first, last = layout.row(number)
+            first, last = layout.row(rows[number])
             marks = sorted({first, last, *(mark for mark in (start, end) if first < mark < last)})
             parts: StyleAndTextTuples = [
                 ("class:ghost" if start <= left < end else "", "".join(map(shown, layout.text[left:right])))
@@ -61,9 +66,9 @@ class TextControl(UIControl):
             ]
             return [*parts, ("", " ")]  # for the cursor, which needs a character to stand on
 
-        row, _ = layout.place(draft.cursor)
-        characters = sum(len(shown(each)) for each in layout.text[layout.row(row)[0] : draft.cursor])
-        return UIContent(line, len(layout), Point(characters, row), show_cursor=True)
+        row = layout.row(start)[0]
+        characters = sum(len(shown(each)) for each in layout.text[row:start])
+        return UIContent(line, len(rows), Point(characters, rows.index(row)), show_cursor=True)
 
     def is_focusable(self) -> bool:
         """Say that keys go to the text."""
@@ -71,11 +76,8 @@ class TextControl(UIControl):
 
     def vertical(self, rows: int) -> None:
         """Move the cursor up or down."""
-        layout = TextLayout(self._session.draft.text, self.columns, get_cwidth)
-        row, column = layout.place(self._session.draft.cursor)
-        ends = {-1: 0, len(layout): len(layout.text)}
-        target = min(max(row + rows, -1), len(layout)) if abs(rows) == 1 else min(max(row + rows, 0), len(layout) - 1)
-        self._session.go_to(ends[target] if target in ends else layout.offset(target, column))
+        draft = self._session.draft
+        self._session.go_to(TextLayout(draft.text, self.columns, get_cwidth).moved(draft.cursor, rows))
 
 
 class Editor:
@@ -89,7 +91,7 @@ class Editor:
         self._worker: Worker | None = None
         self._before: dict[int, Any] = {}  # what signals did
         plain = bool(os.environ.get("NO_COLOR"))
-        text = Window(self._control, wrap_lines=False, scroll_offsets=ScrollOffsets(top=1, bottom=1))
+        text = Window(self._control, wrap_lines=False)
         status = Window(FormattedTextControl(self._status), height=1, style="class:status")
         hints = Window(FormattedTextControl(self._hints), height=2)
         tall = Condition(lambda: self._app.output.get_size().rows > LOW)
@@ -128,7 +130,7 @@ class Editor:
                 loop.call_soon_threadsafe(self._receive, answer)
 
         loop.set_exception_handler(lambda loop, context: self._fail(context.get("exception")))
-        self._worker = Worker(self._suggester, answered, self.session.storage.sync)
+        self._worker = Worker(self._suggester, answered)
         for number in STOPPING:
             before = signal.getsignal(number)
             if before != signal.SIG_IGN:
@@ -244,6 +246,7 @@ def bits_of(session: Session) -> str:
 
 def edit(session: Session, suggester: Suggester) -> None:
     """Let the user write on this process's terminal. Text is UTF-8 whatever the locale."""
+    gc.freeze()  # or the collector would look at all of the compiler's objects now and then, for a quarter of a second
     with in_utf8(sys.stdin, "r") as stdin, in_utf8(sys.stdout, "w") as stdout:
         Editor(session, suggester, stdin, stdout).run()
 

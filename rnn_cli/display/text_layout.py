@@ -25,14 +25,14 @@ def columns_of(text: str, width: Width) -> int:
     return sum(max(0, width(each)) for character in text for each in shown(character))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def row_starts(line: str, columns: int, width: Width) -> tuple[int, ...]:
     """Return where the rows of a line begin. A blank after a full row hangs over its end; the next row follows it."""
     starts, start = [0], 0
-    plain = line.isascii() and line.isprintable()
     while True:
-        if plain:
-            end = min(start + columns, len(line))
+        piece = line[start : start + columns]
+        if piece.isascii() and piece.isprintable():
+            end = start + len(piece)
         else:
             end, used = start, 0
             while end < len(line) and (used := used + columns_of(line[end], width)) <= columns:
@@ -49,36 +49,82 @@ def row_starts(line: str, columns: int, width: Width) -> tuple[int, ...]:
 
 
 class TextLayout:
-    """The rows of a text on a screen of `columns`, the last of which is left to the cursor."""
+    """The rows of a text on a screen of `columns`, the last of which is left to the cursor.
+
+    A row is named by the offset of its start. Only the lines that are asked for are broken into rows.
+    """
 
     def __init__(self, text: str, columns: int, width: Width) -> None:
-        self.text, self._width = text, width
-        self._starts: list[int] = []
-        offset = 0
-        for line in text.split("\n"):
-            self._starts += [offset + start for start in row_starts(line, max(1, columns - 1), width)]
-            offset += len(line) + 1
+        self.text, self._columns, self._width = text, max(1, columns - 1), width
+        self._lines: dict[int, tuple[int, ...]] = {}  # the rows of each line, by its start
 
-    def __len__(self) -> int:
-        return len(self._starts)
+    def _rows(self, offset: int) -> tuple[int, ...]:
+        """Return the starts of the rows of the line of an offset, and the end of the line."""
+        start = self.text.rfind("\n", 0, offset) + 1
+        if start not in self._lines:
+            end = self.text.find("\n", start)
+            line = self.text[start : end if end >= 0 else None]
+            rows = (start + row for row in row_starts(line, self._columns, self._width))
+            self._lines[start] = (*rows, start + len(line))
+        return self._lines[start]
 
-    def row(self, number: int) -> tuple[int, int]:
-        """Return where a row begins and ends in the text, without its newline."""
-        start = self._starts[number]
-        end = self._starts[number + 1] if number + 1 < len(self) else len(self.text)
-        return start, end - (number + 1 < len(self) and self.text[end - 1] == "\n")
+    def row(self, offset: int) -> tuple[int, int]:
+        """Return where the row of an offset starts and ends, without its newline."""
+        rows = self._rows(offset)
+        number = bisect_right(rows, offset, hi=len(rows) - 1) - 1
+        return rows[number], rows[number + 1]
 
-    def place(self, offset: int) -> tuple[int, int]:
-        """Return the row and the column of an offset."""
-        number = bisect_right(self._starts, offset) - 1
-        return number, columns_of(self.text[self._starts[number] : offset], self._width)
+    def below(self, row: int) -> int | None:
+        """Return the row below a row, or None if it is the last one."""
+        rows = self._rows(row)
+        end = self.row(row)[1]
+        if end < rows[-1] or row < rows[-2]:
+            return end
+        return end + 1 if end < len(self.text) else None
 
-    def offset(self, number: int, column: int) -> int:
-        """Return the offset at or before a column of a row; the first or the last row if there is no such one."""
-        number = min(max(number, 0), len(self) - 1)
-        start, end = self.row(number)
+    def above(self, row: int) -> int | None:
+        """Return the row above a row, or None if it is the first one."""
+        return self.row(row - 1)[0] if row > 0 else None
+
+    def column(self, offset: int) -> int:
+        """Return the column of an offset in its row."""
+        return columns_of(self.text[self.row(offset)[0] : offset], self._width)
+
+    def offset(self, row: int, column: int) -> int:
+        """Return the offset at or before a column of a row."""
+        start, end = self.row(row)
         offset = start
         while offset < end and columns_of(self.text[start : offset + 1], self._width) <= column:
             offset += 1
-        hanging = offset == end and number + 1 < len(self) and offset == self._starts[number + 1] and offset > start
+        hanging = offset == end and offset > start and self.row(offset)[0] == offset
         return offset - hanging
+
+    def moved(self, offset: int, rows: int) -> int:
+        """Return the offset some rows below, or above if that is negative; the end or the start if there are fewer."""
+        row, column = self.row(offset)[0], self.column(offset)
+        for _ in range(abs(rows)):
+            further = self.below(row) if rows > 0 else self.above(row)
+            if further is None:
+                return len(self.text) if rows > 0 else 0
+            row = further
+        return self.offset(row, column)
+
+    def visible(self, top: int, cursor: int, height: int) -> list[int]:
+        """Return the rows to show, `height` at most: those from the row of `top` on, or as near to it as the cursor is.
+
+        The row of the cursor, and if there is room for them the ones above and below it, are among them.
+        """
+        here = self.row(cursor)[0]
+        margin = min(1, (height - 1) // 2)
+        lowest, highest = here, here  # rows that the first one must not be above, or below
+        for distance in range(1, height):
+            further = self.above(lowest)
+            if further is None or distance > height - 1 - margin:
+                break
+            lowest = further
+        for _ in range(margin):
+            highest = highest if (further := self.above(highest)) is None else further
+        rows = [min(max(self.row(min(top, len(self.text)))[0], lowest), highest)]
+        while len(rows) < height and (following := self.below(rows[-1])) is not None:
+            rows.append(following)
+        return rows

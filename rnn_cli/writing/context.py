@@ -11,7 +11,7 @@ from rnn_cli.text.codecs import BOUNDARY, FORBIDDEN, UNKNOWN, Codec, TokenCodec,
 from rnn_cli.text.codecs.words import BLANKS
 
 NOTHING = np.zeros(0, np.int32)
-MOST = 1 << 14  # symbols of a stream that are read at least, and at most twice as many: the state forgets older ones
+MOST = 1 << 14  # characters that are read at least, and at most twice as many: the state forgets what is older
 
 
 class Context(NamedTuple):
@@ -46,13 +46,15 @@ class Contexts:
 
     def of(self, text: str) -> Context:
         """Return the context of the end of a text. Characters that the model does not know are left out."""
+        texts = text.count("\n") if self.codec.ends_at_newline else 0
+        text = recent(text[text.rfind("\n") + 1 :] if self.codec.ends_at_newline else text)
         start = text.rfind("\n") + 1 if self._by_lines else 0
         line, begun = text[start:], ""
         if isinstance(self.codec, WordCodec):
             blank = max(line.rfind(each) for each in BLANKS) + 1
             line, begun = line[:blank], line[blank:]
         if self.codec.ends_at_newline:
-            return Context(self._known(line), 0, begun, text.count("\n"))
+            return Context(self._known(line), 0, begun, texts)
         before = self._encoded(text[:start])
         ids = np.concatenate([before, self._known(line)])
         if self.codec.line_mode:
@@ -62,8 +64,7 @@ class Contexts:
         if len(ids) == 0 and self.codec.newline not in (BOUNDARY, UNKNOWN):
             # In a stream few texts begin, but many lines do.
             return Context(np.array([self.codec.newline], np.int32), 1, begun, lead=1)
-        cut = max(0, len(ids) // MOST - 1) * MOST  # moves rarely, so that what was read stays of use
-        return Context(ids[cut:], max(0, len(before) - cut), begun)
+        return Context(ids, len(before), begun)
 
     def _encoded(self, lines: str) -> np.ndarray:
         if self._before[0] != lines:
@@ -96,3 +97,8 @@ class Contexts:
         if isinstance(self.codec, WordCodec):  # the blank before the first word is there already
             text = text.removeprefix(" ").removeprefix(context.begun)
         return text
+
+
+def recent(text: str) -> str:
+    """Return the end of a text. Where it begins moves rarely as the text grows, so that what was read stays of use."""
+    return text[max(0, len(text) // MOST - 1) * MOST :]

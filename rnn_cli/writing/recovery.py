@@ -1,7 +1,8 @@
 """A recovery file: each change of a text is written down as it is made, so that a killed program loses nothing.
 
 It lies beside the text, as `.NAME.rnn-write`, readable by its user only. Its first line is a JSON object with the text
-as it was saved last; each further line is a change, [offset, characters removed, text inserted].
+as it was saved last; each further line is a change, [offset, characters removed, text inserted]. The system has each
+change before the next key is read. Nothing waits for the disk, so a power cut may take the last seconds.
 """
 
 from __future__ import annotations
@@ -9,14 +10,12 @@ from __future__ import annotations
 import json
 import os
 import stat
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from rnn_cli.atomic_files import target_of, write_all
 
-SYNC_SECONDS = 2.0  # between two waits for the disk; a kill loses nothing anyway, only a power cut
 APPEND = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 CREATE = APPEND | os.O_CREAT | os.O_TRUNC
 READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -55,7 +54,6 @@ class Journal:
         self.path, self.problem = journal_path(path), ""
         self._base = base
         self._descriptor: int | None = None
-        self._synced, self._dirty = 0.0, False
 
     def add(self, offset: int, removed: str, inserted: str) -> None:
         """Write a change down."""
@@ -65,7 +63,7 @@ class Journal:
                 self._descriptor = os.open(self.path, CREATE, 0o600)
                 line = json.dumps({NAME: VERSION, "base": self._base}) + "\n" + line
             write_all(self._descriptor, line.encode() + b"\n")
-            self._dirty, self.problem = True, ""
+            self.problem = ""
         except OSError as error:
             self.problem = error.strerror or str(error)
 
@@ -76,15 +74,6 @@ class Journal:
             os.ftruncate(self._descriptor, recovered.size)
         except OSError as error:
             self.problem = error.strerror or str(error)
-
-    def sync(self) -> None:
-        """Wait until the disk has the changes, unless that was done just now."""
-        now = time.monotonic()
-        descriptor = self._descriptor
-        if self._dirty and descriptor is not None and now - self._synced > SYNC_SECONDS:
-            self._dirty, self._synced = False, now
-            with suppress(OSError):  # of a descriptor that was closed meanwhile, or a file system without it
-                os.fsync(descriptor)
 
     def restart(self, base: str) -> None:
         """Begin anew after the text was saved, or given up: remove the file."""

@@ -60,10 +60,6 @@ class Storage:
         other = "; the file has changed since" if recovered.base != saved else ""
         self._say(f"recovered what was not saved{other}; Ctrl-Z goes back")
 
-    def sync(self) -> None:
-        """Wait until the disk has what was written down. For another thread than that of the keys."""
-        self._journal.sync()
-
     def stop(self) -> None:
         """End: keep the recovery file if something is not saved."""
         if self.draft.modified:

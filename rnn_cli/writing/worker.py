@@ -11,14 +11,11 @@ from rnn_cli.writing.suggestions import Answer, Request, Suggester
 class Worker:
     """Answers requests until `close`. An older one is given up when a newer one comes.
 
-    `answered` is called by the thread with each answer, or with the exception that has ended the thread; `idle` after
-    each answer.
+    `answered` is called by the thread with each answer, or with the exception that has ended the thread.
     """
 
-    def __init__(
-        self, suggester: Suggester, answered: Callable[[Answer | Exception], None], idle: Callable[[], None]
-    ) -> None:
-        self._suggester, self._answered, self._idle = suggester, answered, idle
+    def __init__(self, suggester: Suggester, answered: Callable[[Answer | Exception], None]) -> None:
+        self._suggester, self._answered = suggester, answered
         self._newest: Request | None = None
         self._closed = False
         self._wake = threading.Condition()
@@ -52,4 +49,3 @@ class Worker:
                 return
             if answer is not None:
                 self._answered(answer)
-            self._idle()

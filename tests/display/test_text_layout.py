@@ -14,7 +14,19 @@ def width(character):
 
 def rows(text, columns):
     layout = TextLayout(text, columns, width)
-    return [text[start:end] for start, end in map(layout.row, range(len(layout)))]
+    return [text[slice(*layout.row(row))] for row in starts(layout)]
+
+
+def starts(layout):
+    """Return all rows of a layout, found from the first one down, and the same from the last one up."""
+    found = [0]
+    while (below := layout.below(found[-1])) is not None:
+        found.append(below)
+    up = [layout.row(len(layout.text))[0]]
+    while (above := layout.above(up[-1])) is not None:
+        up.append(above)
+    assert up[::-1] == found
+    return found
 
 
 @pytest.mark.parametrize(
@@ -56,12 +68,37 @@ TEXTS = st.text(st.sampled_from("ab \n\t\u6f22\u0301\x1b"), max_size=60)
 def test_rows_are_the_whole_text_and_fit(text, columns):
     layout = TextLayout(text, columns, width)
     assert "\n".join(rows(text, columns)).replace("\n", "") == text.replace("\n", "")
-    for number in range(len(layout)):
-        start, end = layout.row(number)
-        row = text[start:end]
+    for row in rows(text, columns):
         assert columns_of(row, width) <= columns or len(row.rstrip("\u0301")) == 1
     for offset in range(len(text) + 1):
-        row, column = layout.place(offset)
+        row, column = layout.row(offset)[0], layout.column(offset)
         assert column < max(columns, 5)
         found = layout.offset(row, column)
-        assert layout.place(found) == (row, column) or found <= offset
+        assert (layout.row(found)[0], layout.column(found)) == (row, column)
+
+
+@given(text=TEXTS, top=st.integers(0, 70), height=st.integers(1, 6), data=st.data())
+def test_the_cursor_is_visible(text, top, height, data):
+    layout = TextLayout(text, 6, width)
+    cursor = data.draw(st.integers(0, len(text)))
+    found = layout.visible(top, cursor, height)
+    all_rows = starts(layout)
+    first, here = all_rows.index(found[0]), all_rows.index(layout.row(cursor)[0])
+    assert found == all_rows[first : first + height]
+    margin = min(1, (height - 1) // 2)
+    assert first <= max(here - margin, 0)
+    assert here < first + len(found)
+    assert here + margin < first + len(found) or first + len(found) == len(all_rows)
+    again = layout.visible(found[0], cursor, height)
+    assert again == found  # no further than needed
+
+
+def test_rows_up_and_down_keep_the_column():
+    layout = TextLayout("the cat\n\nsat on the mat\nab", 8, width)
+    place, seen = 5, []
+    for _ in range(6):
+        place = layout.moved(place, 1)
+        seen.append(place)
+    assert seen == [8, 9, 16, 24, 26, 26]
+    assert layout.moved(2, -1) == 0
+    assert layout.moved(9, 9) == len(layout.text)

@@ -278,7 +278,6 @@ def test_a_recovery_file_that_was_given_is_not_read(path):
 def test_a_recovery_file_is_private(path):
     storage, _ = open_storage(path)
     storage.draft.insert("a")
-    storage.sync()
     status = os.stat(journal_path(path))
     assert stat.S_IMODE(status.st_mode) == 0o600
     first, second = journal_path(path).read_text().splitlines()
