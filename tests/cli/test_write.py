@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -352,7 +353,51 @@ def test_the_example_of_the_help_runs(place: Path) -> None:
         assert terminal.end() == 0
 
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "writing.md"
+SCREEN = re.compile(r"(?<=<!-- the screen -->\n```text\n).*?(?=```)", re.DOTALL)
+TABLE = re.compile(r"(?<=<!-- the keys -->\n).*?(?=\n\n[^|])", re.DOTALL)
+
+
+def documented_screen(place: Path) -> str:
+    """Return the screen of the document, with a mark at the cursor."""
+    corpora = Path(__file__).parents[2] / "corpora"
+    train = ["train", corpora / "stars.txt", "-m", "stars.safetensors", "--steps", 300, "--random-seed", 1, "-q"]
+    assert run(*train, cwd=place).code == 0
+    options = ["names.txt", "-m", "stars.safetensors", "--random-seed", 1]
+    with Terminal("write", *options, cwd=place, rows=12) as terminal:
+        terminal.wait(lambda: terminal.ghost())
+        terminal.send(" Vega", "enter", " A")
+        terminal.wait(lambda: terminal.before_cursor() == "A" and terminal.ghost())
+        rows, y = terminal.rows, terminal.screen.cursor.y
+        rows[y] = f"{terminal.before_cursor()}\u258f{rows[y].removeprefix(terminal.before_cursor())}"
+        return "\n".join(rows) + "\n"
+
+
+def documented_keys() -> str:
+    """Return the table of the keys."""
+    return "\n".join(["", "| key | what it does |", "| --- | --- |", *(f"| {key.name} | {key.does} |" for key in KEYS)])
+
+
+def test_the_document_shows_the_screen(place: Path) -> None:
+    (shown,) = SCREEN.findall(DOCUMENT.read_text("utf-8"))
+    found = documented_screen(place)
+    as_typed, rest = found.splitlines()[:2], found.splitlines()[2:]
+    assert [line.partition("\u258f")[0] for line in as_typed] == ["Vega", "A"]
+    assert shown.splitlines()[2:] == rest
+    assert [line.partition("\u258f")[0] for line in shown.splitlines()[:2]] == ["Vega", "A"]
+
+
+def test_the_document_lists_the_keys() -> None:
+    assert TABLE.findall(DOCUMENT.read_text("utf-8")) == [documented_keys()]
+
+
 def test_the_help_names_every_key() -> None:
     shown = " ".join(run("write", "--help").text.split())
     for key in KEYS:
         assert re.search(rf"\b{key.name}\b", shown), key.name
+
+
+if __name__ == "__main__":  # writes the screen and the keys into the document
+    with tempfile.TemporaryDirectory() as folder:
+        text = SCREEN.sub(lambda match: documented_screen(Path(folder)), DOCUMENT.read_text("utf-8"))
+    DOCUMENT.write_text(TABLE.sub(lambda match: documented_keys(), text), "utf-8")
