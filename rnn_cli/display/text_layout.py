@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable
 from functools import lru_cache
 
-from rnn_cli.display.stdout import ALL_HIDDEN, visible
-
 TAB = "    "
+ESCAPED = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
+JOINERS = "\u200c\u200d"
 
 Width = Callable[[str], int]
 
 
+@lru_cache(maxsize=4096)
 def shown(character: str) -> str:
-    """Return what the screen shows for a character."""
-    return TAB if character == "\t" else visible(character) if ALL_HIDDEN.match(character) else character
+    """Return what the screen shows for a character: an escape for one that controls it, or of which no width is known.
+
+    These are controls, formats, separators of lines, private and unassigned code points. The joiner and the non-joiner
+    are formats that many scripts need.
+    """
+    if character == "\t":
+        return TAB
+    escaped = unicodedata.category(character) in ESCAPED and character not in JOINERS
+    return character.encode("unicode_escape").decode("ascii") if escaped else character
 
 
 def columns_of(text: str, width: Width) -> int:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnn_cli.display.stdout import ALL_HIDDEN, visible
 from rnn_cli.display.text_layout import TextLayout, columns_of, shown
 
 
@@ -47,6 +48,15 @@ def starts(layout):
 )
 def test_rows_end_between_words(text, found):
     assert rows(text, 8) == found
+
+
+def test_all_that_is_hidden_elsewhere_is_escaped():
+    for number in range(0x110000):
+        if ALL_HIDDEN.match(chr(number)) and chr(number) != "\t":
+            assert shown(chr(number)) == visible(chr(number))
+    plain = "a \u00e9\u00a0\u3000\u0301\u0928\u093f\u200d\ufe0f\U0001f600"
+    assert [shown(each) for each in plain] == list(plain)
+    assert [shown(each) for each in "\u05c8\ue000\u00ad"] == [r"\u05c8", r"\ue000", r"\xad"]
 
 
 def test_hidden_characters_are_shown_as_escapes():
