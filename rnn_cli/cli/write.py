@@ -102,6 +102,8 @@ def write(
 
 def check_terminal() -> None:
     """Raise UsageError if there is no terminal to write on, or the library for it is missing."""
+    if os.name != "posix":
+        raise UsageError("rnn write needs a terminal of Linux or macOS; rnn sample continues a text without one")
     if find_spec("prompt_toolkit") is None:
         raise UsageError("the library prompt_toolkit is missing; install it with: pip install 'rnn-cli[write]'")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

@@ -12,12 +12,12 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from rnn_cli.atomic_files import target_of, write_all
+from rnn_cli.atomic_files import target_of, write_all, write_atomically
 
 APPEND = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-CREATE = APPEND | os.O_CREAT | os.O_TRUNC
+CREATE = APPEND | os.O_CREAT
 READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 NAME = "rnn write"
 VERSION = 1
@@ -55,17 +55,30 @@ class Journal:
         self._base = base
         self._descriptor: int | None = None
 
-    def add(self, offset: int, removed: str, inserted: str) -> None:
-        """Write a change down."""
-        line = json.dumps([offset, len(removed), inserted])
+    def add(self, offset: int, removed: str, inserted: str, text: str) -> None:
+        """Write a change down, which has led to a text. After a failure, all of the text is written."""
+        change: list[Any] = [offset, len(removed), inserted]
         try:
-            if self._descriptor is None:
-                self._descriptor = os.open(self.path, CREATE, 0o600)
-                line = json.dumps({NAME: VERSION, "base": self._base}) + "\n" + line
-            write_all(self._descriptor, line.encode() + b"\n")
-            self.problem = ""
+            if self.problem:
+                self._write_anew(text)
+            elif self._descriptor is None:
+                self._descriptor = os.open(self.path, CREATE | os.O_TRUNC, 0o600)
+                write_all(self._descriptor, self._lines(change))
+            else:
+                write_all(self._descriptor, json.dumps(change).encode() + b"\n")
         except OSError as error:
             self.problem = error.strerror or str(error)
+
+    def _lines(self, change: list[Any]) -> bytes:
+        """Return the content of a recovery file with one change."""
+        return "".join(f"{json.dumps(line)}\n" for line in ({NAME: VERSION, "base": self._base}, change)).encode()
+
+    def _write_anew(self, text: str) -> None:
+        """Replace the file by one of which no line is missing or cut off. Raises OSError; it is then as it was."""
+        self.close()
+        os.close(os.open(self.path, CREATE, 0o600))  # so that it has this mode, and is not a link
+        write_atomically(self.path, self._lines([0, len(self._base), text]))
+        self._descriptor, self.problem = os.open(self.path, APPEND), ""
 
     def resume(self, recovered: Recovered) -> None:
         """Add further changes to the file that was recovered, after what could be read of it."""
@@ -77,7 +90,7 @@ class Journal:
 
     def restart(self, base: str) -> None:
         """Begin anew after the text was saved, or given up: remove the file."""
-        self._base = base
+        self._base, self.problem = base, ""
         self.close()
         with suppress(OSError):
             os.unlink(self.path)

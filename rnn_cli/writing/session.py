@@ -73,6 +73,8 @@ class Session:
 
     def _insert(self, text: str, kind: str = OTHER) -> None:
         """Insert a text at the cursor. If the suggestion begins with it, its rest stays."""
+        if not self.storage.fits(text):
+            return
         found = self.suggestion
         kept = found is not None and bool(text) and found.text.startswith(text)
         self.suggestion = replace(found, text=found.text[len(text) :]) if found and kept else None

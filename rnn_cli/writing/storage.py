@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rnn_cli.errors import RnnError
 from rnn_cli.writing.draft import Draft
-from rnn_cli.writing.files import UNNAMED, TextFile
+from rnn_cli.writing.files import LARGEST, UNNAMED, TextFile
 from rnn_cli.writing.recovery import Journal, Recovered, read_journal
 
 
@@ -44,9 +44,17 @@ class Storage:
 
     def _record(self, offset: int, removed: str, inserted: str) -> None:
         if self._recording:
-            self._journal.add(offset, removed, inserted)
+            self._journal.add(offset, removed, inserted, self.draft.text)
             if self._journal.problem:
                 self._say(f"a kill would lose what is not saved ({self._journal.problem}); save soon")
+
+    def fits(self, text: str) -> bool:
+        """Say whether a text can be inserted, and the file be read again; tell the user if not."""
+        size = len(self.draft.text) + len(text)
+        if 4 * size > LARGEST and len((self.draft.text + text).encode()) > LARGEST:  # a character has up to 4 bytes
+            self._say(f"the text would have more than {LARGEST:,} bytes")
+            return False
+        return True
 
     def _recover(self, recovered: Recovered) -> None:
         """Make the changes of a recovery file, which can be undone; further ones are added to it."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,6 +24,7 @@ from rnn_cli.writing.context import Context, Contexts
 from rnn_cli.writing.states import MOST_BYTES, KeptStates, Reader
 
 SLICE = 16  # symbols that are sampled between two looks at whether the suggestion is still wanted
+FRAME = 1 / 60  # seconds in which a screen is drawn once
 TRIES = 50  # suggestions that are sampled to find one that differs, or is new
 ALTERNATIVE = 1 << 32  # between the numbers of the texts of two alternatives; lines and paragraphs have those between
 LONGEST_LINE = 400  # symbols that are sampled to find the end of a line
@@ -99,8 +101,16 @@ class Suggester:
         """What reads the text, and keeps the states."""
         return Reader(self.stepper, KeptStates(self._most_bytes))
 
-    def answer(self, request: Request, cancelled: Callable[[], bool] = lambda: False) -> Answer | None:
-        """Return the answer to a request, or None if it is `cancelled` meanwhile."""
+    def answer(
+        self,
+        request: Request,
+        cancelled: Callable[[], bool] = lambda: False,
+        early: Callable[[Answer], None] = lambda answer: None,
+    ) -> Answer | None:
+        """Return the answer to a request, or None if it is `cancelled` meanwhile.
+
+        If it takes long, `early` is called with its beginning first.
+        """
         context = self.contexts.of(request.text)
         kept = self.reader.read(context.ids, cancelled)
         if kept is None:
@@ -112,13 +122,18 @@ class Suggester:
         index, step = request.index, STEPS[request.wanted]
         if request.wanted in (NEXT, PREVIOUS):
             index += step
+        at_once = request.wanted == SHOW and not request.config.novel
         for _ in range(TRIES):
             if index < 0:
                 break
-            text = self._sample(request, context, (kept.state, kept.symbol), table, index, cancelled)
-            if text is None:
-                return None
-            found = self._shown(request, context, text, index)
+            start, told = time.monotonic(), not at_once
+            for text in self._sample(request, context, (kept.state, kept.symbol), table, index):
+                if cancelled():
+                    return None
+                found = self._shown(request, context, text, index)
+                if not told and not text.stopped and time.monotonic() - start > FRAME / 2:
+                    early(Answer(request, found, bits))
+                    told = True
             repeated = request.wanted in (NEXT, PREVIOUS) and found.text == request.shown
             if not repeated and self._is_new(request.config, context, text):
                 return Answer(request, found, bits)
@@ -132,9 +147,8 @@ class Suggester:
         state: tuple[np.ndarray, int],
         table: np.ndarray,
         index: int,
-        cancelled: Callable[[], bool],
-    ) -> GeneratedText | None:
-        """Return alternative `index` of what follows a context, or None if it is `cancelled` meanwhile."""
+    ) -> Iterator[GeneratedText]:
+        """Yield alternative `index` of what follows a context, at its start and each time it has grown."""
         config, copied = request.config, 0
         if self._fingerprint and config.max_copy is not None:
             _, copied = self._fingerprint.copied(context.ids[-2 * config.max_copy - 32 :], config.max_copy)
@@ -150,22 +164,22 @@ class Suggester:
         self.stepper.choose(0, config, table)
         self.stepper.begin(0, prompt, context.texts + index * ALTERNATIVE, position=len(context.ids))
         text, newline = GeneratedText(prompt), self.codec.newline
+        yield text
         while not text.stopped:
-            if cancelled():
-                return None
             symbols = np.full((min(SLICE, text.remaining), 1), SAMPLED, np.int32)
             losses = self.stepper.run(symbols)
             text.add(symbols[:, 0], losses[:, 0], [], self.follow)
+            yield text
             if line and newline > BOUNDARY and newline in text.symbols:
-                break
-        return text
+                return
 
     def _shown(self, request: Request, context: Context, text: GeneratedText, index: int) -> Suggestion:
         """Return a sampled text as a suggestion: without a last word that is cut off, or up to the end of its line."""
-        shown, ended = self.contexts.text_of(context, list(text.symbols)), text.stopped == "end"
+        whole = text.symbols[: len(text.symbols) - text.unfinished(self.follow)]
+        shown, ended = self.contexts.text_of(context, list(whole)), text.stopped == "end"
         if request.wanted == LINE and "\n" in shown:
             return Suggestion(shown[: shown.index("\n") + 1], index)
-        if text.stopped == "length" and self.codec.unit == "character":
+        if text.stopped in (None, "length") and self.codec.unit == "character":
             blank = max(shown.rfind(each) for each in f"{BLANKS}\n")
             shown = shown[:blank] if blank > 0 and shown[:blank].strip() else shown
         return Suggestion(shown, index, ended)

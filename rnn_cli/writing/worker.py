@@ -43,7 +43,8 @@ class Worker:
             if self._closed or request is None:
                 return
             try:
-                answer = self._suggester.answer(request, lambda: self._newest is not None or self._closed)
+                cancelled = lambda: self._newest is not None or self._closed  # noqa: E731
+                answer = self._suggester.answer(request, cancelled, self._answered)
             except Exception as error:
                 self._answered(error)
                 return

@@ -211,7 +211,7 @@ def test_a_recovery_file_that_says_the_same_is_removed(path):
 def test_a_recovery_file_cut_anywhere_is_of_use(path, cut):
     journal = Journal(path, "ab\u00e9")
     for offset, removed, inserted in ((3, "", "c\n"), (0, "ab", ""), (1, "", "\U0001f600")):
-        journal.add(offset, removed, inserted)
+        journal.add(offset, removed, inserted, "not needed")
     whole = journal_path(path).read_bytes()
     texts = ["ab\u00e9", "ab\u00e9c\n", "\u00e9c\n", "\u00e9\U0001f600c\n"]
     assert read_journal(path).text == texts[-1]
@@ -220,7 +220,7 @@ def test_a_recovery_file_cut_anywhere_is_of_use(path, cut):
     assert found.text in texts[:-1]
     journal = Journal(path, found.base)
     journal.resume(found)
-    journal.add(0, "", "x")
+    journal.add(0, "", "x", "not needed")
     assert read_journal(path).text == f"x{found.text}"
 
 
@@ -282,3 +282,36 @@ def test_a_recovery_file_is_private(path):
     assert stat.S_IMODE(status.st_mode) == 0o600
     first, second = journal_path(path).read_text().splitlines()
     assert (json.loads(first), json.loads(second)) == ({"rnn write": 1, "base": ""}, [0, 0, "a"])
+
+
+@pytest.mark.parametrize("first", [0, 1, 3])
+def test_changes_after_a_failure_are_not_lost(path, monkeypatch, first):
+    """Calls of write are cut short or fail; what was written down afterwards is the whole text again."""
+    path.write_text("ab")
+    storage, said = open_storage(path)
+    calls, write = [], os.write
+
+    def failing(descriptor, data):
+        calls.append(len(data))
+        if first <= len(calls) - 1 < first + 2:
+            write(descriptor, bytes(data)[: len(data) // 2])
+            raise OSError(28, "No space left on device")
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", failing)
+    for letter in "cdefgh":
+        storage.draft.insert(letter)
+    assert (len(said), "No space left on device" in said[0]) == (2, True)
+    assert read_journal(path).text == "abcdefgh"
+    assert stat.S_IMODE(os.stat(journal_path(path)).st_mode) == 0o600
+    assert files(path) == [".page.txt.rnn-write", "page.txt"]
+    again, _ = open_storage(path)
+    assert again.draft.text == "abcdefgh"
+
+
+def test_a_text_does_not_grow_beyond_what_can_be_read(path):
+    path.write_text("a" * (LARGEST - 2))
+    storage, said = open_storage(path)
+    assert storage.fits("bc")
+    assert not storage.fits("\u00e9b")
+    assert said == ["the text would have more than 4,194,304 bytes"]

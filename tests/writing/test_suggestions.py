@@ -181,6 +181,16 @@ def test_unknown_characters_are_left_out():
     assert with_unknown == without
 
 
+def test_a_slow_suggestion_begins_early(monkeypatch):
+    monkeypatch.setattr("rnn_cli.writing.suggestions.FRAME", -1.0)
+    config, begun = config_of(length=60), []
+    suggester = Suggester(make_checkpoint(None, codec=ByteCodec(False)), config)
+    found = text_of(suggester.answer(Request("ab", config), early=begun.append))
+    (answer,) = begun
+    assert found.startswith(text_of(answer))
+    assert len(text_of(answer)) < len(found)
+
+
 def test_a_suggestion_is_given_up_when_cancelled():
     config = config_of(length=2000)
     suggester = Suggester(make_checkpoint(False), config)
