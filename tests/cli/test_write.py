@@ -348,7 +348,7 @@ def test_the_example_of_the_help_runs(place: Path) -> None:
     (example,) = re.findall(r"Example: rnn (.*)", COMMANDS["write"].help)
     os.rename(place / "model", place / "model.safetensors")
     with Terminal(*example.split(), cwd=place) as terminal:
-        terminal.wait(lambda: terminal.ghost())
+        terminal.wait_for("^Q quit")
         terminal.send("^Q")
         assert terminal.end() == 0
 
