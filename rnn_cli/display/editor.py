@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from typing import Any, Literal, TextIO
@@ -202,40 +202,53 @@ class Editor:
     def _status(self) -> str:
         """Return the line between the text and the keys: the file and what was said; the settings at the right."""
         session, storage = self.session, self.session.storage
-        columns = self._control.columns
-        config, (branch, branches) = session.config, session.draft.branch
-        parts = [f"temp {config.temperature:g}", f"top-p {config.top_p:g}"]
+        right = [f"temp {session.config.temperature:g}", f"top-p {session.config.top_p:g}"]
+        if storage.question:
+            return in_columns(storage.question.text, [], self._control.columns)
+        if storage.entry is not None:
+            return in_columns(f"save as: {storage.entry}▏", [], self._control.columns)
+        if session.adjusting:
+            return in_columns("up, down: temperature   left, right: top-p   Esc: done", right, self._control.columns)
         if session.suggestion and session.suggestion.index:
-            parts.append(f"no. {session.suggestion.index + 1}")
+            right.append(f"no. {session.suggestion.index + 1}")
+        branch, branches = session.draft.branch
         if branches > 1:
-            parts.append(f"branch {branch}/{branches}")
+            right.append(f"branch {branch}/{branches}")
         if session.show_bits:
-            parts.append(bits_of(session))
-        if storage.question or storage.entry is not None:
-            left = storage.question.text if storage.question else f"save as: {storage.entry}▏"
-            right = ""
-        elif session.adjusting:
-            left, right = "up, down: temperature   left, right: top-p   Esc: done", "  ".join(parts[:2])
-        else:
-            name = str(storage.file.path) if storage.file else "no name yet"
-            left = f"{name}{'*' * session.draft.modified}" + (f"  {session.message}" if session.message else "")
-            right = "  ".join(parts)
-        left = visible(left)
-        room = columns - columns_of(right, get_cwidth) - 3
-        if columns_of(left, get_cwidth) > room and session.message and right:
-            right, room = "", columns - 2
-        while columns_of(left, get_cwidth) > max(room, 0) and left:
-            left = left[: max(0, room - len(left) - 1) or -1]
-        return f" {left}{' ' * max(1, room + 1 - columns_of(left, get_cwidth))}{right} "
+            right.append(bits_of(session))
+        name = str(storage.file.path) if storage.file else "no name yet"
+        message = f"  {session.message}" if session.message else ""
+        return in_columns(f"{name}{'*' * session.draft.modified}{message}", right, self._control.columns)
 
     def _hints(self) -> StyleAndTextTuples:
-        hints = [key for key in KEYS if key.hint]
-        half = (len(hints) + 1) // 2
+        """Return two lines of keys, as many as there is room for."""
         found: StyleAndTextTuples = []
-        for number, key in enumerate(hints):
+        lines, used = 1, 0
+        for key in KEYS:
             name = key.name.replace("Ctrl-", "^")
-            found += [("class:hint", name), ("", f" {key.hint}"), ("", "\n" if number == half - 1 else "  ")]
+            size = len(f"{name} {key.hint}  ")
+            if not key.hint:
+                continue
+            if used + size > self._control.columns:
+                found.append(("", "\n"))
+                lines, used = lines + 1, 0
+            if lines > 2:
+                break
+            found += [("class:hint", name), ("", f" {key.hint}  ")]
+            used += size
         return found
+
+
+def in_columns(left: str, right: Sequence[str], columns: int) -> str:
+    """Return a line with a text at its left end, and of some at its right as many as there is room for."""
+    left, count = visible(left), len(right)
+    while count and columns_of(left, get_cwidth) + len("   ".join(right[:count])) + 3 > columns:
+        count -= 1
+    end = "  ".join(right[:count])
+    room = max(0, columns - len(end) - 2)
+    while columns_of(left, get_cwidth) > room:
+        left = left[:-1]
+    return f" {left}{' ' * (room - columns_of(left, get_cwidth))}{end} "
 
 
 def bits_of(session: Session) -> str:

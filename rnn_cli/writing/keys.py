@@ -24,15 +24,15 @@ KEYS = (
     Key(("c-l",), "Ctrl-L", "take_line", "take all up to the end of the line, with the newline", "line"),
     Key(("c-n",), "Ctrl-N", "next", "next alternative; within a line, show a suggestion", "next"),
     Key(("c-p",), "Ctrl-P", "previous", "previous alternative"),
-    Key(("c-g",), "Ctrl-G", "longer", "longer suggestions, twice as long each time, then short ones again", "longer"),
     Key(("escape",), "Esc", "hide", "hide the suggestion until the text changes; leave a question", "hide"),
+    Key(("c-s",), "Ctrl-S", "save", "save", "save"),
+    Key(("c-q", "c-c", "c-x"), "Ctrl-Q", "quit", "quit; asks if something is not saved", "quit"),
     Key(("c-z", "c-_"), "Ctrl-Z", "undo", "undo", "undo"),
     Key(("c-y",), "Ctrl-Y", "redo", "redo", "redo"),
     Key(("c-o",), "Ctrl-O", "other", "other branch: what was written from the last fork before", "branch"),
+    Key(("c-g",), "Ctrl-G", "longer", "longer suggestions, twice as long each time, then short ones again", "longer"),
     Key(("c-t",), "Ctrl-T", "settings", "settings: up and down change temperature, left and right top-p", "settings"),
     Key(("c-v",), "Ctrl-V", "bits", "show the bits of what was typed, or hide them", "bits"),
-    Key(("c-s",), "Ctrl-S", "save", "save", "save"),
-    Key(("c-q", "c-c", "c-x"), "Ctrl-Q", "quit", "quit; asks if something is not saved", "quit"),
     Key(("c-r",), "Ctrl-R", "redraw", "draw the screen anew"),
 )
 MOVES = (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rnn_cli.errors import RnnError
-from rnn_cli.writing.draft import Draft
+from rnn_cli.writing.draft import OTHER, TYPED, Draft
 from rnn_cli.writing.files import LARGEST, UNNAMED, TextFile
 from rnn_cli.writing.recovery import Journal, Recovered, read_journal
 
@@ -61,8 +61,8 @@ class Storage:
         saved, self._recording = self.draft.text, False
         if recovered.base != saved:
             self.draft.replace(0, len(saved), recovered.base)
-        for change in recovered.changes:
-            self.draft.replace(*change)
+        for offset, count, inserted in recovered.changes:
+            self.draft.replace(offset, count, inserted, OTHER if count or len(inserted) > 1 else TYPED)
         self._recording = True
         self._journal.resume(recovered)
         other = "; the file has changed since" if recovered.base != saved else ""

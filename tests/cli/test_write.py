@@ -171,10 +171,10 @@ def test_the_screen_follows_the_size_of_the_terminal(place: Path) -> None:
     with open_page(place, "--forbid", SYMBOLS[1:] + "\n ") as terminal:
         terminal.wait(lambda: terminal.rows[0] == ("the dog " * 10).strip())
         terminal.resize(30, 10)
-        terminal.wait(lambda: terminal.rows[0] == "the dog the dog the dog the" and "temp" in terminal.shown)
+        terminal.wait(lambda: terminal.rows[0] == "the dog the dog the dog the" and "page.txt" in terminal.shown)
         terminal.wait(lambda: terminal.ghost())
         terminal.resize(30, 5)  # too low for the list of keys
-        terminal.wait(lambda: "^Q quit" not in terminal.shown and "temp" in terminal.rows[4])
+        terminal.wait(lambda: "^N next" not in terminal.shown and "page.txt" in terminal.rows[4])
         terminal.resize(2, 2)
         terminal.send(" a")
         terminal.resize(120, 40)
@@ -204,6 +204,22 @@ def test_hostile_text_and_names_are_shown_harmless(place: Path) -> None:
         assert not re.search("[\x07\x7f-\x9f\u202e\u2066\u200f]", shown.replace("\r\n", ""))
         assert "\x1b[2J\x1b]0" not in shown
         assert "\x1b]" not in shown
+
+
+@pytest.mark.parametrize(
+    "left, right, columns, line",
+    [
+        ("a.txt", ["temp 1", "bits 3"], 30, " a.txt         temp 1  bits 3 "),
+        ("a.txt", ["temp 1", "bits 3"], 20, " a.txt       temp 1 "),
+        ("a long sentence", ["temp 1"], 18, " a long sentence  "),
+        ("a long sentence", ["temp 1"], 9, " a long  "),
+        ("\u6f22\u5b57\x1b", [], 9, " \u6f22\u5b57\\x1 "),
+    ],
+)
+def test_the_status_line_fits(left: str, right: list[str], columns: int, line: str) -> None:
+    from rnn_cli.display.editor import in_columns
+
+    assert in_columns(left, right, columns) == line
 
 
 def test_changes_of_another_program_are_not_overwritten(place: Path) -> None:
