@@ -21,6 +21,7 @@ NEEDED = {
     "forecast": ["text.txt", "-m", "good.model"],
     "predict": ["the", "-m", "good.model"],
     "complete": ["the", "-m", "good.model"],
+    "write": ["text.txt", "-m", "good.model"],
     "export": ["good.model", "--to", "c", "-o", "new.h"],
     "import": ["good.model", "--symbols", "list.json", "-m", "new"],
     "inspect": ["the", "-m", "good.model"],

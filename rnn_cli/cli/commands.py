@@ -26,6 +26,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {  # by the headings of the he
         "sample": ("sample", "Generate text, continuing a prompt if there is one."),
         "complete": ("complete", "Print the most probable completions of a prompt."),
         "predict": ("predict", "Print the most probable next symbols."),
+        "write": ("write", "Write a text with suggestions at each keystroke."),
     },
     "Score": {
         "evaluate": ("evaluate", "Score text: the bits that a model needs, or the answers that are right."),

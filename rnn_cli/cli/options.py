@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, Field, fields
 from inspect import Parameter
@@ -30,11 +31,14 @@ COMPUTATION, GENERAL, MODEL_FILE, OUTPUT = "Computation", "General", "The model 
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
-def with_options(*configs: type[Config], given_only: bool = False) -> Callable[[Command], Command]:
+def with_options(
+    *configs: type[Config], given_only: bool = False, only: Collection[str] | None = None, **defaults: Any
+) -> Callable[[Command], Command]:
     """Replace `**values` of a command by an option for each field of the configurations that has a help.
 
-    A field that the command has as a parameter of its own is left to it. With `given_only` the value of an option that
-    is not given is None, not the default of the field.
+    A field that the command has as a parameter of its own is left to it, and so is one that is not among `only`. With
+    `given_only` the value of an option that is not given is None, not the default of the field. `defaults` are those
+    of this command, by the names of the fields.
     """
 
     def decorate(command: Command) -> Command:
@@ -44,11 +48,11 @@ def with_options(*configs: type[Config], given_only: bool = False) -> Callable[[
             if parameter.kind is not Parameter.VAR_KEYWORD
         }
         made = {
-            item.name: option_of_field(item, kinds[item.name], given_only)
+            item.name: option_of_field(with_default(item, defaults), kinds[item.name], given_only)
             for config in configs
             for kinds in [get_type_hints(config)]
             for item in fields(config)  # type: ignore[arg-type]
-            if item.metadata.get("help") and item.name not in own
+            if item.metadata.get("help") and item.name not in own and (only is None or item.name in only)
         }
         parameters = own | made
         command.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
@@ -56,6 +60,14 @@ def with_options(*configs: type[Config], given_only: bool = False) -> Callable[[
         return command
 
     return decorate
+
+
+def with_default(item: Field[Any], defaults: Mapping[str, Any]) -> Field[Any]:
+    """Return a field with the default that a command has for it, if it has one of its own."""
+    if item.name in defaults:
+        item = copy.copy(item)
+        item.default = defaults[item.name]
+    return item
 
 
 def option_of_field(item: Field[Any], kind: Any, given_only: bool) -> Parameter:

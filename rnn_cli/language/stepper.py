@@ -141,15 +141,18 @@ class Stepper:
         self._sampling = sampling_state_for(sizes, config, follow, fingerprint, mixture)
         self._contexts = self._sampling.mixture.contexts
 
-    def begin(self, row: int, prompt: Prompt, text_index: int) -> np.ndarray:
-        """Begin a text on a row; return the symbols to give to `run` first. Its index determines its random numbers."""
+    def begin(self, row: int, prompt: Prompt, text_index: int, position: int = 0) -> np.ndarray:
+        """Begin a text on a row; return the symbols to give to `run` first.
+
+        Its index and the `position` of its first symbol determine its random numbers.
+        """
         state, symbol, contexts = prompt.network_state or NOT_READ
         given = np.concatenate([prompt.lead, prompt.ids]).astype(np.int32)
         if prompt.network_state is not None:
             given = given[len(given) - prompt.unread :]
         self.window.state[:, :, row], self.window.inputs[0, row], self._contexts[row] = state, symbol, contexts
         sampling = self._sampling
-        sampling.texts[row], sampling.positions[row] = text_index, -len(given)
+        sampling.texts[row], sampling.positions[row] = text_index, position - len(given)
         sampling.shortest[row], sampling.automaton[row] = prompt.shortest, prompt.automaton_state
         sampling.runs[row], sampling.recent[row] = prompt.copied, BOUNDARY
         recent = prompt.ids[-sampling.recent.shape[1] :]

@@ -24,6 +24,7 @@ ARGUMENTS |= {"sweep": NAMES}
 ARGUMENTS |= {"inspect": TEXTS, "gradients": TEXTS, "gradcheck": TEXTS}
 ARGUMENTS |= {"forecast": NAMES, "translate": NAMES, "export": NAMES, "import": NAMES, "compress": NAMES}
 ARGUMENTS |= {"decompress": NAMES}
+ARGUMENTS |= {"write": NAMES}  # which needs a terminal, so here it can only refuse
 
 
 @pytest.fixture(scope="module")

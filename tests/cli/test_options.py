@@ -22,6 +22,7 @@ from rnn_cli.cli import app
 from rnn_cli.cli.commands import Command
 from rnn_cli.cli.options import in_options, with_options
 from rnn_cli.cli.translate import USUAL_BEAM
+from rnn_cli.cli.write import USUAL_CHARACTERS
 from rnn_cli.config import Config, limited, one_of, setting
 from rnn_cli.errors import UsageError
 from rnn_cli.language.config import SamplingConfig
@@ -84,6 +85,21 @@ def test_options_that_are_not_given_can_be_told() -> None:
     program, called = toy(given_only=True)
     assert CliRunner().invoke(program, ["--size", "4"]).exit_code == 0
     assert {name for name, value in called.items() if value is not None} == {"size", "text"}
+
+
+def test_a_command_takes_some_options_with_its_defaults() -> None:
+    program, called = typer.Typer(rich_markup_mode=None), {}
+
+    @program.command(cls=Command)
+    @with_options(Toy, only=("size", "rate"), rate=0.75)
+    def command(**values: Any) -> None:
+        """Do something."""
+        called.update(values)
+
+    assert CliRunner().invoke(program, ["-s", "2"]).exit_code == 0
+    assert called == {"size": 2, "rate": 0.75}
+    assert "Rate. [0 to 1; chosen]" in CliRunner().invoke(program, ["--help"]).output
+    assert Toy().rate == 0.5
 
 
 def test_help_states_ranges_and_defaults() -> None:
@@ -161,6 +177,8 @@ def test_examples_of_the_help_run(tmp_path: Path) -> None:
     small = ["--hidden-size", "8", "--layers", "1", "--cell", "lstm"]
     quick = {"train": [*SMALL, "--steps", "1", "-m", "new.safetensors"], "sweep": small}
     for name, command in COMMANDS.items():
+        if name == "write":
+            continue  # which needs a terminal: test_write.py
         (example,) = re.findall(r"Example: rnn (.*)", command.help)
         if name == "serve":
             continue  # tests/serving/test_http.py runs it, as it does not end by itself
@@ -185,6 +203,7 @@ NAMED_DEFAULTS = {
     "--validation-fraction": DEFAULT_FRACTION,
     "--max-copy": GRAMS[0],
     "--beam": USUAL_BEAM,
+    "--length": USUAL_CHARACTERS,
 }
 
 
