@@ -100,7 +100,7 @@ def serve(
     paths = files or models or default_model()
     names = [path.stem for path in paths]
     if not paths:
-        raise UsageError("name a model with -m")
+        raise UsageError("name a model to serve")
     if len(set(names)) < len(names):
         raise UsageError(f"two models have the same name, '{Counter(names).most_common(1)[0][0]}'; rename a file")
     limits = Limits(**{item.name: values[item.name] for item in fields(Limits)})

@@ -185,9 +185,8 @@ class Engine:
         start = time.perf_counter()
         losses = stepper.run(symbols)
         pace = (time.perf_counter() - start) / steps
-        self._pace[stepper.rows] = min(
-            pace, 1.1 * self._pace.get(stepper.rows, pace)
-        )  # a call that is disturbed counts less
+        # A call that was disturbed counts less.
+        self._pace[stepper.rows] = min(pace, 1.1 * self._pace.get(stepper.rows, pace))
         for row, lane in active:
             lane.steps += steps
             top = self._top(stepper, row, int(symbols[0, row]), float(losses[0, row]), lane.job.tops)
@@ -268,3 +267,4 @@ def complete(lane: Lane) -> None:
     lane.choice.ended = lane.choice.text.stopped
     part.queue.complete(lane.index, lane.choice.text)
     part.kept.extend(part.queue.kept(lambda text: lane.job.sampler.accepts(text, part.seen)))
+    part.done = part.queue.done

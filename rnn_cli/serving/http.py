@@ -223,6 +223,7 @@ class Service:
             if isinstance(job, Job) and job.request.stream:
                 return Events(job, notice, cancel)
             async with while_client_waits(request.receive, cancel):
+                await notice.wait()
                 while not job.done:
                     await notice.wait()
         except ClientDisconnect:

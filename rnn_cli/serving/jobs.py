@@ -66,11 +66,7 @@ class Part:
     texts: list[Choice] = field(default_factory=list)  # in the order in which they were begun
     kept: list[GeneratedText] = field(default_factory=list)
     seen: set[bytes] = field(default_factory=set)
-
-    @property
-    def done(self) -> bool:
-        """Whether all texts are there."""
-        return self.ready and self.queue.done
+    done: bool = False  # whether all texts are there; set last, as other threads look at it
 
 
 class Work:
