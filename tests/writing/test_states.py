@@ -38,9 +38,9 @@ def test_states_are_those_of_the_whole_text(cell, count):
     for _ in range(12):
         ids = edited(generator, ids)
         kept = reader.read(ids)
-        (state, symbol), losses = whole(cell, ids)
-        assert np.array_equal(kept.state, state)
-        assert kept.symbol == symbol
+        state, losses = whole(cell, ids)
+        assert np.array_equal(kept.read.network, state.network)
+        assert kept.read.symbol == state.symbol
         known = reader.losses[: len(ids)]
         assert np.array_equal(known[~np.isnan(known)], losses[~np.isnan(known)])
         assert reader.states.bytes <= max(count, 2) * size
@@ -77,12 +77,12 @@ def test_reading_is_given_up_when_cancelled():
     reader, ids = Reader(make_stepper(make_cell())), np.arange(2000, dtype=np.int32) % 11 + 1
     looks = iter([False] * 20 + [True])
     assert reader.read(ids, lambda: next(looks)) is None
-    assert np.array_equal(reader.read(ids).state, whole(make_cell(), ids)[0][0])
+    assert np.array_equal(reader.read(ids).read.network, whole(make_cell(), ids)[0].network)
 
 
 def test_states_used_last_are_kept():
     states, kept = KeptStates(8 * (400 + OVERHEAD)), Reader(make_stepper(make_cell()))._start
-    kept = kept._replace(state=np.zeros((2, 1, 50)).astype(np.float32))
+    kept = kept._replace(read=kept.read._replace(network=np.zeros((2, 1, 50)).astype(np.float32)))
     for number in range(6):
         states.put(bytes([number]), kept, number + 1)
     assert states.get(b"\0")
