@@ -28,7 +28,7 @@ from rnn_cli.text.codecs import ByteCodec, CharacterCodec, Codec
 MAGIC = b"RNNZ1\n"
 HEADER = struct.Struct("<6s32s16sQQI")  # magic, arithmetic, digest of the model, bytes, symbols, CRC-32
 PORTABLE = "counts"
-ALONE_ORDER = 6  # of counts without a model, over bytes
+ALONE_ORDER = 7  # of counts without a model, over bytes
 LONGEST = 1 << 28  # bytes: the tree of counts grows with the text
 ROOM = 24  # bytes for a symbol, at most, while it is encoded
 
