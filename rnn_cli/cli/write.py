@@ -96,7 +96,8 @@ def write(
             edit(session, suggester)
         except Stopped:
             if session.draft.modified:
-                note(f"what is not saved is kept: rnn write {shlex.quote(name) if file else ''} recovers it", quiet)
+                again = "rnn write" if file is None else f"rnn write {shlex.quote(file)}"
+                note(f"what is not saved is kept: {again} recovers it", quiet)
             raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -125,7 +126,7 @@ class Storage:
         """Save under a name; ask before another text is overwritten."""
         self.entry = None
         try:
-            file = TextFile(name)
+            file = TextFile(os.path.expanduser(name))
         except RnnError as error:
             self._quitting = False
             self._say(str(error))

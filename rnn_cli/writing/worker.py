@@ -35,6 +35,9 @@ class Worker:
             self._wake.notify()
         self._thread.join()
 
+    def _is_outdated(self) -> bool:
+        return self._newest is not None or self._closed
+
     def _run(self) -> None:
         while True:
             with self._wake:
@@ -43,8 +46,7 @@ class Worker:
             if self._closed or request is None:
                 return
             try:
-                cancelled = lambda: self._newest is not None or self._closed  # noqa: E731
-                answer = self._suggester.answer(request, cancelled, self._answered)
+                answer = self._suggester.answer(request, self._is_outdated, self._answered)
             except Exception as error:
                 self._answered(error)
                 return

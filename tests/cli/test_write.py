@@ -250,9 +250,15 @@ def test_two_cannot_write_one_text(place: Path) -> None:
 def test_a_text_without_a_name_gets_one(place: Path) -> None:
     with Terminal("write", "-m", "model", cwd=place) as terminal:
         terminal.wait_for("no name yet")
-        terminal.send(" ab", "^Q", " s")
+        terminal.send(" ab")
+        terminal.wait(lambda: terminal.before_cursor() == "ab")
+        assert terminal.end(signal.SIGTERM) == 128 + signal.SIGTERM
+        assert b"kept: rnn write recovers it" in terminal.output
+    with Terminal("write", "-m", "model", cwd=place, env={"HOME": str(place)}) as terminal:
+        terminal.wait_for("recovered")
+        terminal.send("^Q", " s")
         terminal.wait_for("save as:")
-        terminal.send(" \u00e9.txx", "backspace", " t", "enter")
+        terminal.send(" ~/\u00e9.txx", "backspace", " t", "enter")
         assert terminal.end() == 0
     assert (place / "\u00e9.txt").read_text("utf-8") == "ab"
     assert files(place) == {"\u00e9.txt"}

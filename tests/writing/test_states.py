@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from random_models import make_checkpoint
 
+from rnn_cli.cells import CELLS
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.stepper import Stepper
 from rnn_cli.network.model import Model
@@ -47,7 +48,7 @@ def test_states_are_those_of_the_whole_text(cell, count):
 
 
 def test_what_was_read_is_not_read_again(monkeypatch):
-    stepper = make_stepper(make_cell())
+    stepper = make_stepper(CELLS[0])
     reader, ids = Reader(stepper), np.arange(2000, dtype=np.int32) % 11 + 1
     read = []
     run = stepper.read
@@ -67,21 +68,15 @@ def test_what_was_read_is_not_read_again(monkeypatch):
     assert (symbols_read(branch), symbols_read(ids), symbols_read(branch)) == (1, 0, 0)
 
 
-def make_cell():
-    from rnn_cli.cells import CELLS
-
-    return CELLS[0]
-
-
 def test_reading_is_given_up_when_cancelled():
-    reader, ids = Reader(make_stepper(make_cell())), np.arange(2000, dtype=np.int32) % 11 + 1
+    reader, ids = Reader(make_stepper(CELLS[0])), np.arange(2000, dtype=np.int32) % 11 + 1
     looks = iter([False] * 20 + [True])
     assert reader.read(ids, lambda: next(looks)) is None
-    assert np.array_equal(reader.read(ids).read.network, whole(make_cell(), ids)[0].network)
+    assert np.array_equal(reader.read(ids).read.network, whole(CELLS[0], ids)[0].network)
 
 
 def test_states_used_last_are_kept():
-    states, kept = KeptStates(8 * (400 + OVERHEAD)), Reader(make_stepper(make_cell()))._start
+    states, kept = KeptStates(8 * (400 + OVERHEAD)), Reader(make_stepper(CELLS[0]))._start
     kept = kept._replace(read=kept.read._replace(network=np.zeros((2, 1, 50)).astype(np.float32)))
     for number in range(6):
         states.put(bytes([number]), kept, number + 1)
