@@ -28,7 +28,12 @@ def contenders() -> Iterator[tuple[str, Pair]]:
     yield "gzip -9", (lambda data: gzip.compress(data, 9), gzip.decompress)
     yield "bzip2 -9", (lambda data: bz2.compress(data, 9), bz2.decompress)
     yield "xz -9e", (lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME), lzma.decompress)
-    for package, name in (("zstandard", "zstd -22"), ("brotli", "brotli -11"), ("bzip3", "bzip3"), ("pyppmd", "7z PPMd")):
+    for package, name in (
+        ("zstandard", "zstd -22"),
+        ("brotli", "brotli -11"),
+        ("bzip3", "bzip3"),
+        ("pyppmd", "7z PPMd"),
+    ):
         try:
             module = importlib.import_module(package)
         except ImportError:

@@ -30,7 +30,7 @@ from rnn_cli.errors import UsageError
 from rnn_cli.serving.fields import Connecting, Limits
 
 if TYPE_CHECKING:
-    from rnn_cli.serving.http import Access
+    from rnn_cli.serving.access import Access
     from rnn_cli.serving.models import Models
 
 HTTP = "HTTP"
@@ -123,7 +123,7 @@ def serve(
         serve_lines(served)
         return
 
-    from rnn_cli.serving.http import Access
+    from rnn_cli.serving.access import Access
 
     named = [f"[{host}]" if ":" in host else host] if host not in EVERYWHERE else []
     hosts = frozenset(name.lower() for name in [*named, *(allow_host or [])])

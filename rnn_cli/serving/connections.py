@@ -24,9 +24,9 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rnn_cli.errors import RnnError
+from rnn_cli.serving.access import HEADER_LIMIT
 from rnn_cli.serving.answers import describe
 from rnn_cli.serving.fields import Connecting, RequestError
-from rnn_cli.serving.http import HEADER_LIMIT
 
 SECONDS = {"headers": 10.0, "body": 30.0}  # in which each part of a request must arrive
 IDLE_SECONDS = 30  # after an answer

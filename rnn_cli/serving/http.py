@@ -1,17 +1,14 @@
 """Requests and answers over HTTP: OpenAI's legacy completions, and a path for each of the other tasks.
 
-A page in a browser reaches a server only if its Host, its Origin and the type of its body are accepted, and no answer
-has a header that lets a page of another origin read it.
+access.py says who may ask. No answer has a header that lets a page of another origin read it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.applications import Starlette
@@ -23,6 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rnn_cli.errors import RnnError
+from rnn_cli.serving.access import Access
 from rnn_cli.serving.answerers import ANSWERERS
 from rnn_cli.serving.answers import Answer, describe
 from rnn_cli.serving.fields import RequestError, parse
@@ -30,56 +28,9 @@ from rnn_cli.serving.jobs import Job
 from rnn_cli.serving.models import Models, answer_of, read_request
 from rnn_cli.serving.task_engine import TaskJob
 
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
-HEADER_LIMIT = 16_384  # bytes of the first line and the headers
 HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 PATHS = {"/v1/completions": None, **{f"/v1/{task}": task for task in ANSWERERS}}
 DONE = b"data: [DONE]\n\n"
-
-
-@dataclass(frozen=True)
-class Access:
-    """Who may send requests.
-
-    hosts    names that a request may call this server by, beside those of the loopback interface
-    origins  origins of pages and programs that may send requests; those that send no Origin are no pages
-    token    what each request must name, if it is not None
-    """
-
-    hosts: frozenset[str] = frozenset()
-    origins: frozenset[str] = frozenset()
-    token: str | None = field(default=None, repr=False)
-
-    def check(self, headers: Iterable[tuple[bytes, bytes]], target: bytes) -> None:
-        """Raise RequestError unless a request with these headers may come in."""
-        headers = list(headers)
-        if len(target) + sum(len(name) + len(value) for name, value in headers) > HEADER_LIMIT:
-            raise RequestError(f"the headers have more than {HEADER_LIMIT:,} bytes; send less", status=431)
-        if host_of(values_of(headers, b"host")) not in self.hosts.union(LOOPBACK_NAMES):
-            raise RequestError("this server does not answer under the name in `Host`", "host", 421)
-        origins = values_of(headers, b"origin")
-        if len(origins) > 1 or not {*origins} <= self.origins:
-            raise RequestError("this `Origin` may not send requests", "origin", 403)
-        given = values_of(headers, b"authorization")
-        if self.token is not None:
-            wanted = f"Bearer {self.token}".encode("latin-1")
-            if len(given) != 1 or not hmac.compare_digest(given[0].encode("latin-1"), wanted):
-                raise RequestError("the `Authorization` is not `Bearer` and the token of this server", status=401)
-
-
-def values_of(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[str]:
-    """Return the values of all headers of a name."""
-    return [value.decode("latin-1") for each, value in headers if each == name]
-
-
-def host_of(values: list[str]) -> str:
-    """Return the name in a Host, without its port. Raises RequestError unless there is exactly one."""
-    value = values[0].lower() if len(values) == 1 else ""
-    name, colon, port = value.partition("]:" if value.startswith("[") else ":")
-    name += "]" * (colon == "]:")
-    if not name or (colon and not (port.isascii() and port.isdigit())):
-        raise RequestError("the request needs exactly one `Host`, a name and perhaps a port", "host")
-    return name
 
 
 class Guard:
@@ -170,13 +121,13 @@ class Events(Response):
                 over = self.job.done  # before the pieces: what comes after them comes with the next notice
                 pieces = answer.pieces()
                 over = over and not answer.behind
-                failed = self.job.failure if over else None
-                if failed:
-                    pieces.append(describe(failed))
+                error = self.job.failure if over else None
+                if error:
+                    pieces.append(describe(error))
                 elif over and self.job.request.include_usage:
                     pieces.append(answer.last())
                 data = b"".join(b"data: %s\n\n" % json.dumps(piece).encode("ascii") for piece in pieces)
-                if over and not failed:
+                if over and not error:
                     data += DONE
                 if data:
                     await send({"type": "http.response.body", "body": data, "more_body": not over})

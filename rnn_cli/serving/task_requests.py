@@ -66,7 +66,7 @@ def read_lines(reader: FieldReader, limits: Limits) -> list[str]:
     if not texts:
         raise RequestError("`input` must be a text or a list of texts", "input")
     if sum(map(len, texts)) > limits.max_prompt:
-        raise RequestError(f"`input` has more than {limits.max_prompt:,} characters", "input", 413)
+        raise RequestError(f"`input` has more than {limits.max_prompt:,} characters", "input")
     if any("\n" in text for text in texts):
         raise RequestError("`input` has a line end in a text; give each line as a text of its own", "input")
     return texts

@@ -8,9 +8,10 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 
+from rnn_cli.serving.access import Access
 from rnn_cli.serving.connections import Watch, listen, serve
 from rnn_cli.serving.fields import Connecting
-from rnn_cli.serving.http import Access, Service
+from rnn_cli.serving.http import Service
 
 PATIENCE = 20.0  # seconds in which anything must happen that is waited for
 

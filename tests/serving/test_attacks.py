@@ -15,8 +15,8 @@ from http_server import ask, closed, connect, read_answer, request, serving, wai
 from random_models import make_checkpoint
 
 from rnn_cli.serving import connections
+from rnn_cli.serving.access import HEADER_LIMIT, Access
 from rnn_cli.serving.fields import Limits
-from rnn_cli.serving.http import HEADER_LIMIT, Access
 from rnn_cli.serving.models import Models
 
 TOKEN = "0123456789abcdef"
