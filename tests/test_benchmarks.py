@@ -112,6 +112,30 @@ def test_recipes_are_read_line_by_line():
     }
 
 
+def test_made_pairs_are_right_and_differ():
+    from tasks_translate import DATES, SUMS, TESTED, dates, sums
+
+    for pairs, count in ((sums(), SUMS), (dates(), DATES)):
+        assert len(dict(pairs)) == len(pairs) == count + TESTED
+    for source, target in sums()[::1000]:
+        first, second = map(int, source.split("+"))
+        assert first + second == int(target)
+    written = dict(dates())
+    for source, target in written.items():
+        assert target[-1] in source  # of the day
+        assert target[2:4] in source  # of the year
+
+
+def test_a_run_that_is_done_is_not_run_again(tmp_path):
+    from tasks_translate import State
+
+    calls = []
+    for _ in range(2):
+        state = State(tmp_path / "state")
+        assert state.result("a", lambda: calls.append("a") or {"right": 3}) == {"right": 3}
+    assert calls == ["a"]
+
+
 @pytest.mark.parametrize(
     "cost, seeds, words", [(0.0, 3, "Within noise: over 9 pairs"), (0.03, 3, "Not within"), (0.0, 2, "Within noise")]
 )
