@@ -365,7 +365,7 @@ LANGUAGE = (
     ),
     Mutation(
         "language/stepper.py",
-        "text_index, -len(given)",
+        "text_index, position - len(given)",
         "text_index, 0",
         "language/test_sampling.py::test_several_prompts_are_continued_as_each_alone",
     ),
