@@ -1,7 +1,8 @@
 """How small do texts become, with nothing shared, beside other compressors?
 
-`rnn compress` without a model codes by counts that learn from the text itself. The others are those of Python's standard
-library, and of the packages brotli, zstandard, bzip3 and pyppmd if they are installed, each at its strongest setting.
+`rnn compress` without a model codes by counts that learn from the text itself. The others are those of Python's
+standard library, and of the packages brotli, zstandard, bzip3 and pyppmd if they are installed, at their strongest
+settings.
 Each result is decompressed again and compared.
 """
 
