@@ -145,6 +145,9 @@ def facts(model: Portable, record: Mapping[str, Any]) -> str:
     rows = [f"- {name.replace('_', ' ')}: {quoted(value)}" for name, value in corpus.items() if is_plain(value)]
     if is_plain(steps := record.get("steps")):
         rows.append(f"- steps of training: {quoted(steps)}")
+    match record.get("mixture"):
+        case {"network_loss": float(alone), "loss": float(mixed)} if math.isfinite(alone) and math.isfinite(mixed):
+            rows.append(f"- left out: n-gram counts, with which rnn-cli takes {mixed:.4f} nats instead of {alone:.4f}")
     loss = record.get("best_loss")
     if isinstance(loss, float) and math.isfinite(loss) and model.codec is not None:
         unit = UNITS.get(model.task, model.codec.unit)
