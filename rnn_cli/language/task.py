@@ -119,8 +119,9 @@ class LanguageTask(Task):
 
     @cached_property
     def fingerprint(self) -> Fingerprint | None:
-        """The fingerprint of the training part, None if that is too long for one."""
-        return Fingerprint.of(self.corpus.training, self.corpus.codec.line_mode)
+        """The fingerprint of the corpus, with what is held out; None if that is too long for one."""
+        parts = [part for part in (self.corpus.training, self.corpus.validation) if part is not None]
+        return Fingerprint.of(*parts, line_mode=self.corpus.codec.line_mode)
 
     @cached_property
     def ngrams(self) -> NgramModel:

@@ -11,6 +11,7 @@ import binascii
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -37,18 +38,19 @@ class Fingerprint:
     hashes: int
 
     @classmethod
-    def of(cls, ids: np.ndarray, line_mode: bool, *, chunk: int = CHUNK, largest: int = LARGEST) -> Fingerprint | None:
-        """Return the fingerprint of a text (symbols with boundaries), or None if the text is too long for a useful one.
+    def of(cls, *texts: np.ndarray, line_mode: bool, chunk: int = CHUNK, largest: int = LARGEST) -> Fingerprint | None:
+        """Return the fingerprint of texts (symbols with boundaries), or None if they are too long for a useful one.
 
-        It has at most `largest` bytes, a power of two. The text is read `chunk` symbols at a time.
+        It has at most `largest` bytes, a power of two. The texts are read `chunk` symbols at a time.
         """
         from rnn_cli.kernels.text.bloom import START, insert_grams, insert_lines
 
-        entries, size = most_entries(len(ids), line_mode), first_size(len(ids), line_mode, largest)
+        symbols = sum(map(len, texts))
+        entries, size = most_entries(symbols, line_mode), first_size(symbols, line_mode, largest)
         hashes = min(HASHES, max(1, round(8 * size / entries * math.log(2))))
         bits = np.zeros(size, np.uint8)
-        digest = START
-        for part in parts(ids, chunk):
+        digest = START  # each text ends with a line, so the next one begins with another
+        for part in chain.from_iterable(parts(ids, chunk) for ids in texts):
             for length in GRAMS:
                 insert_grams(bits, hashes, part, length)
             if line_mode:

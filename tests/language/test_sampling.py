@@ -448,7 +448,7 @@ def with_fingerprint(checkpoint, lines):
     """Give a checkpoint the fingerprint of these lines."""
     ids = checkpoint.codec.frame(checkpoint.codec.encode("\n".join(lines)))
     ids = ids[ids >= 0]
-    checkpoint.record["fingerprint"] = Fingerprint.of(ids, checkpoint.codec.line_mode).to_dict()
+    checkpoint.record["fingerprint"] = Fingerprint.of(ids, line_mode=checkpoint.codec.line_mode).to_dict()
     return checkpoint
 
 

@@ -74,6 +74,8 @@ def test_no_copy_crosses_a_boundary():
 def test_it_does_not_depend_on_the_chunks(chunk):
     text = TEXT[: 20 * chunk + 300]
     parts = Fingerprint.of(text, line_mode=True, chunk=chunk)
+    end = int(np.flatnonzero(text == 0)[5])
+    assert parts.to_dict() == Fingerprint.of(text[: end + 1], text[end:], line_mode=True).to_dict()
     assert parts.to_dict() == Fingerprint.of(text.astype(np.uint32), line_mode=True).to_dict()
 
 

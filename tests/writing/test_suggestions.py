@@ -135,7 +135,7 @@ def test_novel_lines_are_suggested():
     suggester = Suggester(checkpoint, plain)
     lines = {text_of(suggester.answer(Request("", plain, index))) for index in range(40)}
     ids = checkpoint.codec.frame(checkpoint.codec.encode("\n".join(sorted(lines))))
-    checkpoint.record["fingerprint"] = Fingerprint.of(ids, True).to_dict()
+    checkpoint.record["fingerprint"] = Fingerprint.of(ids, line_mode=True).to_dict()
     suggester = Suggester(checkpoint, novel)
     found = [suggester.answer(Request("", novel, index)).suggestion for index in range(0, 40, 8)]
     assert any(found)
@@ -147,7 +147,7 @@ def test_novel_lines_are_suggested():
 def test_copies_of_the_corpus_are_limited():
     checkpoint, text = make_checkpoint(False), random_text(3000, False)
     checkpoint.record["fingerprint"] = Fingerprint.of(
-        checkpoint.codec.frame(checkpoint.codec.encode(text)), False
+        checkpoint.codec.frame(checkpoint.codec.encode(text)), line_mode=False
     ).to_dict()
     config = config_of(length=300, max_copy=5)
     found = text_of(Suggester(checkpoint, config).answer(Request(text[:40], config)))
