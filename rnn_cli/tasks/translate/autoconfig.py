@@ -33,7 +33,8 @@ MANY = 10_000  # pairs
 NETWORKS = (Network(2, 256, 25), Network(2, 128, 20), Network(1, 128, 10), Network(1, 64, 0))
 NETWORKS_MANY = (Network(2, 256, 25), Network(1, 256, 10), Network(1, 128, 10), Network(1, 64, 0))
 NETWORKS_FEW = (Network(1, 256, 25), Network(1, 128, 10), Network(1, 64, 0))
-EPOCHS_WITHOUT_DROPOUT, DROPOUT_OF_AN_EPOCH = 12, 0.015  # few epochs do not overfit
+# Few epochs do not overfit, and of many pairs more epochs do not.
+EPOCHS_WITHOUT_DROPOUT, EPOCHS_WITHOUT_DROPOUT_MANY, DROPOUT_OF_AN_EPOCH = 12, 20, 0.015
 FEW, FEWEST_ROWS = 2000, 16  # pairs, of which a batch has fewer
 LONGEST, MOST_POSITIONS = 512, 16_384  # symbols of a source or a target; of a batch
 FEWEST_EVALUATED, MOST_EVALUATED = 200, 1000  # steps between evaluations
@@ -112,7 +113,8 @@ class PairDefaults(Defaults):
         most = max(1, min(max(steps, FEWEST_EVALUATED), MOST_EVALUATED))
         self.values.setdefault("evaluate_every", max(1, min(most, int(self.planned_epochs * steps / EVALUATIONS))))
         epochs = self.planned_epochs
-        share = DROPOUT_OF_AN_EPOCH * max(0.0, epochs - EPOCHS_WITHOUT_DROPOUT)
+        without = EPOCHS_WITHOUT_DROPOUT_MANY if count >= MANY else EPOCHS_WITHOUT_DROPOUT
+        share = DROPOUT_OF_AN_EPOCH * max(0.0, epochs - without)
         self.pick(
             "dropout", min(preferences.dropout, round(share, 2)), f"against overfitting in about {epochs:,.0f} epochs"
         )
