@@ -266,7 +266,7 @@ TEXT = (
         "language/test_line_scores.py::test_pieces_are_the_file",
     ),
     Mutation(
-        "text/documents.py", "while len(rest) > size:", "while len(rest) >= size:", "language/test_line_scores.py"
+        "text/documents.py", "while len(rest) > size and", "while len(rest) >= size and", "language/test_line_scores.py"
     ),
     Mutation(
         "text/documents.py",
@@ -377,14 +377,14 @@ LANGUAGE = (
     ),
     Mutation(
         "language/evaluation.py",
-        "return Scorer(checkpoint, threads, reset_every, precision=precision)",
-        "return Scorer(checkpoint, threads, reset_every)",
+        "return Scorer(checkpoint, threads, reset_every, precision=precision, counts=counts, counting=counting)",
+        "return Scorer(checkpoint, threads, reset_every, counts=counts, counting=counting)",
         f"{PASSED_ON}::test_precision_is_passed_on",
     ),
     Mutation(
         "language/evaluation.py",
-        "return DynamicScorer(checkpoint, threads, adapt_rate, precision)",
-        "return DynamicScorer(checkpoint, threads, adapt_rate)",
+        "return DynamicScorer(checkpoint, threads, adapt_rate, precision, counts=counts)",
+        "return DynamicScorer(checkpoint, threads, adapt_rate, counts=counts)",
         f"{PASSED_ON}::test_precision_is_passed_on",
     ),
     Mutation(
@@ -407,8 +407,8 @@ LANGUAGE = (
     ),
     Mutation(
         "language/scorer.py",
-        "            if self._read % self.reset_every == 0:\n                self._state[:] = 0\n",
-        "",
+        "self._state[:], self._contexts = 0, NOTHING_READ[: len(self._contexts)]",
+        "self._contexts = NOTHING_READ[: len(self._contexts)]",
         "language/test_evaluation.py::test_a_reset_leaves_one_character_of_context",
     ),
     Mutation(
@@ -579,8 +579,8 @@ COMMANDS = (
     ),
     Mutation(
         "cli/evaluate.py",
-        "adapt_rate, precision_for(precision))",
-        "adapt_rate)",
+        "chosen = precision_for(precision)",
+        "chosen = 'float32'",
         f"{PASSED_ON}::test_precision_is_passed_on",
     ),
     Mutation("cli/sample.py", "        threads=cores,\n", "", f"{PASSED_ON}::test_threads_are_passed_on"),

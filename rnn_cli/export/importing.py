@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rnn_cli.checkpoint.checkpoint import Checkpoint, open_without_waiting
+from rnn_cli.checkpoint.checkpoint import COUNTS_PREFIX, Checkpoint, open_without_waiting
 from rnn_cli.checkpoint.safetensors_reader import parse_json, read_header, read_tensors
 from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.network.config import NetworkConfig
@@ -31,7 +31,10 @@ CONVERT = (
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Return the tensors of a safetensors file as float32. Raises UsageError if it cannot be read or is damaged."""
+    """Return the tensors of a safetensors file as float32, without the n-gram counts of a model of this program.
+
+    Raises UsageError if it cannot be read or is damaged.
+    """
     try:
         with open(path, "rb", opener=open_without_waiting) as file:
             if file.peek(2)[:2] == b"PK" or os.fstat(file.fileno()).st_size < 8:
@@ -45,7 +48,9 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         reason = str(problem).split(";")[0] if "safetensors file; give" in str(problem) else str(problem)
         raise UsageError(f"{os.fspath(path)} cannot be imported: {reason[:600]}") from problem
     with np.errstate(over="ignore"):
-        return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
+        return {
+            name: tensor.astype(np.float32) for name, tensor in tensors.items() if not name.startswith(COUNTS_PREFIX)
+        }
 
 
 def read_symbols(path: str | os.PathLike[str]) -> Any:

@@ -56,7 +56,7 @@ def test_missing_directory_completes_nothing(place: Path) -> None:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_commands_and_options_complete(place: Path, shell: str) -> None:
-    assert completed(place, shell, "rnn comp") == ["complete"]
+    assert completed(place, shell, "rnn comp") == ["complete", "compress"]
     assert completed(place, shell, "rnn sample --max") == ["--max-length", "--max-copy"]
 
 

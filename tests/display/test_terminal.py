@@ -19,6 +19,7 @@ from safetensors.numpy import save
 from rnn_cli.__main__ import main
 from rnn_cli.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from rnn_cli.cli.commands import COMMANDS as LISTED
+from rnn_cli.language.compression import compress
 
 HOSTILE = "\x1b[2J\x1b]0;title\x07\x9b5m\x90\u202e\u2066\u200f\x7f\b"
 NAME = f"a{HOSTILE}b"
@@ -64,6 +65,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         checkpoint = load_checkpoint("model")
         tagged = "".join(f"{token}{HOSTILE}\tX{HOSTILE}\nend\tY\n\n" for token in "abcdefghij" * 3)
         (directory / "tagged").write_text(tagged, "utf-8")
+        (directory / f"packed{NAME}.rnnz").write_bytes(compress(text.encode()))
         (directory / "sentence").write_text(f"a{HOSTILE} end\n", "utf-8")
         code, shown = on_terminal("train", "tagged", "--task", "tag", *TAGGER, "-m", "tagger")
         assert code == 0, shown
@@ -128,7 +130,7 @@ COMMANDS = {
     "predict": [["predict", HOSTILE], ["predict", "--each", f"the {HOSTILE}"], ["predict", HOSTILE, "--json"]],
     "complete": [["complete", HOSTILE], ["complete", HOSTILE, "--plain"], ["complete", HOSTILE, "--json"]],
     "compress": [["compress", NAME]],
-    "decompress": [["decompress", NAME, "-o", "back"], ["decompress", f"{NAME}.rnnz", "-o", "-"]],
+    "decompress": [["decompress", f"packed{NAME}.rnnz", "-o", "-"], ["decompress", f"packed{NAME}.rnnz"]],
     "export": [
         ["export", "--to", "hub", "-o", f"hub{NAME}", "--license", "mit"],
         ["export", "--to", "html", "-o", f"page{NAME}.html", "--int8"],
@@ -162,6 +164,7 @@ COMMANDS = {
         ["report", NAME, "-o", NAME],
         ["info", "-m", f"missing{NAME}"],
         ["info", "-m", NAME],
+        ["decompress", NAME, "-o", "back"],
         ["info", "-m", "."],
         [f"no{NAME}"],
         ["train", f"missing{NAME}"],
