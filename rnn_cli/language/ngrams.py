@@ -24,11 +24,13 @@ from rnn_cli.kernels.text.counts import (
     link,
     score_counts,
 )
+from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.corpus import Corpus
 
 CHARACTERS_ORDER, WORDS_ORDER = 8, 5
 LONGEST_ORDER = 16
-LONG_TEXT = 4_000_000  # symbols; each further level of a longer text would take more than it gains
+LONG_TEXT = 4_000_000  # symbols
+MOST_COUNTED = 6_000_000  # symbols, which take some seconds, and up to 30 bytes each at the end of a run
 MOST_NODES = 1 << 25  # while counting, 16 bytes each
 MOST_KEPT = 2_500_000  # nodes in the file, about 3 bytes each, before grams counted once are left out
 DEFAULT_SHARE = 0.25  # of the n-gram model if no text is held out
@@ -56,6 +58,20 @@ class NgramModel:
         tree = empty_tree(size, boundary, order, min(size + 1 + order * len(ids), MOST_NODES))
         count_symbols(tree, contexts_for(1, order, begun=True), np.asarray(ids[1:], np.int32), boundary)
         return cls(tree)
+
+    @classmethod
+    def of_corpus(cls, corpus: Corpus) -> NgramModel:
+        """Count the training part; of a long one the last MOST_COUNTED symbols.
+
+        The order is lower for words, and for a long text, whose long grams would take much memory.
+        """
+        ids, codec = corpus.training[-MOST_COUNTED:], corpus.codec
+        if codec.line_mode:
+            ids = ids[int(np.argmax(ids == BOUNDARY)) :]
+        order = CHARACTERS_ORDER - (len(ids) > LONG_TEXT)
+        if codec.unit == "word":
+            order = WORDS_ORDER
+        return cls.of(ids, len(codec), codec.line_mode, order)
 
     @property
     def order(self) -> int:
@@ -117,13 +133,6 @@ class NgramModel:
             return cls(read_tree(tensors, size, boundary))
         except (KeyError, ValueError) as problem:
             raise CheckpointError(f"the n-gram counts are damaged ({problem})") from problem
-
-
-def order_for(corpus: Corpus) -> int:
-    """Return the order of the n-gram model of a corpus: lower for words, and for a long text, where it costs memory."""
-    if corpus.codec.unit == "word":
-        return WORDS_ORDER
-    return CHARACTERS_ORDER - (len(corpus.training) > LONG_TEXT) - (len(corpus.training) > 4 * LONG_TEXT)
 
 
 def empty_tree(size: int, boundary: bool, order: int, capacity: int) -> Tree:

@@ -15,7 +15,7 @@ from rnn_cli.kernels.threads import Team
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.fine_tuning import reencode
 from rnn_cli.language.networks import network_for
-from rnn_cli.language.ngrams import DEFAULT_SHARE, MOST_SYMBOLS, NgramModel, order_for
+from rnn_cli.language.ngrams import DEFAULT_SHARE, MOST_SYMBOLS, NgramModel
 from rnn_cli.language.sampling import sample_texts
 from rnn_cli.language.scorer import STREAMS, Scorer
 from rnn_cli.network.config import NetworkConfig
@@ -126,8 +126,7 @@ class LanguageTask(Task):
     @cached_property
     def ngrams(self) -> NgramModel:
         """The n-gram model of the training part."""
-        codec = self.corpus.codec
-        return NgramModel.of(self.corpus.training, len(codec), codec.line_mode, order_for(self.corpus))
+        return NgramModel.of_corpus(self.corpus)
 
     def complete(self, checkpoint: Checkpoint, team: Team) -> None:
         """Add the n-gram counts if they pay, and the losses of the network and of the mixture on the held-out part.

@@ -20,6 +20,7 @@ from rnn_cli.language.sampling import Sampler
 from rnn_cli.language.scorer import Scorer
 from rnn_cli.language.stepper import Stepper
 from rnn_cli.network.model import Model
+from rnn_cli.text.corpus import load_corpus
 
 MODES = pytest.mark.parametrize("line_mode", [False, True], ids=["stream", "lines"])
 
@@ -156,3 +157,16 @@ def test_counts_of_an_unknown_kind_are_refused():
     checkpoint.counts["shares"] = checkpoint.counts["shares"] + 2
     with pytest.raises(CheckpointError, match="counts are damaged"):
         Scorer(checkpoint, 1)
+
+
+@pytest.mark.parametrize("line_mode", [False, True])
+def test_of_a_long_text_the_last_part_is_counted(tmp_path, monkeypatch, line_mode):
+    path = tmp_path / "text.txt"
+    path.write_text("never again\n" * 40 + "the end is here\n" * 40)
+    options = {"as_bytes": False, "line_mode": line_mode, "validation_fraction": 0.0, "random_seed": 1}
+    corpus = load_corpus([str(path)], **options)
+    monkeypatch.setattr("rnn_cli.language.ngrams.MOST_COUNTED", 400)
+    model, codec = NgramModel.of_corpus(corpus), corpus.codec
+    counted = {codec.decode([symbol]).decode() for symbol in np.flatnonzero(model.tree.counts[1 : len(codec) + 1])}
+    assert counted >= set("the end is here") - {"\n"}
+    assert counted.isdisjoint("vag")
