@@ -83,7 +83,7 @@ def transform(file: str, target: str, model: Path | None, quiet: bool, change: C
     result = change(content, checkpoint)
     seconds = max(time.monotonic() - began, 1e-3)
     if target == "-":
-        writer = TextWriter(raw=True)
+        writer = TextWriter()
         writer.write(result, final=True)
         writer.close()
     else:

@@ -1,7 +1,7 @@
 """The server: connections with limits on their number, and on the time that each part of a request may take.
 
 uvicorn limits neither the time in which a request must arrive, nor that in which an answer must be read. This adds both
-to its protocol, by the names of uvicorn 0.32 to 0.54; tests/serving/test_attacks.py holds them.
+to its protocol, by the names of uvicorn 0.34 to 0.54; tests/serving/test_attacks.py holds them.
 """
 
 from __future__ import annotations
