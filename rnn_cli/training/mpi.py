@@ -143,6 +143,7 @@ class MpiRanks(Ranks):
                 ended = False
                 with suppress(self._mpi.Exception):  # which the end of a machine may raise, too
                     ended = self._ends_regularly(comm, left)
+                    comm.Free()
                 if not ended:
                     lost(left, self._patience)
                     self._comm.Abort(1)
@@ -181,7 +182,9 @@ class MpiRanks(Ranks):
         self._ending.set()
         if self._watching is not None:
             self._watching.join()
-        self._mpi.Finalize()
+        self._comm.Barrier()
+        if self._mpi.get_vendor()[0] != "MPICH":  # whose ranks hang in it now and then, and may end without it
+            self._mpi.Finalize()
 
     def abort(self, code: int) -> None:
         """End all ranks with an exit code."""

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -138,6 +139,9 @@ def signalled(ranks: int, rank: int, number: signal.Signals, *arguments: object,
         output, error = process.communicate(timeout=120)
     os.close(reader)
     pipe.unlink()
+    deadline = time.monotonic() + 30
+    while ranks_of(cwd) and time.monotonic() < deadline:  # the launcher may end before those that it has killed
+        time.sleep(0.1)
     assert ranks_of(cwd) == {}
     return result(process.returncode, output, error)
 
