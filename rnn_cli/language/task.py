@@ -144,7 +144,10 @@ class LanguageTask(Task):
         ids = np.asarray(ids[: FITTED_ON + 1], np.int32)
         rows = min(STREAMS, max(1, len(ids) // VALIDATED_ALONE))
         reset = None if codec.line_mode or rows == 1 else -(-len(ids) // rows)
-        nats = Scorer(checkpoint, team.threads, reset).read(ids[1:])[0]
+        try:
+            nats = Scorer(checkpoint, team.threads, reset).read(ids[1:])[0]
+        except CheckpointError:  # the outputs are not finite on a longer text than was validated
+            return
         alone = float(nats[(ids[1:] != BOUNDARY) | codec.line_mode].mean())
         mixed = self.ngrams.fit(ids, nats)
         checkpoint.record["mixture"] = {"network_loss": alone, "loss": mixed, "order": self.ngrams.order}
