@@ -22,7 +22,7 @@ import numpy as np
 from rnn_cli.errors import RnnError, UsageError
 from rnn_cli.training.data_parallel import Ranks, share, subtrees, tree_sum
 
-SPIN_SECONDS, LONGEST_SLEEP = 0.002, 0.001  # of a rank that waits: first it only offers its processor to others
+SPIN_SECONDS, LONGEST_SLEEP = 0.2, 0.001  # of a rank that waits: first it only offers its processor to others
 BEAT_SECONDS = 1.0
 SILENCE_SECONDS = 15.0  # without a beat, after which a rank is lost; a busy machine delays beats by a second or two
 SILENCE_AT_START = 120.0  # the same while the texts are read, when Python may be busy for long
