@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -69,7 +70,7 @@ class Part:
     done: bool = False  # whether all texts are there; set last, as other threads look at it
 
 
-class Work:
+class Work(ABC):
     """A request at work in an engine.
 
     changed    called from the thread of the engine after each change, and once after the request is done
@@ -85,9 +86,9 @@ class Work:
         self.deadline = math.inf
 
     @property
+    @abstractmethod
     def complete(self) -> bool:
         """Whether the whole answer is there."""
-        raise NotImplementedError
 
     @property
     def done(self) -> bool:

@@ -116,7 +116,7 @@ def journal_path(path: Path) -> Path:
 def read_journal(path: Path) -> Recovered | None:
     """Return what the recovery file of a text holds, or None if there is none that this user has written.
 
-    A last line that is cut off is left out, and so is all from the first line on that is no change of the text.
+    A last line that is cut off is left out, and so is everything from the first line that is not a change of the text.
     """
     try:
         descriptor = os.open(journal_path(path), READ)
