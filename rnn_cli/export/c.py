@@ -52,6 +52,8 @@ def c_header(model: Portable) -> bytes:
 def definitions(model: Portable) -> Iterator[str]:
     """Yield the lines that describe the model and hold its weights."""
     config, tensors, details = model.config, model.tensors, model.details
+    if model.remark:
+        yield f"/* {model.remark} */\n"
     runs, translates = runs_in(model), model.task == TRANSLATE
     sizes = {
         "CELL": CELLS[config.cell],

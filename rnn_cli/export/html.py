@@ -32,6 +32,7 @@ def html_page(model: Portable, title: str, int8: bool = False) -> bytes:
             **model.description(),
             "title": title,
             "int8": int8,
+            "remark": model.remark,
             "tensors": {name: list(tensor.shape) for name, tensor in model.tensors.items()},
             "follow": None if model.follow is None else base64.b64encode(model.follow.tobytes()).decode(),
         },

@@ -5,12 +5,14 @@ To export models of another task, add a reader of its description to READERS.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from rnn_cli.bits import BITS_PER_NAT
 from rnn_cli.cells import Cell, find_cell
 from rnn_cli.checkpoint.checkpoint import LANGUAGE, TRANSLATE, Checkpoint
 from rnn_cli.errors import UsageError
@@ -29,6 +31,17 @@ from rnn_cli.text.codecs import BOUNDARY, Codec
 UNKNOWN_CHARACTER = "\ufffd"  # what the symbol of all unknown characters is written as
 
 
+def left_out(checkpoint: Checkpoint) -> str:
+    """Return a sentence on the n-gram counts of a model, which only rnn reads; empty if it has none."""
+    if not checkpoint.counts:
+        return ""
+    sentence = "the n-gram counts are left out: this is the network alone"
+    match checkpoint.record.get("mixture"):
+        case {"network_loss": float(alone), "loss": float(mixed)} if math.isfinite(alone) and math.isfinite(mixed):
+            sentence += f", which needs {(alone - mixed) * BITS_PER_NAT:.3f} bits per symbol more"
+    return sentence
+
+
 @dataclass(frozen=True)
 class Portable:
     """A model to export.
@@ -41,6 +54,7 @@ class Portable:
     follow    (states, V) uint8, which symbols may be sampled: the next state, or 255; None if nothing is sampled
     unknown   the symbol that every unknown character is read as, or -1 if such characters are left out
     details   what else a program must know of a model of this task, JSON-ready
+    remark    what the export leaves out of the model, and what that costs; empty if nothing
     """
 
     task: str
@@ -53,6 +67,7 @@ class Portable:
     follow: np.ndarray | None = None
     unknown: int = -1
     details: dict[str, Any] = field(default_factory=dict)
+    remark: str = ""
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Checkpoint) -> Portable:
@@ -60,7 +75,7 @@ class Portable:
         name = checkpoint.task["name"]
         if name not in READERS:
             raise UsageError(f"a model for the task '{name}' cannot be exported yet; {', '.join(READERS)} can")
-        return READERS[name](checkpoint)
+        return replace(READERS[name](checkpoint), remark=left_out(checkpoint))
 
     @property
     def cell(self) -> Cell:

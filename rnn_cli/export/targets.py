@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnn_cli.bits import BITS_PER_NAT
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import UsageError
-from rnn_cli.export.portable import Portable
+from rnn_cli.export.portable import Portable, left_out
 
 
 @dataclass(frozen=True)
@@ -99,15 +98,4 @@ def export_files(target: str, request: Request) -> Files:
     if target != "hub" and request.path.name in ("", ".."):
         raise UsageError(f"cannot write '{request.path}': it is a directory; give a file name in it")
     files, remarks = TARGETS[target](request)
-    return files, [*remarks, *about_counts(request.checkpoint)]
-
-
-def about_counts(checkpoint: Checkpoint) -> list[str]:
-    """Return what to say of a model with n-gram counts, which only rnn reads."""
-    if not checkpoint.counts:
-        return []
-    remark = "the n-gram counts are left out: this is the network alone"
-    match checkpoint.record.get("mixture"):
-        case {"network_loss": float(alone), "loss": float(mixed)}:
-            remark += f", which needs {(alone - mixed) * BITS_PER_NAT:.3f} bits per symbol more"
-    return [remark]
+    return files, [*remarks, *filter(None, [left_out(request.checkpoint)])]

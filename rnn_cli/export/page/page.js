@@ -173,7 +173,7 @@ if (follow) {
   if (!about.lines) $("length").value = $("length").defaultValue = 400;
 } else $("next").textContent = TITLES[about.task];
 $("answers").classList.toggle("short", Boolean(follow && about.kind !== "words" || translates && !about.target_words));
-$("about").textContent = `${about.cell.toUpperCase()}, ${L} × ${H} units${D > 1 ? ", both directions" : ""}; weights in ${about.int8 ? "8 bits" : "bfloat16"}. It runs in this page, offline${fast ? "" : ", without WebAssembly"}.`;
+$("about").textContent = `${about.cell.toUpperCase()}, ${L} × ${H} units${D > 1 ? ", both directions" : ""}; weights in ${about.int8 ? "8 bits" : "bfloat16"}. It runs in this page, offline${fast ? "" : ", without WebAssembly"}${about.remark && "; " + about.remark}.`;
 $("text").oninput = $("label").onchange = answer;
 $("text").onkeydown = event => {
   if (follow && event.key === "Enter" && !event.isComposing && !event.shiftKey && (about.lines || event.ctrlKey || event.metaKey)) {
