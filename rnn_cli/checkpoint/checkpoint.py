@@ -18,7 +18,7 @@ import io
 import json
 import os
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -38,6 +38,7 @@ from rnn_cli.checkpoint.safetensors_reader import (
 )
 from rnn_cli.errors import CheckpointError, RnnError, TaskError, UsageError
 from rnn_cli.network.config import EncoderDecoderConfig, NetworkConfig, network_from_dict
+from rnn_cli.network.members import as_one
 from rnn_cli.network.parameters import torch_shapes
 from rnn_cli.text.codecs import Codec, codec_from_dict
 
@@ -101,6 +102,11 @@ class Checkpoint:
         """Raise TaskError unless the model is for this task."""
         if self.task["name"] != task:
             raise TaskError(self.task["name"], task)
+
+    def as_one_network(self) -> Checkpoint:
+        """Return the same model with one network in place of several members, as other programs have it."""
+        config, parameters = as_one(self.config, self.parameters)
+        return replace(self, config=config, parameters=parameters)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return all the tensors by their names in the file."""

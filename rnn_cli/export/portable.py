@@ -75,7 +75,7 @@ class Portable:
         name = checkpoint.task["name"]
         if name not in READERS:
             raise UsageError(f"a model for the task '{name}' cannot be exported yet; {', '.join(READERS)} can")
-        return replace(READERS[name](checkpoint), remark=left_out(checkpoint))
+        return replace(READERS[name](checkpoint.as_one_network()), remark=left_out(checkpoint))
 
     @property
     def cell(self) -> Cell:

@@ -18,6 +18,7 @@ class NetworkConfig(Config):
 
     inputs, outputs  what a step reads and predicts: "symbols" are indices below the size, "numbers" vectors of it
     directions       2: each layer also runs from the end of a text to its start
+    members          networks side by side, each of which reads the input; their logits are added (network/members.py)
     embedding        "tied": symbols are read as rows of the decoder's weight, of hidden_size numbers each
     readout          what the linear map reads at a step: "last", the output of the last layer at this step, or "mean",
                      the mean of its outputs from the start of the text up to this step
@@ -38,6 +39,7 @@ class NetworkConfig(Config):
     directions: int = limited(
         1, 2, 1, automatic=True, group="The network", help="2: each layer also reads from the end, to label texts."
     )
+    members: int = limited(1, 64, 1)
     embedding: str = one_of("none", "tied")
     readout: str = one_of(
         "last", "mean", group="The network", help="To classify: what the label is read from, over the text."
@@ -49,6 +51,8 @@ class NetworkConfig(Config):
         tied = ("symbols", "symbols", self.input_size, 1)
         if self.embedding == "tied" and (self.inputs, self.outputs, self.output_size, self.directions) != tied:
             raise UsageError("a tied embedding is for a network with one direction and one vocabulary")
+        if self.members > 1 and (self.directions != 1 or self.embedding == "tied"):
+            raise UsageError("several members are for a network with one direction and without a tied embedding")
         if not isinstance(self.quantiles, list | tuple):
             raise UsageError(f"quantiles must be a list of levels, not {self.quantiles}")
         object.__setattr__(self, "quantiles", tuple(self.quantiles))  # JSON has lists
@@ -56,6 +60,17 @@ class NetworkConfig(Config):
             check_range("quantiles", level, 0.001, 0.999)
         if self.quantiles and (self.outputs != "numbers" or self.output_size % len(self.quantiles)):
             raise UsageError("quantiles are for outputs that are numbers, a multiple of as many as there are levels")
+
+    @property
+    def runs(self) -> int:
+        """How often each layer runs, each time with weights of its own: once for each direction, or member."""
+        return self.directions * self.members
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build the configuration from a dictionary of its fields; older files lack `members`."""
+        config: Self = super().from_dict({"members": 1, **values})
+        return config
 
     @classmethod
     def for_symbols(cls, vocab_size: int, **others: Any) -> Self:
@@ -75,7 +90,8 @@ class EncoderDecoderConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (self.inputs, self.outputs, self.embedding, self.readout) != ("symbols", "symbols", "none", "last"):
+        usual = ("symbols", "symbols", "none", "last", 1)
+        if (self.inputs, self.outputs, self.embedding, self.readout, self.members) != usual:
             raise UsageError("an encoder with a decoder reads and predicts symbols, without a tied embedding or a mean")
 
     @property

@@ -180,7 +180,7 @@ class PairWindow:
         self.losses = self.decoder.losses[:steps]
         self.targets.fill(IGNORED)
         self.targets[:, :rows] = batch.targets
-        directions = self.encoder.sizes.directions
+        directions = self.encoder.sizes.runs
         starts = encoder.arrays.starts[: directions * len(batch.sources) * columns]
         starts = starts.reshape(directions, len(batch.sources), columns)
         positions = np.arange(len(batch.sources))[:, None]

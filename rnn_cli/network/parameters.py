@@ -21,16 +21,17 @@ RELU_EMBEDDING_BOUND = 2.0  # relu passes on any value, however large
 
 
 def runs_of(config: NetworkConfig) -> Iterator[tuple[int, int, str]]:
-    """Yield each layer and direction, in the order of their parameters, with the suffix of PyTorch's names."""
+    """Yield each run of each layer, in the order of their parameters, with the suffix of their names."""
+    others = ["_reverse"] if config.directions == 2 else [f"_{number + 1}" for number in range(1, config.members)]
     for layer in range(config.num_layers):
-        for direction in range(config.directions):
-            yield layer, direction, f"l{layer}{'_reverse' * direction}"
+        for number, suffix in enumerate(["", *others]):
+            yield layer, number, f"l{layer}{suffix}"
 
 
 def input_size_of(config: NetworkConfig, layer: int) -> int:
     """Return the number of inputs of a layer."""
     if layer:
-        return config.directions * config.hidden_size
+        return config.runs * config.hidden_size
     return config.hidden_size if config.embedding == "tied" else config.input_size
 
 
@@ -39,7 +40,7 @@ def torch_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
 
     Layer k has weight_ih (G H, I), weight_hh (G H, H), bias_ih and bias_hh (G H), and the same again with the suffix
     `_reverse` if there are two directions. G is the number of gates, I the size of the input for layer 0, else
-    directions H. The decoder has weight (V, directions H) and bias (V). A tied embedding takes the place of its weight,
+    runs H. The decoder has weight (V, runs H) and bias (V). The layers of the second member have the suffix `_2`. A tied embedding takes the place of its weight,
     as encoder.weight.
 
     An encoder with a decoder has such layers as encoder.* and decoder.*, and with D = directions H: attention.weight
@@ -56,7 +57,7 @@ def torch_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
         shapes[f"rnn.weight_hh_{suffix}"] = (rows, config.hidden_size)
         shapes[f"rnn.bias_ih_{suffix}"] = (rows,)
         shapes[f"rnn.bias_hh_{suffix}"] = (rows,)
-    shapes[decoder_name(config)] = (config.output_size, config.directions * config.hidden_size)
+    shapes[decoder_name(config)] = (config.output_size, config.runs * config.hidden_size)
     shapes["decoder.bias"] = (config.output_size,)
     return shapes
 
@@ -90,7 +91,7 @@ def parameter_count(config: NetworkConfig) -> int:
     cell = find_cell(config.cell, config.activation)
     twice = len(cell.input_gates) + len(cell.recurrent_gates) - cell.blocks
     total = sum(int(np.prod(shape)) for shape in torch_shapes(config).values())
-    runs = config.num_layers * config.directions
+    runs = config.num_layers * config.runs
     if isinstance(config, EncoderDecoderConfig):
         runs += config.num_layers
     return total - runs * twice * config.hidden_size
@@ -104,8 +105,8 @@ def round_up(number: int, multiple: int) -> int:
 class Layout:
     """The offsets of a network's parameters in a flat vector whose sizes are padded to multiples of `pad`.
 
-    `offsets` (layers * directions + 1, 3) holds the first elements of W_ih, W_hh and the bias of each layer and
-    direction; in its last row those of the decoder's weight (W, V) and bias, and the size of the whole vector. `width`
+    `offsets` (layers * runs + 1, 3) holds the first elements of W_ih, W_hh and the bias of each run of each
+    layer; in its last row those of the decoder's weight (W, V) and bias, and the size of the whole vector. `width`
     is the padded width W of a layer's output.
     """
 
@@ -113,15 +114,15 @@ class Layout:
         self.config = config
         self.cell: Cell = find_cell(config.cell, config.activation)
         self.hidden = round_up(config.hidden_size, pad)
-        # The second direction starts after the units of the first, and its last vector is whole too.
-        self.width = round_up((config.directions - 1) * config.hidden_size + self.hidden, pad)
+        # The second run starts after the units of the first, and the last vector of the last run is whole, too.
+        self.width = round_up((config.runs - 1) * config.hidden_size + self.hidden, pad)
         self.columns = round_up(config.output_size, pad)
         self.input_size = config.input_size if config.inputs == "symbols" else round_up(config.input_size, pad)
         if config.embedding == "tied":
             self.input_size = self.width
         self.input_columns = len(self.cell.input_gates) * self.hidden
         self.recurrent_columns = len(self.cell.recurrent_gates) * self.hidden
-        self.offsets = np.zeros((config.num_layers * config.directions + 1, 3), np.int64)
+        self.offsets = np.zeros((config.num_layers * config.runs + 1, 3), np.int64)
         sizes = []
         for layer, _, _ in runs_of(config):
             sizes += [
@@ -136,26 +137,26 @@ class Layout:
     def input_weights(self, flat: np.ndarray, layer: int, direction: int = 0) -> np.ndarray:
         """Return a view (I, gates, H) of W_ih without its padding, the gates in the order of `cell.input_gates`."""
         rows = input_size_of(self.config, layer)
-        start = self.offsets[layer * self.config.directions + direction, 0]
+        start = self.offsets[layer * self.config.runs + direction, 0]
         block = flat[start : start + rows * self.input_columns].reshape(rows, -1, self.hidden)
         return block[:, :, : self.config.hidden_size]
 
     def recurrent_weights(self, flat: np.ndarray, layer: int, direction: int = 0) -> np.ndarray:
         """Return a view (H, gates, H) of W_hh without its padding, the gates in the order of `cell.recurrent_gates`."""
-        start, hidden = self.offsets[layer * self.config.directions + direction, 1], self.config.hidden_size
+        start, hidden = self.offsets[layer * self.config.runs + direction, 1], self.config.hidden_size
         block = flat[start : start + self.hidden * self.recurrent_columns].reshape(self.hidden, -1, self.hidden)
         return block[:hidden, :, :hidden]
 
     def bias(self, flat: np.ndarray, layer: int, direction: int = 0) -> np.ndarray:
         """Return a view (blocks, H) of the bias without its padding."""
-        start = self.offsets[layer * self.config.directions + direction, 2]
+        start = self.offsets[layer * self.config.runs + direction, 2]
         block = flat[start : start + self.cell.blocks * self.hidden].reshape(-1, self.hidden)
         return block[:, : self.config.hidden_size]
 
     def decoder(self, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return views of the decoder's weight (directions H, V) and bias (V) without their padding."""
+        """Return views of the decoder's weight (runs H, V) and bias (V) without their padding."""
         weight, bias, _ = self.offsets[-1]
-        rows, columns = self.config.directions * self.config.hidden_size, self.config.output_size
+        rows, columns = self.config.runs * self.config.hidden_size, self.config.output_size
         if self.config.embedding == "tied":
             block = flat[weight:bias].reshape(self.columns, self.width).T
         else:

@@ -71,9 +71,9 @@ class Window:
     inputs, starts, targets        see `Batch`
     losses (T, B)                  in nats, for symbols
     logits (T, B, padded V)        the outputs before the loss, which replaces them by the gradient in them
-    state (L, S, B, H)             h, and c if the cell has one, before the window, for each layer and direction; with
-                                   one direction, after a run that after the window
-    mask (L, B, padded H)          what the output of each layer and direction is multiplied with: dropout
+    state (L, S, B, H)             h, and c if the cell has one, before the window, for each run of each layer; with
+                                   one direction, after a pass that after the window
+    mask (L, B, padded H)          what the output of each run of each layer is multiplied with: dropout
     """
 
     def __init__(
@@ -89,7 +89,8 @@ class Window:
         self.widest = max(cell.blocks * layout.hidden, layout.columns, layout.width, numbers)
         self.sizes: Sizes = self._kind(
             layers=config.num_layers,
-            directions=config.directions,
+            runs=config.runs,
+            reverse=config.directions - 1,
             length=length,
             batch=batch,
             units=config.hidden_size,
@@ -108,7 +109,7 @@ class Window:
         )
         install_tile(self.operand)
         zeros, hidden, width = partial(aligned_zeros, dtype=dtype), layout.hidden, layout.width
-        runs, steps = config.num_layers * config.directions, length * batch
+        runs, steps = config.num_layers * config.runs, length * batch
         self.starts = np.zeros((length, batch), np.uint8)
         self._all_starts = np.zeros((config.directions, length, batch), np.uint8)
         if config.directions == 1:
@@ -263,12 +264,12 @@ class TrainingWindow(Window):
         block = depth_block(self.operand)
         layer_input = max(sizes.width, 0 if self._reads_symbols else sizes.input_size)
         left = max(block * (sizes.hidden + layer_input), tile_width * self.widest)
-        self.carry = aligned_zeros((sizes.layers * sizes.directions, sizes.states, batch, sizes.hidden), dtype)
+        self.carry = aligned_zeros((sizes.layers * sizes.runs, sizes.states, batch, sizes.hidden), dtype)
         self.back = Backward(
             packed_transposed=aligned_zeros(size // self.numbers, self.operand),
             dropped_weights=aligned_zeros(size, dtype),
             grad=self.grad,
-            grad_output=aligned_zeros(sizes.directions * length * batch * sizes.width, dtype),
+            grad_output=aligned_zeros(sizes.runs * length * batch * sizes.width, dtype),
             zeros=aligned_zeros(max(sizes.width, sizes.input_size if not self._reads_symbols else 0), dtype),
             ones=np.full(block // self.numbers, ONES if self.numbers == 2 else 1, self.operand),
             carry=self.carry.ravel(),

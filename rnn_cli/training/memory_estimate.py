@@ -33,7 +33,6 @@ def peak_memory(network: NetworkConfig, training: TrainingConfig, data: int) -> 
 def numbers_of_a_position(network: NetworkConfig) -> int:
     """Return gates, states and output of each layer, the gradient in an output, the logits: at one position."""
     layout = layout_of(network, VECTOR_BYTES // FLOAT32)
-    cell, directions = layout.cell, network.directions
-    runs = network.num_layers * directions
+    cell, runs = layout.cell, network.num_layers * network.runs
     position = runs * (cell.blocks + len(cell.states)) * layout.hidden
-    return position + (network.num_layers + directions) * layout.width + layout.columns
+    return position + (network.num_layers + network.runs) * layout.width + layout.columns

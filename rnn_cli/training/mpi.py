@@ -26,6 +26,7 @@ SPIN_SECONDS, LONGEST_SLEEP = 0.2, 0.001  # of a rank that waits: first it only 
 BEAT_SECONDS = 1.0
 SILENCE_SECONDS = 15.0  # without a beat, after which a rank is lost; a busy machine delays beats by a second or two
 SILENCE_AT_START = 120.0  # the same while the texts are read, when Python may be busy for long
+LAST_WORDS_SECONDS = 1.0  # for the launcher to pass on what a rank wrote; it drops what it has not read at an abort
 LARGEST_MESSAGE = 1 << 30  # bytes; older libraries count with 32 bits
 
 
@@ -146,6 +147,7 @@ class MpiRanks(Ranks):
                     comm.Free()
                 if not ended:
                     lost(left, self._patience)
+                    time.sleep(LAST_WORDS_SECONDS)
                     self._comm.Abort(1)
 
             self._watching = threading.Thread(target=beat_and_listen, daemon=True)

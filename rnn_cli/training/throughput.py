@@ -27,12 +27,12 @@ def operations(config: NetworkConfig) -> int:
         combine = 6 * config.hidden_size**2 * (1 + config.directions)
         return operations(config.encoder) + operations(config.decoder) + combine
     cell = find_cell(config.cell, config.activation)
-    inputs = (config.num_layers - 1) * config.directions * config.hidden_size
+    inputs = (config.num_layers - 1) * config.runs * config.hidden_size
     if config.inputs == "numbers":
         inputs += config.input_size
     recurrent = config.num_layers * config.hidden_size
     columns = len(cell.input_gates) * inputs + len(cell.recurrent_gates) * recurrent + config.output_size
-    return 6 * config.directions * config.hidden_size * columns
+    return 6 * config.runs * config.hidden_size * columns
 
 
 @cache

@@ -3,7 +3,8 @@
 All arrays are flat and contiguous; entries take them as arrays and pass on their addresses. H is the padded hidden
 size, W the padded width of a layer's output, S the number of states (h, or h and c). A layer with
 two directions consists of two runs, each with weights of its own: the second reads the same input from the last step to
-the first, and its output stands in the columns after those of the first.
+the first, and its output stands in the columns after those of the first. The members of a network that was trained as
+several are runs of its layers, too, which all read forwards.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ from rnn_cli.kernels.simd.vector import address
 class Sizes(NamedTuple):
     """The sizes of a network and of the window that it runs on, in elements.
 
-    `hidden`, `width` and `columns` are padded to whole vectors: hidden_size `units`, directions * `units`, and
-    `output_size`. `input_size` is the number of symbols, or the padded width of the numbers that are read. `plane` is
+    `runs` are those of each layer, and `reverse` is 1 if the second one reads from the end. `hidden`, `width` and
+    `columns` are padded to whole vectors: hidden_size `units`, runs * `units`, and `output_size`. `input_size` is the number of symbols, or the padded width of the numbers that are read. `plane` is
     the distance from one state to the next, as from h to c; `scratch` is the scratch for a row of the batch.
     `logit_rows` is T * B, or B if the logits of one step
     are kept at a time.
     """
 
     layers: int
-    directions: int
+    runs: int
+    reverse: int
     length: int
     batch: int
     units: int
@@ -59,7 +61,7 @@ class Workspace(NamedTuple):
                                    the decoder's weight and bias
     packed                         the packed weights at the same offsets, in the element type of the products
     scratch                        room to convert left-hand operands to that type, a part for each row
-    starts (directions, T, B)      1: the step starts from the zero state; for the second direction, where texts end
+    starts (1 + reverse, T, B)     1: the step starts from the zero state; for the second direction, where texts end
     mask (runs, B, H)              what the output is multiplied with: dropout
     preact (B, blocks H)           the pre-activations of one step, which stay in the inner caches
     gates (runs, T, B, blocks H)   the gates, then the gradient in the pre-activations
@@ -116,7 +118,7 @@ class Backward(NamedTuple):
     packed_transposed  the transposed weights, packed, at the offsets of the weights
     dropped_weights    the recurrent weights after DropConnect, in the layout of the parameters
     grad               the gradient in the parameters, in their layout
-    grad_output (directions, T, B, W)  the gradient in the output of a layer; with two directions layers alternate
+    grad_output (runs, T, B, W)  the gradient in the output of a layer; with several runs layers alternate
     zeros, ones        a row of zeros to start sums from, a row of ones to sum columns with
     carry (runs, S, B, H)  the gradient in the final states, then that in the initial ones
     lhs_scratch, panel  scratch for each thread, in the element type of the products
@@ -173,33 +175,33 @@ class Layer(NamedTuple):
 
 
 @kernel
-def layer_of(sizes, arrays, layer, direction):
-    """Return a layer in a direction. This is the only place that computes where its arrays begin.
+def layer_of(sizes, arrays, layer, number):
+    """Return a run of a layer. This is the only place that computes where its arrays begin.
 
     The states before and after step t are t * B * H elements after `before` and `after`. With two directions, `slack`
     elements more lie between the states of one run and the next, so that the initial states of all runs, at step 0
     forward in time and at step T backward, are equally far apart.
     """
-    index = layer * sizes.directions + direction
+    index, reverse = layer * sizes.runs + number, number * sizes.reverse
     step = sizes.batch * sizes.hidden
-    slack = (sizes.directions - 1) * sizes.length * step
-    states = slack + index * (sizes.states * sizes.plane + slack) - direction * slack
+    slack = sizes.reverse * sizes.length * step
+    states = slack + index * (sizes.states * sizes.plane + slack) - reverse * slack
     window = sizes.length * sizes.batch * sizes.width
     return Layer(
         sizes,
         arrays,
         index,
-        direction,
+        reverse,
         arrays.offsets[3 * index],
         arrays.offsets[3 * index + 1],
         arrays.offsets[3 * index + 2],
-        direction * sizes.length * sizes.batch,
+        reverse * sizes.length * sizes.batch,
         index * step,
         index * sizes.length * sizes.batch * sizes.blocks * sizes.hidden,
-        states + direction * step,
-        states + (1 - direction) * step,
-        layer * window + direction * sizes.units,
-        layer % sizes.directions * window + direction * sizes.units,
+        states + reverse * step,
+        states + (1 - reverse) * step,
+        layer * window + number * sizes.units,
+        layer % sizes.runs * window + number * sizes.units,
         index * sizes.states * step,
     )
 
@@ -207,7 +209,7 @@ def layer_of(sizes, arrays, layer, direction):
 @kernel
 def decoder_offset(sizes, arrays, part):
     """Return where the weight (part 0) or the bias (1) of the decoder begins in the parameters."""
-    return arrays.offsets[3 * sizes.layers * sizes.directions + part]
+    return arrays.offsets[3 * sizes.layers * sizes.runs + part]
 
 
 @chosen_by_type

@@ -63,7 +63,7 @@ class Objective(NamedTuple):
 def layer_below(layer, grad, mode):
     """Return the output of the layer below as the source of a layer; its gradient goes to `grad`, see `Dense`."""
     sizes = layer.sizes
-    below = layer_of(sizes, layer.arrays, layer.run // sizes.directions - 1, ZERO)
+    below = layer_of(sizes, layer.arrays, layer.run // sizes.runs - 1, ZERO)
     return Dense(layer.arrays.output, below.output, sizes.width, grad, below.grad_output, mode)
 
 
@@ -143,8 +143,8 @@ def pack_weights(network, arrays, recurrent, share):
     sizes = network.sizes
     scratch = Scratch(arrays.scratch, ZERO)
     for index in range(sizes.layers):
-        for direction in range(sizes.directions):
-            layer = layer_of(sizes, arrays, index, direction)
+        for number in range(sizes.runs):
+            layer = layer_of(sizes, arrays, index, number)
             columns = sizes.recurrent_columns
             weight = Packed(arrays.packed, layer.weight_hh, sizes.hidden, columns, scratch)
             pack(Matrix(recurrent, layer.weight_hh, columns, ONE), weight, share)
@@ -161,8 +161,8 @@ def pack_weights_transposed(network, arrays, back, recurrent, share):
     sizes, target = network.sizes, back.packed_transposed
     scratch = Scratch(back.lhs_scratch, ZERO)
     for index in range(sizes.layers):
-        for direction in range(sizes.directions):
-            layer = layer_of(sizes, arrays, index, direction)
+        for number in range(sizes.runs):
+            layer = layer_of(sizes, arrays, index, number)
             columns = sizes.recurrent_columns
             weight = Packed(target, layer.weight_hh, columns, sizes.hidden, scratch)
             pack_transposed(Matrix(recurrent, layer.weight_hh, columns, ONE), weight, share)
@@ -186,8 +186,8 @@ def layers_forward(network, arrays, rows):
     sizes = network.sizes
     read_inputs(network, arrays, rows)
     for index in range(sizes.layers):
-        for direction in range(sizes.directions):
-            layer = layer_of(sizes, arrays, index, direction)
+        for number in range(sizes.runs):
+            layer = layer_of(sizes, arrays, index, number)
             if index == 0:
                 layer_forward(network.cell, network.source, layer, rows)
             else:
@@ -243,19 +243,19 @@ def layers_backward(network, arrays, back, rows):
     sizes = network.sizes
     unpool(layer_of(sizes, arrays, sizes.layers - 1, ZERO), back, rows)
     for index in range(sizes.layers - 1, -1, -1):
-        for direction in range(sizes.directions):
-            layer = layer_of(sizes, arrays, index, direction)
+        for number in range(sizes.runs):
+            layer = layer_of(sizes, arrays, index, number)
             if index == 0:
                 layer_backward(network.cell, network.source, layer, back, rows)
             else:
-                source = layer_below(layer, back.grad_output, 1 + direction)
+                source = layer_below(layer, back.grad_output, 1 + min(number, 1))
                 layer_backward(network.cell, source, layer, back, rows)
 
 
 @kernel
 def clear_carry(sizes, back, rows):
     """Set the gradient in the final states of some rows to zero."""
-    for index in range(sizes.layers * sizes.directions * sizes.states):
+    for index in range(sizes.layers * sizes.runs * sizes.states):
         clear(back.carry, (index * sizes.batch + rows.first) * sizes.hidden, (rows.last - rows.first) * sizes.hidden)
 
 
@@ -264,8 +264,8 @@ def parameters_backward(network, arrays, back, objective, share):
     """Compute the gradient in all parameters, this share's columns."""
     sizes = network.sizes
     for index in range(sizes.layers):
-        for direction in range(sizes.directions):
-            layer = layer_of(sizes, arrays, index, direction)
+        for number in range(sizes.runs):
+            layer = layer_of(sizes, arrays, index, number)
             if index == 0:
                 layer_gradients(network.source, layer, back, share)
             else:
@@ -275,9 +275,9 @@ def parameters_backward(network, arrays, back, objective, share):
 
 @kernel
 def carry_states(sizes, states, rows):
-    """Make the states after the last step the initial ones of the next window, for layers with one direction."""
+    """Make the states after the last step the initial ones of the next window, if all runs read forwards."""
     window = sizes.length * sizes.batch * sizes.hidden
-    for index in range(sizes.layers * sizes.states):
+    for index in range(sizes.layers * sizes.runs * sizes.states):
         at = index * sizes.plane + rows.first * sizes.hidden
         copy(states, at, states, at + window, (rows.last - rows.first) * sizes.hidden)
 
@@ -321,8 +321,8 @@ def gradient_phase(network, arrays, back, objective, share):
 
 @kernel
 def carry_phase(network, arrays, back, objective, share):
-    """Make the final states the initial ones of the next window, with one direction."""
-    if network.sizes.directions == 1:
+    """Make the final states the initial ones of the next window, if all runs read forwards."""
+    if network.sizes.reverse == 0:
         carry_states(network.sizes, arrays.states, rows_of_share(share, network.sizes.batch))
 
 
@@ -340,7 +340,7 @@ PHASES = {
 def gradient_step(part, parts, network, memory, backward, objective):
     """Run a window forward and backward: losses, and the gradient in all parameters; each thread calls it.
 
-    With one direction, the states after the window become the initial ones of the next.
+    If all runs read forwards, the states after the window become the initial ones of the next.
     """
     network, share = network_addresses(network), Share(part, parts)
     arrays, back = addresses(memory), backward_addresses(backward, part)
@@ -373,5 +373,5 @@ def score_step(part, parts, network, arrays):
     for t in range(network.sizes.length):
         readout_forward(network.sizes, arrays, t, rows)
         score_rows(network, arrays, t, 1.0, rows)
-    if network.sizes.directions == 1:
+    if network.sizes.reverse == 0:
         carry_states(network.sizes, arrays.states, rows)
