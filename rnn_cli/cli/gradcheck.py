@@ -37,7 +37,7 @@ def gradcheck(
     from rnn_cli.network.workspace import TrainingWindow
     from rnn_cli.text.documents import text_for
 
-    checkpoint = load_checkpoint(model)
+    checkpoint = load_checkpoint(model).as_one_network()
     window: TrainingWindow | PairWindow
     if checkpoint.task["name"] == LANGUAGE:
         codec = checkpoint.codec

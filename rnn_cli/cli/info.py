@@ -80,6 +80,8 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     }
     if config.directions > 1:
         facts["directions"] = config.directions
+    if config.members > 1:
+        facts["networks"] = config.members
     if config.readout != "last":
         facts["readout"] = config.readout
     facts["parameters"] = parameter_count(config)

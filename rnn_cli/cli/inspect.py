@@ -85,7 +85,7 @@ def load(text: str, model: Path, label: str | None, quiet: bool) -> tuple[Checkp
     from rnn_cli.tasks.labelled.model import language_model
     from rnn_cli.text.documents import text_for
 
-    checkpoint = language_model(load_checkpoint(model), label)
+    checkpoint = language_model(load_checkpoint(model), label).as_one_network()
     network = PlainModel.of_checkpoint(checkpoint)
     return checkpoint, network, read_symbols(checkpoint.codec, text_for(checkpoint.codec, document_of(text, quiet)))
 

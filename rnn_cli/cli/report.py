@@ -73,7 +73,7 @@ def report(
     from rnn_cli.inspect.report import curves
     from rnn_cli.inspect.task_reports import REPORTS
 
-    checkpoint = load_checkpoint(model)
+    checkpoint = load_checkpoint(model).as_one_network()
     announce_compiling(quiet)
     task = checkpoint.task["name"]
     if task in REPORTS and label is not None:

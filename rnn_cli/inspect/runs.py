@@ -67,7 +67,7 @@ def load_run(path: str) -> Run:
     name = os.path.basename(path)
     if (reports := log_reports(path)) is not None:
         return Run(name, reports, log_unit(reports))
-    return run_of(load_checkpoint(path), name)
+    return run_of(load_checkpoint(path).as_one_network(), name)
 
 
 def run_of(checkpoint: Checkpoint, name: str) -> Run:

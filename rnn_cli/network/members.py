@@ -25,7 +25,9 @@ Tensors = Mapping[str, np.ndarray]  # of a network, with the names and shapes of
 def joined(config: NetworkConfig, members: Sequence[Tensors]) -> tuple[NetworkConfig, dict[str, np.ndarray]]:
     """Return the network of several networks of one configuration, and its tensors."""
     together = replace(config, members=len(members))
-    tensors = {name: np.zeros(shape, np.float32) for name, shape in torch_shapes(together).items()}
+    tensors: dict[str, np.ndarray] = {}
+    for name, shape in torch_shapes(together).items():
+        tensors[name] = np.zeros(shape, np.float32)
     units = config.hidden_size
     for layer, number, suffix in runs_of(together):
         for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):

@@ -39,9 +39,9 @@ def torch_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     """Return the shape of each tensor, by its name in a torch module with the members `rnn` and `decoder`.
 
     Layer k has weight_ih (G H, I), weight_hh (G H, H), bias_ih and bias_hh (G H), and the same again with the suffix
-    `_reverse` if there are two directions. G is the number of gates, I the size of the input for layer 0, else
-    runs H. The decoder has weight (V, runs H) and bias (V). The layers of the second member have the suffix `_2`. A tied embedding takes the place of its weight,
-    as encoder.weight.
+    `_reverse` if there are two directions, or `_2`, `_3` and so on for further members. G is the number of gates, I the
+    size of the input for layer 0, else runs H. The decoder has weight (V, runs H) and bias (V). A tied embedding takes
+    the place of its weight, as encoder.weight.
 
     An encoder with a decoder has such layers as encoder.* and decoder.*, and with D = directions H: attention.weight
     (H, D), which makes keys; combine.weight (H, H + D) and bias (H), of a decoder's output and its context;

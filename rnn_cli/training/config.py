@@ -22,6 +22,7 @@ class TrainingConfig(Config):
 
     most_epochs     passes after which a run of minutes ends even if there is time left
     evaluate_every  steps between two evaluations
+    networks        each of them is as long as `steps` or `epochs` say; `minutes` are shared
     groups          parts of a batch whose gradients are added as a fixed tree; ranks share them (data_parallel.py)
     """
 
@@ -64,6 +65,14 @@ class TrainingConfig(Config):
         group="Computation",
         help="Parts of a batch whose gradients are added in a fixed order; ranks of MPI share them.",
     )
+    networks: int = limited(
+        1,
+        64,
+        1,
+        automatic=True,
+        group="The network",
+        help="Networks to train one after the other; their mean predicts.",
+    )
     patience: int | None = length(1, 10**6, help="Evaluations without improvement after which to stop early.")
     fingerprint: bool = setting(
         True, group="The model file", help="Save no fingerprint of the text, which sampling novel text needs."
@@ -73,6 +82,6 @@ class TrainingConfig(Config):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainingConfig:
-        """Build the configuration from a dictionary of its fields; older files lack `groups` and `counts`."""
-        config: TrainingConfig = super().from_dict({"groups": 1, "counts": False, **values})
+        """Build the configuration from a dictionary of its fields; older files lack some."""
+        config: TrainingConfig = super().from_dict({"groups": 1, "networks": 1, "counts": False, **values})
         return config

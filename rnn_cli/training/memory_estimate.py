@@ -20,6 +20,7 @@ def peak_memory(network: NetworkConfig, training: TrainingConfig, data: int) -> 
     layout = layout_of(network, VECTOR_BYTES // FLOAT32)
     vectors = VECTORS + 5 * (training.average > 0) + (training.recurrent_dropout > 0)
     vectors += training.groups + 2 if training.groups > 1 else 0  # a gradient for each, and what ranks exchange
+    vectors += 4 * (training.networks - 1)  # each that is trained, in memory and in the file
     window = training.batch_size * training.sequence_length
     parts = [network]
     position = 0

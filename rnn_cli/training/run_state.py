@@ -85,6 +85,8 @@ class Report:
 class Progress(Config):
     """The counts of a run.
 
+    begun                  the step with which the network that is trained now began; others were trained before it
+    total_steps            the step at which it ends
     overhead               the part of `seconds` that was spent on compiling and setting up, and on steps undone
     best_loss, best_score  of the best model so far; None before there is one, or if the task has no such figure
     rate_factor            multiplies the rate of the schedule
@@ -105,11 +107,12 @@ class Progress(Config):
     loss_sum: float = limited(0.0, LARGEST, 0.0)
     loss_count: int = limited(0, 10**18, 0)
     best_score: float | None = limited(-LARGEST, LARGEST)
+    begun: int = limited(0, MOST_STEPS, 0)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Progress:
-        """Build the counts from a dictionary of its fields; a file of format 1 lacks `best_score`."""
-        progress: Progress = super().from_dict({"best_score": None, **values})
+        """Build the counts from a dictionary of its fields; older files lack the last ones."""
+        progress: Progress = super().from_dict({"best_score": None, "begun": 0, **values})
         return progress
 
 

@@ -18,7 +18,10 @@ from rnn_cli.kernels.network.dropconnect import DropConnect
 from rnn_cli.kernels.network.optimizer import RULES, Step
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16, NUMBA_VERSION
 from rnn_cli.kernels.threads import Team
+from rnn_cli.network.config import NetworkConfig
+from rnn_cli.network.members import joined
 from rnn_cli.network.model import Model
+from rnn_cli.network.parameters import torch_shapes
 from rnn_cli.network.workspace import count_scored
 from rnn_cli.rng import DROPCONNECT, DROPOUT, RESETS, WEIGHTS, generator
 from rnn_cli.training.config import TrainingConfig
@@ -33,6 +36,7 @@ FEWEST_BATCHES, STEPS_PER_BATCH = 20, 5  # of validation: a batch of it costs a 
 PLATEAU_PATIENCE = 2  # evaluations without gain after which the schedule `plateau` halves the rate
 MOST_ROLLBACKS = 4
 GOOD = "good."  # before the names of tensors in the last good state, if that is not the current one
+MEMBER = "member."  # before the number and the names of the tensors of each network, that in training being the last
 LONGEST_HISTORY = 1000  # evaluations; of a longer history every second one is dropped
 
 
@@ -93,6 +97,8 @@ class Trainer:
     If a loss or gradient is not finite, the run goes back to the last good state, halves its learning rate, and
     tells `say` so. After MOST_ROLLBACKS it raises DivergenceError. Good is the state at an evaluation where the loss
     was below that of guessing blindly, or at the start.
+
+    If the configuration says so, several networks are trained, one after the other, and the model is their mean.
     """
 
     def __init__(
@@ -111,7 +117,9 @@ class Trainer:
         """
         if sum(value is not None for value in (config.steps, config.epochs, config.minutes)) != 1:
             raise UsageError("a run is as long as one of steps, epochs and minutes says")
+        check_networks(task, config, start is not None)
         self.task, self.config, self.stop, self.say = task, config, stop, say
+        self.members: list[Mapping[str, np.ndarray]] = []  # the networks that are trained
         self.ranks = Ranks()
         self._clock, self._started = clock, clock()
         self.team = Team(threads)
@@ -159,6 +167,11 @@ class Trainer:
     @property
     def finished(self) -> bool:
         """Whether the run is over."""
+        return len(self.members) == self.config.networks - 1 and self._network_ends
+
+    @property
+    def _network_ends(self) -> bool:
+        """Whether the training of this network is over."""
         progress = self.progress
         out_of_patience = self.config.patience is not None and progress.evaluations_without_gain >= self.config.patience
         return out_of_patience or (progress.total_steps is not None and progress.step >= progress.total_steps)
@@ -169,7 +182,7 @@ class Trainer:
         progress, minutes = self.progress, self.config.minutes
         left = math.inf if minutes is None or progress.total_steps else max(0.0, 60 * minutes - self._elapsed())
         if progress.step:
-            steps = (progress.total_steps or self._most_steps) - progress.step
+            steps = self._all_steps - progress.step
             left = min(left, steps * (progress.seconds - progress.overhead) / progress.step)
         return left if left < math.inf else None
 
@@ -178,13 +191,20 @@ class Trainer:
         """How much of the run is done, from 0 to 1."""
         progress, minutes = self.progress, self.config.minutes
         if progress.total_steps is not None:
-            return progress.step / progress.total_steps
+            return progress.step / self._all_steps
         of_the_time = 0.0 if minutes is None else min(1.0, self._elapsed() / (60 * minutes))
-        return max(of_the_time, progress.step / self._most_steps)
+        return max(of_the_time, progress.step / self._all_steps)
+
+    @property
+    def _all_steps(self) -> float:
+        """How many steps all networks take, at most."""
+        progress = self.progress
+        each = progress.total_steps - progress.begun if progress.total_steps else self._most_steps
+        return progress.begun + each * (self.config.networks - len(self.members))
 
     @property
     def _most_steps(self) -> float:
-        """How many steps a run of minutes makes at most."""
+        """How many steps a network of a run of minutes takes at most."""
         most = self.config.most_epochs
         return math.inf if most is None else max(1, round(most * self.batches.steps_per_epoch))
 
@@ -207,6 +227,8 @@ class Trainer:
                 if report is not None:
                     yield report
                     meter.restart()
+            if self._network_ends and not self.finished:
+                self._begin_next_network()
         self._gather_state()
         self.ended = True
 
@@ -221,10 +243,11 @@ class Trainer:
             window.mask[:] = (draws >= config.dropout) / np.float32(1 - config.dropout)
         if config.reset_chance:
             window.state[:, :, self._generator(RESETS).random(config.batch_size) < config.reset_chance] = 0
-        rate = learning_rate(config.learning_rate, progress.step, progress.total_steps, config.schedule)
+        number, total = progress.step - progress.begun, progress.total_steps
+        rate = learning_rate(config.learning_rate, number, total and total - progress.begun, config.schedule)
         rate *= progress.rate_factor
         step = Step(
-            number=progress.step + 1,
+            number=number + 1,
             learning_rate=rate,
             clip_norm=config.clip_norm,
             rule=self.rule,
@@ -257,7 +280,7 @@ class Trainer:
 
     def _evaluates(self) -> bool:
         """Say whether the model is evaluated after the step that was made last."""
-        return self.progress.step % self.config.evaluate_every == 0 or self.finished
+        return self.progress.step % self.config.evaluate_every == 0 or self._network_ends
 
     def _evaluate_and_report(self, result: StepResult, units_per_second: float) -> Report | None:
         """Return the report that is due, with an evaluation if one is.
@@ -276,6 +299,23 @@ class Trainer:
             self.good = RunState.of(self.window, self.progress)
         return report
 
+    def _begin_next_network(self) -> None:
+        """Keep the best of this network, and begin the next one with other weights."""
+        progress, model = self.progress, self.model
+        assert progress.total_steps is not None
+        self.members.append(self.best_tensors())
+        model.layout.initialise(model.parameters, generator([self.config.random_seed, WEIGHTS, len(self.members)]))
+        for values in (self.window.moments, self.window.average, self.window.state):
+            values.fill(0)
+        self.progress = Progress(
+            step=progress.step,
+            begun=progress.step,
+            total_steps=2 * progress.total_steps - progress.begun,
+            seconds=progress.seconds,
+            overhead=progress.overhead,
+        )
+        self.good, self.history = RunState.of(self.window, self.progress), []
+
     def _gather_state(self) -> None:
         """Fetch the states of the rows that other ranks compute, for the checkpoint. Check that all have one model."""
         if isinstance(self.window, GroupedWindow):
@@ -285,7 +325,9 @@ class Trainer:
     def _averages(self) -> bool:
         """Say whether the parameters after the next step belong to the average."""
         total = self.progress.total_steps
-        return total is not None and self.progress.step >= total - round(self.config.average * total)
+        return total is not None and self.progress.step >= total - round(
+            self.config.average * (total - self.progress.begun)
+        )
 
     def _roll_back(self) -> None:
         """Go back to the last good state with half the learning rate; DivergenceError after MOST_ROLLBACKS."""
@@ -327,7 +369,7 @@ class Trainer:
         net_seconds = progress.seconds - progress.overhead
         if progress.step + 1 > self._most_steps * DECAY_FROM:
             progress.total_steps = int(self._most_steps)
-        elif net_seconds >= (60 * config.minutes - progress.overhead) * DECAY_FROM:
+        elif net_seconds >= (60 * config.minutes - progress.overhead) * DECAY_FROM / config.networks:
             progress.total_steps = steps_that_fit(progress.step)
 
     def _evaluate(self) -> Judgement | None:
@@ -437,12 +479,20 @@ class Trainer:
         }
         if progress.best_score is not None:
             record["best_score"] = progress.best_score
-        checkpoint = Checkpoint(self.model.config, self.task.describe(), self.best_tensors(), record)
-        if self.finished or self.diverged:
+        own, ended = self.best_tensors(), self.finished or self.diverged
+        config, parameters, known = self.model.config, own, [*self.members]
+        if ended and (progress.best_step or not known):
+            known.append(own)
+        if self.config.networks > 1 and known:
+            config, parameters = joined(config, known)
+        checkpoint = Checkpoint(config, self.task.describe(), parameters, record)
+        if ended:
             self.task.complete(checkpoint, self.team)
         else:
             checkpoint.progress = progress.to_dict()
             checkpoint.training = dict(RunState.of(self.window, progress).tensors)
+            for number, member in enumerate([*self.members, own] if self.members else []):
+                checkpoint.training |= {f"{MEMBER}{number}.{name}": tensor for name, tensor in member.items()}
             if self.good.progress.step != progress.step:
                 checkpoint.progress["good"] = self.good.progress.to_dict()
                 checkpoint.training |= {GOOD + name: tensor for name, tensor in self.good.tensors.items()}
@@ -457,11 +507,13 @@ class Trainer:
         """
         if checkpoint.progress is None:
             raise UsageError("the training of this model is complete; there is nothing to resume")
-        task = task.resumed(checkpoint)
+        several = any(name.startswith(MEMBER) for name in checkpoint.training)
+        network = replace(checkpoint.config, members=1) if several else checkpoint.config
+        task = task.resumed(replace(checkpoint, config=network))
         if checkpoint.record.get("training", {}).get("precision") == "bfloat16" and not HAS_BFLOAT16:
             raise UsageError("this run is in bfloat16, which this processor does not have; resume it on one that has")
 
-        counts, tensors = dict(checkpoint.progress), checkpoint.training
+        counts, tensors = dict(checkpoint.progress), dict(checkpoint.training)
         prefix, good_counts = (GOOD, counts.pop("good")) if "good" in counts else ("", counts)
         good = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         try:
@@ -471,16 +523,39 @@ class Trainer:
                 raise ValueError("the tensor state")
             trainer = cls(task, config, threads, **others)
             planned = trainer.progress.total_steps
-            trainer.model.layout.from_torch(trainer.best_parameters, checkpoint.parameters)
+            *known, best = members_of(tensors, network) if several else [checkpoint.parameters]
+            trainer.members.extend(known)
+            trainer.model.layout.from_torch(trainer.best_parameters, best)
             trainer.good = RunState(good, Progress.from_dict(good_counts))
             trainer.good.restore(trainer.window)  # which checks it
             trainer.progress = RunState(tensors, Progress.from_dict(counts)).restore(trainer.window)
-            if trainer.finished or planned not in (None, trainer.progress.total_steps):
+            total, begun = trainer.progress.total_steps, trainer.progress.begun
+            if trainer.finished or planned not in (None, total and total - begun) or begun > trainer.progress.step:
                 raise ValueError("its number of steps")
             trainer.history = [task.report_from_dict(values) for values in checkpoint.record["history"]]
         except (KeyError, TypeError, ValueError, UsageError) as problem:
             raise CheckpointError(f"the state of the training in this model is damaged ({problem})") from problem
         return trainer
+
+
+def check_networks(task: Task, config: TrainingConfig, fine_tuning: bool) -> None:
+    """Raise UsageError if a run cannot train as many networks."""
+    if config.networks > 1 and (fine_tuning or not task.takes_members):
+        raise UsageError("`networks` is for a new model that writes characters or bytes; leave it out")
+    if config.networks > 1 and config.patience is not None:
+        raise UsageError("`patience` ends one network, and `networks` asks for several; give one of them")
+
+
+def members_of(tensors: Mapping[str, np.ndarray], network: NetworkConfig) -> list[dict[str, np.ndarray]]:
+    """Return the networks in the state of a run. Raises KeyError or ValueError if they do not have their shapes."""
+    shapes = torch_shapes(network)
+    count = len({name.split(".")[1] for name in tensors if name.startswith(MEMBER)})
+    members = [{name: tensors[f"{MEMBER}{number}.{name}"] for name in shapes} for number in range(count)]
+    for member in members:
+        for name, tensor in member.items():
+            if (tensor.shape, tensor.dtype) != (shapes[name], np.float32):
+                raise ValueError(f"the tensor {name}")
+    return members
 
 
 def check_ranks(ranks: Ranks, config: TrainingConfig) -> None:

@@ -22,9 +22,7 @@ def batch(seed=3):
 
 
 def several(kind, activation, layers, units, count, dtype=np.float32):
-    config = NetworkConfig.for_symbols(
-        SYMBOLS, cell=kind, activation=activation, hidden_size=units, num_layers=layers
-    )
+    config = NetworkConfig.for_symbols(SYMBOLS, cell=kind, activation=activation, hidden_size=units, num_layers=layers)
     models = [Model.initialised(config, np.random.default_rng(number), dtype) for number in range(count)]
     for model in models:
         model.parameters += 0.05

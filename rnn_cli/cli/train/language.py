@@ -23,7 +23,8 @@ from rnn_cli.training.config import LENGTHS
 from rnn_cli.training.throughput import units_per_second
 from rnn_cli.training.trainer import Trainer
 
-INHERITED = ("cell", "activation", "hidden_size", "num_layers", "embedding")  # of the model that a run starts from
+# Of the model that a run starts from.
+INHERITED = ("cell", "activation", "hidden_size", "num_layers", "embedding", "members")
 
 
 def start(

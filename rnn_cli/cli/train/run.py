@@ -130,7 +130,7 @@ def saving_on_divergence(trainer: Trainer, saver: Saver) -> Iterator[Report]:
     try:
         yield from trainer
     except DivergenceError:
-        if trainer.progress.best_step and (problem := saver.save()):
+        if (trainer.progress.best_step or trainer.members) and (problem := saver.save()):
             saver.display.note(problem)
         raise
 
@@ -159,7 +159,8 @@ def summary(trainer: Trainer, path: Path) -> Iterator[str]:
     yield f"saved {path} ({path.stat().st_size / 1e6:.1f} MB) after {steps} in {progress.seconds:.0f} s"
     if progress.best_loss is not None:
         figures = trainer.task.figures(progress.best_loss, progress.best_score)
-        yield f"{figures} at step {progress.best_step:,}"
+        last = f"the last of {trainer.config.networks} networks: " * (trainer.config.networks > 1)
+        yield f"{last}{figures} at step {progress.best_step:,}"
     yield from trainer.task.remarks
 
 

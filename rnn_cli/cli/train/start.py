@@ -31,6 +31,8 @@ def start_run(request: TrainRequest, threads: int, display: TrainingDisplay) -> 
     asked_seed = request.random_seed
     request = replace(request, random_seed=seed_or_random(asked_seed))
     base = load_checkpoint(request.base) if request.base else None
+    if base and request.task:
+        base = base.as_one_network()
     trainer, request = STARTING[request.task or LANGUAGE].start(request, base, threads, display)
     if asked_seed is None:
         display.note(f"random seed {request.random_seed}")

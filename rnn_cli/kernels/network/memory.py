@@ -20,10 +20,10 @@ class Sizes(NamedTuple):
     """The sizes of a network and of the window that it runs on, in elements.
 
     `runs` are those of each layer, and `reverse` is 1 if the second one reads from the end. `hidden`, `width` and
-    `columns` are padded to whole vectors: hidden_size `units`, runs * `units`, and `output_size`. `input_size` is the number of symbols, or the padded width of the numbers that are read. `plane` is
-    the distance from one state to the next, as from h to c; `scratch` is the scratch for a row of the batch.
-    `logit_rows` is T * B, or B if the logits of one step
-    are kept at a time.
+    `columns` are padded to whole vectors: hidden_size `units`, runs * `units`, and `output_size`. `input_size` is the
+    number of symbols, or the padded width of the numbers that are read. `plane` is the distance from one state to the
+    next, as from h to c; `scratch` is the scratch for a row of the batch. `logit_rows` is T * B, or B if the logits of
+    one step are kept at a time.
     """
 
     layers: int

@@ -79,7 +79,7 @@ def score_window(network, arrays, texts, step, rows):
                     texts.ranks[at + t] = rank_of(arrays.logits, k * sizes.columns, sizes.output_size, target)
                 texts.losses[at + t] = softmax_cross_entropy(sizes, arrays.logits, k * sizes.columns, target, 1.0)
         if length > 0:
-            for index in range(sizes.layers * sizes.states):
+            for index in range(sizes.layers * sizes.runs * sizes.states):
                 state = index * sizes.plane + row * sizes.hidden
                 after = state + length * sizes.batch * sizes.hidden
                 copy(arrays.states, state, arrays.states, after, sizes.hidden)
