@@ -1,9 +1,11 @@
 """Several networks, one after the other: each is trained as alone, and a stopped run continues with the same bits."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from commands import run
 
 from rnn_cli.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from rnn_cli.errors import CheckpointError, UsageError
@@ -141,3 +143,38 @@ def test_time_that_one_network_leaves_is_used(task):
 def test_networks_take_memory(task):
     one, three = (peak_memory(task.network, replace(CONFIG, networks=count), 0) for count in (1, 3))
     assert three > one
+
+
+def test_a_model_of_networks_goes_through_the_commands(tmp_path):
+    (tmp_path / "text").write_text("".join(f"{first}{second}a\n" for first in "bdglmnrst" for second in "aeiou"))
+    sizes = ["--hidden-size", 8, "--epochs", 4, "--layers", 2, "--validation-fraction", 0.2, "--random-seed", 1]
+    done = run("train", "text", *sizes, "--networks", 2, "-m", "model", cwd=tmp_path)
+    assert done.code == 0, done.stderr
+    assert "the mean of 2 networks: " in done.stderr
+    assert "networks" in run("info", "-m", "model", cwd=tmp_path).stdout.decode()
+    scored = json.loads(run("evaluate", "text", "-m", "model", "--json", "--counts", 0, cwd=tmp_path).stdout)
+    exported = run("export", "model", "--to", "hub", "-o", "hub", "--license", "mit", cwd=tmp_path)
+    assert exported.code == 0, exported.stderr
+    config = json.loads((tmp_path / "hub/config.json").read_text())
+    assert config["hidden_size"] == 16
+    again = ["import", "hub/model.safetensors", "--symbols", "hub/config.json", "-m", "again"]
+    assert run(*again, cwd=tmp_path).code == 0
+    one = json.loads(run("evaluate", "text", "-m", "again", "--json", cwd=tmp_path).stdout)
+    assert one["bits_per_char"] == pytest.approx(scored["bits_per_char"], abs=1e-5)
+    for command in (["sample", "-n", 3], ["inspect", "bada"], ["gradients", "bada"], ["complete", "ba"]):
+        result = run(*command, "-m", "model", cwd=tmp_path)
+        assert result.code == 0, result.stderr
+    assert run("evaluate", "text", "-m", "model", "--adapt", cwd=tmp_path).code == 0
+    tuned = run("train", "text", "--from", "model", "--steps", 3, "-m", "tuned", cwd=tmp_path)
+    assert tuned.code == 0, tuned.stderr
+    assert load_checkpoint(tmp_path / "tuned").config.members == 2
+
+
+@pytest.mark.parametrize("others", [["--words"], ["--from", "model"], ["--patience", 2, "--validation-file", "text"]])
+def test_networks_are_refused_with_a_sentence(tmp_path, others):
+    (tmp_path / "text").write_text("a b c\nb c a\n" * 30)
+    assert run("train", "text", "--steps", 2, "--hidden-size", 4, "-m", "model", cwd=tmp_path).code == 0
+    refused = run("train", "text", "--networks", 2, "--steps", 2, *others, "-m", "new", cwd=tmp_path)
+    assert refused.code == 2
+    assert "--networks" in refused.stderr
+    assert not (tmp_path / "new").exists()
