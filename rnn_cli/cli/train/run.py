@@ -113,7 +113,7 @@ def train(
         if trainer.finished:
             for line in summary(trainer, path):
                 display.note(line)
-            limit = diagnosis(trainer.history, trainer.model.config, trainer.config)
+            limit = diagnosis(trainer.history, trainer.model.config, trainer.config, trainer.batches.units_per_epoch)
             for part in limit.splitlines() if limit else ():
                 display.note(part)
         else:
