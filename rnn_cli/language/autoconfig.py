@@ -81,6 +81,7 @@ RECURRENT_DROPOUT_OF_AN_EPOCH, MOST_RECURRENT_DROPOUT = 0.03, 0.25
 # 1.894, 1.893, 1.892, 1.891 and 1.892.
 MOST_NETWORKS = 6
 SHARE_USED = 0.9  # of the time
+TOGETHER = "fit the time; their mean predicts better, answers take longer"
 MINUTES = 3.0
 LINE_LENGTH, STREAM_LENGTH, LONG_STREAM_LENGTH = 32, 64, 96
 MOST_STREAMS = 64
@@ -116,6 +117,11 @@ def choose(corpus: Corpus, given: Mapping[str, Any], speed: Speed | None = None,
     chooser.choose_dropout()
     chooser.choose_rate(fine_tuning)
     return Choice(chooser.model(), chooser.training(), tuple(chooser.reasons))
+
+
+def may_have_networks(values: Mapping[str, Any]) -> bool:
+    """Return whether several networks may be chosen: only for given minutes, which one does not use up."""
+    return "minutes" in values and not {"networks", "patience"} & values.keys()
 
 
 class AutoConfig:
@@ -189,12 +195,12 @@ class AutoConfig:
 
     def choose_networks(self, fine_tuning: bool) -> None:
         """Pick as many networks as fit the time, if one leaves most of it unused."""
-        if self.most_epochs is None or "minutes" not in self.values or self.words or fine_tuning:
+        if self.most_epochs is None or self.words or fine_tuning or not may_have_networks(self.values):
             return
-        if "patience" not in self.values and self.speed is not None:
+        if self.speed is not None:
             fit = SHARE_USED * self.read(self.values["hidden_size"]) / (self.most_epochs * self.characters_per_epoch)
             if (networks := int(min(fit, MOST_NETWORKS))) > 1:
-                self.pick("networks", networks, "fit the time; their mean predicts better, samples take longer")
+                self.pick("networks", networks, TOGETHER)
 
     def choose_streams(self) -> None:
         """Pick the length of backpropagation, and as many streams as leave an epoch enough windows."""

@@ -75,7 +75,6 @@ class LanguageTask(Task):
             sizes = f"{corpus.name} has {size:,} symbols, the network {self.network.input_size:,}"
             raise UsageError(f"{sizes}; use NetworkConfig.for_symbols(len(corpus.codec))")
         self.blind_loss = math.log(size)
-        self.takes_members = self.unit == "character" and self.network.embedding == "none"
 
     def batches(self, config: TrainingConfig) -> TextBatches:
         """Return the text in `batch_size` streams, with text sampled from its n-grams if `augment` asks for it."""
@@ -135,12 +134,10 @@ class LanguageTask(Task):
         Without a held-out part, a text of SHORTEST_COUNTED symbols gets the usual share, and a shorter one no counts.
         """
         ids, codec = self.corpus.validation, self.corpus.codec
-        members = checkpoint.config.members
-        counted = checkpoint.record["training"]["counts"] and len(codec) <= MOST_SYMBOLS
-        if not counted and members == 1:
+        if not checkpoint.record["training"]["counts"] or len(codec) > MOST_SYMBOLS:
             return
         if ids is None:
-            if counted and len(self.corpus.training) >= SHORTEST_COUNTED:
+            if len(self.corpus.training) >= SHORTEST_COUNTED:
                 checkpoint.counts = self.ngrams.to_tensors()
                 self.remarks = [f"n-gram counts up to order {self.ngrams.order} have a share of {DEFAULT_SHARE:g}"]
             return
@@ -152,19 +149,14 @@ class LanguageTask(Task):
         except CheckpointError:  # the outputs are not finite on a longer text than was validated
             return
         alone = float(nats[(ids[1:] != BOUNDARY) | codec.line_mode].mean())
-        if members > 1:
-            self.remarks = [f"the mean of {members} networks: {alone:.4f} nats = {alone * BITS_PER_NAT:.3f} bits"]
-        if not counted:
-            return
         mixed = self.ngrams.fit(ids, nats)
         checkpoint.record["mixture"] = {"network_loss": alone, "loss": mixed, "order": self.ngrams.order}
         if mixed > alone - LEAST_GAIN:
-            self.remarks = [*self.remarks, "its n-gram counts would not lower that, and are left out"]
+            self.remarks = ["its n-gram counts would not lower that, and are left out"]
             return
         checkpoint.counts = self.ngrams.to_tensors()
         size = sum(tensor.nbytes for tensor in checkpoint.counts.values()) / 1e6
         self.remarks = [
-            *self.remarks,
             f"with n-gram counts up to order {self.ngrams.order} {alone:.4f} -> {mixed:.4f} nats = "
             f"{mixed * BITS_PER_NAT:.3f} bits per {self.unit}",
             f"the counts ({size:.1f} MB) hold parts of the text",

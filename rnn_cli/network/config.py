@@ -51,8 +51,8 @@ class NetworkConfig(Config):
         tied = ("symbols", "symbols", self.input_size, 1)
         if self.embedding == "tied" and (self.inputs, self.outputs, self.output_size, self.directions) != tied:
             raise UsageError("a tied embedding is for a network with one direction and one vocabulary")
-        if self.members > 1 and (self.directions != 1 or self.embedding == "tied"):
-            raise UsageError("several members are for a network with one direction and without a tied embedding")
+        if self.members > 1 and self.embedding == "tied":
+            raise UsageError("several members are for a network without a tied embedding")
         if not isinstance(self.quantiles, list | tuple):
             raise UsageError(f"quantiles must be a list of levels, not {self.quantiles}")
         object.__setattr__(self, "quantiles", tuple(self.quantiles))  # JSON has lists
@@ -63,7 +63,7 @@ class NetworkConfig(Config):
 
     @property
     def runs(self) -> int:
-        """How often each layer runs, each time with weights of its own: once for each direction, or member."""
+        """How often each layer runs, each time with weights of its own: once for each direction of each member."""
         return self.directions * self.members
 
     @classmethod

@@ -5,12 +5,12 @@ network has their layers as runs (parameters.py), and the decoder adds what they
 
     logits = sum over members m of (h_m W_m + b_m) / N
 
-The decoder's weight (V, N H) holds W_m^T / N side by side.
+The decoder's weight (V, N H) holds W_m^T / N side by side; with two directions, both of a member stand together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,8 @@ from rnn_cli.cells import find_cell
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.parameters import runs_of, torch_shapes
 
+KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # of the tensors of a layer
+DECODER = ("decoder.weight", "decoder.bias")
 Tensors = Mapping[str, np.ndarray]  # of a network, with the names and shapes of `torch_shapes`
 
 
@@ -28,13 +30,14 @@ def joined(config: NetworkConfig, members: Sequence[Tensors]) -> tuple[NetworkCo
     tensors: dict[str, np.ndarray] = {}
     for name, shape in torch_shapes(together).items():
         tensors[name] = np.zeros(shape, np.float32)
-    units = config.hidden_size
+    width = config.runs * config.hidden_size
     for layer, number, suffix in runs_of(together):
-        for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-            target, own = tensors[f"rnn.{kind}_{suffix}"], members[number][f"rnn.{kind}_l{layer}"]
+        member, own = number // config.runs, suffix_in_member(number, layer, config)
+        for kind in KINDS:
+            target = tensors[f"rnn.{kind}_{suffix}"]
             if kind == "weight_ih" and layer:  # a member reads nothing of the others
-                target = target[:, number * units : (number + 1) * units]
-            target[...] = own
+                target = target[:, member * width : (member + 1) * width]
+            target[...] = members[member][f"rnn.{kind}_{own}"]
     tensors["decoder.weight"] = np.concatenate([each["decoder.weight"] for each in members], axis=1) / len(members)
     tensors["decoder.bias"] = np.mean([each["decoder.bias"] for each in members], axis=0)
     return together, {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
@@ -49,26 +52,35 @@ def as_one(config: NetworkConfig, tensors: Tensors) -> tuple[NetworkConfig, dict
         return config, dict(tensors)
     one = replace(config, members=1, hidden_size=config.members * config.hidden_size)
     gates = len(find_cell(config.cell, config.activation).torch_gates)
-    result = {name: tensors[name] for name in ("decoder.weight", "decoder.bias")}
-    for layer in range(config.num_layers):
-        suffixes = [suffix for number, _, suffix in runs_of(config) if number == layer]
-        for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+    result = {name: side_by_side(tensors[name], config) if "weight" in name else tensors[name] for name in DECODER}
+    for layer, direction, own in runs_of(one):
+        suffixes = [
+            suffix for at, number, suffix in runs_of(config) if (at, number % config.directions) == (layer, direction)
+        ]
+        for kind in KINDS:
             parts = [tensors[f"rnn.{kind}_{suffix}"] for suffix in suffixes]
             if kind == "weight_hh":
-                parts = list(beside_zeros(parts))
-            result[f"rnn.{kind}_l{layer}"] = interleaved(parts, gates)
+                parts = [beside_zeros(part, number, config) for number, part in enumerate(parts)]
+            if kind == "weight_ih" and layer:
+                parts = [side_by_side(part, config) for part in parts]
+            split = [part.reshape(gates, -1, *part.shape[1:]) for part in parts]  # each gate has the rows of all parts
+            result[f"rnn.{kind}_{own}"] = np.concatenate(split, axis=1).reshape(-1, *parts[0].shape[1:])
     return one, result
 
 
-def beside_zeros(parts: Sequence[np.ndarray]) -> Iterable[np.ndarray]:
-    """Yield each part (rows, H) with N H columns, those of the other parts being 0."""
-    for number, part in enumerate(parts):
-        wide = np.zeros((len(part), len(parts) * part.shape[1]), part.dtype)
-        wide[:, number * part.shape[1] : (number + 1) * part.shape[1]] = part
-        yield wide
+def suffix_in_member(number: int, layer: int, config: NetworkConfig) -> str:
+    """Return the suffix of the tensors of a run in its own network."""
+    return f"l{layer}" + "_reverse" * (number % config.directions)
 
 
-def interleaved(parts: Sequence[np.ndarray], gates: int) -> np.ndarray:
-    """Return the rows of all parts, gate by gate, each part having H rows for each gate."""
-    split = [part.reshape(gates, -1, *part.shape[1:]) for part in parts]
-    return np.concatenate(split, axis=1).reshape(-1, *parts[0].shape[1:])
+def beside_zeros(part: np.ndarray, number: int, config: NetworkConfig) -> np.ndarray:
+    """Return the columns of member `number` in N H columns, those of the other members being 0."""
+    wide = np.zeros((len(part), config.members * config.hidden_size), part.dtype)
+    wide[:, number * config.hidden_size : (number + 1) * config.hidden_size] = part
+    return wide
+
+
+def side_by_side(weight: np.ndarray, config: NetworkConfig) -> np.ndarray:
+    """Return the columns, which are the directions of one member after the other, by direction and then by member."""
+    columns = weight.reshape(len(weight), config.members, config.directions, config.hidden_size)
+    return columns.transpose(0, 2, 1, 3).reshape(weight.shape)

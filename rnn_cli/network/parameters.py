@@ -22,10 +22,10 @@ RELU_EMBEDDING_BOUND = 2.0  # relu passes on any value, however large
 
 def runs_of(config: NetworkConfig) -> Iterator[tuple[int, int, str]]:
     """Yield each run of each layer, in the order of their parameters, with the suffix of their names."""
-    others = ["_reverse"] if config.directions == 2 else [f"_{number + 1}" for number in range(1, config.members)]
     for layer in range(config.num_layers):
-        for number, suffix in enumerate(["", *others]):
-            yield layer, number, f"l{layer}{suffix}"
+        for number in range(config.runs):
+            member, direction = divmod(number, config.directions)
+            yield layer, number, f"l{layer}" + f"_{member + 1}" * (member > 0) + "_reverse" * direction
 
 
 def input_size_of(config: NetworkConfig, layer: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_cli.kernels.simd.cpu import HAS_FAST_BFLOAT16
-from rnn_cli.language.autoconfig import RATES, Choice, Speed
+from rnn_cli.language.autoconfig import MOST_NETWORKS, RATES, SHARE_USED, TOGETHER, Choice, Speed, may_have_networks
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.tasks.whole_texts import LONGEST
 from rnn_cli.training.config import LENGTHS, TrainingConfig
@@ -93,6 +93,17 @@ class Defaults:
         positions = 60 * self.values["minutes"] * self.speed(self.network(hidden_size=hidden_size), "float32")
         return positions / max(1, int(self.data.lengths.sum()))
 
+    def fraction_used(self) -> float:
+        """Return how much of the time one network uses; 1 if there is no limit."""
+        epochs = self.epochs_in_time(self.values["hidden_size"])
+        return 1.0 if epochs == math.inf else self.values.get("most_epochs", math.inf) / epochs
+
+    def pick_networks(self, fraction: float, fine_tuning: bool) -> None:
+        """Pick as many networks as fit the time, of which one uses a `fraction`."""
+        networks = int(min(SHARE_USED / max(fraction, 1e-9), MOST_NETWORKS))
+        if networks > 1 and not fine_tuning and may_have_networks(self.values):
+            self.pick("networks", networks, TOGETHER)
+
     def choose(self, preferences: Preferences, fine_tuning: bool = False) -> Choice:
         """Complete the values. `fine_tuning`: the network is that of another model."""
         if HAS_FAST_BFLOAT16:
@@ -102,6 +113,7 @@ class Defaults:
         self.pick_directions(preferences)
         self.pick_length(preferences)
         self.pick_size(preferences)
+        self.pick_networks(self.fraction_used(), fine_tuning)
         self.pick_batch(preferences)
         self.pick("dropout", preferences.dropout, "against overfitting")
         optimizer = self.values.get("optimizer", "adam")

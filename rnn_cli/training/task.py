@@ -62,7 +62,6 @@ class Task(Protocol):
     carries_state  whether a row continues the row before it, so that its state is kept from batch to batch (truncated
                    backpropagation through time). False: each batch holds whole texts and starts from the zero state
     symbols        how many symbols a step reads: their embeddings are added
-    takes_members  whether the network may be the mean of several
     remarks        what to say when a run is over, beside `figures`; `complete` may set it
     """
 
@@ -72,7 +71,6 @@ class Task(Protocol):
     blind_loss: float
     carries_state: bool = False
     symbols: int = 1
-    takes_members: bool = False
     remarks: Sequence[str] = ()
 
     def window(self, model: Model, config: TrainingConfig, team: Team) -> TrainingWindow | PairWindow:

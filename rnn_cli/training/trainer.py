@@ -18,7 +18,7 @@ from rnn_cli.kernels.network.dropconnect import DropConnect
 from rnn_cli.kernels.network.optimizer import RULES, Step
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16, NUMBA_VERSION
 from rnn_cli.kernels.threads import Team
-from rnn_cli.network.config import NetworkConfig
+from rnn_cli.network.config import EncoderDecoderConfig, NetworkConfig
 from rnn_cli.network.members import joined
 from rnn_cli.network.model import Model
 from rnn_cli.network.parameters import torch_shapes
@@ -230,6 +230,8 @@ class Trainer:
             if self._network_ends and not self.finished:
                 self._begin_next_network()
         self._gather_state()
+        if self.members and self.finished:
+            self._join_networks()
         self.ended = True
 
     def _step(self) -> StepResult:
@@ -315,6 +317,15 @@ class Trainer:
             overhead=progress.overhead,
         )
         self.good, self.history = RunState.of(self.window, self.progress), []
+
+    def _join_networks(self) -> None:
+        """Take the mean of all networks as the model, and judge it."""
+        self.model = Model.from_torch(*joined(self.model.config, [*self.members, self.best_tensors()]))
+        self.best_parameters = self.model.parameters.copy()
+        self.window = self._make_window(self.config.batch_size)
+        if self.validation is not None:
+            judgement = self._judge()
+            self.progress.best_loss, self.progress.best_score = judgement
 
     def _gather_state(self) -> None:
         """Fetch the states of the rows that other ranks compute, for the checkpoint. Check that all have one model."""
@@ -480,11 +491,9 @@ class Trainer:
         if progress.best_score is not None:
             record["best_score"] = progress.best_score
         own, ended = self.best_tensors(), self.finished or self.diverged
-        config, parameters, known = self.model.config, own, [*self.members]
-        if ended and (progress.best_step or not known):
-            known.append(own)
-        if self.config.networks > 1 and known:
-            config, parameters = joined(config, known)
+        config, parameters = self.model.config, own
+        if self.members and config.members == 1:  # those that are trained, while others follow or if these diverged
+            config, parameters = joined(config, self.members)
         checkpoint = Checkpoint(config, self.task.describe(), parameters, record)
         if ended:
             self.task.complete(checkpoint, self.team)
@@ -540,8 +549,11 @@ class Trainer:
 
 def check_networks(task: Task, config: TrainingConfig, fine_tuning: bool) -> None:
     """Raise UsageError if a run cannot train as many networks."""
-    if config.networks > 1 and (fine_tuning or not task.takes_members):
-        raise UsageError("`networks` is for a new model that writes characters or bytes; leave it out")
+    network = task.network
+    if config.networks > 1 and (
+        fine_tuning or network.embedding == "tied" or isinstance(network, EncoderDecoderConfig)
+    ):
+        raise UsageError("`networks` is for a new model that neither reads words nor translates; leave it out")
     if config.networks > 1 and config.patience is not None:
         raise UsageError("`patience` ends one network, and `networks` asks for several; give one of them")
 

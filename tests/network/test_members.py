@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from rnn_cli.errors import UsageError
 from rnn_cli.kernels.network.dropconnect import DropConnect
 from rnn_cli.kernels.threads import Team
 from rnn_cli.network.config import NetworkConfig
@@ -21,8 +22,10 @@ def batch(seed=3):
     return Batch(inputs, (generator.random((LENGTH, ROWS)) < 0.2).astype(np.uint8), targets)
 
 
-def several(kind, activation, layers, units, count, dtype=np.float32):
-    config = NetworkConfig.for_symbols(SYMBOLS, cell=kind, activation=activation, hidden_size=units, num_layers=layers)
+def several(kind, activation, layers, units, count, dtype=np.float32, **others):
+    config = NetworkConfig.for_symbols(
+        SYMBOLS, cell=kind, activation=activation, hidden_size=units, num_layers=layers, **others
+    )
     models = [Model.initialised(config, np.random.default_rng(number), dtype) for number in range(count)]
     for model in models:
         model.parameters += 0.05
@@ -122,7 +125,19 @@ def test_state_is_carried_from_window_to_window():
         np.testing.assert_allclose(window.losses[0], whole[t], atol=2e-6)
 
 
-@pytest.mark.parametrize("others", [{"directions": 2}, {"embedding": "tied"}])
-def test_other_networks_have_no_members(others):
-    with pytest.raises(Exception, match="members"):
-        NetworkConfig.for_symbols(5, members=2, **others)
+@pytest.mark.parametrize("readout", ["last", "mean"])
+@pytest.mark.parametrize("layers, units, count", [(1, 13, 3), (2, 6, 2)])
+def test_members_in_both_directions_are_one_network(readout, layers, units, count):
+    both = {"directions": 2, "readout": readout}
+    config, models = several("lstm", "tanh", layers, units, count, **both)
+    together = Model.from_torch(*joined(config, [model.to_torch() for model in models]))
+    one = Model.from_torch(*as_one(together.config, together.to_torch()))
+    losses, _ = logits_of(together)
+    np.testing.assert_allclose(losses, logits_of(one)[0], atol=2e-6)
+    alone = np.mean([logits_of(model)[0] for model in models], axis=0)
+    assert abs(losses - alone).max() < 0.5 * abs(losses - logits_of(models[0])[0]).max()
+
+
+def test_words_have_no_members():
+    with pytest.raises(UsageError, match="members"):
+        NetworkConfig.for_symbols(5, members=2, embedding="tied")

@@ -159,8 +159,8 @@ def summary(trainer: Trainer, path: Path) -> Iterator[str]:
     yield f"saved {path} ({path.stat().st_size / 1e6:.1f} MB) after {steps} in {progress.seconds:.0f} s"
     if progress.best_loss is not None:
         figures = trainer.task.figures(progress.best_loss, progress.best_score)
-        last = f"the last of {trainer.config.networks} networks: " * (trainer.config.networks > 1)
-        yield f"{last}{figures} at step {progress.best_step:,}"
+        several = trainer.model.config.members
+        yield f"{figures} " + (f"of {several} networks together" if several > 1 else f"at step {progress.best_step:,}")
     yield from trainer.task.remarks
 
 

@@ -4,7 +4,7 @@ All arrays are flat and contiguous; entries take them as arrays and pass on thei
 size, W the padded width of a layer's output, S the number of states (h, or h and c). A layer with
 two directions consists of two runs, each with weights of its own: the second reads the same input from the last step to
 the first, and its output stands in the columns after those of the first. The members of a network that was trained as
-several are runs of its layers, too, which all read forwards.
+several are runs of its layers, too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rnn_cli.kernels.simd.vector import address
 class Sizes(NamedTuple):
     """The sizes of a network and of the window that it runs on, in elements.
 
-    `runs` are those of each layer, and `reverse` is 1 if the second one reads from the end. `hidden`, `width` and
+    `runs` are those of each layer, and `reverse` is 1 if every second one reads from the end. `hidden`, `width` and
     `columns` are padded to whole vectors: hidden_size `units`, runs * `units`, and `output_size`. `input_size` is the
     number of symbols, or the padded width of the numbers that are read. `plane` is the distance from one state to the
     next, as from h to c; `scratch` is the scratch for a row of the batch. `logit_rows` is T * B, or B if the logits of
@@ -182,7 +182,7 @@ def layer_of(sizes, arrays, layer, number):
     elements more lie between the states of one run and the next, so that the initial states of all runs, at step 0
     forward in time and at step T backward, are equally far apart.
     """
-    index, reverse = layer * sizes.runs + number, number * sizes.reverse
+    index, reverse = layer * sizes.runs + number, number % 2 * sizes.reverse
     step = sizes.batch * sizes.hidden
     slack = sizes.reverse * sizes.length * step
     states = slack + index * (sizes.states * sizes.plane + slack) - reverse * slack
