@@ -54,9 +54,8 @@ def as_one(config: NetworkConfig, tensors: Tensors) -> tuple[NetworkConfig, dict
     gates = len(find_cell(config.cell, config.activation).torch_gates)
     result = {name: side_by_side(tensors[name], config) if "weight" in name else tensors[name] for name in DECODER}
     for layer, direction, own in runs_of(one):
-        suffixes = [
-            suffix for at, number, suffix in runs_of(config) if (at, number % config.directions) == (layer, direction)
-        ]
+        own_runs = (run for run in runs_of(config) if run[0] == layer and run[1] % config.directions == direction)
+        suffixes = [suffix for _, _, suffix in own_runs]
         for kind in KINDS:
             parts = [tensors[f"rnn.{kind}_{suffix}"] for suffix in suffixes]
             if kind == "weight_hh":

@@ -549,10 +549,8 @@ class Trainer:
 
 def check_networks(task: Task, config: TrainingConfig, fine_tuning: bool) -> None:
     """Raise UsageError if a run cannot train as many networks."""
-    network = task.network
-    if config.networks > 1 and (
-        fine_tuning or network.embedding == "tied" or isinstance(network, EncoderDecoderConfig)
-    ):
+    words_or_pairs = task.network.embedding == "tied" or isinstance(task.network, EncoderDecoderConfig)
+    if config.networks > 1 and (fine_tuning or words_or_pairs):
         raise UsageError("`networks` is for a new model that neither reads words nor translates; leave it out")
     if config.networks > 1 and config.patience is not None:
         raise UsageError("`patience` ends one network, and `networks` asks for several; give one of them")
