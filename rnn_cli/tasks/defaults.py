@@ -42,6 +42,7 @@ class Preferences:
     """What suits a task. Each was measured on the data that are named beside it.
 
     epochs, most_epochs  of a run without a length, and of one of minutes, at most
+    together             epochs of each of several networks, if that many fit the time; 0: one network is trained
     hidden_size          units; for a run of minutes, the largest of `sizes` that makes `enough` epochs
     batch_texts          texts of a batch
     """
@@ -58,6 +59,7 @@ class Preferences:
     directions: int = 2
     readout: str = "last"
     average: float = 0.0
+    together: float = 0.0
 
 
 class Defaults:
@@ -93,16 +95,13 @@ class Defaults:
         positions = 60 * self.values["minutes"] * self.speed(self.network(hidden_size=hidden_size), "float32")
         return positions / max(1, int(self.data.lengths.sum()))
 
-    def fraction_used(self) -> float:
-        """Return how much of the time one network uses; 1 if there is no limit."""
-        epochs = self.epochs_in_time(self.values["hidden_size"])
-        return 1.0 if epochs == math.inf else self.values.get("most_epochs", math.inf) / epochs
-
-    def pick_networks(self, fraction: float, fine_tuning: bool) -> None:
-        """Pick as many networks as fit the time, of which one uses a `fraction`."""
-        networks = int(min(SHARE_USED / max(fraction, 1e-9), MOST_NETWORKS))
-        if networks > 1 and not fine_tuning and may_have_networks(self.values):
-            self.pick("networks", networks, TOGETHER)
+    def pick_networks(self, epochs: float, in_time: float, fine_tuning: bool) -> None:
+        """Pick as many networks of some `epochs` as fit the time, which is that of `in_time` epochs."""
+        if epochs and in_time < math.inf and not fine_tuning and may_have_networks(self.values):
+            networks = int(min(SHARE_USED * in_time / epochs, MOST_NETWORKS))
+            if networks > 1:
+                self.pick("networks", networks, f"of {epochs:g} epochs {TOGETHER}")
+                self.values["most_epochs"] = epochs
 
     def choose(self, preferences: Preferences, fine_tuning: bool = False) -> Choice:
         """Complete the values. `fine_tuning`: the network is that of another model."""
@@ -113,7 +112,7 @@ class Defaults:
         self.pick_directions(preferences)
         self.pick_length(preferences)
         self.pick_size(preferences)
-        self.pick_networks(self.fraction_used(), fine_tuning)
+        self.pick_networks(preferences.together, self.epochs_in_time(self.values["hidden_size"]), fine_tuning)
         self.pick_batch(preferences)
         self.pick("dropout", preferences.dropout, "against overfitting")
         optimizer = self.values.get("optimizer", "adam")

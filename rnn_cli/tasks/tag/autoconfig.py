@@ -73,9 +73,8 @@ class TagDefaults(Defaults):
         self.pick("directions", 2, "each token is tagged from all of its sentence")
         self.choose_size()
         self.choose_length()
-        read = self.epochs_read(self.values["hidden_size"], self.values.get("num_layers", 1))
-        if "minutes" in self.values and read < math.inf:
-            self.pick_networks(self.values["most_epochs"] / read, fine_tuning)
+        in_time = self.epochs_read(self.values["hidden_size"], self.values.get("num_layers", 1))
+        self.pick_networks(self.row.epochs, in_time, fine_tuning)
         self.choose_rows()
         self.pick("dropout", self.row.dropout, "against overfitting")
         if self.row.recurrent_dropout:
