@@ -127,7 +127,9 @@ def sample(
     wanted = shard_of(shard)
     if wanted and random_seed is None and values["temperature"] > 0:
         raise UsageError("--shard is a part of one run; give --random-seed N, the same for all parts")
-    values["forbid"] = os.fsencode(values["forbid"]).decode()
+    for name in ("forbid", "pattern", "suffix"):
+        values[name] = values[name] and os.fsencode(values[name]).decode()
+    values["must_contain"] = tuple(os.fsencode(text).decode() for text in values["must_contain"])
     config = SamplingConfig(
         **values, valid_utf8=not raw, precision=precision_for(precision), random_seed=seed_or_random(random_seed)
     )

@@ -16,12 +16,14 @@ from rnn_cli.kernels.threads import Team
 from rnn_cli.language.candidates import MAX_PENDING, MAX_REJECTED, GeneratedText, PromptQueue, PromptQueues
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.constraints import state_after
+from rnn_cli.language.guide import guide_for
 from rnn_cli.language.ngrams import ngrams_of
 from rnn_cli.language.stepper import SAMPLED, Prompt, Stepper
 from rnn_cli.network.model import Model
 from rnn_cli.text.codecs import BOUNDARY, UNKNOWN, CharacterCodec, Codec
 from rnn_cli.text.fingerprint import Fingerprint
 from rnn_cli.text.graphemes import may_join
+from rnn_cli.text.patterns.automata import DEAD
 
 ROWS = 64  # texts generated side by side
 CHUNK, LINE_CHUNK = 256, 8  # steps in one call of the kernel, for a stream and for lines
@@ -67,6 +69,7 @@ class Sampler:
         self.config, self._progress = config or SamplingConfig(), progress
         self.codec, self.threads = checkpoint.codec, threads
         self.follow = self.codec.follow_table(self.config.forbid, self.config.valid_utf8)
+        self.guide = guide_for(self.codec, self.config)
         self.fingerprint = fingerprint_for(checkpoint, self.config)
         self.ngrams = None if self.config.counts == 0 else ngrams_of(checkpoint)
         self.model = model or Model.from_torch(checkpoint.config, checkpoint.parameters)
@@ -75,12 +78,18 @@ class Sampler:
             array("i", self.codec.encode_prompt(each, what="the stop text").tolist())
             for each in ([stop] if isinstance(stop, str | bytes) else stop)
         ]
-        if isinstance(prompts, str | bytes):
-            self.prompts = [self._prompt(prompts, unknown, "the seed")]
-        else:
-            self.prompts = [
-                self._prompt(prompt, unknown, f"the seed in line {line:,}") for line, prompt in enumerate(prompts, 1)
-            ]
+        if self.guide and any(self.stops):
+            raise UsageError(f"`stop` would cut a text that must match {self.guide.described}; leave `stop` out")
+        single = isinstance(prompts, str | bytes)
+        named = {
+            "the seed" if single else f"the seed in line {line:,}": prompt
+            for line, prompt in enumerate([prompts] if isinstance(prompts, str | bytes) else prompts, 1)
+        }
+        self.prompts = [self._prompt(prompt, unknown, what) for what, prompt in named.items()]
+        if self.guide:
+            self.guide = self.guide.for_prompts(self.prompts)
+            for what, prompt in zip(named, self.prompts):
+                self.guide.check(prompt, len(self._whole(prompt.ids)), what)
 
     def _prompt(self, text: str | bytes, unknown: str, what: str) -> Prompt:
         """Return a prompt with its limits. Raises UsageError if the lengths contradict each other.
@@ -106,12 +115,23 @@ class Sampler:
             ids,
             shortest,
             longest,
-            automaton_state=state_after(self.follow, ids),
+            automaton_state=self._state_after(ids, what),
             copied=copied,
-            ends=self.codec.line_mode,
+            ends=self.codec.line_mode or self.guide is not None,
             lead=[] if len(ids) or newline in (BOUNDARY, UNKNOWN) else [newline],
             characters=self.characters,
         )
+
+    def _state_after(self, ids: np.ndarray, what: str) -> int:
+        """Return the state of the follow table or of the guide after a prompt. Raises UsageError if none is left."""
+        if self.guide is None:
+            return state_after(self.follow, ids)
+        state = self.guide.state_after(self._whole(ids))
+        if state == DEAD:
+            raise UsageError(
+                f"no text that begins with {what} matches {self.guide.described}; the prompt is part of it"
+            )
+        return state
 
     def _whole(self, ids: np.ndarray) -> np.ndarray:
         """Return the text that symbols belong to: in line mode, those after the last boundary."""
@@ -119,7 +139,9 @@ class Sampler:
 
     def _stepper(self, rows: int) -> Stepper:
         team = Team(min(self.threads, rows))
-        return Stepper(self.model, rows, team, self.config, self.follow, self.fingerprint, self.ngrams)
+        return Stepper(
+            self.model, rows, team, self.config, self.follow, self.fingerprint, self.ngrams, guide=self.guide
+        )
 
     def _read(self, prompt: Prompt) -> Prompt:
         """Return a prompt with the state of the network after it, so that it is read once for many texts."""
@@ -163,12 +185,14 @@ class Sampler:
         """
         config, prompts = self.config, self.prompts
         total = range(count * len(prompts)) if chosen is None else chosen
-        if chosen is not None and (config.unique or config.novel):
-            name = "unique" if config.unique else "novel"
-            raise UsageError(f"`{name}` compares all texts with each other, and `shard` makes only some; leave one out")
-        if not (config.unique or config.novel):
+        if chosen is not None and self.rejects:
+            raise UsageError(
+                f"`{self.rejects}` compares all texts with each other, and `shard` makes only some; leave one out"
+            )
+        if not self.rejects:
             rows = max(1, min(config.best_of * len(total), rows))
-        stepper, chunk = self._stepper(rows), chunk or (LINE_CHUNK if self.codec.line_mode else CHUNK)
+        short = self.codec.line_mode or self.guide is not None
+        stepper, chunk = self._stepper(rows), chunk or (LINE_CHUNK if short else CHUNK)
         if len(prompts) == 1 and rows > 1:
             prompts = [self._read(prompts[0])]
 
@@ -208,9 +232,20 @@ class Sampler:
         index = queue.begin()
         return Slot(queue, index, GeneratedText(queue.prompt, stepper.begin(row, queue.prompt, index)))
 
+    @property
+    def rejects(self) -> str | None:
+        """The parameter that may reject a complete text, or None. With a guide, `max_copy` may end one too early."""
+        config = self.config
+        cut = self.guide is not None and config.max_copy is not None
+        return "unique" if config.unique else "novel" if config.novel else "max_copy" if cut else None
+
     def accepts(self, text: GeneratedText, seen: set[bytes]) -> bool:
         """Say whether to accept a text: with `novel` none of the corpus, with `unique` none seen before."""
+        if self.rejects is None:
+            return True
         whole = self._whole(np.concatenate([text.prompt.ids, np.array(text.symbols, np.int32)]))
+        if self.guide and not self.guide.accepts(whole):
+            return False
         if self.config.novel and self.fingerprint and self.fingerprint.has_line(whole):
             return False
         if self.config.unique:
@@ -227,7 +262,7 @@ class Sampler:
         """
         config = self.config
         all_of_them = chosen is None or len(chosen) == count
-        if all_of_them and count == len(self.prompts) == config.best_of == 1 and not (config.unique or config.novel):
+        if all_of_them and count == len(self.prompts) == config.best_of == 1 and not self.rejects:
             yield from self._stream(chunk)
         else:
             for text in self.texts(count, chosen=chosen):
