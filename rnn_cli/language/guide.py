@@ -15,12 +15,14 @@ from rnn_cli.language.config import SamplingConfig
 from rnn_cli.text.codecs import BOUNDARY, FORBIDDEN, ByteCodec, Codec, TokenCodec, WordCodec
 from rnn_cli.text.patterns import syntax
 from rnn_cli.text.patterns.automata import DEAD, FAR, Automaton, automaton_of, both, distances, too_large
+from rnn_cli.text.patterns.outlook import outlooks
 from rnn_cli.text.patterns.syntax import ANYTHING, Node, characters_of, literal
 from rnn_cli.text.patterns.units import Bytes, Characters, Units
 
 if TYPE_CHECKING:
     from rnn_cli.language.stepper import Prompt
 
+LONGEST_OUTLOOK = 1000  # symbols
 MOST_ENTRIES = 1_000_000  # of a table, of 4 bytes each
 SHOWN = 5  # unknown characters in a message
 
@@ -34,6 +36,8 @@ class Guide:
     table (states, classes)     int32: the next state, or DEAD
     distances (needed, states)  int32: the fewest symbols, at least as many as the index says, with which a text
                                 matches, or FAR
+    outlooks (symbols, states)  float32: about the log of the probability that a text goes on so that it matches, if at
+                                most so many symbols come
     ending                      where a text that matches ends: see kernels/text/guides.py
     """
 
@@ -41,6 +45,7 @@ class Guide:
     classes: np.ndarray
     table: np.ndarray
     distances: np.ndarray
+    outlooks: np.ndarray
     ending: int
 
     @property
@@ -62,8 +67,11 @@ class Guide:
         state = self.state_after(ids)
         return state != DEAD and bool(self.distances[0, state] == 0)
 
-    def for_prompts(self, prompts: Sequence[Prompt]) -> Guide:
-        """Return the guide with the distances that the shortest texts of these prompts need. Raises UsageError."""
+    def for_prompts(self, prompts: Sequence[Prompt], symbol_shares: np.ndarray) -> Guide:
+        """Return the guide with the distances and the outlooks for texts of these prompts.
+
+        `symbol_shares` (V) says about how often each symbol occurs. Raises UsageError if too many distances are needed.
+        """
         needed = 1 + max((prompt.shortest for prompt in prompts), default=0)
         if needed * len(self.table) > MOST_ENTRIES or needed > MOST_ENTRIES // 10:
             raise UsageError(f"{self.described} and `min_length` together need too many states; lower `min_length`")
@@ -71,7 +79,22 @@ class Guide:
         table = np.where(self.table == DEAD, len(self.table), self.table)
         for _ in range(1, needed):
             rows.append(np.minimum(np.append(rows[-1], FAR)[table].min(axis=1) + 1, FAR))
-        return replace(self, distances=np.array(rows, np.int32))
+        longest = max((prompt.longest for prompt in prompts), default=0)
+        return replace(self, distances=np.array(rows, np.int32), outlooks=self._outlooks(symbol_shares, longest))
+
+    def _outlooks(self, symbol_shares: np.ndarray, longest: int) -> np.ndarray:
+        steps = min(longest, LONGEST_OUTLOOK, MOST_ENTRIES // len(self.table))
+        if self.ending != AT_BOUNDARY:
+            symbol_shares = np.append(0.0, symbol_shares[1:] / symbol_shares[1:].sum())
+        shares = np.bincount(self.classes[1:], symbol_shares[1:], self.table.shape[1])
+        final = self.distances[0] == 0
+        if self.ending == AT_BOUNDARY:
+            ends = final * symbol_shares[BOUNDARY]
+        elif self.ending == AT_ONCE:
+            ends = final.astype(float)
+        else:
+            ends = final * ((self.table == DEAD) @ shares)
+        return outlooks(self.table, shares, ends, self.distances[0], steps)
 
     def check(self, prompt: Prompt, size: int, what: str) -> None:
         """Raise UsageError if no text goes on from a prompt of `size` symbols, matches and keeps to its limits."""
@@ -115,7 +138,7 @@ def guide_for(codec: Codec, config: SamplingConfig) -> Guide | None:
     classes, table = over_symbols(automaton, spelled, allowed)
     far = distances(table, automaton.final)
     ending = AT_BOUNDARY if codec.line_mode else AT_ONCE if config.suffix else WHERE_LEFT
-    guide = Guide(names, classes, table, far[None], ending)
+    guide = Guide(names, classes, table, far[None], np.zeros((0, 0), np.float32), ending)
     if far[0] == FAR:
         remark = remark_on_unknown(units, [tree for _, tree in trees])
         raise UsageError(f"no text of the characters that may be sampled matches {guide.described}{remark}; change it")
@@ -176,15 +199,18 @@ def remark_on_unknown(units: Units, trees: Sequence[Node]) -> str:
 
 def side_by_side(guides: Sequence[Guide], vocab_size: int) -> Guides:
     """Return guides as kernels read them."""
-    tables, far = [guide.table.ravel() for guide in guides], [guide.distances.ravel() for guide in guides]
-    places = np.zeros((len(guides), 5), np.int64)
+    places = np.zeros((len(guides), 7), np.int64)
     for place, guide in enumerate(guides):
-        before = sum(map(len, tables[:place])), sum(map(len, far[:place]))
-        places[place] = before[0], guide.table.shape[1], before[1], len(guide.table), guide.ending
-    nothing = np.zeros(0, np.int32)
+        table, far, outlook = (
+            sum(getattr(each, name).size for each in guides[:place]) for name in ("table", "distances", "outlooks")
+        )
+        width, states, last = guide.table.shape[1], len(guide.table), len(guide.outlooks) - 1
+        places[place] = table, width, far, states, guide.ending, outlook, last
+    integers, reals = np.zeros(0, np.int32), np.zeros(0, np.float32)
     return Guides(
         classes=np.array([guide.classes for guide in guides], np.int32).reshape(len(guides), vocab_size),
-        table=np.concatenate([nothing, *tables]),
-        distances=np.concatenate([nothing, *far]),
+        table=np.concatenate([integers, *(guide.table.ravel() for guide in guides)]),
+        distances=np.concatenate([integers, *(guide.distances.ravel() for guide in guides)]),
+        outlooks=np.concatenate([reals, *(guide.outlooks.ravel() for guide in guides)]),
         places=places,
     )

@@ -87,7 +87,9 @@ class Sampler:
         }
         self.prompts = [self._prompt(prompt, unknown, what) for what, prompt in named.items()]
         if self.guide:
-            self.guide = self.guide.for_prompts(self.prompts)
+            size, ngrams = len(self.codec), self.ngrams or ngrams_of(checkpoint)
+            shares = np.full(size, 1 / size) if ngrams is None else ngrams.symbol_shares()
+            self.guide = self.guide.for_prompts(self.prompts, shares)
             for what, prompt in zip(named, self.prompts):
                 self.guide.check(prompt, len(self._whole(prompt.ids)), what)
 

@@ -15,7 +15,7 @@ from rnn_cli.kernels.simd.vector import broadcast, first_lanes, is_positive, lan
 from rnn_cli.kernels.simd.vector_math import exp
 from rnn_cli.kernels.text.bloom import contains, empty_gram, extended, gram, mix, next_run
 from rnn_cli.kernels.text.counts import mix_row, read_symbol
-from rnn_cli.kernels.text.guides import keep_to_guide, next_state
+from rnn_cli.kernels.text.guides import keep_to_guide, next_state, weigh_by_outlook
 from rnn_cli.kernels.text.probabilities import log_sum_exp
 from rnn_cli.kernels.threads import Share, rows_of_share
 
@@ -238,7 +238,11 @@ def next_symbol(sizes, logits, start, sampling, row, position):
     if rules.max_copy and sampling.runs[row] >= rules.max_copy:
         forbid_copies(logits, start, sizes.output_size, sampling, row)
     number = uniform(rules.seed, sampling.texts[row], position)
+    if rules.guide >= 0:
+        weigh_by_outlook(logits, start, sizes.output_size, sampling, row, position, 1)
     symbol = draw(logits, start, sizes, sampling, row, number)
+    if rules.guide >= 0:
+        weigh_by_outlook(logits, start, sizes.output_size, sampling, row, position, -1)
     if rules.guide < 0:
         following = sampling.follow[rules.table, state, symbol]
         sampling.automaton[row] = 0 if following == FORBIDDEN else following  # what comes after the end does not matter

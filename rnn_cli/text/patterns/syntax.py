@@ -20,7 +20,7 @@ HEXADECIMAL = "0123456789abcdefABCDEF"
 
 @dataclass(frozen=True)
 class CharacterSet:
-    """Characters: those of some ranges of code points and of some categories (`d` is that of \\d) or, negated, others."""
+    """Characters of some ranges of code points and of some categories (`d` is that of \\d) or, negated, all others."""
 
     ranges: tuple[tuple[int, int], ...] = ()
     categories: str = ""
