@@ -32,8 +32,9 @@ class Guide:
     """An automaton that whole texts keep to. State 0 is the start, and a text may end in a state with the distance 0.
 
     names                       the parameters that it is made of
-    classes (V) int32           the class of each symbol; that of the boundary does not matter
-    table (states, classes)     int32: the next state, or DEAD
+    classes (V) int32           the class of each symbol to sample; that of the boundary does not matter
+    read (V) int32              the same for a prompt, which may have symbols that are not sampled
+    table (states, classes)     int32: the next state, or DEAD; those of class 0 are DEAD
     distances (needed, states)  int32: the fewest symbols, at least as many as the index says, with which a text
                                 matches, or FAR
     outlooks (symbols, states)  float32: about the log of the probability that a text goes on so that it matches, if at
@@ -43,6 +44,7 @@ class Guide:
 
     names: tuple[str, ...]
     classes: np.ndarray
+    read: np.ndarray
     table: np.ndarray
     distances: np.ndarray
     outlooks: np.ndarray
@@ -56,7 +58,7 @@ class Guide:
     def state_after(self, ids: Sequence[int] | np.ndarray) -> int:
         """Return the state after the symbols of a text, or DEAD."""
         state, table = 0, self.table
-        for column in self.classes[np.asarray(ids, np.int64)].tolist():
+        for column in self.read[np.asarray(ids, np.int64)].tolist():
             state = int(table[state, column])
             if state == DEAD:
                 break
@@ -67,6 +69,11 @@ class Guide:
         state = self.state_after(ids)
         return state != DEAD and bool(self.distances[0, state] == 0)
 
+    @property
+    def sampled(self) -> np.ndarray:
+        """The table of the symbols to sample: other classes are DEAD."""
+        return sampled_table(self.table, self.classes)
+
     def for_prompts(self, prompts: Sequence[Prompt], symbol_shares: np.ndarray) -> Guide:
         """Return the guide with the distances and the outlooks for texts of these prompts.
 
@@ -76,7 +83,7 @@ class Guide:
         if needed * len(self.table) > MOST_ENTRIES or needed > MOST_ENTRIES // 10:
             raise UsageError(f"{self.described} and `min_length` together need too many states; lower `min_length`")
         rows = [self.distances[0]]
-        table = np.where(self.table == DEAD, len(self.table), self.table)
+        table = np.where(self.sampled == DEAD, len(self.table), self.sampled)
         for _ in range(1, needed):
             rows.append(np.minimum(np.append(rows[-1], FAR)[table].min(axis=1) + 1, FAR))
         longest = max((prompt.longest for prompt in prompts), default=0)
@@ -93,8 +100,8 @@ class Guide:
         elif self.ending == AT_ONCE:
             ends = final.astype(float)
         else:
-            ends = final * ((self.table == DEAD) @ shares)
-        return outlooks(self.table, shares, ends, self.distances[0], steps)
+            ends = final * ((self.sampled == DEAD) @ shares)
+        return outlooks(self.sampled, shares, ends, self.distances[0], steps)
 
     def check(self, prompt: Prompt, size: int, what: str) -> None:
         """Raise UsageError if no text goes on from a prompt of `size` symbols, matches and keeps to its limits."""
@@ -135,10 +142,11 @@ def guide_for(codec: Codec, config: SamplingConfig) -> Guide | None:
     automaton = reduce(both, [automaton_of(tree, units, name) for name, tree in trees])
     allowed = (codec.follow_table(config.forbid, config.valid_utf8) != FORBIDDEN).any(axis=0)
     allowed[BOUNDARY] = False
-    classes, table = over_symbols(automaton, spelled, allowed)
-    far = distances(table, automaton.final)
+    read, table = over_symbols(automaton, spelled)
+    classes = np.where(allowed, read, 0)
+    far = distances(sampled_table(table, classes), automaton.final)
     ending = AT_BOUNDARY if codec.line_mode else AT_ONCE if config.suffix else WHERE_LEFT
-    guide = Guide(names, classes, table, far[None], np.zeros((0, 0), np.float32), ending)
+    guide = Guide(names, classes, read, table, far[None], np.zeros((0, 0), np.float32), ending)
     if far[0] == FAR:
         remark = remark_on_unknown(units, [tree for _, tree in trees])
         raise UsageError(f"no text of the characters that may be sampled matches {guide.described}{remark}; change it")
@@ -162,18 +170,21 @@ def known(codec: Codec, name: str, text: str) -> tuple[Node, ...]:
     return literal(text)
 
 
-def over_symbols(automaton: Automaton, spelled: list[list[int]], allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def sampled_table(table: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return a table without the classes that no symbol has."""
+    return np.where(np.isin(np.arange(table.shape[1]), classes), table, DEAD)
+
+
+def over_symbols(automaton: Automaton, spelled: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
     """Return the classes (V) of symbols, and the table (states, classes) of an automaton over them.
 
-    Symbols are `spelled` in the units of the automaton; those that are not `allowed` lead nowhere.
+    Symbols are `spelled` in the units of the automaton; class 0, that of the boundary, leads nowhere.
     """
-    columns: dict[tuple[int, ...], int] = {(): 0}  # the class of the boundary, and of what may not come
+    columns: dict[tuple[int, ...], int] = {(): 0}
     steps = np.append(automaton.table, np.full((1, automaton.table.shape[1]), DEAD, np.int32), axis=0)
     table = [np.full(len(automaton.table), DEAD, np.int32)]
     classes = np.zeros(len(spelled), np.int32)
     for symbol, units in enumerate(spelled):
-        if not allowed[symbol]:
-            continue
         key = tuple(automaton.classes[units].tolist())
         if key not in columns:
             columns[key] = len(columns)

@@ -97,6 +97,8 @@ def test_the_prompt_is_part_of_the_text(checkpoint):
         whole_texts(checkpoint, 1, "ab", pattern="b.*")
     with pytest.raises(UsageError, match=r"the shortest text that matches `pattern` has 9 char.* at most 5"):
         whole_texts(checkpoint, 1, "c", pattern="ca{8}", max_length=5)
+    texts, _ = whole_texts(checkpoint, 9, "ab", pattern="ab?[abc]{3,}", forbid="b")
+    assert all(re.fullmatch("ab[ac]+", text) for text in texts) or checkpoint.codec.kind == "tokens"
     assert whole_texts(checkpoint, 1, "ab", pattern="ab", length=0)[0] == ["ab"]
 
 

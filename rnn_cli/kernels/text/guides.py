@@ -27,8 +27,8 @@ class Guides(NamedTuple):
     places (guides, 7) int64   where the table of a guide begins; its classes; where its distances begin; its states;
                                where its texts end; where its outlooks begin; and how many symbols the last is for
 
-    A text that matches ends AT_BOUNDARY, as lines do; WHERE_LEFT, with the probability of the symbols after which no text
-    matches; or AT_ONCE.
+    A text that matches ends AT_BOUNDARY, as lines do; WHERE_LEFT, with the probability of the symbols after which no
+    text matches; or AT_ONCE.
     """
 
     classes: Any

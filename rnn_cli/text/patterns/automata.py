@@ -121,7 +121,7 @@ class Builder:
 
 
 def automaton_of(tree: Node, units: Units, name: str = "pattern") -> Automaton:
-    """Return the automaton of the texts that an expression matches. Raises UsageError with its name if it is too large."""
+    """Return the automaton of the texts that an expression matches. Raises UsageError if it is too large."""
     builder = Builder(units)
     if builder.size(tree) > MOST_NODES:
         raise too_large(name)
