@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -17,7 +16,8 @@ from rnn_cli.language.candidates import MAX_PENDING, MAX_REJECTED, GeneratedText
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.constraints import state_after
 from rnn_cli.language.guide import guide_for
-from rnn_cli.language.ngrams import ngrams_of
+from rnn_cli.language.mixing import MixedStepper, Part
+from rnn_cli.language.ngrams import NgramModel, ngrams_of
 from rnn_cli.language.stepper import SAMPLED, Prompt, Stepper
 from rnn_cli.network.model import Model
 from rnn_cli.text.codecs import BOUNDARY, UNKNOWN, CharacterCodec, Codec
@@ -52,7 +52,8 @@ class Sampler:
 
     `unknown` says what to do with a character of a prompt that the model does not know: "error" or "skip". While a
     single prompt is read, `progress` is called with the number of symbols just read. A text ends at the first stop
-    text. `model` is that of the checkpoint, if it has been made already.
+    text. `model` is that of the checkpoint, if it has been made already. `others` are further models to mix it with,
+    and their shares; its own share is the rest.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Sampler:
         threads: int = 1,
         progress: Callable[[int], None] = lambda count: None,
         model: Model | None = None,
+        others: Sequence[tuple[Checkpoint, float]] = (),
     ) -> None:
         self.config, self._progress = config or SamplingConfig(), progress
         self.codec, self.threads = checkpoint.codec, threads
@@ -72,6 +74,9 @@ class Sampler:
         self.guide = guide_for(self.codec, self.config)
         self.fingerprint = fingerprint_for(checkpoint, self.config)
         self.ngrams = None if self.config.counts == 0 else ngrams_of(checkpoint)
+        self._parts = [Part.of(self.codec, other, share) for other, share in others]
+        if self._parts and self.fingerprint:
+            raise UsageError("`novel` and `max_copy` know the text of one model, and several are mixed; leave them out")
         self.model = model or Model.from_torch(checkpoint.config, checkpoint.parameters)
         self.characters = joined_characters(self.codec)
         self.stops = [
@@ -139,11 +144,19 @@ class Sampler:
         """Return the text that symbols belong to: in line mode, those after the last boundary."""
         return ids[np.flatnonzero(ids == BOUNDARY)[-1] + 1 :] if BOUNDARY in ids else ids
 
-    def _stepper(self, rows: int) -> Stepper:
+    def _stepper(self, rows: int) -> Stepper | MixedStepper:
         team = Team(min(self.threads, rows))
-        return Stepper(
-            self.model, rows, team, self.config, self.follow, self.fingerprint, self.ngrams, guide=self.guide
-        )
+
+        def of(model: Model, ngrams: NgramModel | None) -> Stepper:
+            return Stepper(model, rows, team, self.config, self.follow, self.fingerprint, ngrams, guide=self.guide)
+
+        first = of(self.model, self.ngrams)
+        if not self._parts:
+            return first
+        others = [of(part.model, None if self.config.counts == 0 else part.ngrams) for part in self._parts]
+        shares = [part.share for part in self._parts]
+        symbols = [np.arange(len(self.codec), dtype=np.int32), *(part.symbols for part in self._parts)]
+        return MixedStepper([first, *others], symbols, [1 - sum(shares), *shares])
 
     def _read(self, prompt: Prompt) -> Prompt:
         """Return a prompt with the state of the network after it, so that it is read once for many texts."""
@@ -152,9 +165,9 @@ class Sampler:
         for start in range(0, len(given), PROMPT_CHUNK):
             stepper.read(given[start : start + PROMPT_CHUNK])
             self._progress(min(PROMPT_CHUNK, len(given) - start))
-        return replace(prompt, network_state=stepper.state(0))
+        return stepper.after(prompt, 0)
 
-    def _advance(self, stepper: Stepper, texts: Sequence[GeneratedText | None], chunk: int) -> None:
+    def _advance(self, stepper: Stepper | MixedStepper, texts: Sequence[GeneratedText | None], chunk: int) -> None:
         """Advance the texts on the rows that have not stopped by up to `chunk` symbols."""
         active = [(row, text) for row, text in enumerate(texts) if text and not text.stopped]
         steps = min(chunk, max((text.remaining for _, text in active), default=0))
@@ -229,7 +242,7 @@ class Sampler:
                 "already or in the corpus; ask for fewer, or raise the temperature"
             )
 
-    def _begin(self, stepper: Stepper, row: int, queue: PromptQueue) -> Slot:
+    def _begin(self, stepper: Stepper | MixedStepper, row: int, queue: PromptQueue) -> Slot:
         """Begin the next text of a queue on a row."""
         index = queue.begin()
         return Slot(queue, index, GeneratedText(queue.prompt, stepper.begin(row, queue.prompt, index)))

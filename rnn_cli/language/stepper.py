@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from rnn_cli.kernels.network.memory import Sizes
 from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.text.counts import FITTED, Mixture
-from rnn_cli.kernels.text.generate import RULES, SamplingState, generate
+from rnn_cli.kernels.text.generate import RULES, SamplingState, generate, sample_from_logits
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.guide import Guide, side_by_side
@@ -49,6 +49,7 @@ class Prompt:
     characters        the character of each symbol, if some of them join others to one grapheme cluster, which a text is
                       not cut in; None otherwise
     network_state     the state after the prompt; None if the prompt has yet to be read
+    mixed_states      the same of each model of a mixture
     unread            the number of the last symbols of the prompt that this state has not read
     """
 
@@ -61,6 +62,7 @@ class Prompt:
     lead: Sequence[int] = ()
     characters: str | None = None
     network_state: ReadState | None = None
+    mixed_states: Sequence[ReadState] = ()
     unread: int = 0
 
 
@@ -186,6 +188,10 @@ class Stepper:
         sampling.rules["guide"] = [places.get(id(each), NOT_GUIDED) for each in self._guides]
         sampling.follow[row] = follow
 
+    def after(self, prompt: Prompt, row: int) -> Prompt:
+        """Return a prompt that a row has read with the state after it."""
+        return replace(prompt, network_state=self.state(row))
+
     def save(self, row: int) -> RowState:
         """Return a copy of all that a row is, but how it samples."""
         return RowState(self.state(row), tuple(getattr(self._sampling, name)[row].copy() for name in ROW_ARRAYS))
@@ -225,6 +231,18 @@ class Stepper:
         logits = self.window.logits[0, :, : self.window.sizes.output_size].astype(np.float64)
         logits -= logits.max(axis=1, keepdims=True)
         return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+    def choose_from(self, log_probabilities: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+        """Choose the symbols (1, rows) that follow a `step` by these log probabilities (rows, V); return their losses.
+
+        Those that are SAMPLED are sampled, in place; the rows read the symbols next.
+        """
+        losses = np.zeros(symbols.shape, np.float32)
+        self.window.logits[0, :, : self.window.sizes.output_size] = log_probabilities
+        positions = self._sampling.positions - 1  # the step counted the symbol already
+        sampling = self._sampling._replace(symbols=symbols, losses=losses, positions=positions)
+        self.team.run(sample_from_logits, self.window.network, self.window.arrays, sampling)
+        return losses[0]
 
     def branch(self, parents: np.ndarray, symbols: np.ndarray) -> None:
         """Continue the first rows from the rows `parents`, each with its next symbol."""

@@ -121,6 +121,8 @@ TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
     ("train --from", "-m new text.txt --from good.model --bytes", 2, ["--bytes contradicts", "leave it out"]),
     ("train --from", "-m good.model --resume --from other.model", 2, ["--resume", "leave out --from"]),
     ("sample --model", "-m ''", 3, ["cannot be read|no model"]),
+    ("sample --model", "-m good.model:0.5 -m missing.model:0.5", 3, ["missing.model", "no model"]),
+    ("sample --model", "-m good.model:0 -m other.model", 2, ["share of a model", "above 0"]),
     ("sample --model", "-m good.model/x", 3, ["good.model/x"]),
     ("sample --seed", "-m good.model --seed \u0928", 2, ["U\\+0928", "character 1 of the seed"]),
     ("sample --label", "-m good.model --label ham", 2, ["without labels", "leave --label out"]),

@@ -253,6 +253,18 @@ def next_symbol(sizes, logits, start, sampling, row, position):
     return symbol
 
 
+@kernel
+def take_symbol(sizes, logits, start, sampling, row, t):
+    """Return the symbol of a row at a step, which is given or sampled, and note its loss."""
+    top, normaliser = log_sum_exp(logits, start, sizes.output_size, sizes.columns)
+    symbol = sampling.symbols[t, row]
+    if symbol < 0:
+        symbol = next_symbol(sizes, logits, start, sampling, row, sampling.positions[row] + t)
+    sampling.losses[t, row] = normaliser + (top - logits[start + symbol])
+    sampling.symbols[t, row] = symbol
+    return symbol
+
+
 @entry_kernel
 def generate(part, parts, network, arrays, sampling):
     """Continue from the states and the inputs (B) for as many steps as sampling.symbols has; the length is 1.
@@ -273,10 +285,14 @@ def generate(part, parts, network, arrays, sampling):
             start = row * sizes.columns
             read_symbol(sampling.mixture, row, inputs[row], False)
             mix_row(sampling.mixture, row, sizes, arrays.logits, start, sampling.rules[row].share)
-            top, normaliser = log_sum_exp(arrays.logits, start, sizes.output_size, sizes.columns)
-            symbol = sampling.symbols[t, row]
-            if symbol < 0:
-                symbol = next_symbol(sizes, arrays.logits, start, sampling, row, sampling.positions[row] + t)
-            sampling.losses[t, row] = normaliser + (top - arrays.logits[start + symbol])
-            sampling.symbols[t, row] = symbol
-            inputs[row] = symbol
+            inputs[row] = take_symbol(sizes, arrays.logits, start, sampling, row, t)
+
+
+@entry_kernel
+def sample_from_logits(part, parts, network, arrays, sampling):
+    """Sample the next symbol of each row from logits that are there, as `generate` does after its forward step."""
+    network, arrays = network_addresses(network), addresses(arrays)
+    sizes, inputs = network.sizes, input_symbols(network)
+    rows = rows_of_share(Share(part, parts), sizes.batch)
+    for row in range(rows.first, rows.last):
+        inputs[row] = take_symbol(sizes, arrays.logits, row * sizes.columns, sampling, row, 0)
