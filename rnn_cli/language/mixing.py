@@ -74,10 +74,10 @@ class MixedStepper:
 
     def begin(self, row: int, prompt: Prompt, text_index: int) -> np.ndarray:
         """Begin a text on a row; return the symbols to give to `run` first."""
-        states: Sequence[ReadState | None] = prompt.mixed_states or [None] * len(self._steppers)
+        unread: list[ReadState | None] = [None] * len(self._steppers)
         given = [
             stepper.begin(row, replace(prompt, network_state=state), text_index)
-            for stepper, state in zip(self._steppers, states)
+            for stepper, state in zip(self._steppers, prompt.mixed_states or unread)
         ]
         return given[0]
 
