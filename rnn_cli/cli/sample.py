@@ -97,7 +97,7 @@ def sample(
         typer.Option(
             "--model",
             "-m",
-            help="The model file. Several, as A:0.7 and B:0.3, are mixed in these shares.",
+            help="The model file [default: model.safetensors]; several, as A:0.7 and B:0.3, are mixed.",
             show_default=False,
             autocompletion=model_files,
             rich_help_panel=MODEL_FILE,

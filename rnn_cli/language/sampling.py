@@ -237,9 +237,10 @@ class Sampler:
                 yield text
             slots = [None if slot and slot.queue.done else slot for slot in slots]
         if found < len(total):
+            mismatch = ", or did not match" if self.guide else ""
             raise RnnError(
                 f"{found:,} of {len(total):,} texts were found, and then {max_rejected:,} in a row that were there "
-                "already or in the corpus; ask for fewer, or raise the temperature"
+                f"already or in the corpus{mismatch}; ask for fewer, or raise the temperature"
             )
 
     def _begin(self, stepper: Stepper | MixedStepper, row: int, queue: PromptQueue) -> Slot:
