@@ -86,6 +86,8 @@ def option_of_field(item: Field[Any], kind: Any, given_only: bool) -> Parameter:
     )
     if "names" in about:
         kind = Literal[about["names"]]
+    if item.default == ():
+        kind = list[str]  # Typer's way to write an option that may be repeated
     default = None if given_only else item.default
     return Parameter(item.name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind | None, option])
 
@@ -97,7 +99,7 @@ def remarks(item: Field[Any]) -> list[str]:
         parts.append(f"{about['low']:,g} to {about['high']:,g}")
     if about.get("automatic"):
         parts.append("chosen")
-    elif item.default not in (None, "") and not isinstance(item.default, bool):
+    elif item.default not in (None, "", ()) and not isinstance(item.default, bool):
         parts.append(f"default: {item.default}" if isinstance(item.default, str) else f"default: {item.default:g}")
     return [f"[{'; '.join(parts)}]"] if parts else []
 

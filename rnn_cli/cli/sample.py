@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -14,14 +15,15 @@ import typer
 from rnn_cli.cli.options import (
     COMPUTATION,
     DEFAULT_MODEL,
+    MODEL_FILE,
     OUTPUT,
-    ModelPath,
     Precision,
     Quiet,
     RandomSeed,
     Shard,
     Threads,
     announce_compiling,
+    model_files,
     note,
     precision_for,
     seed_or_random,
@@ -90,7 +92,17 @@ def sample(
     stop: Annotated[
         str, typer.Option("--stop", help="End at this text.", show_default=False, rich_help_panel=LENGTH)
     ] = "",
-    model: ModelPath = DEFAULT_MODEL,
+    models: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="The model file [default: model.safetensors]; several, as A:0.7 and B:0.3, are mixed.",
+            show_default=False,
+            autocompletion=model_files,
+            rich_help_panel=MODEL_FILE,
+        ),
+    ] = None,
     no_echo: Annotated[bool, typer.Option("--no-echo", help="Leave the prompt out.", rich_help_panel=OUTPUT)] = False,
     jsonl: Annotated[
         bool, typer.Option("--jsonl", help="Print one JSON object for each text.", rich_help_panel=OUTPUT)
@@ -127,7 +139,9 @@ def sample(
     wanted = shard_of(shard)
     if wanted and random_seed is None and values["temperature"] > 0:
         raise UsageError("--shard is a part of one run; give --random-seed N, the same for all parts")
-    values["forbid"] = os.fsencode(values["forbid"]).decode()
+    for name in ("forbid", "pattern", "suffix"):
+        values[name] = values[name] and os.fsencode(values[name]).decode()
+    values["must_contain"] = tuple(os.fsencode(text).decode() for text in values["must_contain"])
     config = SamplingConfig(
         **values, valid_utf8=not raw, precision=precision_for(precision), random_seed=seed_or_random(random_seed)
     )
@@ -137,12 +151,15 @@ def sample(
     from rnn_cli.display.progress import ScoringDisplay
     from rnn_cli.display.screen import can_animate
     from rnn_cli.display.stdout import TextWriter
+    from rnn_cli.language.mixing import check_shares
     from rnn_cli.language.sampling import CHUNK, Sampler
     from rnn_cli.language.unknown import UnknownCharacters
     from rnn_cli.tasks.labelled.model import language_model
     from rnn_cli.text.documents import Document, text_for
 
-    checkpoint = language_model(load_checkpoint(model), label)
+    named = [named_model(each) for each in models or [Path(os.environ.get("RNN_MODEL") or DEFAULT_MODEL)]]
+    shares = check_shares([share for _, share in named])
+    checkpoint, *others = (language_model(load_checkpoint(path), label) for path, _ in named)
     codec = checkpoint.codec
     announce_compiling(quiet)
     prompts = read_prompts(seed, seed_file, seeds, codec)
@@ -162,6 +179,7 @@ def sample(
         unknown=unknown,
         threads=cores,
         progress=display.advance if display else lambda count: None,
+        others=list(zip(others, shares[1:])),
     )
     if left_out:
         note(f"left out of the seed: {left_out.describe()}", quiet)
@@ -188,6 +206,19 @@ def sample(
                     writer.write(waiting)
                     waiting = b""
     writer.close()
+
+
+def named_model(argument: Path) -> tuple[Path, float]:
+    """Return the path and the share that an argument names, as in A:0.7; without a number the share is 1.
+
+    A file whose own name ends so is that file.
+    """
+    path, colon, number = str(argument).rpartition(":")
+    try:
+        share = float(number)
+    except ValueError:
+        return argument, 1.0
+    return (argument, 1.0) if not colon or not path or argument.exists() else (Path(path), share)
 
 
 def read_prompts(seed: str | None, seed_file: str | None, seeds: str | None, codec: Codec) -> list[str | bytes]:

@@ -28,6 +28,10 @@ class SamplingConfig(Config):
     `unique` keeps no text twice, `novel` none that is a line of the corpus; further texts are sampled instead. Of
     `best_of` texts the one with the fewest bits per character is kept.
 
+    The whole text, its prompt included, matches the regular expression `pattern`, ends with `suffix` and contains each
+    text of `must_contain`. In line mode it ends where the model ends it. A stream has no end that is learned: with
+    `suffix` its text ends as soon as it matches, without it where the model continues with a symbol that may not come.
+
     `precision` is that of the operands of the products, as in training. In bfloat16 a random seed gives other texts.
     """
 
@@ -63,6 +67,9 @@ class SamplingConfig(Config):
     best_of: int = limited(
         1, 10**6, 1, group=TEXTS, help="Of this many texts, keep the most probable one per character."
     )
+    pattern: str | None = setting(None, group=TEXTS, help="Regular expression that each whole text matches.")
+    suffix: str = setting("", group=TEXTS, help="Each text ends with this.")
+    must_contain: tuple[str, ...] = setting((), group=TEXTS, help="Each text contains this; may be given repeatedly.")
     counts: float | None = limited(
         0.0, 1.0, group=PROBABILITIES, help="Share of the n-gram counts in the mixture; 0: the network alone."
     )
@@ -70,5 +77,17 @@ class SamplingConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not isinstance(self.must_contain, tuple):
+            object.__setattr__(self, "must_contain", tuple(self.must_contain))
+        texts = {"pattern": [self.pattern or ""], "suffix": [self.suffix], "must_contain": self.must_contain}
+        for name, values in texts.items():
+            if not all(isinstance(value, str) for value in values):
+                raise UsageError(f"`{name}` must be a text")
         if self.max_length is not None and self.min_length > self.max_length:
             raise UsageError(f"`min_length={self.min_length}` is more than `max_length={self.max_length}`")
+
+    @property
+    def guided(self) -> tuple[str, ...]:
+        """The names of the parameters that say which texts match."""
+        given = {"pattern": self.pattern is not None, "suffix": self.suffix, "must_contain": any(self.must_contain)}
+        return tuple(name for name, value in given.items() if value)

@@ -105,6 +105,13 @@ class NgramModel:
         score_counts(self.tree, contexts, np.asarray(ids[1:], np.int32), scratch, found, longest)
         return found, longest
 
+    def symbol_shares(self) -> np.ndarray:
+        """Return about how often each symbol occurs in the text, as a share of all; no share is 0."""
+        tree, used = self.tree, int(self.tree.used[0])
+        counts = np.where(tree.children[1:used] == 0, tree.counts[1:used], 0)  # the longest grams tell occurrences
+        shares = np.bincount(tree.symbols[1:used], counts, tree.size) + 0.5
+        return shares / shares.sum()
+
     def mixture(self, rows: int, columns: int, counting: bool = False) -> Mixture:
         """Return what kernels read of it beside `rows` of a network. If it goes on `counting`, it does so in a copy."""
         tree = self.tree

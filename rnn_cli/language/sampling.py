@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -16,12 +15,15 @@ from rnn_cli.kernels.threads import Team
 from rnn_cli.language.candidates import MAX_PENDING, MAX_REJECTED, GeneratedText, PromptQueue, PromptQueues
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.constraints import state_after
-from rnn_cli.language.ngrams import ngrams_of
+from rnn_cli.language.guide import guide_for
+from rnn_cli.language.mixing import MixedStepper, Part
+from rnn_cli.language.ngrams import NgramModel, ngrams_of
 from rnn_cli.language.stepper import SAMPLED, Prompt, Stepper
 from rnn_cli.network.model import Model
 from rnn_cli.text.codecs import BOUNDARY, UNKNOWN, CharacterCodec, Codec
 from rnn_cli.text.fingerprint import Fingerprint
 from rnn_cli.text.graphemes import may_join
+from rnn_cli.text.patterns.automata import DEAD
 
 ROWS = 64  # texts generated side by side
 CHUNK, LINE_CHUNK = 256, 8  # steps in one call of the kernel, for a stream and for lines
@@ -50,7 +52,8 @@ class Sampler:
 
     `unknown` says what to do with a character of a prompt that the model does not know: "error" or "skip". While a
     single prompt is read, `progress` is called with the number of symbols just read. A text ends at the first stop
-    text. `model` is that of the checkpoint, if it has been made already.
+    text. `model` is that of the checkpoint, if it has been made already. `others` are further models to mix it with,
+    and their shares; its own share is the rest.
     """
 
     def __init__(
@@ -63,24 +66,37 @@ class Sampler:
         threads: int = 1,
         progress: Callable[[int], None] = lambda count: None,
         model: Model | None = None,
+        others: Sequence[tuple[Checkpoint, float]] = (),
     ) -> None:
         self.config, self._progress = config or SamplingConfig(), progress
         self.codec, self.threads = checkpoint.codec, threads
         self.follow = self.codec.follow_table(self.config.forbid, self.config.valid_utf8)
+        self.guide = guide_for(self.codec, self.config)
         self.fingerprint = fingerprint_for(checkpoint, self.config)
         self.ngrams = None if self.config.counts == 0 else ngrams_of(checkpoint)
+        self._parts = [Part.of(self.codec, other, share) for other, share in others]
+        if self._parts and self.fingerprint:
+            raise UsageError("`novel` and `max_copy` know the text of one model, and several are mixed; leave them out")
         self.model = model or Model.from_torch(checkpoint.config, checkpoint.parameters)
         self.characters = joined_characters(self.codec)
         self.stops = [
             array("i", self.codec.encode_prompt(each, what="the stop text").tolist())
             for each in ([stop] if isinstance(stop, str | bytes) else stop)
         ]
-        if isinstance(prompts, str | bytes):
-            self.prompts = [self._prompt(prompts, unknown, "the seed")]
-        else:
-            self.prompts = [
-                self._prompt(prompt, unknown, f"the seed in line {line:,}") for line, prompt in enumerate(prompts, 1)
-            ]
+        if self.guide and any(self.stops):
+            raise UsageError(f"`stop` would cut a text that must match {self.guide.described}; leave `stop` out")
+        single = isinstance(prompts, str | bytes)
+        named = {
+            "the seed" if single else f"the seed in line {line:,}": prompt
+            for line, prompt in enumerate([prompts] if isinstance(prompts, str | bytes) else prompts, 1)
+        }
+        self.prompts = [self._prompt(prompt, unknown, what) for what, prompt in named.items()]
+        if self.guide:
+            size, ngrams = len(self.codec), self.ngrams or ngrams_of(checkpoint)
+            shares = np.full(size, 1 / size) if ngrams is None else ngrams.symbol_shares()
+            self.guide = self.guide.for_prompts(self.prompts, shares)
+            for what, prompt in zip(named, self.prompts):
+                self.guide.check(prompt, len(self._whole(prompt.ids)), what)
 
     def _prompt(self, text: str | bytes, unknown: str, what: str) -> Prompt:
         """Return a prompt with its limits. Raises UsageError if the lengths contradict each other.
@@ -106,20 +122,41 @@ class Sampler:
             ids,
             shortest,
             longest,
-            automaton_state=state_after(self.follow, ids),
+            automaton_state=self._state_after(ids, what),
             copied=copied,
-            ends=self.codec.line_mode,
+            ends=self.codec.line_mode or self.guide is not None,
             lead=[] if len(ids) or newline in (BOUNDARY, UNKNOWN) else [newline],
             characters=self.characters,
         )
+
+    def _state_after(self, ids: np.ndarray, what: str) -> int:
+        """Return the state of the follow table or of the guide after a prompt. Raises UsageError if none is left."""
+        if self.guide is None:
+            return state_after(self.follow, ids)
+        state = self.guide.state_after(self._whole(ids))
+        if state == DEAD:
+            raise UsageError(
+                f"no text that begins with {what} matches {self.guide.described}; the prompt is part of it"
+            )
+        return state
 
     def _whole(self, ids: np.ndarray) -> np.ndarray:
         """Return the text that symbols belong to: in line mode, those after the last boundary."""
         return ids[np.flatnonzero(ids == BOUNDARY)[-1] + 1 :] if BOUNDARY in ids else ids
 
-    def _stepper(self, rows: int) -> Stepper:
+    def _stepper(self, rows: int) -> Stepper | MixedStepper:
         team = Team(min(self.threads, rows))
-        return Stepper(self.model, rows, team, self.config, self.follow, self.fingerprint, self.ngrams)
+
+        def of(model: Model, ngrams: NgramModel | None) -> Stepper:
+            return Stepper(model, rows, team, self.config, self.follow, self.fingerprint, ngrams, guide=self.guide)
+
+        first = of(self.model, self.ngrams)
+        if not self._parts:
+            return first
+        others = [of(part.model, None if self.config.counts == 0 else part.ngrams) for part in self._parts]
+        shares = [part.share for part in self._parts]
+        symbols = [np.arange(len(self.codec), dtype=np.int32), *(part.symbols for part in self._parts)]
+        return MixedStepper([first, *others], symbols, [1 - sum(shares), *shares])
 
     def _read(self, prompt: Prompt) -> Prompt:
         """Return a prompt with the state of the network after it, so that it is read once for many texts."""
@@ -128,9 +165,9 @@ class Sampler:
         for start in range(0, len(given), PROMPT_CHUNK):
             stepper.read(given[start : start + PROMPT_CHUNK])
             self._progress(min(PROMPT_CHUNK, len(given) - start))
-        return replace(prompt, network_state=stepper.state(0))
+        return stepper.after(prompt, 0)
 
-    def _advance(self, stepper: Stepper, texts: Sequence[GeneratedText | None], chunk: int) -> None:
+    def _advance(self, stepper: Stepper | MixedStepper, texts: Sequence[GeneratedText | None], chunk: int) -> None:
         """Advance the texts on the rows that have not stopped by up to `chunk` symbols."""
         active = [(row, text) for row, text in enumerate(texts) if text and not text.stopped]
         steps = min(chunk, max((text.remaining for _, text in active), default=0))
@@ -163,12 +200,14 @@ class Sampler:
         """
         config, prompts = self.config, self.prompts
         total = range(count * len(prompts)) if chosen is None else chosen
-        if chosen is not None and (config.unique or config.novel):
-            name = "unique" if config.unique else "novel"
-            raise UsageError(f"`{name}` compares all texts with each other, and `shard` makes only some; leave one out")
-        if not (config.unique or config.novel):
+        if chosen is not None and self.rejects:
+            raise UsageError(
+                f"`{self.rejects}` compares all texts with each other, and `shard` makes only some; leave one out"
+            )
+        if not self.rejects:
             rows = max(1, min(config.best_of * len(total), rows))
-        stepper, chunk = self._stepper(rows), chunk or (LINE_CHUNK if self.codec.line_mode else CHUNK)
+        short = self.codec.line_mode or self.guide is not None
+        stepper, chunk = self._stepper(rows), chunk or (LINE_CHUNK if short else CHUNK)
         if len(prompts) == 1 and rows > 1:
             prompts = [self._read(prompts[0])]
 
@@ -198,19 +237,31 @@ class Sampler:
                 yield text
             slots = [None if slot and slot.queue.done else slot for slot in slots]
         if found < len(total):
+            mismatch = ", or did not match" if self.guide else ""
             raise RnnError(
                 f"{found:,} of {len(total):,} texts were found, and then {max_rejected:,} in a row that were there "
-                "already or in the corpus; ask for fewer, or raise the temperature"
+                f"already or in the corpus{mismatch}; ask for fewer, or raise the temperature"
             )
 
-    def _begin(self, stepper: Stepper, row: int, queue: PromptQueue) -> Slot:
+    def _begin(self, stepper: Stepper | MixedStepper, row: int, queue: PromptQueue) -> Slot:
         """Begin the next text of a queue on a row."""
         index = queue.begin()
         return Slot(queue, index, GeneratedText(queue.prompt, stepper.begin(row, queue.prompt, index)))
 
+    @property
+    def rejects(self) -> str | None:
+        """The parameter that may reject a complete text, or None. With a guide, `max_copy` may end one too early."""
+        config = self.config
+        cut = self.guide is not None and config.max_copy is not None
+        return "unique" if config.unique else "novel" if config.novel else "max_copy" if cut else None
+
     def accepts(self, text: GeneratedText, seen: set[bytes]) -> bool:
         """Say whether to accept a text: with `novel` none of the corpus, with `unique` none seen before."""
+        if self.rejects is None:
+            return True
         whole = self._whole(np.concatenate([text.prompt.ids, np.array(text.symbols, np.int32)]))
+        if self.guide and not self.guide.accepts(whole):
+            return False
         if self.config.novel and self.fingerprint and self.fingerprint.has_line(whole):
             return False
         if self.config.unique:
@@ -227,7 +278,7 @@ class Sampler:
         """
         config = self.config
         all_of_them = chosen is None or len(chosen) == count
-        if all_of_them and count == len(self.prompts) == config.best_of == 1 and not (config.unique or config.novel):
+        if all_of_them and count == len(self.prompts) == config.best_of == 1 and not self.rejects:
             yield from self._stream(chunk)
         else:
             for text in self.texts(count, chosen=chosen):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,15 +11,17 @@ import numpy as np
 from rnn_cli.kernels.network.memory import Sizes
 from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.text.counts import FITTED, Mixture
-from rnn_cli.kernels.text.generate import RULES, SamplingState, generate
+from rnn_cli.kernels.text.generate import RULES, SamplingState, generate, sample_from_logits
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.config import SamplingConfig
+from rnn_cli.language.guide import Guide, side_by_side
 from rnn_cli.language.ngrams import NgramModel, no_mixture
 from rnn_cli.network.model import Model
 from rnn_cli.network.workspace import Window, check_finite
 from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.fingerprint import GRAMS, Fingerprint, gram_for
 
+NOT_GUIDED = -1  # in place of the number of a guide
 SAMPLED = -1  # in place of a given symbol: sample one here
 
 
@@ -40,13 +42,14 @@ class Prompt:
 
     ids               the symbols of the prompt
     shortest, longest the fewest and the most symbols to sample
-    automaton_state   the state of the follow table after the prompt
+    automaton_state   the state of the follow table, or of the guide, after the prompt
     copied            the number of its last symbols that are copied from the corpus
     ends              whether the boundary ends a text, as in line mode
     lead              symbols to read before the prompt, which are not part of the text
     characters        the character of each symbol, if some of them join others to one grapheme cluster, which a text is
                       not cut in; None otherwise
     network_state     the state after the prompt; None if the prompt has yet to be read
+    mixed_states      the same of each model of a mixture
     unread            the number of the last symbols of the prompt that this state has not read
     """
 
@@ -59,6 +62,7 @@ class Prompt:
     lead: Sequence[int] = ()
     characters: str | None = None
     network_state: ReadState | None = None
+    mixed_states: Sequence[ReadState] = ()
     unread: int = 0
 
 
@@ -68,8 +72,12 @@ def sampling_state_for(
     follow: np.ndarray | None = None,
     fingerprint: Fingerprint | None = None,
     mixture: Mixture | None = None,
+    guide: Guide | None = None,
 ) -> SamplingState:
-    """Return the sampling state of the rows of a network, without symbols. Without a `follow` table, all may follow."""
+    """Return the sampling state of the rows of a network, without symbols. Without a `follow` table, all may follow.
+
+    A `guide` takes the place of the table.
+    """
     rows, hashes, bits = sizes.batch, 1, np.zeros(1, np.uint8)
     if fingerprint is not None:
         hashes, bits = fingerprint.hashes, fingerprint.bits
@@ -80,23 +88,27 @@ def sampling_state_for(
         texts=np.zeros(rows, np.int64),
         positions=np.zeros(rows, np.int64),
         shortest=np.zeros(rows, np.int64),
+        longest=np.zeros(rows, np.int64),
         automaton=np.zeros(rows, np.int64),
         follow=(np.zeros((1, sizes.output_size), np.uint8) if follow is None else follow)[None],
+        guides=side_by_side([guide] if guide else [], sizes.output_size),
         filter=bits,
         recent=np.zeros((rows, max(GRAMS)), np.int32),
         runs=np.zeros(rows, np.int64),
-        rules=np.full(rows, rules_of(config, fingerprint), RULES),
+        rules=np.full(rows, rules_of(config, fingerprint, guide=0 if guide else NOT_GUIDED), RULES),
         hashes=hashes,
         mixture=mixture or no_mixture(rows),
     )
 
 
-def rules_of(config: SamplingConfig, fingerprint: Fingerprint | None, table: int = 0) -> np.ndarray:
+def rules_of(
+    config: SamplingConfig, fingerprint: Fingerprint | None, table: int = 0, guide: int = NOT_GUIDED
+) -> np.ndarray:
     """Return how a row samples by a configuration, a scalar of the type RULES."""
     most = 0 if fingerprint is None else config.max_copy or 0
     values = (config.random_seed, config.temperature, config.top_k, config.top_p, config.min_p)
     share = FITTED if config.counts is None else config.counts
-    return np.array((*values, most, gram_for(most) if most else 1, table, share), RULES)
+    return np.array((*values, most, gram_for(most) if most else 1, table, guide, share), RULES)
 
 
 class RowState(NamedTuple):
@@ -110,7 +122,7 @@ class RowState(NamedTuple):
     values: tuple[np.ndarray, ...]
 
 
-ROW_ARRAYS = ("texts", "positions", "shortest", "automaton", "recent", "runs")
+ROW_ARRAYS = ("texts", "positions", "shortest", "longest", "automaton", "recent", "runs")
 
 
 class Stepper:
@@ -126,6 +138,7 @@ class Stepper:
         fingerprint: Fingerprint | None = None,
         ngrams: NgramModel | None = None,
         packed: Stepper | None = None,
+        guide: Guide | None = None,
     ) -> None:
         """Make the rows. Those of a stepper of the same model, `packed`, share its copy of the weights."""
         config = config or SamplingConfig()
@@ -138,7 +151,8 @@ class Stepper:
         self._fingerprint = fingerprint
         sizes = self.window.sizes
         mixture = ngrams.mixture(rows, sizes.columns) if ngrams else None
-        self._sampling = sampling_state_for(sizes, config, follow, fingerprint, mixture)
+        self._sampling = sampling_state_for(sizes, config, follow, fingerprint, mixture, guide)
+        self._guides, self._placed = [guide] * rows, [guide] if guide else []
         self._contexts = self._sampling.mixture.contexts
 
     def begin(self, row: int, prompt: Prompt, text_index: int, position: int = 0) -> np.ndarray:
@@ -153,19 +167,30 @@ class Stepper:
         self.window.state[:, :, row], self.window.inputs[0, row], self._contexts[row] = state, symbol, contexts
         sampling = self._sampling
         sampling.texts[row], sampling.positions[row] = text_index, position - len(given)
-        sampling.shortest[row], sampling.automaton[row] = prompt.shortest, prompt.automaton_state
+        sampling.shortest[row], sampling.longest[row] = prompt.shortest, prompt.longest
+        sampling.automaton[row] = prompt.automaton_state
         sampling.runs[row], sampling.recent[row] = prompt.copied, BOUNDARY
         recent = prompt.ids[-sampling.recent.shape[1] :]
         sampling.recent[row, sampling.recent.shape[1] - len(recent) :] = recent
         return given
 
-    def choose(self, row: int, config: SamplingConfig, follow: np.ndarray) -> None:
-        """Let a row sample by a configuration and a follow table of its own from now on."""
+    def choose(self, row: int, config: SamplingConfig, follow: np.ndarray, guide: Guide | None = None) -> None:
+        """Let a row sample by a configuration, and a follow table or a guide of its own, from now on."""
         sampling = self._sampling
         if sampling.follow.shape != (self.rows, *follow.shape):
             self._sampling = sampling = sampling._replace(follow=np.repeat(follow[None], self.rows, axis=0))
+        self._guides[row] = guide
+        if guide is not None and all(guide is not each for each in self._placed):
+            self._placed = list({id(each): each for each in self._guides if each}.values())
+            self._sampling = sampling._replace(guides=side_by_side(self._placed, self.window.sizes.output_size))
+        places = {id(each): place for place, each in enumerate(self._placed)}
         sampling.rules[row] = rules_of(config, self._fingerprint, row)
+        sampling.rules["guide"] = [places.get(id(each), NOT_GUIDED) for each in self._guides]
         sampling.follow[row] = follow
+
+    def after(self, prompt: Prompt, row: int) -> Prompt:
+        """Return a prompt that a row has read with the state after it."""
+        return replace(prompt, network_state=self.state(row))
 
     def save(self, row: int) -> RowState:
         """Return a copy of all that a row is, but how it samples."""
@@ -206,6 +231,18 @@ class Stepper:
         logits = self.window.logits[0, :, : self.window.sizes.output_size].astype(np.float64)
         logits -= logits.max(axis=1, keepdims=True)
         return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+    def choose_from(self, log_probabilities: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+        """Choose the symbols (1, rows) that follow a `step` by these log probabilities (rows, V); return their losses.
+
+        Those that are SAMPLED are sampled, in place; the rows read the symbols next.
+        """
+        losses = np.zeros(symbols.shape, np.float32)
+        self.window.logits[0, :, : self.window.sizes.output_size] = log_probabilities
+        positions = self._sampling.positions - 1  # the step counted the symbol already
+        sampling = self._sampling._replace(symbols=symbols, losses=losses, positions=positions)
+        self.team.run(sample_from_logits, self.window.network, self.window.arrays, sampling)
+        return losses[0]
 
     def branch(self, parents: np.ndarray, symbols: np.ndarray) -> None:
         """Continue the first rows from the rows `parents`, each with its next symbol."""

@@ -158,7 +158,7 @@ class Engine:
         for row, lane in zip(free, coming):
             self._lanes[row] = lane
             sampler = lane.job.sampler
-            stepper.choose(row, sampler.config, sampler.follow)
+            stepper.choose(row, sampler.config, sampler.follow, sampler.guide)
             if lane.saved is None:
                 stepper.begin(row, lane.part.prompt, lane.index)
             else:

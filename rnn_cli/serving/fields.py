@@ -16,7 +16,9 @@ from rnn_cli.language.config import SamplingConfig
 DEPTH_LIMIT = 8  # of JSON
 DIGITS_LIMIT = 20  # of a whole number
 USUAL_TOKENS = 16  # as many as OpenAI's API
-RENAMED = {"random_seed": "seed", "length": "max_tokens"}  # parameters of sampling that have other names here
+# Parameters of sampling that have other names here; `suffix` of OpenAI's API is text after the completion.
+RENAMED = {"random_seed": "seed", "length": "max_tokens", "suffix": "ends_with"}
+MOST_CONTAINED = 8  # texts of `must_contain`
 # Parts of OpenAI's API that are accepted if they ask for nothing.
 EMPTY: dict[str, tuple[Any, ...]] = {
     "suffix": (None, ""),
@@ -178,6 +180,9 @@ class FieldReader:
         for item in fields(SamplingConfig):
             name = RENAMED.get(item.name, item.name)
             if item.name in ("length", "best_of", "valid_utf8", "precision"):
+                continue
+            if item.default == ():
+                given[item.name] = tuple(self.texts(name, None, MOST_CONTAINED))
                 continue
             self._known.add(name)
             value = self._values.get(name)

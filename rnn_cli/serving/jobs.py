@@ -123,6 +123,8 @@ class Job(Work):
     def _part(self, prompt: Prompt, number: int, state: KeptState | None) -> Part:
         own = prompt.ids
         if state is not None:
+            if guide := self.sampler.guide:
+                raise RequestError(f"{guide.described} needs the whole text, not a `state`; send it as prompt", "state")
             ids = np.concatenate([state.ids, own])
             follow = self.sampler.follow
             unread = state.unread + len(own)
@@ -160,8 +162,7 @@ class Job(Work):
     @property
     def streams_at_once(self) -> bool:
         """Whether every text that is begun is one of the answer."""
-        config = self.sampler.config
-        return self.request.best_of == self.request.n and not (config.unique or config.novel)
+        return self.request.best_of == self.request.n and self.sampler.rejects is None
 
     def choices(self, part: Part) -> list[Choice]:
         """Return the texts of the answer for a prompt, once they are there: the best ones first."""

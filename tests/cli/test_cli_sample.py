@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -39,8 +40,9 @@ def sample(place: Path, *arguments: object, stdin: bytes = b"") -> str:
 
 
 def lines_of(place: Path, *arguments: object, stdin: bytes = b"") -> list[str]:
-    """Return the lines of the texts that a line model writes."""
-    return sample(place, "-m", "lines", *arguments, stdin=stdin).removesuffix("\n").split("\n")
+    """Return the lines of the texts that a line model writes: the one named "lines", or another that is given."""
+    model = [] if "-m" in arguments else ["-m", "lines"]
+    return sample(place, *model, *arguments, stdin=stdin).removesuffix("\n").split("\n")
 
 
 # The seed
@@ -208,6 +210,28 @@ def test_letters_are_forbidden_and_lengths_kept(place: Path) -> None:
         assert text.startswith("be")
         assert 5 <= len(text) <= 7
         assert not set("al") & set(text.removeprefix("be"))
+
+
+def test_whole_texts_match(place: Path) -> None:
+    options = ["-n", 20, "--seed", "be", "--pattern", "b[a-z]{2,6}", "--suffix", "e", "--must-contain", "l"]
+    for text in lines_of(place, *options, "--must-contain", "a"):
+        assert re.fullmatch("be(?=.*l)(?=.*a)[a-z]{0,4}e", text)
+    whole = sample(place, "--pattern", "the [^.]{30,90}", "-m", "model.safetensors", "--seed", "the ").removesuffix(
+        "\n"
+    )
+    assert re.fullmatch("the [^.]{30,90}", whole)
+    done = run("sample", "-m", "lines", "--pattern", "b{9}", "--max-length", 5, cwd=place)
+    assert (done.code, done.stdout) == (2, b"")
+    assert "has 9 characters" in done.stderr
+
+
+def test_models_are_mixed(place: Path) -> None:
+    shutil.copy(place / "lines", place / "a:0.5")
+    alone = lines_of(place, "-n", 9)
+    assert lines_of(place, "-n", 9, "-m", "a:0.5") == alone
+    assert lines_of(place, "-n", 9, "-m", "lines:7", "-m", "a:0.5:3") == alone
+    done = run("sample", "-m", "lines", "-m", "bytes", cwd=place)
+    assert (done.code, "must read texts alike" in done.stderr) == (2, True)
 
 
 def test_unique_and_novel(place: Path) -> None:

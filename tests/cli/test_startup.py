@@ -34,7 +34,8 @@ PROMISED = {
         --target-words --target-characters --groups --mpi --help -h""",
     "sweep": "--study --trials --best --model -m --json --threads --quiet -q --help -h",
     "sample": """--label --seed --prompt --seed-file --seeds --model -m --count -n --length -l --min-length --max-length
-        --temperature -t --top-k --top-p --min-p --counts --forbid --unique --novel --max-copy --best-of --stop
+        --temperature -t --top-k --top-p --min-p --counts --forbid --pattern --suffix --must-contain
+        --unique --novel --max-copy --best-of --stop
         --no-echo --unknown --jsonl --raw --precision --random-seed --shard --threads --quiet -q --help -h""",
     "serve": """--model -m --stdio --host --port --token --allow-host --allow-origin --max-connections --grace
         --max-tokens --max-prompt --max-choices --max-body --max-waiting --max-seconds --max-states

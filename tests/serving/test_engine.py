@@ -54,6 +54,31 @@ def test_texts_are_those_of_sample(models):
     assert texts(models, prompt="ab", n=7, max_tokens=30, seed=5, temperature=0.9, top_k=6) == expected
 
 
+def test_guided_texts_are_those_of_sample(models):
+    pattern, checkpoint = "[a-d]+(e|f.*)", models.checkpoints["m"]
+    guided = [begin(models, n=9, max_tokens=30, seed=k, pattern=pattern, ends_with="fe"[k % 2]) for k in range(5)]
+    free = [begin(models, n=9, max_tokens=30, seed=k) for k in range(5)]
+    for k in range(5):
+        for begun, limits in ((guided, {"pattern": pattern, "suffix": "fe"[k % 2]}), (free, {})):
+            config = SamplingConfig(length=30, random_seed=k, **limits)
+            job, _, ended = begun[k]
+            assert ended.wait(60)
+            found = [choice["text"] for choice in Answer(job, "m").whole()["choices"]]
+            assert found == [text.decode() for text in sample_texts(checkpoint, "", 9, config=config)]
+
+
+def test_what_cannot_match_is_refused(models):
+    with pytest.raises(RequestError, match="`pattern`") as caught:
+        begin(models, pattern="[0-9]+")
+    assert caught.value.field == "pattern"
+    with pytest.raises(RequestError, match="`ends_with`") as caught:
+        begin(models, ends_with="x")
+    assert caught.value.field == "ends_with"
+    (state,) = kept_after(answer(models, prompt="ab", keep=True)[0])
+    with pytest.raises(RequestError, match="`pattern` needs the whole text"):
+        begin(models, state, pattern="a.*")
+
+
 def test_busy_rows_change_no_answer(models):
     requests = [
         {"prompt": "abc"[: k % 4], "n": 1 + k % 5, "seed": k, "temperature": 0.5 + k / 20, "max_tokens": 40 * (k % 9)}
@@ -190,10 +215,13 @@ def random_request(generator):
         ("logprobs", 2),
         ("stop", ["ab", "h"]),
         ("forbid", "c"),
+        ("pattern", "[^c]*(c(.|\\n)*)?"),
         ("temperature", 0.3),
     ):
         if generator.random() < 0.2:
             values[name] = value
+    if "pattern" in values:
+        values.pop("stop", None)  # which would cut a text that must match
     if not values["stream"] and generator.random() < 0.2:
         values["best_of"] = values["n"] + 3
     return values, bool(generator.random() < 0.25)

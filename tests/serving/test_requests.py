@@ -55,6 +55,10 @@ def test_bad_json_is_refused(data, words):
         ({"top_p": 2}, "top_p"),
         ({"forbid": 5}, "forbid"),
         ({"novel": 1}, "novel"),
+        ({"pattern": 5}, "pattern"),
+        ({"ends_with": 5}, "ends_with"),
+        ({"must_contain": [5]}, "must_contain"),
+        ({"must_contain": ["a"] * 9}, "must_contain"),
         ({"logprobs": 21}, "logprobs"),
         ({"logprobs": True}, "logprobs"),
         ({"stop": ["a"] * 5}, "stop"),
@@ -92,4 +96,7 @@ def test_what_asks_for_nothing_is_accepted():
 def test_sampling_takes_the_names_of_the_api():
     request = read_completion({"seed": 7, "max_tokens": 9, "top_k": 3, "forbid": "x"}, LIMITS)
     config = request.config
+    guided = read_completion({"pattern": "a+", "ends_with": "b", "must_contain": ["c", "d"]}, LIMITS).config
+    assert (guided.pattern, guided.suffix, guided.must_contain) == ("a+", "b", ("c", "d"))
+    assert read_completion({"must_contain": "c"}, LIMITS).config.must_contain == ("c",)
     assert (config.random_seed, config.length, config.top_k, config.forbid) == (7, 9, 3, "x")

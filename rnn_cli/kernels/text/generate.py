@@ -15,6 +15,7 @@ from rnn_cli.kernels.simd.vector import broadcast, first_lanes, is_positive, lan
 from rnn_cli.kernels.simd.vector_math import exp
 from rnn_cli.kernels.text.bloom import contains, empty_gram, extended, gram, mix, next_run
 from rnn_cli.kernels.text.counts import mix_row, read_symbol
+from rnn_cli.kernels.text.guides import keep_to_guide, next_state, weigh_by_outlook
 from rnn_cli.kernels.text.probabilities import log_sum_exp
 from rnn_cli.kernels.threads import Share, rows_of_share
 
@@ -33,6 +34,7 @@ RULES = np.dtype(
         ("max_copy", np.int64),
         ("gram", np.int64),  # symbols of the runs that measure a copy
         ("table", np.int64),  # the follow table of the row
+        ("guide", np.int64),  # the guide that it keeps to instead; negative: none
         ("share", np.float64),  # of the n-gram model; negative: the one that was fitted
     ],
     align=True,
@@ -49,8 +51,10 @@ class SamplingState(NamedTuple):
     texts (B) int64        the index of each text, which with the seed and the position determines what is sampled
     positions (B) int64    the number of symbols sampled before row 0; negative if some are given first
     shortest (B) int64     the boundary is not sampled before this number of others
+    longest (B) int64      the most symbols that are sampled, which matters to guides only
     automaton (B) int64    the state of each row in its table; it advances with sampled symbols, not with given ones
     follow (tables, states, V) uint8  the state that each symbol leads to, or FORBIDDEN
+    guides                 the automata of rows whose texts must match an expression
     filter uint8           the fingerprint of the corpus, with `hashes` bits for each run of symbols
     recent (B, G) int32    the last symbols of each row
     runs (B) int64         the number of symbols up to here copied from the corpus: never more than `max_copy`
@@ -66,8 +70,10 @@ class SamplingState(NamedTuple):
     texts: Any
     positions: Any
     shortest: Any
+    longest: Any
     automaton: Any
     follow: Any
+    guides: Any
     filter: Any
     recent: Any
     runs: Any
@@ -223,17 +229,39 @@ def draw(logits, start, sizes, sampling, row, number):
 def next_symbol(sizes, logits, start, sampling, row, position):
     """Return the sampled symbol at a position of a row's text, and keep account of what may follow it."""
     rules, state = sampling.rules[row], sampling.automaton[row]
-    forbid(logits, start, sizes.output_size, sampling.follow, rules.table, state)
+    if rules.guide < 0:
+        forbid(logits, start, sizes.output_size, sampling.follow, rules.table, state)
+    else:
+        keep_to_guide(logits, start, sizes.output_size, sampling, row, position)
     if position < sampling.shortest[row]:
         logits[start] = NEVER
     if rules.max_copy and sampling.runs[row] >= rules.max_copy:
         forbid_copies(logits, start, sizes.output_size, sampling, row)
     number = uniform(rules.seed, sampling.texts[row], position)
+    if rules.guide >= 0:
+        weigh_by_outlook(logits, start, sizes.output_size, sampling, row, position, 1)
     symbol = draw(logits, start, sizes, sampling, row, number)
-    state = sampling.follow[rules.table, state, symbol]
-    sampling.automaton[row] = 0 if state == FORBIDDEN else state  # what comes after the end does not matter
+    if rules.guide >= 0:
+        weigh_by_outlook(logits, start, sizes.output_size, sampling, row, position, -1)
+    if rules.guide < 0:
+        following = sampling.follow[rules.table, state, symbol]
+        sampling.automaton[row] = 0 if following == FORBIDDEN else following  # what comes after the end does not matter
+    else:
+        sampling.automaton[row] = next_state(sampling.guides, rules.guide, state, symbol)
     if rules.max_copy:
         sampling.runs[row] = run_with(symbol, sampling, row)
+    return symbol
+
+
+@kernel
+def take_symbol(sizes, logits, start, sampling, row, t):
+    """Return the symbol of a row at a step, which is given or sampled, and note its loss."""
+    top, normaliser = log_sum_exp(logits, start, sizes.output_size, sizes.columns)
+    symbol = sampling.symbols[t, row]
+    if symbol < 0:
+        symbol = next_symbol(sizes, logits, start, sampling, row, sampling.positions[row] + t)
+    sampling.losses[t, row] = normaliser + (top - logits[start + symbol])
+    sampling.symbols[t, row] = symbol
     return symbol
 
 
@@ -257,10 +285,14 @@ def generate(part, parts, network, arrays, sampling):
             start = row * sizes.columns
             read_symbol(sampling.mixture, row, inputs[row], False)
             mix_row(sampling.mixture, row, sizes, arrays.logits, start, sampling.rules[row].share)
-            top, normaliser = log_sum_exp(arrays.logits, start, sizes.output_size, sizes.columns)
-            symbol = sampling.symbols[t, row]
-            if symbol < 0:
-                symbol = next_symbol(sizes, arrays.logits, start, sampling, row, sampling.positions[row] + t)
-            sampling.losses[t, row] = normaliser + (top - arrays.logits[start + symbol])
-            sampling.symbols[t, row] = symbol
-            inputs[row] = symbol
+            inputs[row] = take_symbol(sizes, arrays.logits, start, sampling, row, t)
+
+
+@entry_kernel
+def sample_from_logits(part, parts, network, arrays, sampling):
+    """Sample the next symbol of each row from logits that are there, as `generate` does after its forward step."""
+    network, arrays = network_addresses(network), addresses(arrays)
+    sizes, inputs = network.sizes, input_symbols(network)
+    rows = rows_of_share(Share(part, parts), sizes.batch)
+    for row in range(rows.first, rows.last):
+        inputs[row] = take_symbol(sizes, arrays.logits, row * sizes.columns, sampling, row, 0)

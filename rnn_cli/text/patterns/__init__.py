@@ -1,0 +1,1 @@
+"""Regular expressions that say which texts are wanted: their syntax, and automata that accept these texts."""
