@@ -20,14 +20,12 @@ from typing import Any
 
 import numpy as np
 from common import alternate, options, report, table
+from roofline import weights_call
 from training_speed import PRECISIONS, VOCAB_SIZE, operations
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.cpu_count import usable_cores
-from rnn_cli.kernels.compiler.jit import kernel
-from rnn_cli.kernels.simd.aligned import aligned_zeros
-from rnn_cli.kernels.simd.cpu import VECTOR_BYTES
-from rnn_cli.kernels.simd.vector import lanes, load, sum_lanes
+from rnn_cli.kernels.threads import Team
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.sampling import Sampler
 from rnn_cli.network.config import NetworkConfig
@@ -37,9 +35,6 @@ from rnn_cli.text.codecs import CharacterCodec
 STREAMS = 64  # of PyTorch
 TEXTS, TEXT_LENGTH = 1000, 64
 STREAM_LENGTH, TORCH_LENGTH = 2000, 100  # characters sampled by a call
-CHAINS = 8  # independent sums
-READ_AT_ONCE = CHAINS * VECTOR_BYTES
-BYTES_READ = 20_000_000  # by a call, at least
 Contender = tuple[float, Callable[[], Any]]  # characters or bytes of a call, and the call
 
 
@@ -53,24 +48,6 @@ def build_checkpoint(hidden: int) -> Checkpoint:
 def weight_bytes(config: NetworkConfig) -> int:
     """Return the bytes of float32 weights that a character reads. `operations` counts 6 for each weight."""
     return 4 * sum(operations(config).values()) // 6
-
-
-@kernel
-def sum_repeatedly(array, repeats):  # type: ignore[no-untyped-def]
-    """Return the sum of `repeats` passes over an array, whose size is a multiple of CHAINS vectors."""
-    count = lanes(array)
-    a = b = c = d = e = f = g = h = load(array, 0)
-    for _ in range(repeats):
-        for j in range(0, array.size, CHAINS * count):
-            a = a + load(array, j)
-            b = b + load(array, j + count)
-            c = c + load(array, j + 2 * count)
-            d = d + load(array, j + 3 * count)
-            e = e + load(array, j + 4 * count)
-            f = f + load(array, j + 5 * count)
-            g = g + load(array, j + 6 * count)
-            h = h + load(array, j + 7 * count)
-    return sum_lanes(a + b + c + d + e + f + g + h)
 
 
 def write_texts(checkpoint: Checkpoint, count: int, length: int, threads: int, precision: str) -> None:
@@ -151,11 +128,8 @@ def measure_stream(hidden: int, seconds: float) -> list[list[str]]:
     """Return the rows of one stream on one thread."""
     checkpoint = build_checkpoint(hidden)
     size = weight_bytes(checkpoint.config)
-    array = aligned_zeros(size // READ_AT_ONCE * READ_AT_ONCE // 4, np.float32)
-    array.fill(1)
-    repeats = -(-BYTES_READ // array.nbytes)
     contenders = writers(checkpoint, 1, STREAM_LENGTH, 1)
-    contenders["read"] = repeats * array.nbytes, partial(sum_repeatedly, array, repeats)
+    contenders["read"] = weights_call(Team(1), size)
     contenders |= torch_writers(checkpoint, 1, 1)
     speeds = speeds_of(f"one stream, {hidden}", contenders, seconds)
     rows = rows_of(str(hidden), speeds)
