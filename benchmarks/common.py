@@ -66,7 +66,7 @@ class Child:
 
     def __call__(self) -> tuple[float, float]:
         """Make one call; return the loss and the norm."""
-        loss, norm, _ = self.ask(0)
+        loss, norm = self.ask(0)[:2]
         return loss, norm
 
     def __enter__(self) -> Child:
@@ -142,9 +142,9 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def machine() -> str:
-    """Return the machine and the versions of the packages in one line."""
-    versions = [f"{package} {version(package)}" for package in ("numpy", "numba", "torch")]
+def machine(rivals: Sequence[str] = ()) -> str:
+    """Return the machine and the versions of the packages, also of rivals, in one line."""
+    versions = [f"{package} {version(package)}" for package in ("numpy", "numba", "torch", *rivals)]
     cores = f"{usable_cores()} of {os.cpu_count()} cores"
     compiled = [f"compiled for {name}" for name in filter(None, [os.environ.get("NUMBA_CPU_NAME")])]
     return ", ".join(
@@ -190,10 +190,13 @@ def command() -> str:
     return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
 
-def report(name: str, parts: Sequence[str], save: bool) -> None:
-    """Print command, commit, machine and the parts (tables, notes); with `save`, also write a dated file."""
+def report(name: str, parts: Sequence[str], save: bool, rivals: Sequence[str] = ()) -> None:
+    """Print command, commit, machine and the parts (tables, notes); with `save`, also write a dated file.
+
+    `rivals` are further packages whose versions are said.
+    """
     today = datetime.date.today().isoformat()
-    facts = f"- command: `{command()}`\n- commit: {COMMIT}\n- machine: {machine()}\n"
+    facts = f"- command: `{command()}`\n- commit: {COMMIT}\n- machine: {machine(rivals)}\n"
     facts += f"- other processes: {disturbance()}"
     text = "\n\n".join([f"# {name}, {today}", facts, *parts]) + "\n"
     print(text, end="")

@@ -1,4 +1,4 @@
-"""The limits of a training step: products at the peak, the window at the bandwidth of a triad, weights at that of caches.
+"""The limits of a training step: the peak of the products, and the bandwidth at which data reach them.
 
 Three kinds of work take turns in a step, and each has a limit of its own. Its share is the time that this work would
 take at its limit alone, divided by the time of the step. The largest share names the limit that is nearest.

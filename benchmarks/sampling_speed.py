@@ -1,13 +1,14 @@
-"""How many characters a second does an LSTM of two layers sample, here and in PyTorch?
+"""How many characters a second does an LSTM of two layers sample, here, in PyTorch, ONNX Runtime and OpenVINO?
 
 One stream runs on one thread. Each character reads all weights once, except the input weights of layer 0, of which a
 one-hot input selects a row. So the limit is the speed at which one core reads them. That bandwidth is measured in the
 same run, by summing an array of the same size, which fits the same cache. Many texts at once (`rnn sample -n 1000`) on
-all threads share the reading; they are compared with a batch of 64 streams in PyTorch.
+all threads share the reading; they are compared with a batch of 64 streams in the others.
 
 This package is timed from the checkpoint's tensors in memory to finished texts. PyTorch runs torch.nn.LSTM step by step
 with softmax and multinomial, under inference_mode. Its weights and states are in the precision of the row, as are the
-operands of the products here.
+operands of the products here. ONNX Runtime, in float32, and OpenVINO run the graph of `rnn export --to onnx` step by
+step (runtimes.py).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 from common import alternate, options, report, table
 from roofline import weights_call
+from runtimes import RIVALS, check_steps, precisions_of, runtimes, writer
 from training_speed import PRECISIONS, VOCAB_SIZE, operations
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
@@ -32,9 +34,9 @@ from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 from rnn_cli.text.codecs import CharacterCodec
 
-STREAMS = 64  # of PyTorch
+STREAMS = 64  # of the others
 TEXTS, TEXT_LENGTH = 1000, 64
-STREAM_LENGTH, TORCH_LENGTH = 2000, 100  # characters sampled by a call
+STREAM_LENGTH, RIVAL_LENGTH = 2000, 100  # characters sampled by a call
 Contender = tuple[float, Callable[[], Any]]  # characters or bytes of a call, and the call
 
 
@@ -78,7 +80,7 @@ def torch_network(checkpoint: Checkpoint, precision: str) -> tuple[Callable, Cal
 
 
 def torch_writer(checkpoint: Checkpoint, streams: int, threads: int, precision: str) -> Callable[[], None]:
-    """Return a function that samples TORCH_LENGTH characters in each stream."""
+    """Return a function that samples RIVAL_LENGTH characters in each stream."""
     import torch
 
     layers, decoder = torch_network(checkpoint, precision)
@@ -89,7 +91,7 @@ def torch_writer(checkpoint: Checkpoint, streams: int, threads: int, precision: 
         nonlocal symbols, state
         torch.set_num_threads(threads)
         with torch.inference_mode():
-            for _ in range(TORCH_LENGTH):
+            for _ in range(RIVAL_LENGTH):
                 one_hot.zero_()[0].scatter_(1, symbols, 1)
                 output, state = layers(one_hot, state)
                 symbols = torch.multinomial(decoder(output[0]).float().softmax(1), 1)
@@ -102,9 +104,20 @@ def torch_writers(checkpoint: Checkpoint, streams: int, threads: int) -> dict[st
     if importlib.util.find_spec("torch") is None:
         return {}
     return {
-        f"torch {precision}": (streams * TORCH_LENGTH, torch_writer(checkpoint, streams, threads, precision))
+        f"torch {precision}": (streams * RIVAL_LENGTH, torch_writer(checkpoint, streams, threads, precision))
         for precision in PRECISIONS
     }
+
+
+def runtime_writers(checkpoint: Checkpoint, streams: int, threads: int) -> dict[str, Contender]:
+    """Return the contenders in other runtimes, by precision. Raises RuntimeError if they compute something else."""
+    made: dict[str, Contender] = {}
+    for name, make in runtimes().items():
+        for precision in precisions_of(name, PRECISIONS):
+            runtime = make(checkpoint, threads, precision, 1, streams)
+            check_steps(runtime, checkpoint, streams, precision)
+            made[f"{name} {precision}"] = streams * RIVAL_LENGTH, writer(runtime, streams, RIVAL_LENGTH)
+    return made
 
 
 def speeds_of(name: str, contenders: dict[str, Contender], seconds: float) -> dict[str, float]:
@@ -114,13 +127,21 @@ def speeds_of(name: str, contenders: dict[str, Contender], seconds: float) -> di
     return {contender: amount / times[contender] for contender, (amount, _) in contenders.items()}
 
 
+HEADERS = ["products", "rnn chars/s", "torch chars/s, same", "rnn / torch", "rnn / torch float32"]
+HEADERS += ["ONNX Runtime float32", "rnn / ONNX Runtime", "OpenVINO, same", "rnn / OpenVINO"]
+
+
 def rows_of(name: str, speeds: dict[str, float]) -> list[list[str]]:
-    """Return a row for each precision: both speeds, and the ratios to PyTorch in this precision and in float32."""
+    """Return a row for each precision under HEADERS: speeds, and ratios to them."""
     rows = []
     for precision in PRECISIONS:
-        own, peers = speeds[f"rnn {precision}"], [speeds.get(f"torch {name}") for name in (precision, "float32")]
-        shown = [f"{peers[0]:,.0f}" if peers[0] else "", *(f"{own / peer:.2f}" if peer else "" for peer in peers)]
-        rows.append([name, precision, f"{own:,.0f}", *shown])
+        own = speeds[f"rnn {precision}"]
+
+        def both(rival: str, own: float = own) -> list[str]:
+            return [f"{speeds[rival]:,.0f}", f"{own / speeds[rival]:.2f}"] if rival in speeds else ["", ""]
+
+        row = [name, precision, f"{own:,.0f}", *both(f"torch {precision}"), both("torch float32")[1]]
+        rows.append([*row, *both("onnxruntime float32"), *both(f"openvino {precision}")])
     return rows
 
 
@@ -130,7 +151,7 @@ def measure_stream(hidden: int, seconds: float) -> list[list[str]]:
     size = weight_bytes(checkpoint.config)
     contenders = writers(checkpoint, 1, STREAM_LENGTH, 1)
     contenders["read"] = weights_call(Team(1), size)
-    contenders |= torch_writers(checkpoint, 1, 1)
+    contenders |= torch_writers(checkpoint, 1, 1) | runtime_writers(checkpoint, 1, 1)
     speeds = speeds_of(f"one stream, {hidden}", contenders, seconds)
     rows = rows_of(str(hidden), speeds)
     for row, precision in zip(rows, PRECISIONS):
@@ -144,7 +165,8 @@ def measure_stream(hidden: int, seconds: float) -> list[list[str]]:
 def measure_texts(hidden: int, threads: int, seconds: float) -> list[list[str]]:
     """Return the rows of many texts on all threads."""
     checkpoint = build_checkpoint(hidden)
-    contenders = writers(checkpoint, TEXTS, TEXT_LENGTH, threads) | torch_writers(checkpoint, STREAMS, threads)
+    contenders = writers(checkpoint, TEXTS, TEXT_LENGTH, threads)
+    contenders |= torch_writers(checkpoint, STREAMS, threads) | runtime_writers(checkpoint, STREAMS, threads)
     return rows_of(f"{TEXTS} texts, {hidden}", speeds_of(f"texts, {hidden}", contenders, seconds))
 
 
@@ -158,14 +180,13 @@ def main() -> None:
     sizes = [32] if chosen.quick else chosen.hidden_sizes
     streams = [row for hidden in sizes for row in measure_stream(hidden, seconds)]
     many = [row for hidden in sizes for row in measure_texts(hidden, chosen.threads, seconds)]
-    headers = ["products", "rnn chars/s", "torch chars/s, same", "rnn / torch", "rnn / torch float32"]
     parts = [
         "LSTM of 2 layers. One stream on one thread:",
-        table(["hidden size", *headers, "MB of weights", "GB/s read", "GB/s of one core", "share"], streams),
-        f"On {chosen.threads} threads, beside {STREAMS} streams in PyTorch:",
-        table(["what, hidden size", *headers], many),
+        table(["hidden size", *HEADERS, "MB of weights", "GB/s read", "GB/s of one core", "share"], streams),
+        f"On {chosen.threads} threads, beside {STREAMS} streams in the others:",
+        table(["what, hidden size", *HEADERS], many),
     ]
-    report("sampling-speed", parts, chosen.save)
+    report("sampling-speed", parts, chosen.save, RIVALS)
 
 
 if __name__ == "__main__":

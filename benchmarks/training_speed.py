@@ -360,9 +360,9 @@ def networks(chosen: Namespace, seconds: float, torch: bool) -> list[str]:
 
 CHECKED = f"""Its losses differ from those of this package by at most so many nats, in the first step and in later ones
 at a learning rate of {CHECKED_RATE}; the norms of the first gradients differ by at most so much of them:"""
-LIMITS = """What each limit alone would take of the time of a step (benchmarks/roofline.py): the products at the peak; the
-arrays of the window at the bandwidth of a triad over as many bytes, beside that of the memory, which they do not need if
-they stay in a cache; the weights, read again at each step of time, at the speed at which threads read as much again."""
+LIMITS = """What each limit alone would take of the time of a step (benchmarks/roofline.py): the products at the peak;
+the arrays of the window at the bandwidth of a triad over as many bytes (beside it stands that of the memory, which they
+do not need if they stay in a cache); the weights, which each step of time reads, at the bandwidth of the caches."""
 
 
 def pairs(chosen: Namespace, seconds: float, torch: bool) -> list[str]:
