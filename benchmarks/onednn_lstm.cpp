@@ -85,7 +85,12 @@ struct Gradient {
     Gradient(const memory &flat, const memory::desc &desc) : flat(flat), made(flat), same(flat.get_desc() == desc) {
         if (!same) made = make(desc), move = reorder(made, this->flat);
     }
-    void clear() { std::memset(made.get_data_handle(), 0, made.get_desc().get_size()); }
+    void clear() {
+        float *data = static_cast<float *>(made.get_data_handle());
+        const int64_t size = made.get_desc().get_size() / sizeof(float);
+#pragma omp parallel for simd schedule(static)
+        for (int64_t k = 0; k < size; k++) data[k] = 0;
+    }
     void finish() { if (!same) move.execute(queue, made, flat); }
 };
 
@@ -167,10 +172,14 @@ template <class N> double score(float *logits, N *grads, const int32_t *targets,
     return total / rows;
 }
 
-template <class N> void set_ones(void *x, const std::vector<int32_t> &symbols, int64_t I) {
+// Make rows of zeros one-hot for `symbols`, after those of `before`, of the last step, are cleared again.
+template <class N> void set_ones(void *x, std::vector<int32_t> &before, const std::vector<int32_t> &symbols, int64_t I) {
     N *data = static_cast<N *>(x);
-    std::memset(data, 0, symbols.size() * I * sizeof(N));
-    for (size_t k = 0; k < symbols.size(); k++) data[k * I + symbols[k]] = number<N>(1);
+    for (size_t k = 0; k < symbols.size(); k++) {
+        data[k * I + before[k]] = 0;
+        data[k * I + symbols[k]] = number<N>(1);
+    }
+    before = symbols;
 }
 
 int main(int count, char **argv) {
@@ -185,7 +194,7 @@ int main(int count, char **argv) {
     for (int64_t k = 0; k < L; k++) starts.push_back(starts[k] + ((k ? H : I) + H + 1) * 4 * H);
     const int64_t decoder = starts[L], size = decoder + (H + 1) * V;
     std::vector<float> parameters(size), grads(size), moment1(size), moment2(size);
-    std::vector<int32_t> inputs(rows), targets(rows);
+    std::vector<int32_t> inputs(rows), targets(rows), last_inputs(rows);
     std::ifstream file(argv[1], std::ios::binary);
     file.read((char *)parameters.data(), size * 4).read((char *)inputs.data(), rows * 4);
     if (!file.read((char *)targets.data(), rows * 4)) return fputs("the file of weights is too short\n", stderr), 1;
@@ -217,8 +226,8 @@ int main(int count, char **argv) {
     double loss = 0, norm = 0;
     int number_of_step = 0;
     const auto step = [&] {
-        half ? set_ones<uint16_t>(one_hot.get_data_handle(), inputs, I)
-             : set_ones<float>(one_hot.get_data_handle(), inputs, I);
+        half ? set_ones<uint16_t>(one_hot.get_data_handle(), last_inputs, inputs, I)
+             : set_ones<float>(one_hot.get_data_handle(), last_inputs, inputs, I);
         weight.run();
         for (Layer &layer : layers) {
             for (Reordered &each : layer.weights) each.run();

@@ -212,6 +212,20 @@ def test_driver_that_cannot_be_built_is_explained(tmp_path, monkeypatch):
         build(tmp_path)
 
 
+def test_onednn_makes_the_same_steps(tmp_path):
+    from onednn_step import NotBuiltError, build, version
+    from training_speed import PRECISIONS, Size, check_onednn
+
+    try:
+        driver = build(tmp_path)
+    except NotBuiltError:
+        pytest.skip("no oneDNN for C++")
+    assert version(driver).count(".") == 2
+    for precision in PRECISIONS:
+        row = check_onednn(driver, Size(24, 2, 6, 5), 1, precision, tmp_path)
+        assert row[:3] == ["lstm 24,2,6,5", precision, "1"]
+
+
 def test_other_losses_than_ours_stop_the_benchmark():
     from onednn_step import check
 
