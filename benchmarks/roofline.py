@@ -3,7 +3,7 @@
 Three kinds of work take turns in a step, and each has a limit of its own. Its share is the time that this work would
 take at its limit alone, divided by the time of the step. The largest share names the limit that is nearest.
 
-- products: useful operations at the speed of the tile kernel (training_speed.py).
+- products: useful operations at the speed of the tile kernel on a product that fits the caches.
 - window: arrays of T * B rows, which are larger than the inner caches, are read and written in passes over all of them.
   The limit is the bandwidth of a triad, c = a + s b, over arrays that are as large together. A small window stays in a
   cache; so the bandwidth of the memory itself, which no cache helps, stands beside it.
@@ -24,13 +24,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_cli.kernels.compiler.jit import kernel
+from rnn_cli.kernels.matmul.matrix import Matrix, Packed, Scratch
+from rnn_cli.kernels.matmul.product import multiply_panels
+from rnn_cli.kernels.matmul.tile import install_tile
 from rnn_cli.kernels.network.optimizer import vector_range
 from rnn_cli.kernels.simd.aligned import aligned_zeros
-from rnn_cli.kernels.simd.cpu import VECTOR_BYTES
+from rnn_cli.kernels.simd.cpu import HAS_AMX, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.simd.vector import lanes, load, store, sum_lanes
 from rnn_cli.kernels.threads import Share, Team
 from rnn_cli.network.parameters import round_up
-from rnn_cli.network.workspace import TrainingWindow
+from rnn_cli.network.workspace import TrainingWindow, operand_type
 
 CACHES = 4
 LEAST_BYTES = 128 << 20  # of the arrays of the triad, together
@@ -38,7 +41,7 @@ CHAINS = 8  # independent sums
 READ_AT_ONCE = CHAINS * VECTOR_BYTES
 BYTES_READ = 20_000_000  # by a call, at least
 Call = tuple[int, Callable[[], Any]]
-"""The bytes that a call moves, and the call."""
+"""The bytes that a call moves, or the operations that it makes, and the call."""
 
 
 @kernel
@@ -106,6 +109,36 @@ def weights_call(team: Team, size: int) -> Call:
     repeats = -(-BYTES_READ // array.nbytes)
     sums = np.zeros(team.threads, np.float32)
     return team.threads * repeats * array.nbytes, partial(team.run, sum_on_each, array, repeats, sums)
+
+
+@kernel
+def repeat_product(part, parts, sums, left, rows, right, repeats):  # type: ignore[no-untyped-def]
+    """Add A (rows, depth) @ packed B (depth, columns) to this thread's sums, `repeats` times."""
+    target = Matrix(sums, part * rows * right.columns, right.columns, left.step // left.step)
+    for _ in range(repeats):
+        multiply_panels(target, target, left, rows, right)
+
+
+def peak_call(team: Team, precision: str) -> Call:
+    """Return a call of the tile kernel on all threads of a team; its operations take the place of the bytes.
+
+    A has the layout that the tile reads fastest: by columns; for matrix registers by rows, padded so that no two rows
+    start in the same cache set.
+    """
+    panel, repeats = TILE_VECTORS * VECTOR_BYTES // 4, 1000
+    rows, depth, columns = 16 * TILE_ROWS, 256, panel
+    strides = (1, rows)
+    if precision == "bfloat16" and HAS_AMX:
+        rows, depth, columns = 32, 512, 2 * panel
+        strides = (depth // 2 + 16, 1)
+    operand = operand_type(precision, np.float32)
+    install_tile(operand)
+    left = Matrix(aligned_zeros(rows * (depth + 16), operand), 0, *strides)
+    panels = aligned_zeros(depth * columns, operand)
+    right = Packed(panels, 0, depth, columns, Scratch(panels, 0))
+    sums = aligned_zeros(team.threads * rows * columns, np.float32)
+    call = partial(team.run, repeat_product, sums, left, rows, right, repeats)
+    return 2 * rows * depth * columns * repeats * team.threads, call
 
 
 class Traffic(NamedTuple):

@@ -1,4 +1,4 @@
-"""How many characters a second does a training step process, here and in PyTorch?
+"""How many characters a second does a training step process, here, in PyTorch and in oneDNN, and what limits it?
 
 A step is everything that training repeats: forward, backward in time through the window, clipping by the global norm,
 Adam, and carrying the state to the next window. All start from the same weights and read the same symbols. If their
@@ -24,7 +24,6 @@ import tempfile
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,25 +31,18 @@ import numpy as np
 from common import alternate, options, report, table
 from onednn_step import CHECKED_RATE, NotBuiltError, build, check, onednn, version
 from pair_speed import PAIR_SIZES, QUICK_PAIR_SIZES, WORDS, measure_pairs, words_per_second
-from roofline import HEADERS, Limits, limit_cells, memory_size, traffic, triad_call, weights_call
+from roofline import HEADERS, Limits, limit_cells, memory_size, peak_call, traffic, triad_call, weights_call
+from step_phases import WHY, measure_phases
 from torch_step import CLIP_NORM, LEARNING_RATE, Problem, torch_step, tuned_torch
 
 from rnn_cli.cells import find_cell
 from rnn_cli.cpu_count import usable_cores
-from rnn_cli.kernels.compiler.jit import kernel
-from rnn_cli.kernels.matmul.matrix import Matrix, Packed, Scratch
-from rnn_cli.kernels.matmul.product import multiply_panels
-from rnn_cli.kernels.matmul.tile import install_tile
-from rnn_cli.kernels.network.dropconnect import DropConnect
-from rnn_cli.kernels.network.memory import addresses, backward_addresses
-from rnn_cli.kernels.network.optimizer import Step, update_step
-from rnn_cli.kernels.network.step import PHASES, Objective, gradient_step, network_addresses
-from rnn_cli.kernels.simd.aligned import aligned_zeros
-from rnn_cli.kernels.simd.cpu import HAS_AMX, HAS_BFLOAT16, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
-from rnn_cli.kernels.threads import Share, Team
+from rnn_cli.kernels.network.optimizer import Step
+from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16
+from rnn_cli.kernels.threads import Team
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
-from rnn_cli.network.workspace import TrainingWindow, operand_type
+from rnn_cli.network.workspace import TrainingWindow
 
 VOCAB_SIZE = 65
 Contender = Callable[[], tuple[float, float]]
@@ -170,94 +162,6 @@ def check_onednn(driver: Path, size: Size, threads: int, precision: str, folder:
     return [f"lstm {size}", precision, str(threads), *(f"{difference:.1e}" for difference in found)]
 
 
-@kernel
-def repeat_product(part, parts, sums, left, rows, right, repeats):  # type: ignore[no-untyped-def]
-    """Add A (rows, depth) @ packed B (depth, columns) to this thread's sums, `repeats` times."""
-    target = Matrix(sums, part * rows * right.columns, right.columns, left.step // left.step)
-    for _ in range(repeats):
-        multiply_panels(target, target, left, rows, right)
-
-
-def peak_of(team: Team, precision: str) -> tuple[float, Callable[[], None]]:
-    """Return a call of the tile kernel on all threads of a team, and its number of operations before it.
-
-    A has the layout that the tile reads fastest: by columns; for matrix registers by rows, padded so that no two rows
-    start in the same cache set.
-    """
-    panel, repeats = TILE_VECTORS * VECTOR_BYTES // 4, 1000
-    rows, depth, columns = 16 * TILE_ROWS, 256, panel
-    strides = (1, rows)
-    if precision == "bfloat16" and HAS_AMX:
-        rows, depth, columns = 32, 512, 2 * panel
-        strides = (depth // 2 + 16, 1)
-    operand = operand_type(precision, np.float32)
-    install_tile(operand)
-    left = Matrix(aligned_zeros(rows * (depth + 16), operand), 0, *strides)
-    panels = aligned_zeros(depth * columns, operand)
-    right = Packed(panels, 0, depth, columns, Scratch(panels, 0))
-    sums = aligned_zeros(team.threads * rows * columns, np.float32)
-    call = partial(team.run, repeat_product, sums, left, rows, right, repeats)
-    return 2 * rows * depth * columns * repeats * team.threads, call
-
-
-def phase_calls(window: TrainingWindow) -> dict[str, Callable[[], Any]]:
-    """Return each phase of a training step as a call of its own; in this order they make a whole step."""
-    objective = Objective(1 / window.targets.size, DropConnect())
-    arguments = (window.network, window.arrays, window.back, objective)
-
-    def call(phase: Callable[..., None] | None) -> Callable[[], None]:
-        @kernel
-        def run(part, parts, network, memory, backward, objective):  # type: ignore[no-untyped-def]
-            arrays, back = addresses(memory), backward_addresses(backward, part)
-            phase(network_addresses(network), arrays, back, objective, Share(part, parts))
-
-        @kernel
-        def nothing(part, parts, network, memory, backward, objective):  # type: ignore[no-untyped-def]
-            pass
-
-        return partial(window.team.run, run if phase else nothing, *arguments)
-
-    step = Step(1, LEARNING_RATE, CLIP_NORM)
-    calls: dict[str, Callable[[], Any]] = {name: call(phase) for name, phase in PHASES.items()}
-    calls["update"] = partial(window.team.run, update_step, window.vectors, step)
-    calls["(an empty call)"] = call(None)
-    gradient = partial(window.team.run, gradient_step, *arguments)
-    calls["(the two calls of a step)"] = lambda: (gradient(), calls["update"]())
-    return calls
-
-
-WHY = """What keeps each phase below the peak:
-- forward: the gates. An LSTM computes exp and tanh of 4 H numbers for each symbol, between products of 8 H^2
-  operations, so their share is proportional to 1/H. In bfloat16 the products take half the time, and the states are
-  converted for them.
-- readout: 65 symbols fill 80 columns, a tile of four vectors and a tile of one. The softmax between its two products
-  computes an exp for each symbol.
-- backward in time: the derivatives of the gates, and the carried gradients of two states, which go through memory
-  between steps.
-- weight gradient: reads all gates, states and outputs of the window from the shared cache, and packs the gradient of
-  the gates for the tile. The gradients of the biases and of the one-hot input are sums without a product.
-- update: no product; parameters, gradient and two moments are read and written once.
-On matrix registers a product takes a tenth of the time or less. Then most of a step is the gates and their transfer to
-memory and back, which stay float32."""
-
-
-def measure_phases(cell: str, size: Size, threads: int, precision: str, peak: float, seconds: float) -> list[list[str]]:
-    """Return a row for each phase: time, share of the step, useful operations a second, share of the peak."""
-    window = build_window(cell, size, threads, precision)
-    symbols = size.batch * size.window
-    calls = phase_calls(window)
-    times = alternate(calls, seconds / len(calls), single=True)
-    useful = operations(window.model.config)
-    useful["(the two calls of a step)"] = sum(useful.values())
-    rows = []
-    for name, time in times.items():
-        speed = symbols * useful.get(name, 0) / time
-        rates = [f"{speed / 1e9:.1f}", f"{speed / peak:.0%}"] if speed else ["", ""]
-        share = f"{time / times['(the two calls of a step)']:.0%}"
-        rows.append([f"{cell} {size}", precision, str(threads), name, f"{time * 1e3:.3f}", share, *rates])
-    return rows
-
-
 class Measured(NamedTuple):
     """Rows by precision, and the peaks in operations a second."""
 
@@ -276,7 +180,7 @@ def measure_speed(
     moved = {precision: traffic(window) for precision, window in windows.items()}
     limits: dict[str, tuple[int, Callable[[], Any]]] = {"memory": triad_call(team, memory_size())}
     for precision in precisions:
-        limits[f"peak {precision}"] = peak_of(team, precision)
+        limits[f"peak {precision}"] = peak_call(team, precision)
         limits[f"window {precision}"] = triad_call(team, moved[precision].held)
         limits[f"weights {precision}"] = weights_call(team, moved[precision].layer)
     with ExitStack() as stack:
@@ -340,7 +244,9 @@ def networks(chosen: Namespace, seconds: float, torch: bool) -> list[str]:
             limit_rows += rows.limits.values()
             if chosen.phases:
                 for precision, peak in rows.peaks.items():
-                    phase_rows += measure_phases(cell, size, threads, precision, peak, seconds)
+                    window = build_window(cell, size, threads, precision)
+                    found = measure_phases(window, operations(window.model.config), peak, seconds)
+                    phase_rows += [[f"{cell} {size}", precision, str(threads), *row] for row in found]
         if rivals.driver:
             remark = f"oneDNN {version(rivals.driver)}. {CHECKED}"
     name = ["cell hidden,layers,batch,window", "precision", "threads"]
