@@ -124,7 +124,8 @@ struct Layer {
         const auto ahead_of = forward_of<lstm_forward>(prop_kind::forward_training, way, in, h, c, any(layer, type),
             any(iter, type), bias, out, h, c);
         const auto back_of = backward_of(ahead_of, prop_kind::backward, way, in, h, c, any(layer, type),
-            any(iter, type), bias, out, h, c, grad_in, c, c, any(layer, dt::f32), any(iter, dt::f32), bias, grad_out, c, c);
+            any(iter, type), bias, out, h, c, grad_in, c, c, any(layer, dt::f32), any(iter, dt::f32), bias, grad_out,
+            c, c);
         forward = lstm_forward(ahead_of);
         backward = lstm_backward(back_of);
         x = input, y = make(out), dx = grad_input, dy = make(grad_out), workspace = make(ahead_of.workspace_desc());

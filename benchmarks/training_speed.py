@@ -247,11 +247,11 @@ def networks(chosen: Namespace, seconds: float, torch: bool) -> list[str]:
                     window = build_window(cell, size, threads, precision)
                     found = measure_phases(window, operations(window.model.config), peak, seconds)
                     phase_rows += [[f"{cell} {size}", precision, str(threads), *row] for row in found]
-        if rivals.driver:
+        if rivals.driver and check_rows:
             remark = f"oneDNN {version(rivals.driver)}. {CHECKED}"
     name = ["cell hidden,layers,batch,window", "precision", "threads"]
     headers = [*name, "rnn chars/s", "useful GFLOP/s", "peak GFLOP/s", "of peak", *RIVAL_HEADERS]
-    parts = [table(headers, speed_rows), remark]
+    parts = [table(headers, speed_rows), *filter(None, [remark])]
     if check_rows:
         parts.append(table([*name, "first loss", "later losses", "norm"], check_rows))
     parts += [LIMITS, table([*name, *HEADERS], limit_rows)]
