@@ -1,7 +1,7 @@
 // A whole training step of an LSTM language model on oneDNN: the rival of benchmarks/training_speed.py.
 //
-// Called as: onednn_lstm FILE T B V I H L bfloat16 rate clip; without arguments it writes the version. FILE holds float32 weights, then int32 inputs and targets
-// (T, B). Of each layer: W_ih (inputs, 4, H), W_hh (H, 4, H) and one bias (4, H), in PyTorch's order of gates, which is
+// Called as: onednn_lstm FILE T B V I H L bfloat16 rate clip; without arguments it writes the version. FILE holds
+// float32 weights, then int32 inputs and targets (T, B). Of each layer: W_ih (inputs, 4, H), W_hh (H, 4, H) and one bias (4, H), in PyTorch's order of gates, which is
 // oneDNN's; then the decoder's weight (H, V) and bias (V). Layer 0 reads one-hot vectors of I >= V columns.
 //
 // For each line with a number of seconds on standard input, it makes steps for so long, at least one, and writes the
@@ -45,7 +45,8 @@ template <class P, class... A> typename P::primitive_desc forward_of(const A &..
 #endif
 }
 
-template <class... A> lstm_backward::primitive_desc backward_of(const lstm_forward::primitive_desc &hint, const A &...a) {
+template <class... A>
+lstm_backward::primitive_desc backward_of(const lstm_forward::primitive_desc &hint, const A &...a) {
 #if DNNL_VERSION_MAJOR >= 3
     return lstm_backward::primitive_desc(cpu, a..., hint);
 #else
@@ -174,7 +175,8 @@ template <class N> double score(float *logits, N *grads, const int32_t *targets,
 }
 
 // Make rows of zeros one-hot for `symbols`, after those of `before`, of the last step, are cleared again.
-template <class N> void set_ones(void *x, std::vector<int32_t> &before, const std::vector<int32_t> &symbols, int64_t I) {
+template <class N>
+void set_ones(void *x, std::vector<int32_t> &before, const std::vector<int32_t> &symbols, int64_t I) {
     N *data = static_cast<N *>(x);
     for (size_t k = 0; k < symbols.size(); k++) {
         data[k * I + before[k]] = 0;
@@ -210,7 +212,8 @@ int main(int count, char **argv) {
     const memory::desc y(dims{rows, H}, type, tag::ab), y_turned = strided({H, rows}, type, {1, H});
     const memory::desc w(dims{H, V}, type, tag::ab), w_turned = strided({V, H}, type, {1, V});
     const memory::desc w_master(dims{H, V}, dt::f32, tag::ab), b(dims{1, V}, dt::f32, tag::ab);
-    const memory::desc dy(dims{rows, H}, dt::f32, tag::ab), z(dims{rows, V}, dt::f32, tag::ab), dz(dims{rows, V}, type, tag::ab);
+    const memory::desc dy(dims{rows, H}, dt::f32, tag::ab), z(dims{rows, V}, dt::f32, tag::ab);
+    const memory::desc dz(dims{rows, V}, type, tag::ab);
     memory logits = make(z), grad_logits = make(dz);
     Reordered weight(view(w_master, &parameters[decoder]), w);
     const auto read_of = forward_of<matmul>(y, w, b, z);

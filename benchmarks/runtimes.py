@@ -96,10 +96,11 @@ def choose(logits: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def losses(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the cross-entropy in nats of logits (N, V) and targets (N)."""
-    top = logits.max(axis=1)
-    totals = np.exp(logits - top[:, None]).sum(axis=1)
-    return np.log(totals) + top - logits[np.arange(len(targets)), targets]
+    """Return the cross-entropy in nats of logits (N, V), which are overwritten, and targets (N)."""
+    logits -= logits.max(axis=1, keepdims=True)
+    chosen = logits[np.arange(len(targets)), targets]
+    np.exp(logits, out=logits)
+    return np.log(logits @ np.ones(logits.shape[1], logits.dtype)) - chosen
 
 
 def writer(runtime: Runtime, streams: int, length: int) -> Callable[[], None]:
@@ -138,18 +139,18 @@ def line_scorer(runtime: Runtime, lines: list[np.ndarray], streams: int) -> Call
     for first in range(0, len(ordered), streams):
         group = ordered[first : first + streams]
         inputs = np.full((len(group[-1]) + 1, len(group)), BOUNDARY, np.int64)
-        targets = np.full_like(inputs, -1)
+        targets, scored = np.full_like(inputs, BOUNDARY), np.zeros(inputs.shape, bool)
         for column, line in enumerate(group):
             inputs[1 : len(line) + 1, column] = targets[: len(line), column] = line
-            targets[len(line), column] = BOUNDARY
-        places = np.flatnonzero(targets.ravel() >= 0)
-        batches.append((inputs, places, targets.ravel()[places]))
+            scored[: len(line) + 1, column] = True
+        batches.append((inputs, targets.ravel(), scored.ravel()))
 
     def score() -> float:
         total = 0.0
-        for inputs, places, targets in batches:
+        for inputs, targets, scored in batches:
             logits = runtime(inputs, *runtime.zeros(inputs.shape[1]))[0]
-            total += float(losses(logits.reshape(-1, logits.shape[2])[places], targets).sum(dtype=np.float64))
+            found = losses(logits.reshape(-1, logits.shape[2]), targets)
+            total += float(found.sum(where=scored, dtype=np.float64))
         return total / np.log(2)
 
     return score
