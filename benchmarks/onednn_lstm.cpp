@@ -1,8 +1,9 @@
 // A whole training step of an LSTM language model on oneDNN: the rival of benchmarks/training_speed.py.
 //
 // Called as: onednn_lstm FILE T B V I H L bfloat16 rate clip; without arguments it writes the version. FILE holds
-// float32 weights, then int32 inputs and targets (T, B). Of each layer: W_ih (inputs, 4, H), W_hh (H, 4, H) and one bias (4, H), in PyTorch's order of gates, which is
-// oneDNN's; then the decoder's weight (H, V) and bias (V). Layer 0 reads one-hot vectors of I >= V columns.
+// float32 weights, then int32 inputs and targets (T, B). Of each layer: W_ih (inputs, 4, H), W_hh (H, 4, H) and one bias
+// (4, H), in PyTorch's order of gates, which is oneDNN's; then the decoder's weight (H, V) and bias (V). Layer 0 reads
+// one-hot vectors of I >= V columns.
 //
 // For each line with a number of seconds on standard input, it makes steps for so long, at least one, and writes the
 // loss and the norm of the gradient of the last step, then the seconds of each step. A step is forward, softmax and
