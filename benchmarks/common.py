@@ -32,8 +32,55 @@ def options(description: str | None, timed: bool = True) -> argparse.ArgumentPar
     return parser
 
 
+class Child:
+    """A contender in a process of its own: it measures its calls itself, so that pipes cost it nothing.
+
+    The process reads lines, each with a number of seconds. For so long it makes calls, at least one, and writes a line:
+    the loss and the norm of the gradient of the last call, then the seconds of each call. Between lines it waits.
+    """
+
+    def __init__(
+        self, command: Sequence[str | Path], environment: Mapping[str, str], folder: Path | None = None
+    ) -> None:
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+            env={**os.environ, **environment},
+        )
+
+    def ask(self, seconds: float) -> list[float]:
+        """Return the numbers of an answer. Raises RuntimeError if the process ended."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            self.process.stdin.write(f"{seconds}\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        if not (line := self.process.stdout.readline()):
+            raise RuntimeError(f"a contender ended with code {self.process.wait()}: {self.process.args}")
+        return [float(number) for number in line.split()]
+
+    def __call__(self) -> tuple[float, float]:
+        """Make one call; return the loss and the norm."""
+        loss, norm = self.ask(0)[:2]
+        return loss, norm
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
 def call_times(call: Callable[[], object], seconds: float) -> list[float]:
     """Call repeatedly for `seconds`, at least once; return the seconds of each call."""
+    if isinstance(call, Child):
+        return call.ask(seconds)[2:]
     times = []
     end = time.perf_counter() + seconds
     while True:
@@ -95,9 +142,9 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def machine() -> str:
-    """Return the machine and the versions of the packages in one line."""
-    versions = [f"{package} {version(package)}" for package in ("numpy", "numba", "torch")]
+def machine(rivals: Sequence[str] = ()) -> str:
+    """Return the machine and the versions of the packages, also of rivals, in one line."""
+    versions = [f"{package} {version(package)}" for package in ("numpy", "numba", "torch", *rivals)]
     cores = f"{usable_cores()} of {os.cpu_count()} cores"
     compiled = [f"compiled for {name}" for name in filter(None, [os.environ.get("NUMBA_CPU_NAME")])]
     return ", ".join(
@@ -143,10 +190,13 @@ def command() -> str:
     return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
 
-def report(name: str, parts: Sequence[str], save: bool) -> None:
-    """Print command, commit, machine and the parts (tables, notes); with `save`, also write a dated file."""
+def report(name: str, parts: Sequence[str], save: bool, rivals: Sequence[str] = ()) -> None:
+    """Print command, commit, machine and the parts (tables, notes); with `save`, also write a dated file.
+
+    `rivals` are further packages whose versions are said.
+    """
     today = datetime.date.today().isoformat()
-    facts = f"- command: `{command()}`\n- commit: {COMMIT}\n- machine: {machine()}\n"
+    facts = f"- command: `{command()}`\n- commit: {COMMIT}\n- machine: {machine(rivals)}\n"
     facts += f"- other processes: {disturbance()}"
     text = "\n\n".join([f"# {name}, {today}", facts, *parts]) + "\n"
     print(text, end="")

@@ -1,13 +1,14 @@
-"""How many characters a second does an LSTM of two layers sample, here and in PyTorch?
+"""How many characters a second does an LSTM of two layers sample, here, in PyTorch, ONNX Runtime and OpenVINO?
 
 One stream runs on one thread. Each character reads all weights once, except the input weights of layer 0, of which a
 one-hot input selects a row. So the limit is the speed at which one core reads them. That bandwidth is measured in the
 same run, by summing an array of the same size, which fits the same cache. Many texts at once (`rnn sample -n 1000`) on
-all threads share the reading; they are compared with a batch of 64 streams in PyTorch.
+all threads share the reading; they are compared with a batch of 64 streams in the others.
 
 This package is timed from the checkpoint's tensors in memory to finished texts. PyTorch runs torch.nn.LSTM step by step
 with softmax and multinomial, under inference_mode. Its weights and states are in the precision of the row, as are the
-operands of the products here.
+operands of the products here. ONNX Runtime, in float32, and OpenVINO run the graph of `rnn export --to onnx` step by
+step (runtimes.py).
 """
 
 from __future__ import annotations
@@ -20,26 +21,22 @@ from typing import Any
 
 import numpy as np
 from common import alternate, options, report, table
+from roofline import weights_call
+from runtimes import RIVALS, check_steps, precisions_of, runtimes, writer
 from training_speed import PRECISIONS, VOCAB_SIZE, operations
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.cpu_count import usable_cores
-from rnn_cli.kernels.compiler.jit import kernel
-from rnn_cli.kernels.simd.aligned import aligned_zeros
-from rnn_cli.kernels.simd.cpu import VECTOR_BYTES
-from rnn_cli.kernels.simd.vector import lanes, load, sum_lanes
+from rnn_cli.kernels.threads import Team
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.sampling import Sampler
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 from rnn_cli.text.codecs import CharacterCodec
 
-STREAMS = 64  # of PyTorch
+STREAMS = 64  # of the others
 TEXTS, TEXT_LENGTH = 1000, 64
-STREAM_LENGTH, TORCH_LENGTH = 2000, 100  # characters sampled by a call
-CHAINS = 8  # independent sums
-READ_AT_ONCE = CHAINS * VECTOR_BYTES
-BYTES_READ = 20_000_000  # by a call, at least
+STREAM_LENGTH, RIVAL_LENGTH = 2000, 100  # characters sampled by a call
 Contender = tuple[float, Callable[[], Any]]  # characters or bytes of a call, and the call
 
 
@@ -53,24 +50,6 @@ def build_checkpoint(hidden: int) -> Checkpoint:
 def weight_bytes(config: NetworkConfig) -> int:
     """Return the bytes of float32 weights that a character reads. `operations` counts 6 for each weight."""
     return 4 * sum(operations(config).values()) // 6
-
-
-@kernel
-def sum_repeatedly(array, repeats):  # type: ignore[no-untyped-def]
-    """Return the sum of `repeats` passes over an array, whose size is a multiple of CHAINS vectors."""
-    count = lanes(array)
-    a = b = c = d = e = f = g = h = load(array, 0)
-    for _ in range(repeats):
-        for j in range(0, array.size, CHAINS * count):
-            a = a + load(array, j)
-            b = b + load(array, j + count)
-            c = c + load(array, j + 2 * count)
-            d = d + load(array, j + 3 * count)
-            e = e + load(array, j + 4 * count)
-            f = f + load(array, j + 5 * count)
-            g = g + load(array, j + 6 * count)
-            h = h + load(array, j + 7 * count)
-    return sum_lanes(a + b + c + d + e + f + g + h)
 
 
 def write_texts(checkpoint: Checkpoint, count: int, length: int, threads: int, precision: str) -> None:
@@ -101,7 +80,7 @@ def torch_network(checkpoint: Checkpoint, precision: str) -> tuple[Callable, Cal
 
 
 def torch_writer(checkpoint: Checkpoint, streams: int, threads: int, precision: str) -> Callable[[], None]:
-    """Return a function that samples TORCH_LENGTH characters in each stream."""
+    """Return a function that samples RIVAL_LENGTH characters in each stream."""
     import torch
 
     layers, decoder = torch_network(checkpoint, precision)
@@ -112,7 +91,7 @@ def torch_writer(checkpoint: Checkpoint, streams: int, threads: int, precision: 
         nonlocal symbols, state
         torch.set_num_threads(threads)
         with torch.inference_mode():
-            for _ in range(TORCH_LENGTH):
+            for _ in range(RIVAL_LENGTH):
                 one_hot.zero_()[0].scatter_(1, symbols, 1)
                 output, state = layers(one_hot, state)
                 symbols = torch.multinomial(decoder(output[0]).float().softmax(1), 1)
@@ -125,9 +104,20 @@ def torch_writers(checkpoint: Checkpoint, streams: int, threads: int) -> dict[st
     if importlib.util.find_spec("torch") is None:
         return {}
     return {
-        f"torch {precision}": (streams * TORCH_LENGTH, torch_writer(checkpoint, streams, threads, precision))
+        f"torch {precision}": (streams * RIVAL_LENGTH, torch_writer(checkpoint, streams, threads, precision))
         for precision in PRECISIONS
     }
+
+
+def runtime_writers(checkpoint: Checkpoint, streams: int, threads: int) -> dict[str, Contender]:
+    """Return the contenders in other runtimes, by precision. Raises RuntimeError if they compute something else."""
+    made: dict[str, Contender] = {}
+    for name, make in runtimes().items():
+        for precision in precisions_of(name, PRECISIONS):
+            runtime = make(checkpoint, threads, precision, 1, streams)
+            check_steps(runtime, checkpoint, streams, precision)
+            made[f"{name} {precision}"] = streams * RIVAL_LENGTH, writer(runtime, streams, RIVAL_LENGTH)
+    return made
 
 
 def speeds_of(name: str, contenders: dict[str, Contender], seconds: float) -> dict[str, float]:
@@ -137,13 +127,21 @@ def speeds_of(name: str, contenders: dict[str, Contender], seconds: float) -> di
     return {contender: amount / times[contender] for contender, (amount, _) in contenders.items()}
 
 
+HEADERS = ["products", "rnn chars/s", "torch chars/s, same", "rnn / torch", "rnn / torch float32"]
+HEADERS += ["ONNX Runtime float32", "rnn / ONNX Runtime", "OpenVINO, same", "rnn / OpenVINO"]
+
+
 def rows_of(name: str, speeds: dict[str, float]) -> list[list[str]]:
-    """Return a row for each precision: both speeds, and the ratios to PyTorch in this precision and in float32."""
+    """Return a row for each precision under HEADERS: speeds, and ratios to them."""
     rows = []
     for precision in PRECISIONS:
-        own, peers = speeds[f"rnn {precision}"], [speeds.get(f"torch {name}") for name in (precision, "float32")]
-        shown = [f"{peers[0]:,.0f}" if peers[0] else "", *(f"{own / peer:.2f}" if peer else "" for peer in peers)]
-        rows.append([name, precision, f"{own:,.0f}", *shown])
+        own = speeds[f"rnn {precision}"]
+
+        def both(rival: str, own: float = own) -> list[str]:
+            return [f"{speeds[rival]:,.0f}", f"{own / speeds[rival]:.2f}"] if rival in speeds else ["", ""]
+
+        row = [name, precision, f"{own:,.0f}", *both(f"torch {precision}"), both("torch float32")[1]]
+        rows.append([*row, *both("onnxruntime float32"), *both(f"openvino {precision}")])
     return rows
 
 
@@ -151,12 +149,9 @@ def measure_stream(hidden: int, seconds: float) -> list[list[str]]:
     """Return the rows of one stream on one thread."""
     checkpoint = build_checkpoint(hidden)
     size = weight_bytes(checkpoint.config)
-    array = aligned_zeros(size // READ_AT_ONCE * READ_AT_ONCE // 4, np.float32)
-    array.fill(1)
-    repeats = -(-BYTES_READ // array.nbytes)
     contenders = writers(checkpoint, 1, STREAM_LENGTH, 1)
-    contenders["read"] = repeats * array.nbytes, partial(sum_repeatedly, array, repeats)
-    contenders |= torch_writers(checkpoint, 1, 1)
+    contenders["read"] = weights_call(Team(1), size)
+    contenders |= torch_writers(checkpoint, 1, 1) | runtime_writers(checkpoint, 1, 1)
     speeds = speeds_of(f"one stream, {hidden}", contenders, seconds)
     rows = rows_of(str(hidden), speeds)
     for row, precision in zip(rows, PRECISIONS):
@@ -170,7 +165,8 @@ def measure_stream(hidden: int, seconds: float) -> list[list[str]]:
 def measure_texts(hidden: int, threads: int, seconds: float) -> list[list[str]]:
     """Return the rows of many texts on all threads."""
     checkpoint = build_checkpoint(hidden)
-    contenders = writers(checkpoint, TEXTS, TEXT_LENGTH, threads) | torch_writers(checkpoint, STREAMS, threads)
+    contenders = writers(checkpoint, TEXTS, TEXT_LENGTH, threads)
+    contenders |= torch_writers(checkpoint, STREAMS, threads) | runtime_writers(checkpoint, STREAMS, threads)
     return rows_of(f"{TEXTS} texts, {hidden}", speeds_of(f"texts, {hidden}", contenders, seconds))
 
 
@@ -184,14 +180,13 @@ def main() -> None:
     sizes = [32] if chosen.quick else chosen.hidden_sizes
     streams = [row for hidden in sizes for row in measure_stream(hidden, seconds)]
     many = [row for hidden in sizes for row in measure_texts(hidden, chosen.threads, seconds)]
-    headers = ["products", "rnn chars/s", "torch chars/s, same", "rnn / torch", "rnn / torch float32"]
     parts = [
         "LSTM of 2 layers. One stream on one thread:",
-        table(["hidden size", *headers, "MB of weights", "GB/s read", "GB/s of one core", "share"], streams),
-        f"On {chosen.threads} threads, beside {STREAMS} streams in PyTorch:",
-        table(["what, hidden size", *headers], many),
+        table(["hidden size", *HEADERS, "MB of weights", "GB/s read", "GB/s of one core", "share"], streams),
+        f"On {chosen.threads} threads, beside {STREAMS} streams in the others:",
+        table(["what, hidden size", *HEADERS], many),
     ]
-    report("sampling-speed", parts, chosen.save)
+    report("sampling-speed", parts, chosen.save, RIVALS)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""How many megabytes of short lines a minute does `rnn evaluate --per-line` score, and PyTorch?
+"""How many megabytes of short lines a minute does `rnn evaluate --per-line` score, and other programs?
 
 This package reads a file of random lines, scores each from the zero state, and writes bits, bits per character and the
-line to another file: the whole command without its start-up. PyTorch scores the same lines in float32 under
-inference_mode, 64 at once; they are encoded, sorted and padded before the timer starts. If the sums differ, the
-benchmark stops. The weights are random, because the time does not depend on them.
+line to another file: the whole command without its start-up. The others score the same lines, 64 at once; they are
+encoded, sorted and padded before the timer starts. PyTorch does so in float32 under inference_mode, ONNX Runtime, in
+float32, and OpenVINO with the graph of `rnn export --to onnx` (runtimes.py). If the sums differ, the benchmark stops.
+The weights are random, because the time does not depend on them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from common import alternate, options, report, table
+from runtimes import RIVALS, line_scorer, precisions_of, runtimes
 from sampling_speed import STREAMS, torch_network
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
@@ -99,19 +101,24 @@ def measure(hidden: int, layers: int, longest: int, size: int, threads: int, sec
             contenders[precision] = partial(score_here, scorer, source, target)
         if importlib.util.find_spec("torch"):
             contenders["torch"] = torch_scorer(checkpoint, lines, threads)
+        encoded = [checkpoint.codec.encode(line) for line in lines]
+        for name, make in runtimes().items():
+            for precision in precisions_of(name, PRECISIONS):
+                runtime = make(checkpoint, threads, precision, -1, -1)
+                contenders[f"{name} {precision}"] = line_scorer(runtime, encoded, STREAMS)
         bits = {name: score() for name, score in contenders.items()}
         for name, found in bits.items():
-            if not math.isclose(found, bits["float32"], rel_tol=1e-3 if name == "bfloat16" else 1e-5):
+            if not math.isclose(found, bits["float32"], rel_tol=1e-3 if "bfloat16" in name else 1e-5):
                 raise RuntimeError(f"the scores differ, so the contenders do different work: {bits}")
         times = alternate(contenders, seconds, single=True)
         speeds = {name: source.stat().st_size / 1e6 * 60 / time for name, time in times.items()}
     rows = []
     for precision in PRECISIONS:
-        row = [f"lstm {layers} x {hidden}", f"1 to {longest}", precision, f"{speeds[precision]:.1f}"]
-        peer = (
-            [f"{speeds['torch']:.1f}", f"{speeds[precision] / speeds['torch']:.2f}"] if "torch" in speeds else ["", ""]
-        )
-        rows.append(row + peer)
+        own = speeds[precision]
+        row = [f"lstm {layers} x {hidden}", f"1 to {longest}", precision, f"{own:.1f}"]
+        for rival in ("torch", "onnxruntime float32", f"openvino {precision}"):
+            row += [f"{speeds[rival]:.1f}", f"{own / speeds[rival]:.2f}"] if rival in speeds else ["", ""]
+        rows.append(row)
     return rows
 
 
@@ -128,7 +135,8 @@ def main() -> None:
     for hidden, layers, longest in product(chosen.hidden_sizes, chosen.layers, chosen.longest):
         rows += measure(hidden, layers, longest, size, chosen.threads, seconds)
     headers = ["model", "letters in a line", "products", "rnn, MB/min", "PyTorch float32, MB/min", "rnn / PyTorch"]
-    report("scoring-speed", [table(headers, rows)], chosen.save)
+    headers += ["ONNX Runtime float32", "rnn / ONNX Runtime", "OpenVINO, same", "rnn / OpenVINO"]
+    report("scoring-speed", [table(headers, rows)], chosen.save, RIVALS)
 
 
 if __name__ == "__main__":

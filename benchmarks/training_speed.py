@@ -1,14 +1,16 @@
-"""How many characters a second does a training step process, here and in PyTorch?
+"""How many characters a second does a training step process, here, in PyTorch and in oneDNN, and what limits it?
 
 A step is everything that training repeats: forward, backward in time through the window, clipping by the global norm,
-Adam, and carrying the state to the next window. Both sides start from the same weights and read the same symbols. If
-their first losses differ, the benchmark stops. PyTorch runs torch.nn.LSTM, GRU or RNN on one-hot input, a Linear
-readout, and Adam with fused=True, its fastest variant. Each step writes the one-hot input into one buffer with
-`scatter_`. In bfloat16, PyTorch runs under autocast.
+Adam, and carrying the state to the next window. All start from the same weights and read the same symbols. If their
+first losses differ, the benchmark stops. The rivals:
+
+- torch: PyTorch as it comes (torch_step.py).
+- tuned: PyTorch in a process whose allocator keeps its memory, and in bfloat16 with an even number of input columns.
+- oneDNN: the library through which PyTorch trains an LSTM, called from C++ (onednn_step.py, onednn_lstm.cpp).
 
 Useful operations are those of the matrix products: 6 for each weight and symbol (2 forward, 4 backward). The one-hot
 input of layer 0 takes no product. The peak is the speed of the tile kernel on a product that fits the caches, in the
-same precision and the same turns.
+same precision and the same turns. The other limits: roofline.py.
 """
 
 from __future__ import annotations
@@ -18,35 +20,33 @@ import itertools
 import math
 import os
 import sys
+import tempfile
 from argparse import Namespace
 from collections.abc import Callable
-from functools import partial
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from common import alternate, options, report, table
+from onednn_step import CHECKED_RATE, NotBuiltError, build, check, onednn, version
 from pair_speed import PAIR_SIZES, QUICK_PAIR_SIZES, WORDS, measure_pairs, words_per_second
+from roofline import HEADERS, Limits, limit_cells, memory_size, peak_call, traffic, triad_call, weights_call
+from step_phases import WHY, measure_phases
+from torch_step import CLIP_NORM, LEARNING_RATE, Problem, torch_step, tuned_torch
 
 from rnn_cli.cells import find_cell
 from rnn_cli.cpu_count import usable_cores
-from rnn_cli.kernels.compiler.jit import kernel
-from rnn_cli.kernels.matmul.matrix import Matrix, Packed, Scratch
-from rnn_cli.kernels.matmul.product import multiply_panels
-from rnn_cli.kernels.matmul.tile import install_tile
-from rnn_cli.kernels.network.dropconnect import DropConnect
-from rnn_cli.kernels.network.memory import addresses, backward_addresses
-from rnn_cli.kernels.network.optimizer import Step, update_step
-from rnn_cli.kernels.network.step import PHASES, Objective, gradient_step, network_addresses
-from rnn_cli.kernels.simd.aligned import aligned_zeros
-from rnn_cli.kernels.simd.cpu import HAS_AMX, HAS_BFLOAT16, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
-from rnn_cli.kernels.threads import Share, Team
+from rnn_cli.kernels.network.optimizer import Step
+from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16
+from rnn_cli.kernels.threads import Team
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
-from rnn_cli.network.workspace import TrainingWindow, operand_type
+from rnn_cli.network.workspace import TrainingWindow
 
 VOCAB_SIZE = 65
-LEARNING_RATE = 1e-6  # so low that nothing is learned and the size of the gradients stays
-CLIP_NORM = 5.0
+Contender = Callable[[], tuple[float, float]]
+"""A step, which returns the loss and the norm of its gradient."""
 
 
 class Size(NamedTuple):
@@ -99,203 +99,176 @@ def operations(config: NetworkConfig) -> dict[str, int]:
     }
 
 
-def product_step(window: TrainingWindow) -> Callable[[], float]:
-    """Return the training step of this package, which returns the loss."""
+def product_step(window: TrainingWindow, rate: float = LEARNING_RATE) -> Contender:
+    """Return the training step of this package."""
     steps = itertools.count(1)
-    return lambda: window.train(Step(next(steps), LEARNING_RATE, CLIP_NORM))[0]
+    return lambda: window.train(Step(next(steps), rate, CLIP_NORM))
 
 
-def torch_step(window: TrainingWindow, bfloat16: bool) -> Callable[[], float]:
-    """Return the same step in PyTorch, from the same weights, on the same number of threads; it returns the loss."""
-    import torch
+class Rivals(NamedTuple):
+    """Which rivals there are: PyTorch, and the driver of oneDNN."""
 
-    torch.set_num_threads(window.team.threads)
-    config = window.model.config
-    layers = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[config.cell]
-    rnn = layers(config.output_size, config.hidden_size, config.num_layers)
-    decoder = torch.nn.Linear(config.hidden_size, config.output_size)
-    network = torch.nn.ModuleDict({"rnn": rnn, "decoder": decoder})
-    network.load_state_dict({name: torch.from_numpy(array) for name, array in window.model.to_torch().items()})
-    optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE, fused=True)
-    inputs = torch.from_numpy(window.inputs).long().unsqueeze(2)
-    targets = torch.from_numpy(window.targets).long().flatten()
-    one_hot = torch.zeros(*window.inputs.shape, config.output_size)
-    state = None
+    torch: bool
+    driver: Path | None
 
-    def step() -> float:
-        nonlocal state
-        one_hot.zero_().scatter_(2, inputs, 1)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            output, state = rnn(one_hot, state)
-            logits = decoder(output)
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP_NORM)
-        optimizer.step()
-        state = tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
-        return loss.item()
-
-    return step
+    def names(self, cell: str) -> list[str]:
+        """Return the names of those that have this cell."""
+        return ["torch", "tuned"] * self.torch + ["oneDNN"] * (self.driver is not None and cell == "lstm")
 
 
-def build_contenders(
-    cell: str, size: Size, threads: int, precisions: list[str], torch: bool
-) -> dict[str, Callable[[], float]]:
-    """Return the steps to compare, by name. Raises RuntimeError if their first losses differ."""
-    contenders = {}
-    for precision in precisions:
-        window = build_window(cell, size, threads, precision)
-        if torch:
-            contenders[f"torch {precision}"] = torch_step(window, precision == "bfloat16")
-        contenders[f"rnn {precision}"] = product_step(window)
-    losses = {name: step() for name, step in contenders.items()}
-    for name, loss in losses.items():
-        if not math.isclose(loss, losses[f"rnn {precisions[0]}"], rel_tol=1e-2 if "bfloat16" in name else 1e-5):
-            raise RuntimeError(f"the first losses differ, so the contenders do different work: {losses}")
-    return contenders
+def problem_of(window: TrainingWindow) -> Problem:
+    """Return what a window starts from."""
+    model = window.model
+    return Problem(model.config.cell, model.to_torch(), window.inputs, window.targets)
 
 
-@kernel
-def repeat_product(part, parts, sums, left, rows, right, repeats):  # type: ignore[no-untyped-def]
-    """Add A (rows, depth) @ packed B (depth, columns) to this thread's sums, `repeats` times."""
-    target = Matrix(sums, part * rows * right.columns, right.columns, left.step // left.step)
-    for _ in range(repeats):
-        multiply_panels(target, target, left, rows, right)
+def build_rivals(
+    rivals: Rivals, window: TrainingWindow, precision: str, folder: Path, stack: ExitStack
+) -> dict[str, Contender]:
+    """Return the steps of the rivals of a window, by name; `stack` ends their processes."""
+    problem, threads, bfloat16 = problem_of(window), window.team.threads, precision == "bfloat16"
+    made: dict[str, Contender] = {}
+    for name in rivals.names(problem.cell):
+        path = folder / f"{name}-{precision}"
+        if name == "torch":
+            made[f"{name} {precision}"] = torch_step(problem, threads, bfloat16)
+        else:
+            child = (
+                tuned_torch(problem, threads, bfloat16, path.with_suffix(".npz"))
+                if name == "tuned"
+                else onednn(rivals.driver, problem, threads, bfloat16, path)
+            )
+            made[f"{name} {precision}"] = stack.enter_context(child)
+    return made
 
 
-def peak_of(team: Team, precision: str) -> tuple[float, Callable[[], None]]:
-    """Return a call of the tile kernel on all threads of a team, and its number of operations before it.
+def compare_first(contenders: dict[str, Contender], base: str) -> None:
+    """Make the first step of each. Raises RuntimeError if their losses differ.
 
-    A has the layout that the tile reads fastest: by columns; for matrix registers by rows, padded so that no two rows
-    start in the same cache set.
+    The norms do differ: PyTorch has two biases with the same gradient, of which this package keeps the sum.
     """
-    panel, repeats = TILE_VECTORS * VECTOR_BYTES // 4, 1000
-    rows, depth, columns = 16 * TILE_ROWS, 256, panel
-    strides = (1, rows)
-    if precision == "bfloat16" and HAS_AMX:
-        rows, depth, columns = 32, 512, 2 * panel
-        strides = (depth // 2 + 16, 1)
-    operand = operand_type(precision, np.float32)
-    install_tile(operand)
-    left = Matrix(aligned_zeros(rows * (depth + 16), operand), 0, *strides)
-    panels = aligned_zeros(depth * columns, operand)
-    right = Packed(panels, 0, depth, columns, Scratch(panels, 0))
-    sums = aligned_zeros(team.threads * rows * columns, np.float32)
-    call = partial(team.run, repeat_product, sums, left, rows, right, repeats)
-    return 2 * rows * depth * columns * repeats * team.threads, call
+    losses = {name: step()[0] for name, step in contenders.items()}
+    for name, loss in losses.items():
+        if not math.isclose(loss, losses[base], rel_tol=1e-2 if "bfloat16" in name else 1e-5):
+            raise RuntimeError(f"the first losses differ, so the contenders do different work: {losses}")
 
 
-def phase_calls(window: TrainingWindow) -> dict[str, Callable[[], Any]]:
-    """Return each phase of a training step as a call of its own; in this order they make a whole step."""
-    objective = Objective(1 / window.targets.size, DropConnect())
-    arguments = (window.network, window.arrays, window.back, objective)
-
-    def call(phase: Callable[..., None] | None) -> Callable[[], None]:
-        @kernel
-        def run(part, parts, network, memory, backward, objective):  # type: ignore[no-untyped-def]
-            arrays, back = addresses(memory), backward_addresses(backward, part)
-            phase(network_addresses(network), arrays, back, objective, Share(part, parts))
-
-        @kernel
-        def nothing(part, parts, network, memory, backward, objective):  # type: ignore[no-untyped-def]
-            pass
-
-        return partial(window.team.run, run if phase else nothing, *arguments)
-
-    step = Step(1, LEARNING_RATE, CLIP_NORM)
-    calls: dict[str, Callable[[], Any]] = {name: call(phase) for name, phase in PHASES.items()}
-    calls["update"] = partial(window.team.run, update_step, window.vectors, step)
-    calls["(an empty call)"] = call(None)
-    gradient = partial(window.team.run, gradient_step, *arguments)
-    calls["(the two calls of a step)"] = lambda: (gradient(), calls["update"]())
-    return calls
+def check_onednn(driver: Path, size: Size, threads: int, precision: str, folder: Path) -> list[str]:
+    """Return a row: by how much the losses of oneDNN differ from those of this package. Raises RuntimeError if much."""
+    window = build_window("lstm", size, threads, precision)
+    path = folder / f"check-{precision}"
+    with onednn(driver, problem_of(window), threads, precision == "bfloat16", path, CHECKED_RATE) as child:
+        found = check(child, product_step(window, CHECKED_RATE), precision)
+    return [f"lstm {size}", precision, str(threads), *(f"{difference:.1e}" for difference in found)]
 
 
-WHY = """What keeps each phase below the peak:
-- forward: the gates. An LSTM computes exp and tanh of 4 H numbers for each symbol, between products of 8 H^2
-  operations, so their share is proportional to 1/H. In bfloat16 the products take half the time, and the states are
-  converted for them.
-- readout: 65 symbols fill 80 columns, a tile of four vectors and a tile of one. The softmax between its two products
-  computes an exp for each symbol.
-- backward in time: the derivatives of the gates, and the carried gradients of two states, which go through memory
-  between steps.
-- weight gradient: reads all gates, states and outputs of the window from the shared cache, and packs the gradient of
-  the gates for the tile. The gradients of the biases and of the one-hot input are sums without a product.
-- update: no product; parameters, gradient and two moments are read and written once.
-On matrix registers a product takes a tenth of the time or less. Then most of a step is the gates and their transfer to
-memory and back, which stay float32."""
+class Measured(NamedTuple):
+    """Rows by precision, and the peaks in operations a second."""
 
-
-def measure_phases(cell: str, size: Size, threads: int, precision: str, peak: float, seconds: float) -> list[list[str]]:
-    """Return a row for each phase: time, share of the step, useful operations a second, share of the peak."""
-    window = build_window(cell, size, threads, precision)
-    symbols = size.batch * size.window
-    calls = phase_calls(window)
-    times = alternate(calls, seconds / len(calls), single=True)
-    useful = operations(window.model.config)
-    useful["(the two calls of a step)"] = sum(useful.values())
-    rows = []
-    for name, time in times.items():
-        speed = symbols * useful.get(name, 0) / time
-        rates = [f"{speed / 1e9:.1f}", f"{speed / peak:.0%}"] if speed else ["", ""]
-        share = f"{time / times['(the two calls of a step)']:.0%}"
-        rows.append([f"{cell} {size}", precision, str(threads), name, f"{time * 1e3:.3f}", share, *rates])
-    return rows
+    speed: dict[str, list[str]]
+    limits: dict[str, list[str]]
+    peaks: dict[str, float]
 
 
 def measure_speed(
-    cell: str, size: Size, threads: int, precisions: list[str], seconds: float, torch: bool
-) -> tuple[dict[str, list[str]], dict[str, float]]:
-    """Return by precision the rows of the speed table and the peaks, in operations a second in the same turns."""
+    cell: str, size: Size, threads: int, precisions: list[str], seconds: float, rivals: Rivals, folder: Path
+) -> Measured:
+    """Return the speed of a step, beside rivals and limits that are measured in the same turns."""
     team = Team(threads)
-    peaks = {precision: peak_of(team, precision) for precision in precisions}
-    contenders: dict[str, Callable[[], Any]] = {f"peak {precision}": call for precision, (_, call) in peaks.items()}
-    times = alternate(contenders | build_contenders(cell, size, threads, precisions, torch), seconds)
-    symbols = size.batch * size.window
-    work = sum(
-        operations(
-            NetworkConfig.for_symbols(
-                VOCAB_SIZE, cell=cell, activation="tanh", hidden_size=size.hidden, num_layers=size.layers
-            )
-        ).values()
-    )
-    rows, measured = {}, {}
-    for precision, (peak_operations, _) in peaks.items():
-        own, peak = times[f"rnn {precision}"], peak_operations / times[f"peak {precision}"]
-        useful = symbols / own * work
-        row = [f"{cell} {size}", precision, str(threads), f"{symbols / own:,.0f}", f"{useful / 1e9:.1f}"]
-        row += [f"{peak / 1e9:.0f}", f"{useful / peak:.0%}"]
-        if torch:
-            peer = times[f"torch {precision}"]
-            row += [f"{symbols / peer:,.0f}", f"{peer / own:.2f}", f"{times['torch float32'] / own:.2f}"]
-        else:
-            row += [""] * 3
-        rows[precision], measured[precision] = row, peak
-    return rows, measured
+    windows = {precision: build_window(cell, size, threads, precision) for precision in precisions}
+    work = sum(operations(windows[precisions[0]].model.config).values()) * size.batch * size.window
+    moved = {precision: traffic(window) for precision, window in windows.items()}
+    limits: dict[str, tuple[int, Callable[[], Any]]] = {"memory": triad_call(team, memory_size())}
+    for precision in precisions:
+        limits[f"peak {precision}"] = peak_call(team, precision)
+        limits[f"window {precision}"] = triad_call(team, moved[precision].held)
+        limits[f"weights {precision}"] = weights_call(team, moved[precision].layer)
+    with ExitStack() as stack:
+        steps: dict[str, Contender] = {}
+        for precision, window in windows.items():
+            steps |= build_rivals(rivals, window, precision, folder, stack)
+            steps[f"rnn {precision}"] = product_step(window)
+        compare_first(steps, f"rnn {precisions[0]}")
+        times = alternate({name: call for name, (_, call) in limits.items()} | steps, seconds)
+    rates = {name: amount / times[name] for name, (amount, _) in limits.items()}
+    measured = Measured({}, {}, {})
+    for precision in precisions:
+        own, peak = times[f"rnn {precision}"], rates[f"peak {precision}"]
+        name = [f"{cell} {size}", precision, str(threads)]
+        row = [f"{size.batch * size.window / own:,.0f}", f"{work / own / 1e9:.1f}", f"{peak / 1e9:.0f}"]
+        row += [f"{work / own / peak:.0%}", *rival_cells(times, precision, size)]
+        measured.speed[precision], measured.peaks[precision] = name + row, peak
+        bandwidths = rates["memory"], rates[f"window {precision}"], rates[f"weights {precision}"]
+        found = Limits(own, work / own / peak, *bandwidths)
+        measured.limits[precision] = name + limit_cells(moved[precision], found)
+    return measured
+
+
+RIVAL_HEADERS = ["torch chars/s", "rnn / torch", "rnn / torch float32", "tuned chars/s", "rnn / tuned"]
+RIVAL_HEADERS += ["oneDNN chars/s", "rnn / oneDNN"]
+
+
+def rival_cells(times: dict[str, float], precision: str, size: Size) -> list[str]:
+    """Return the cells of a row under RIVAL_HEADERS, empty for rivals that are not there."""
+    own = times[f"rnn {precision}"]
+
+    def ratio(rival: str) -> str:
+        return f"{times[rival] / own:.2f}" if rival in times else ""
+
+    def both(rival: str) -> list[str]:
+        speed = f"{size.batch * size.window / times[rival]:,.0f}" if rival in times else ""
+        return [speed, ratio(rival)]
+
+    names = [f"{rival} {precision}" for rival in ("torch", "tuned", "oneDNN")]
+    return [*both(names[0]), ratio("torch float32"), *both(names[1]), *both(names[2])]
 
 
 def networks(chosen: Namespace, seconds: float, torch: bool) -> list[str]:
     """Return the tables of networks that read and predict symbols."""
     sizes = chosen.sizes or (QUICK_SIZES if chosen.quick else SIZES)
-    speed_rows, phase_rows = [], []
-    for cell, size, threads in itertools.product(chosen.cells, sizes, chosen.threads):
-        print(f"{cell} {size}, {threads} threads ...", file=sys.stderr, flush=True)
-        rows, peaks = measure_speed(cell, size, threads, chosen.precisions, seconds, torch)
-        speed_rows += rows.values()
-        if chosen.phases:
-            for precision, peak in peaks.items():
-                phase_rows += measure_phases(cell, size, threads, precision, peak, seconds)
-    sizes_header = "cell hidden,layers,batch,window"
-    headers = [sizes_header, "precision", "threads", "rnn chars/s", "useful GFLOP/s", "peak GFLOP/s", "of peak"]
-    parts = [table([*headers, "torch chars/s", "rnn / torch", "rnn / torch float32"], speed_rows)]
+    speed_rows, limit_rows, phase_rows, check_rows = [], [], [], []
+    remark = ""
+    with tempfile.TemporaryDirectory() as directory:
+        folder = Path(directory)
+        try:
+            rivals = Rivals(torch, build(folder))
+        except NotBuiltError as reason:
+            rivals, remark = Rivals(torch, None), str(reason)
+        for cell, size, threads in itertools.product(chosen.cells, sizes, chosen.threads):
+            print(f"{cell} {size}, {threads} threads ...", file=sys.stderr, flush=True)
+            if "oneDNN" in rivals.names(cell):
+                for precision in chosen.precisions:
+                    check_rows.append(check_onednn(rivals.driver, size, threads, precision, folder))
+            rows = measure_speed(cell, size, threads, chosen.precisions, seconds, rivals, folder)
+            speed_rows += rows.speed.values()
+            limit_rows += rows.limits.values()
+            if chosen.phases:
+                for precision, peak in rows.peaks.items():
+                    window = build_window(cell, size, threads, precision)
+                    found = measure_phases(window, operations(window.model.config), peak, seconds)
+                    phase_rows += [[f"{cell} {size}", precision, str(threads), *row] for row in found]
+        if rivals.driver and check_rows:
+            remark = f"oneDNN {version(rivals.driver)}. {CHECKED}"
+    name = ["cell hidden,layers,batch,window", "precision", "threads"]
+    headers = [*name, "rnn chars/s", "useful GFLOP/s", "peak GFLOP/s", "of peak", *RIVAL_HEADERS]
+    parts = [table(headers, speed_rows), *filter(None, [remark])]
+    if check_rows:
+        parts.append(table([*name, "first loss", "later losses", "norm"], check_rows))
+    parts += [LIMITS, table([*name, *HEADERS], limit_rows)]
     if chosen.phases:
         parts += [
             "Each phase is timed in its own call; subtract the time of an empty call.",
-            table([*headers[:3], "phase", "ms", "of the step", "useful GFLOP/s", "of peak"], phase_rows),
+            table([*name, "phase", "ms", "of the step", "useful GFLOP/s", "of peak"], phase_rows),
             WHY,
         ]
     return parts
+
+
+CHECKED = f"""Its losses differ from those of this package by at most so many nats, in the first step and in later ones
+at a learning rate of {CHECKED_RATE}; the norms of the first gradients differ by at most so much of them:"""
+LIMITS = """What each limit alone would take of the time of a step (benchmarks/roofline.py): the products at the peak;
+the arrays of the window at the bandwidth of a triad over as many bytes (beside it stands that of the memory, which they
+do not need if they stay in a cache); the weights, which each step of time reads, at the bandwidth of the caches."""
 
 
 def pairs(chosen: Namespace, seconds: float, torch: bool) -> list[str]:

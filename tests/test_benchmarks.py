@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
@@ -184,7 +185,6 @@ def test_pytorch_setting_is_parsed():
 
 def test_pytorch_learns():
     torch = pytest.importorskip("torch")
-    import numpy as np
     from torch_model import Run, Setting, score
 
     ids = np.tile(np.arange(1, 9), 500)
@@ -198,3 +198,133 @@ def test_pytorch_learns():
     curve, nats = Run(ids, 9, small, seconds=0.01, seed=1).train(ids[:200], validations=2)
     assert [seconds >= due for (seconds, _), due in zip(curve, (0.005, 0.01))] == [True, True]
     assert abs(nats - min(loss for _, loss in curve)) < 0.1
+
+
+def test_driver_that_cannot_be_built_is_explained(tmp_path, monkeypatch):
+    from onednn_step import NotBuiltError, build
+
+    monkeypatch.setenv("CXX", "false")
+    with pytest.raises(NotBuiltError, match=r"does not compile: .*\.$"):
+        build(tmp_path)
+    monkeypatch.delenv("CXX")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NotBuiltError, match=r"no C\+\+ compiler"):
+        build(tmp_path)
+
+
+def test_onednn_makes_the_same_steps(tmp_path):
+    from onednn_step import NotBuiltError, build, version
+    from training_speed import PRECISIONS, Size, check_onednn
+
+    try:
+        driver = build(tmp_path)
+    except NotBuiltError:
+        pytest.skip("no oneDNN for C++")
+    assert version(driver).count(".") == 2
+    for precision in PRECISIONS:
+        row = check_onednn(driver, Size(24, 2, 6, 5), 1, precision, tmp_path)
+        assert row[:3] == ["lstm 24,2,6,5", precision, "1"]
+
+
+def test_other_losses_than_ours_stop_the_benchmark():
+    from onednn_step import check
+
+    steps = [(4.0, 1.0), (3.9, 1.0), (3.8, 1.0), (3.7, 1.0)]
+
+    def replay(steps):
+        return iter(steps).__next__
+
+    assert max(check(replay(steps), replay(steps), "float32")) == 0
+    for index, other in ((0, (4.001, 1.0)), (3, (3.701, 1.0)), (0, (4.0, 1.01)), (2, (float("nan"), 1.0))):
+        wrong = [*steps[:index], other, *steps[index + 1 :]]
+        with pytest.raises(RuntimeError, match="different work"):
+            check(replay(wrong), replay(steps), "float32")
+
+
+def test_child_measures_its_calls():
+    from common import Child, alternate
+
+    serve = "import sys\nfor line in sys.stdin: print(1.5, 2.5, 3, 5, 7, flush=True)"
+    with Child([sys.executable, "-c", serve], {}) as child:
+        assert child() == (1.5, 2.5)
+        assert alternate({"child": child}, 0.02) == {"child": 5}
+    with Child([sys.executable, "-c", "raise SystemExit(3)"], {}) as child, pytest.raises(RuntimeError, match="code 3"):
+        child()
+
+
+def test_tuned_pytorch_makes_the_same_step(tmp_path):
+    pytest.importorskip("torch")
+    from torch_step import Problem, torch_step, tuned_torch
+    from training_speed import Size, build_window, problem_of
+
+    problem = problem_of(build_window("gru", Size(8, 2, 3, 5), 1, "float32"))
+    problem.save(tmp_path / "a.npz")
+    assert Problem.load(tmp_path / "a.npz").cell == "gru"
+    expected = torch_step(problem, 1, False)()
+    assert torch_step(problem.widened(66), 1, False)() == pytest.approx(expected, rel=1e-5)
+    with tuned_torch(problem, 1, True, tmp_path / "b.npz") as child:
+        assert child() == pytest.approx(expected, rel=1e-2)
+    assert Problem.load(tmp_path / "b.npz").tensors["rnn.weight_ih_l0"].shape == (24, 66)
+
+
+def test_bytes_of_a_step():
+    from roofline import Limits, Traffic, limit_cells, traffic
+    from training_speed import Model, NetworkConfig, Team, TrainingWindow
+
+    config = NetworkConfig.for_symbols(15, cell="lstm", hidden_size=16, num_layers=1)
+    window = TrainingWindow(Model.initialised(config, np.random.default_rng(0)), 2, 3, Team(1))
+    gates, states, output, logits = 2 * 3 * 64 * 4, 2 * 3 * 3 * 16 * 4, 2 * 3 * 16 * 4, 2 * 3 * 16 * 4
+    weights, parameters = 16 * 64 + 16 * 16, 15 * 64 + 16 * 64 + 64 + 16 * 16 + 16
+    found = traffic(window)
+    assert found.held == gates + states + 2 * output + logits
+    assert found.window == 4 * gates + 2.5 * states + 5 * output + 2 * logits
+    assert found.layer == 16 * 64 * 4
+    assert found.weights == 4 * (10 * weights + 8 * parameters)
+    for limits, nearest in ((Limits(1, 0.6, 50, 25, 25), "products"), (Limits(1, 0.3, 50, 25, 25), "window")):
+        assert limit_cells(Traffic(1, 10, 1, 5), limits)[-1] == nearest
+    assert limit_cells(Traffic(1, 10, 1, 5), Limits(1, 0.3, 50, 25, 6))[-1] == "weights"
+
+
+def test_triad_and_reading_touch_all_they_count():
+    from roofline import triad_call, weights_call
+    from training_speed import Team
+
+    moved, call = triad_call(Team(2), 1 << 20)
+    a, b, c, repeats = call.args[1:]
+    call()
+    assert moved == repeats * (a.nbytes + b.nbytes + c.nbytes) >= 20_000_000
+    assert (c == 1.5).all()
+    moved, call = weights_call(Team(2), 1000)
+    array, repeats, sums = call.args[1:]
+    call()
+    assert moved == 2 * repeats * array.nbytes
+    assert sums[0] == sums[1] > 0
+
+
+def test_runtime_symbols_and_losses():
+    from runtimes import choose, losses
+
+    shares = np.array([0.5, 0.0, 0.2, 0.3])
+    with np.errstate(divide="ignore"):
+        logits = np.tile(np.log(shares) + 7, (10_000, 1)).astype(np.float32)
+    found = np.bincount(choose(logits, np.random.default_rng(0)), minlength=4) / 10_000
+    assert np.abs(found - shares).max() < 0.02
+    assert found[1] == 0
+    assert losses(logits[:2], np.array([0, 3])) == pytest.approx(-np.log([0.5, 0.3]), rel=1e-5)
+
+
+def test_runtime_scores_lines_as_we_do():
+    pytest.importorskip("onnxruntime")
+    from runtimes import check_steps, line_scorer, onnx_runtime
+    from scoring_speed import LETTERS, Scorer, build_checkpoint
+
+    checkpoint = build_checkpoint(8, 2)
+    runtime = onnx_runtime(checkpoint, 1, "float32", -1, -1)
+    check_steps(runtime, checkpoint, 2, "float32")
+    lines = [LETTERS[:5], LETTERS[7:8], LETTERS[3:30]]
+    encoded = [checkpoint.codec.encode(line) for line in lines]
+    symbols = np.concatenate([np.append(line, 0) for line in encoded]).astype(np.int32)
+    bits = Scorer(checkpoint, 1).read(symbols)[0].sum() / np.log(2)
+    assert line_scorer(runtime, encoded, 2)() == pytest.approx(bits, rel=1e-5)
+    with pytest.raises(RuntimeError, match="differ"):
+        check_steps(onnx_runtime(build_checkpoint(9, 2), 1, "float32", -1, -1), checkpoint, 2, "float32")
