@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from rnn_cli.kernels.threads import Team
 from rnn_cli.language.candidates import MAX_PENDING, MAX_REJECTED, GeneratedText, PromptQueue, PromptQueues
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.constraints import state_after
-from rnn_cli.language.ngrams import ngrams_of
+from rnn_cli.language.ngrams import NgramModel, ngrams_of
 from rnn_cli.language.stepper import SAMPLED, Prompt, Stepper
 from rnn_cli.network.model import Model
 from rnn_cli.text.codecs import BOUNDARY, UNKNOWN, CharacterCodec, Codec
@@ -50,7 +50,8 @@ class Sampler:
 
     `unknown` says what to do with a character of a prompt that the model does not know: "error" or "skip". While a
     single prompt is read, `progress` is called with the number of symbols just read. A text ends at the first stop
-    text. `model` is that of the checkpoint, if it has been made already.
+    text. `model` is that of the checkpoint, if it has been made already. `called` says what messages call each of
+    several prompts, by its number from 0.
     """
 
     def __init__(
@@ -63,12 +64,13 @@ class Sampler:
         threads: int = 1,
         progress: Callable[[int], None] = lambda count: None,
         model: Model | None = None,
+        called: Callable[[int], str] = lambda number: f"the seed in line {number + 1:,}",
     ) -> None:
         self.config, self._progress = config or SamplingConfig(), progress
         self.codec, self.threads = checkpoint.codec, threads
         self.follow = self.codec.follow_table(self.config.forbid, self.config.valid_utf8)
         self.fingerprint = fingerprint_for(checkpoint, self.config)
-        self.ngrams = None if self.config.counts == 0 else ngrams_of(checkpoint)
+        self._checkpoint = checkpoint
         self.model = model or Model.from_torch(checkpoint.config, checkpoint.parameters)
         self.characters = joined_characters(self.codec)
         self.stops = [
@@ -78,9 +80,7 @@ class Sampler:
         if isinstance(prompts, str | bytes):
             self.prompts = [self._prompt(prompts, unknown, "the seed")]
         else:
-            self.prompts = [
-                self._prompt(prompt, unknown, f"the seed in line {line:,}") for line, prompt in enumerate(prompts, 1)
-            ]
+            self.prompts = [self._prompt(prompt, unknown, called(number)) for number, prompt in enumerate(prompts)]
 
     def _prompt(self, text: str | bytes, unknown: str, what: str) -> Prompt:
         """Return a prompt with its limits. Raises UsageError if the lengths contradict each other.
@@ -88,7 +88,7 @@ class Sampler:
         In a stream few texts begin, but many lines do: an empty prompt is a newline, if the model knows one.
         """
         config, ids, newline = self.config, self.codec.encode_prompt(text, unknown, what), self.codec.newline
-        size = len(self._whole(ids))
+        size = len(self._whole(ids)) if config.min_length or config.max_length is not None else 0
         longest = config.length
         if config.max_length is not None:
             if size > config.max_length:
@@ -116,6 +116,11 @@ class Sampler:
     def _whole(self, ids: np.ndarray) -> np.ndarray:
         """Return the text that symbols belong to: in line mode, those after the last boundary."""
         return ids[np.flatnonzero(ids == BOUNDARY)[-1] + 1 :] if BOUNDARY in ids else ids
+
+    @cached_property
+    def ngrams(self) -> NgramModel | None:
+        """The n-gram model; it is large, and a server, which has it already, does not ask."""
+        return None if self.config.counts == 0 else ngrams_of(self._checkpoint)
 
     def _stepper(self, rows: int) -> Stepper:
         team = Team(min(self.threads, rows))

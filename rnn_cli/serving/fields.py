@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from random import getrandbits
 from typing import Any
 
 from rnn_cli.config import Config, check_range, limited
@@ -17,6 +18,7 @@ DEPTH_LIMIT = 8  # of JSON
 DIGITS_LIMIT = 20  # of a whole number
 USUAL_TOKENS = 16  # as many as OpenAI's API
 RENAMED = {"random_seed": "seed", "length": "max_tokens"}  # parameters of sampling that have other names here
+NAMED = re.compile(r"`([a-z_]+(?:\[\d+\])?)[=`]")  # a field in a message, and perhaps one of several values
 # Parts of OpenAI's API that are accepted if they ask for nothing.
 EMPTY: dict[str, tuple[Any, ...]] = {
     "suffix": (None, ""),
@@ -24,6 +26,13 @@ EMPTY: dict[str, tuple[Any, ...]] = {
     "frequency_penalty": (None, 0),
     "logit_bias": (None, {}),
 }
+
+
+SAMPLING = {
+    RENAMED.get(item.name, item.name): item
+    for item in fields(SamplingConfig)
+    if item.name not in ("length", "best_of", "valid_utf8", "precision")
+}  # the fields of a request, and what of the configuration they are
 
 
 class RequestError(UsageError):
@@ -173,12 +182,9 @@ class FieldReader:
         """Return the configuration of sampling: the options of `rnn sample`, under OpenAI's names if it has any."""
         given: dict[str, Any] = {
             "length": self.whole("max_tokens", USUAL_TOKENS, 0, limits.max_tokens),
-            "random_seed": int.from_bytes(os.urandom(4), "little") >> 1,
+            "random_seed": getrandbits(31),
         }
-        for item in fields(SamplingConfig):
-            name = RENAMED.get(item.name, item.name)
-            if item.name in ("length", "best_of", "valid_utf8", "precision"):
-                continue
+        for name, item in SAMPLING.items():
             self._known.add(name)
             value = self._values.get(name)
             if value is not None:
@@ -209,9 +215,8 @@ def translated(make: Callable[[], Any]) -> Any:
         sentence = str(error)
         for parameter, name in RENAMED.items():
             sentence = sentence.replace(f"`{parameter}", f"`{name}")
-        named = sentence.split("`")
-        field = named[1].partition("=")[0] if len(named) > 2 else None
-        raise RequestError(sentence, field) from error
+        named = NAMED.search(sentence)
+        raise RequestError(sentence, named and named[1]) from error
 
 
 def whole_text(name: str, value: str) -> str:
