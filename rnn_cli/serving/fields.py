@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from random import getrandbits
@@ -18,7 +17,6 @@ DEPTH_LIMIT = 8  # of JSON
 DIGITS_LIMIT = 20  # of a whole number
 USUAL_TOKENS = 16  # as many as OpenAI's API
 RENAMED = {"random_seed": "seed", "length": "max_tokens"}  # parameters of sampling that have other names here
-NAMED = re.compile(r"`([a-z_]+(?:\[\d+\])?)[=`]")  # a field in a message, and perhaps one of several values
 # Parts of OpenAI's API that are accepted if they ask for nothing.
 EMPTY: dict[str, tuple[Any, ...]] = {
     "suffix": (None, ""),
@@ -215,8 +213,13 @@ def translated(make: Callable[[], Any]) -> Any:
         sentence = str(error)
         for parameter, name in RENAMED.items():
             sentence = sentence.replace(f"`{parameter}", f"`{name}")
-        named = NAMED.search(sentence)
-        raise RequestError(sentence, named and named[1]) from error
+        raise RequestError(sentence, field_in(sentence)) from error
+
+
+def field_in(sentence: str) -> str | None:
+    """Return the first field that a message names, as `seed`, `seed=1` or `prompt[1]`; it may quote a backtick, too."""
+    between = (part.partition("=")[0] for part in sentence.split("`")[1:-1])
+    return next((part for part in between if part.partition("[")[0].isidentifier()), None)
 
 
 def whole_text(name: str, value: str) -> str:
