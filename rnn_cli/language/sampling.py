@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,8 +52,9 @@ class Sampler:
 
     `unknown` says what to do with a character of a prompt that the model does not know: "error" or "skip". While a
     single prompt is read, `progress` is called with the number of symbols just read. A text ends at the first stop
-    text. `model` is that of the checkpoint, if it has been made already. `others` are further models to mix it with,
-    and their shares; its own share is the rest.
+    text. `model` is that of the checkpoint, if it has been made already. `called` says what messages call each of
+    several prompts, by its number from 0. `others` are further models to mix it with, and their shares; its own share
+    is the rest.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Sampler:
         threads: int = 1,
         progress: Callable[[int], None] = lambda count: None,
         model: Model | None = None,
+        called: Callable[[int], str] = lambda number: f"the seed in line {number + 1:,}",
         others: Sequence[tuple[Checkpoint, float]] = (),
     ) -> None:
         self.config, self._progress = config or SamplingConfig(), progress
@@ -73,7 +75,7 @@ class Sampler:
         self.follow = self.codec.follow_table(self.config.forbid, self.config.valid_utf8)
         self.guide = guide_for(self.codec, self.config)
         self.fingerprint = fingerprint_for(checkpoint, self.config)
-        self.ngrams = None if self.config.counts == 0 else ngrams_of(checkpoint)
+        self._checkpoint = checkpoint
         self._parts = [Part.of(self.codec, other, share) for other, share in others]
         if self._parts and self.fingerprint:
             raise UsageError("`novel` and `max_copy` know the text of one model, and several are mixed; leave them out")
@@ -86,17 +88,15 @@ class Sampler:
         if self.guide and any(self.stops):
             raise UsageError(f"`stop` would cut a text that must match {self.guide.described}; leave `stop` out")
         single = isinstance(prompts, str | bytes)
-        named = {
-            "the seed" if single else f"the seed in line {line:,}": prompt
-            for line, prompt in enumerate([prompts] if isinstance(prompts, str | bytes) else prompts, 1)
-        }
-        self.prompts = [self._prompt(prompt, unknown, what) for what, prompt in named.items()]
+        texts = [prompts] if isinstance(prompts, str | bytes) else prompts
+        names = ["the seed" if single else called(number) for number in range(len(texts))]
+        self.prompts = [self._prompt(text, unknown, name) for text, name in zip(texts, names)]
         if self.guide:
             size, ngrams = len(self.codec), self.ngrams or ngrams_of(checkpoint)
             shares = np.full(size, 1 / size) if ngrams is None else ngrams.symbol_shares()
             self.guide = self.guide.for_prompts(self.prompts, shares)
-            for what, prompt in zip(named, self.prompts):
-                self.guide.check(prompt, len(self._whole(prompt.ids)), what)
+            for name, prompt in zip(names, self.prompts):
+                self.guide.check(prompt, len(self._whole(prompt.ids)), name)
 
     def _prompt(self, text: str | bytes, unknown: str, what: str) -> Prompt:
         """Return a prompt with its limits. Raises UsageError if the lengths contradict each other.
@@ -104,7 +104,7 @@ class Sampler:
         In a stream few texts begin, but many lines do: an empty prompt is a newline, if the model knows one.
         """
         config, ids, newline = self.config, self.codec.encode_prompt(text, unknown, what), self.codec.newline
-        size = len(self._whole(ids))
+        size = len(self._whole(ids)) if config.min_length or config.max_length is not None else 0
         longest = config.length
         if config.max_length is not None:
             if size > config.max_length:
@@ -143,6 +143,11 @@ class Sampler:
     def _whole(self, ids: np.ndarray) -> np.ndarray:
         """Return the text that symbols belong to: in line mode, those after the last boundary."""
         return ids[np.flatnonzero(ids == BOUNDARY)[-1] + 1 :] if BOUNDARY in ids else ids
+
+    @cached_property
+    def ngrams(self) -> NgramModel | None:
+        """The n-gram model; it is large, and a server, which has it already, does not ask."""
+        return None if self.config.counts == 0 else ngrams_of(self._checkpoint)
 
     def _stepper(self, rows: int) -> Stepper | MixedStepper:
         team = Team(min(self.threads, rows))

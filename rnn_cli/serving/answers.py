@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
+from random import getrandbits
 from typing import Any
 
 from rnn_cli.errors import RnnError
@@ -23,7 +23,7 @@ class Answer:
     def __init__(self, job: Job, model: str) -> None:
         self.job, self._codec = job, job.sampler.codec
         self._head = {
-            "id": f"cmpl-{os.urandom(12).hex()}",
+            "id": f"cmpl-{getrandbits(96):024x}",  # no secret; os.urandom would let other threads run first
             "object": "text_completion",
             "created": int(time.time()),
             "model": model,

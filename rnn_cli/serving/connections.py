@@ -30,6 +30,7 @@ from rnn_cli.serving.fields import Connecting, RequestError
 
 SECONDS = {"headers": 10.0, "body": 30.0}  # in which each part of a request must arrive
 IDLE_SECONDS = 30  # after an answer
+AHEAD_BYTES = 65_536  # that are read of the requests after one that is being answered
 READ_SECONDS, READ_BYTES = 15.0, 15_000  # of an answer that waits, a client must take so much in so long
 TICK = 0.05  # seconds between looks at whether to stop
 LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio")
@@ -68,8 +69,11 @@ class Connection(H11Protocol):
             timer.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Take a part of a request."""
+        """Take a part of a request, and of those after it."""
         super().data_received(data)
+        # uvicorn stops reading at a request after one at work, and then does not see that the client leaves.
+        if self.flow.read_paused and len(self.conn.trailing_data[0]) < AHEAD_BYTES:
+            self.flow.resume_reading()
         self._watch()
 
     def on_response_complete(self) -> None:

@@ -27,9 +27,10 @@ from rnn_cli.serving.fields import RequestError
 from rnn_cli.serving.jobs import Choice, Job, Lane, Part, Top
 from rnn_cli.text.fingerprint import Fingerprint
 
-SIZES = (1, 8, ROWS)  # rows of the windows: few requests do not pay for many rows
+SIZES = (1, 8, 16, 32, ROWS)  # rows of the windows: few requests do not pay for many rows
 SHORTEST, LONGEST = 8, 256  # steps in one call; lines, which may end at any step, take the shortest
 CALL_SECONDS = 0.01  # of a call between these: in that time another request waits
+FILLING_SECONDS = 0.0025  # of a call while requests come and rows are free, as more of them may follow
 TURN = 64  # steps of a row while others wait
 
 
@@ -111,7 +112,7 @@ class Engine:
         coming = [self._waiting.popleft() for _ in range(min(len(self._waiting), ROWS - len(lanes)))]
         if lanes or coming:
             self._place(lanes, coming)
-            self._advance()
+            self._advance(bool(coming) and len(lanes) + len(coming) < ROWS)
 
     def _begin(self, running: Sequence[Lane]) -> None:
         """Let jobs take turns to begin lanes, as many as there are rows; a job that has none gets one in any case."""
@@ -166,15 +167,15 @@ class Engine:
                 lane.saved = None
             lane.steps = 0
 
-    def _advance(self) -> None:
+    def _advance(self, filling: bool) -> None:
         """Run the kernel once, and give each lane what its row has read or written."""
         active = [(row, lane) for row, lane in enumerate(self._lanes) if lane]
         writing = [lane.choice.text for _, lane in active if lane.choice]
         unread = [len(lane.part.unread) for _, lane in active if not lane.choice]
         ending = any(lane.choice and lane.part.prompt.ends for _, lane in active)
-        steps = min([SHORTEST if ending else self._steps_in_time(), *unread])
+        steps = min([SHORTEST if ending else self._steps_in_time(filling), *unread])
         if writing and not unread:
-            steps = min(steps, max(text.remaining for text in writing))
+            steps = steps_to_an_end(steps, [text.remaining for text in writing])
         if any(lane.job.tops for _, lane in active):
             steps = 1  # as the outputs of the last step only are kept
         stepper = self._stepper(len(self._lanes))
@@ -201,10 +202,10 @@ class Engine:
             if job.request.stream and not job.done:
                 job.changed()
 
-    def _steps_in_time(self) -> int:
+    def _steps_in_time(self, filling: bool) -> int:
         """Return the steps of a call, by the time of those before with as many rows. No text depends on them."""
-        pace = self._pace.get(len(self._lanes))
-        return SHORTEST if pace is None else int(min(max(CALL_SECONDS / pace, SHORTEST), LONGEST))
+        pace, seconds = self._pace.get(len(self._lanes)), FILLING_SECONDS if filling else CALL_SECONDS
+        return SHORTEST if pace is None else int(min(max(seconds / pace, SHORTEST), LONGEST))
 
     def _top(self, stepper: Stepper, row: int, symbol: int, loss: float, count: int) -> Top | None:
         """Return the most probable symbols of a step, of those that may follow; None unless they are asked for."""
@@ -214,6 +215,11 @@ class Engine:
         normaliser = logits[symbol] + loss
         order = np.argsort(-logits, kind="stable")[:count]
         return [(int(each), float(logits[each] - normaliser)) for each in order if logits[each] > NEVER]
+
+
+def steps_to_an_end(steps: int, remaining: Sequence[int]) -> int:
+    """Return the steps of a call, fewer if a text ends in its second half: its row is free at once for another."""
+    return min([*(count for count in remaining if 2 * count > steps), max(remaining), steps])
 
 
 def next_lane(job: Job) -> Lane | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from random import getrandbits
 from typing import Any
 
 from rnn_cli.config import Config, check_range, limited
@@ -26,6 +26,13 @@ EMPTY: dict[str, tuple[Any, ...]] = {
     "frequency_penalty": (None, 0),
     "logit_bias": (None, {}),
 }
+
+
+SAMPLING = {
+    RENAMED.get(item.name, item.name): item
+    for item in fields(SamplingConfig)
+    if item.name not in ("length", "best_of", "valid_utf8", "precision")
+}  # the fields of a request, and what of the configuration they are
 
 
 class RequestError(UsageError):
@@ -175,12 +182,9 @@ class FieldReader:
         """Return the configuration of sampling: the options of `rnn sample`, under OpenAI's names if it has any."""
         given: dict[str, Any] = {
             "length": self.whole("max_tokens", USUAL_TOKENS, 0, limits.max_tokens),
-            "random_seed": int.from_bytes(os.urandom(4), "little") >> 1,
+            "random_seed": getrandbits(31),
         }
-        for item in fields(SamplingConfig):
-            name = RENAMED.get(item.name, item.name)
-            if item.name in ("length", "best_of", "valid_utf8", "precision"):
-                continue
+        for name, item in SAMPLING.items():
             if item.default == ():
                 given[item.name] = tuple(self.texts(name, None, MOST_CONTAINED))
                 continue
@@ -214,9 +218,13 @@ def translated(make: Callable[[], Any]) -> Any:
         sentence = str(error)
         for parameter, name in RENAMED.items():
             sentence = sentence.replace(f"`{parameter}", f"`{name}")
-        named = sentence.split("`")
-        field = named[1].partition("=")[0] if len(named) > 2 else None
-        raise RequestError(sentence, field) from error
+        raise RequestError(sentence, field_in(sentence)) from error
+
+
+def field_in(sentence: str) -> str | None:
+    """Return the first field that a message names, as `seed`, `seed=1` or `prompt[1]`; it may quote a backtick, too."""
+    between = (part.partition("=")[0] for part in sentence.split("`")[1:-1])
+    return next((part for part in between if part.partition("[")[0].isidentifier()), None)
 
 
 def whole_text(name: str, value: str) -> str:

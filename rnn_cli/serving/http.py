@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rnn_cli.errors import RnnError
@@ -26,62 +23,73 @@ from rnn_cli.serving.answers import Answer, describe
 from rnn_cli.serving.fields import RequestError, parse
 from rnn_cli.serving.jobs import Job
 from rnn_cli.serving.models import Models, answer_of, read_request
-from rnn_cli.serving.task_engine import TaskJob
 
 HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+STATUS_HEADERS = {401: {"www-authenticate": "Bearer"}, 503: {"retry-after": "1"}}
+EMPTY: Mapping[str, str] = {}
 PATHS = {"/v1/completions": None, **{f"/v1/{task}": task for task in ANSWERERS}}
 DONE = b"data: [DONE]\n\n"
+SHORT_BODY, SHORT_ANSWER = 2048, 4096  # bytes and symbols that are read and written in less time than 0.1 ms
+
+T = TypeVar("T")
 
 
-class Guard:
-    """Lets requests in, or answers with the reason why not."""
-
-    def __init__(self, app: ASGIApp, access: Access) -> None:
-        self.app, self.access = app, access
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        try:
-            self.access.check(scope["headers"], scope["raw_path"] + scope["query_string"])
-        except RequestError as error:
-            await failure(error)(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
-
-
-def failure(error: Exception) -> Response:
+def failure(error: Exception, headers: Mapping[str, str] = EMPTY) -> Response:
     """Return the answer to a request that failed."""
     values = describe(error)
     status = values["error"]["code"]
-    more = {401: {"www-authenticate": "Bearer"}, 503: {"retry-after": "1"}}.get(status, {})
-    return answered(values, status, more)
+    return answered(values, status, {**headers, **STATUS_HEADERS.get(status, {})})
 
 
-def answered(values: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def answered(values: dict[str, Any], status: int = 200, headers: Mapping[str, str] = EMPTY) -> Response:
     """Return an answer in JSON."""
-    body = json.dumps(values).encode("ascii")
-    return Response(body, status, {**HEADERS, **(headers or {})}, "application/json")
+    return Response(json.dumps(values).encode("ascii"), status, {**HEADERS, **headers}, "application/json")
+
+
+class Bell:
+    """Wakes coroutines from other threads. Those that are told at nearly the same time wake the loop once."""
+
+    def __init__(self) -> None:
+        self._loop, self._rung = asyncio.get_running_loop(), False
+        self._told: deque[asyncio.Event] = deque()
+
+    def ring(self, event: asyncio.Event) -> None:
+        """Set an event soon; for any thread."""
+        self._told.append(event)  # before the look, as `_wake` looks in the reverse order
+        if not self._rung:
+            self._rung = True
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        self._rung = False
+        while self._told:
+            self._told.popleft().set()
 
 
 class Notice:
     """Tells a coroutine from another thread that there is something new."""
 
-    def __init__(self) -> None:
-        self._loop, self._event = asyncio.get_running_loop(), asyncio.Event()
+    def __init__(self, bell: Bell) -> None:
+        self._bell, self._event = bell, asyncio.Event()
         self._told = False
 
     def tell(self) -> None:
         """Wake the coroutine; for any thread. What is told twice before it wakes is told once."""
         if not self._told:
             self._told = True
-            with suppress(RuntimeError):  # the loop has ended
-                self._loop.call_soon_threadsafe(self._event.set)
+            self._bell.ring(self._event)
 
     async def wait(self) -> None:
         """Wait until there is something new since the last call."""
         await self._event.wait()
         self._event.clear()
         self._told = False
+
+
+async def done(call: Callable[[], T], quick: bool) -> T:
+    """Return what a call returns. It runs in another thread unless it is quicker than to hand it over."""
+    return call() if quick else await asyncio.to_thread(call)
 
 
 @asynccontextmanager
@@ -141,53 +149,66 @@ class Service:
 
     def __init__(self, models: Models, complain: Callable[[BaseException], None]) -> None:
         self.models, self.complain = models, complain
+        self._bell: Bell | None = None  # once there is a loop
+        self._listed: dict[str, Callable[[], dict[str, Any]]] = {
+            "/v1/models": models.list,
+            "/health": lambda: {"status": "ok"},
+        }
 
-    def application(self, access: Access) -> Starlette:
-        """Return the application for a server."""
-        routes = [Route(path, self.answer, methods=["POST"]) for path in PATHS]
-        routes += [Route("/v1/models", self.list, methods=["GET"]), Route("/health", self.health, methods=["GET"])]
-        return Starlette(
-            routes=routes,
-            middleware=[Middleware(Guard, access=access)],
-            exception_handlers={HTTPException: refused, RnnError: failed, Exception: self.unexpected},  # type: ignore[dict-item]
-        )
+    def application(self, access: Access) -> ASGIApp:
+        """Return the application for a server that `access` guards."""
 
-    async def list(self, request: Request) -> Response:
-        """Return the models."""
-        return answered(self.models.list())
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                response = await self._respond(Request(scope, receive), access)
+                await response(scope, receive, send)
+            except Exception as error:
+                self.complain(error)
+                raise
 
-    async def health(self, request: Request) -> Response:
-        """Say that the server is there."""
-        return answered({"status": "ok"})
+        return application
 
-    async def unexpected(self, request: Request, error: Exception) -> Response:
-        """Return the answer to a request that failed for a reason that should not be."""
-        self.complain(error)
-        return failure(error)
-
-    async def answer(self, request: Request) -> Response:
-        """Answer a request for texts, or for another task."""
+    async def _respond(self, request: Request, access: Access) -> Response:
+        """Return the answer to a request, be it an error."""
+        scope = request.scope
         try:
-            data = await self._body(request)
-            notice = Notice()
-            job, cancel = await asyncio.to_thread(self._begin, PATHS[request.url.path], data, notice)
-            if isinstance(job, Job) and job.request.stream:
-                return Events(job, notice, cancel)
-            async with while_client_waits(request.receive, cancel):
-                await notice.wait()
-                while not job.done:
-                    await notice.wait()
+            access.check(scope["headers"], scope["raw_path"] + scope["query_string"])
+            path, reading = scope["path"], scope["path"] in self._listed
+            if not reading and path not in PATHS:
+                raise RequestError(f"there is no such path; there are {', '.join(PATHS)} and /v1/models", status=404)
+            methods = ("GET", "HEAD") if reading else ("POST",)
+            if scope["method"] not in methods:
+                error = RequestError("this path is asked in another way; see the header `Allow`", status=405)
+                return failure(error, {"allow": ", ".join(methods)})
+            return answered(self._listed[path]()) if reading else await self._answer(request)
         except ClientDisconnect:
             return Response(status_code=499)  # which nobody reads
+        except RnnError as error:
+            return failure(error)
+        except Exception as error:  # which should not be
+            self.complain(error)
+            return failure(error)
+
+    async def _answer(self, request: Request) -> Response:
+        """Return the answer to a request for texts, or for another task."""
+        task, limits = PATHS[request.scope["path"]], self.models.limits
+        self._bell = self._bell or Bell()
+        data, notice = await self._body(request), Notice(self._bell)
+        short = len(data) <= SHORT_BODY
+        asked = await done(lambda: read_request(task, parse(data, limits), limits), short)
+        quick = short and self.models.is_quick(asked)
+        job, cancel = await done(lambda: self.models.begin(asked, changed=lambda job: notice.tell()), quick)
+        if isinstance(job, Job) and job.request.stream:
+            return Events(job, notice, cancel)
+        async with while_client_waits(request.receive, cancel):
+            await notice.wait()
+            while not job.done:
+                await notice.wait()
         if job.failure:
             raise job.failure
         if not job.complete:
             return Response(status_code=499)
-        return await asyncio.to_thread(lambda: answered(answer_of(job).whole()))
-
-    def _begin(self, task: str | None, data: bytes, notice: Notice) -> tuple[Job | TaskJob, Callable[[], None]]:
-        request = read_request(task, parse(data, self.models.limits), self.models.limits)
-        return self.models.begin(request, changed=lambda job: notice.tell())
+        return await done(lambda: answered(answer_of(job).whole()), asked.size <= SHORT_ANSWER)
 
     async def _body(self, request: Request) -> bytes:
         """Return the body. Raises RequestError if it is too long, or is not sent as JSON."""
@@ -204,18 +225,3 @@ class Service:
             if len(data) > limit:
                 raise too_long
         return bytes(data)
-
-
-async def failed(request: Request, error: Exception) -> Response:
-    """Return the answer to a request that cannot be answered."""
-    return failure(error)
-
-
-async def refused(request: Request, error: HTTPException) -> Response:
-    """Return the answer to a request for what is not there."""
-    sentence = {
-        404: f"there is no such path; there are {', '.join(PATHS)} and /v1/models",
-        405: "this path is asked in another way; see the header `Allow`",
-    }.get(error.status_code, error.detail)
-    values = describe(RequestError(sentence, status=error.status_code))
-    return answered(values, error.status_code, dict(error.headers or {}))

@@ -53,7 +53,7 @@ class Models:
         self._writers: dict[tuple[str, str | None], tuple[Checkpoint, Engine]] = {}
         self._answerers: dict[tuple[str, tuple[str, ...]], Answerer] = {}
         self._tasks = TaskEngine()
-        self._lock = threading.Lock()
+        self._lock, self._making = threading.Lock(), threading.Lock()  # the second is held for long
         self._active: dict[Work, Engine | TaskEngine] = {}
         self._stopping = False
 
@@ -110,6 +110,13 @@ class Models:
             self._active[job] = engine
         return job, cancel
 
+    def is_quick(self, request: Request) -> bool:
+        """Say whether a request begins at once: what writes for it is there, and no fingerprint is read."""
+        if isinstance(request, TaskRequest):
+            return False
+        copies = request.config.novel or request.config.max_copy is not None
+        return (self.name_of(request.model), request.label) in self._writers and not copies
+
     def warm_up(self) -> None:
         """Answer a short request with each model that writes, so that the first client does not wait for kernels."""
         for name, checkpoint in self.checkpoints.items():
@@ -141,8 +148,14 @@ class Models:
         checkpoint, engine = self.writer(*owner)
         prompts = [as_read(checkpoint.codec, prompt) for prompt in request.prompts]
         stops = [as_read(checkpoint.codec, stop) for stop in request.stop]
+
+        def called(number: int) -> str:
+            return f"`prompt[{number}]`" if len(prompts) > 1 else "`prompt`"
+
         sampler: Sampler = translated(
-            lambda: Sampler(checkpoint, prompts, request.config, stops, request.unknown, model=engine.model)
+            lambda: Sampler(
+                checkpoint, prompts, request.config, stops, request.unknown, model=engine.model, called=called
+            )
         )
         return Job(request, sampler, owner, state), engine
 
@@ -152,22 +165,26 @@ class Models:
         task = checkpoint.task["name"]
         if task not in WRITES:
             raise RequestError(f"the model '{name}' does not write texts; its task is '{task}'", "model")
-        with self._lock:
-            if (name, label) not in self._writers:
+        key = (name, label)
+        if found := self._writers.get(key):
+            return found
+        with self._making:
+            if key not in self._writers:
                 own: Checkpoint = translated(lambda: language_model(checkpoint, label))
                 self._make_room()
-                self._writers[name, label] = own, self._engine(own)
-            return self._writers[name, label]
+                self._writers[key] = own, self._engine(own)
+            return self._writers[key]
 
     def _make_room(self) -> None:
         """Put an engine away, the oldest that has nothing to do, if there are too many. Raises RequestError if none."""
         if len(self._writers) < max(KEPT_WRITERS, len(self.checkpoints)):
             return
-        busy = set(map(id, self._active.values()))
+        with self._lock:
+            busy = set(map(id, self._active.values()))
         idle = next((key for key, (_, engine) in self._writers.items() if id(engine) not in busy), None)
         if idle is None:
             raise RequestError("too many labels are asked for at once; try again later", "label", 503)
-        self._writers.pop(idle)[1].end()  # it cannot be waited for here: it may wait for the lock
+        self._writers.pop(idle)[1].end()  # it is not waited for, as others wait for this thread
 
     def _engine(self, checkpoint: Checkpoint) -> Engine:
         fingerprint = checkpoint.record.get("fingerprint")
@@ -182,7 +199,7 @@ class Models:
     def _answerer(self, task: str, names: Sequence[str]) -> Answerer:
         """Return what answers for a task with these models. Raises RequestError if they are for another task."""
         key = (task, tuple(names))
-        with self._lock:
+        with self._making:
             if key not in self._answerers:
                 checkpoints = {name: self.checkpoints[name] for name in names}
                 made: Answerer = translated(lambda: ANSWERERS[task](checkpoints, self._threads))

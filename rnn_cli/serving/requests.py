@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,10 +41,19 @@ class CompletionRequest:
     keep: bool = False
 
     @property
+    def symbols(self) -> int:
+        """The number of symbols to read and to write, at most."""
+        return sum(map(len, self.prompts)) + len(self.prompts) * self.best_of * self.config.length
+
+    @property
     def listed(self) -> int:
         """The number of alternatives that the answer may list."""
-        symbols = sum(map(len, self.prompts)) + len(self.prompts) * self.best_of * self.config.length
-        return symbols * (self.logprobs or 0)
+        return self.symbols * (self.logprobs or 0)
+
+    @property
+    def size(self) -> float:
+        """The symbols of the answer, at most; unlimited with a list of each."""
+        return self.symbols if self.logprobs is None else math.inf
 
 
 def read_completion(values: Mapping[str, Any], limits: Limits, states: bool = False) -> CompletionRequest:

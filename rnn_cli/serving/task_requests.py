@@ -7,6 +7,7 @@ the training are continued.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -38,6 +39,7 @@ class TaskRequest:
     options: tuple[Any, ...]
     stream: ClassVar[bool] = False
     keep: ClassVar[bool] = False
+    size: ClassVar[float] = math.inf
 
     @property
     def rows(self) -> int:

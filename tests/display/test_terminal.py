@@ -69,6 +69,21 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (directory / "sentence").write_text(f"a{HOSTILE} end\n", "utf-8")
         code, shown = on_terminal("train", "tagged", "--task", "tag", *TAGGER, "-m", "tagger")
         assert code == 0, shown
+        pairs = "".join(f"{letter}{HOSTILE}\t{HOSTILE}{letter}\n" for letter in "abcdefghij" * 3)
+        (directory / "pairs").write_text(pairs, "utf-8")
+        code, shown = on_terminal("train", "pairs", "--task", "translate", *TAGGER, "-m", "translator")
+        assert code == 0, shown
+        series = "".join(f"{day},{day % 7}\n" for day in range(60))
+        (directory / "series").write_text(f"ds,y{HOSTILE}\n{series}", "utf-8")
+        (directory / "wrong").write_text(f"ds,y{HOSTILE}\n{series}1,{HOSTILE}\n", "utf-8")
+        code, shown = on_terminal(
+            "train", "series", "--task", "forecast", *TAGGER, "--horizon", "4", "-m", "forecaster"
+        )
+        assert code == 0, shown
+    asked = [{"prompt": HOSTILE, "echo": True, "logprobs": 2}, {"prompt": f"Z{HOSTILE}"}, {HOSTILE: HOSTILE}]
+    asked += [{"task": HOSTILE}, {"id": HOSTILE, "models": True}, {"model": HOSTILE}]
+    lines = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in asked)
+    (directory / "requests").write_text(f"{lines}{HOSTILE}\n", "utf-8")
     about = {"task": "language", "codec": checkpoint.codec.to_dict()}
     (directory / f"symbols{NAME}").write_text(json.dumps(about), "utf-8")
     checkpoint.record["corpus"] = {"name": HOSTILE, HOSTILE: HOSTILE}
@@ -84,8 +99,6 @@ TAGGER = ["--hidden-size", "8", "--steps", "30", "--random-seed", "1"]
 STEPS = ["--stream", "--steps", "20", "--layers", "1", "--cell", "lstm"]
 MODEL = ["-m", f"{NAME}.model"]
 TWO = [*MODEL, "-m", "model"]
-# Commands that hostile text has not been tried on yet.
-UNTRIED = {"serve", "translate", "forecast"}
 COMMANDS = {
     "train": [
         ["train", NAME],
@@ -127,6 +140,20 @@ COMMANDS = {
         ["tag", "sentence", "-m", "tagger", "--jsonl"],
         ["evaluate", "tagged", "-m", "tagger"],
     ],
+    "translate": [
+        ["translate", "pairs", "-m", "translator"],
+        ["translate", "pairs", "-m", "translator", "-n", "3"],
+        ["translate", "sentence", "-m", "translator", "--align"],
+        ["translate", "sentence", "-m", "translator", "--jsonl"],
+        ["evaluate", "pairs", "-m", "translator"],
+    ],
+    "forecast": [
+        ["forecast", "-m", "forecaster"],
+        ["forecast", "series", "-m", "forecaster", "--jsonl"],
+        ["forecast", "series", "-m", "forecaster", "--plot"],
+        ["evaluate", "series", "-m", "forecaster"],
+    ],
+    "serve": [["serve", "--stdio", "--model", f"{NAME}.model", "--model", "tagger", "--model", "model"]],
     "predict": [["predict", HOSTILE], ["predict", "--each", f"the {HOSTILE}"], ["predict", HOSTILE, "--json"]],
     "complete": [["complete", HOSTILE], ["complete", HOSTILE, "--plain"], ["complete", HOSTILE, "--json"]],
     "compress": [["compress", NAME]],
@@ -197,6 +224,14 @@ COMMANDS = {
         ["import", NAME, "--symbols", f"symbols{NAME}", "-m", "new"],
         ["import", "model", "--symbols", NAME, "-m", "new"],
         ["import", "hostile.safetensors", "--symbols", f"symbols{NAME}", "-m", "new"],
+        ["translate", f"missing{NAME}", "-m", "translator"],
+        ["forecast", "wrong", "-m", "forecaster"],
+        ["serve", f"missing{NAME}"],
+        ["serve", f"{NAME}.model", f"./{NAME}.model"],
+        ["serve", "model", "--host", HOSTILE],
+        ["serve", "model", "--allow-host", HOSTILE],
+        ["serve", "model", "--allow-origin", HOSTILE],
+        ["serve", "model", "--token", f"missing{NAME}"],
         ["train", NAME, "--from", f"missing{NAME}", "-m", "new"],
         ["train", NAME, "--from", f"{NAME}.model", "--lines", "-m", "new"],
     ],
@@ -212,13 +247,13 @@ def test_no_output_controls_the_terminal(place: Path, monkeypatch: pytest.Monkey
         if command == "train":
             others = [*SMALL, "--steps", "120", "--overwrite", "-m", f"new{NAME}"]
         elif (
-            "-m" not in arguments
+            not {"-m", "--model"} & {*arguments}
             and arguments[0] in COMMANDS
             and command not in ("sweep", "decompress")
             and arguments[1:2] not in (["tagger"], [f"{NAME}.model"])
         ):
             others = MODEL
-        code, shown = on_terminal(*arguments, *others)
+        code, shown = on_terminal(*arguments, *others, stdin="requests" if command == "serve" else os.devnull)
         assert (code == 0) == (command != "errors"), shown
         assert shown
         found = BAD.search(OWN.sub("", shown))
@@ -248,7 +283,7 @@ def test_a_pipe_gets_the_exact_lines(place: Path) -> None:
 
 def test_every_command_is_tested() -> None:
     names = {name for commands in LISTED.values() for name in commands}
-    assert names == COMMANDS.keys() - {"errors"} | UNTRIED | {"write"}  # tests/cli/test_write.py
+    assert names == COMMANDS.keys() - {"errors"} | {"write"}  # tests/cli/test_write.py
 
 
 def test_a_long_seed_shows_progress_before_its_echo(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

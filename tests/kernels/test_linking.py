@@ -3,9 +3,14 @@
 import numba
 import numpy as np
 import pytest
+from numba.core import dispatcher
 from numba.core.codegen import JITCodeLibrary
 
 from rnn_cli.kernels.compiler.jit import OPTIONS, chosen_by_type, kernel
+from rnn_cli.kernels.threads import Team
+from rnn_cli.language.stepper import Stepper
+from rnn_cli.network.config import NetworkConfig
+from rnn_cli.network.model import Model
 
 
 @kernel
@@ -80,3 +85,20 @@ def test_kernels_do_not_count_references():
     function = numba.jit(**OPTIONS)(lambda values: third(values[0]) + values[1])
     assert function(np.array([3.0, 1.0])) == 2
     assert "NRT_incref" not in function.inspect_llvm(function.signatures[0])
+
+
+def test_a_network_is_looked_into_once(monkeypatch):
+    looks, find = [], dispatcher.typeof
+    monkeypatch.setattr(dispatcher, "typeof", lambda value, purpose: looks.append(value) or find(value, purpose))
+    configs = [NetworkConfig.for_symbols(5, hidden_size=4, cell=cell) for cell in ("lstm", "gru")]
+    models = [Model.initialised(config, np.random.default_rng(0)) for config in configs]
+    expected = [Stepper(model, 1, Team(1)).read([1, 2, 3]) for model in models]
+    first, second = (Stepper(model, 1, Team(1)) for model in models)
+    one = first.read([1])
+    looks.clear()
+    one = np.append(one, first.read([2]))
+    assert looks == []
+    other = second.read([1, 2])  # another type, in between
+    assert looks != []
+    assert np.append(one, first.read([3])).tolist() == expected[0].tolist()
+    assert np.append(other, second.read([3])).tolist() == expected[1].tolist()

@@ -10,7 +10,16 @@ import rnn_cli
 KERNELS = Path(rnn_cli.__file__).parent / "kernels"
 FILES = sorted(KERNELS.rglob("*.py"))
 MOST_PARAMETERS = 6
-PRIVATE = ("_Cache", "_reduce", "_rebuild", "_optimize_final_module", "_finalize_final_module", "_finalized", "_nrt")
+PRIVATE = (
+    "_Cache",
+    "_reduce",
+    "_rebuild",
+    "_optimize_final_module",
+    "_finalize_final_module",
+    "_finalized",
+    "_nrt",
+    "typeof_pyval",
+)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(KERNELS).as_posix())

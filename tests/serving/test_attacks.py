@@ -345,6 +345,16 @@ def test_an_unexpected_error_is_not_quoted(models, port, monkeypatch):
         assert list(map(type, complaints)) == [ValueError]
 
 
+def test_who_leaves_with_requests_in_a_row_is_noticed(port, models):
+    long = {**ENDLESS, "stream": False}
+    with connect(port) as connection:
+        for data in (request(long), request(SOME) * 20):
+            connection.sendall(data)
+            wait_until(lambda: models._active)
+            time.sleep(0.1)  # the second comes while the first is answered
+    wait_until(lambda: not models._active)
+
+
 def test_requests_at_random_do_no_harm(port, models, monkeypatch):
     """The short form of `benchmarks/serving.py --fuzz`; the fixture checks that nothing is left."""
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")

@@ -174,14 +174,19 @@ def test_a_long_text_comes_in_small_pieces(models):
 
 
 def test_an_unknown_character_is_a_request_error(models):
-    with pytest.raises(RequestError, match="never seen 'Z'"):
-        begin(models, prompt="Z")
+    for prompts, named in (("Z", "prompt"), (["Z"], "prompt"), (["a", "bZ"], "prompt[1]")):
+        with pytest.raises(RequestError, match=r"never seen 'Z'.*of `prompt.*`unknown=") as caught:
+            begin(models, prompt=prompts)
+        assert caught.value.field == named
+    with pytest.raises(RequestError, match="never seen '`'") as caught:  # which is around names, too
+        begin(models, prompt=["a", "`"])
+    assert caught.value.field == "prompt[1]"
     assert texts(models, prompt="Za", unknown="skip", seed=1) == texts(models, prompt="a", seed=1)
 
 
 def test_too_many_requests_are_refused():
-    served = Models({"m": make_checkpoint(False)}, Limits(max_waiting=1))
-    job, cancel, ended = begin(served, prompt="a", max_tokens=3000)
+    served = Models({"m": make_checkpoint(False)}, Limits(max_waiting=1, max_tokens=10**6))
+    job, cancel, ended = begin(served, prompt="a", max_tokens=10**6)
     with pytest.raises(RequestError, match="try again") as caught:
         begin(served, prompt="a")
     assert caught.value.status == 503

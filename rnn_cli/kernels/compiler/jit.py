@@ -34,4 +34,25 @@ def entry_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function that Python calls, and keep it in the cache."""
     dispatcher = numba.jit(**OPTIONS)(function)
     dispatcher._cache = KernelCache(function)
+    remember_types(dispatcher)
     return dispatcher
+
+
+def remember_types(dispatcher: Any) -> None:
+    """Let a dispatcher remember the type of the last argument that Numba has to look into.
+
+    That is a network, as Numba cannot tell at a glance which equations are in it: a look takes longer than a short
+    kernel, and a server calls one with the same network again and again.
+    """
+    find = dispatcher.typeof_pyval
+    last = (None, None)
+
+    def typeof(value: Any) -> Any:
+        nonlocal last
+        known, its_type = last  # together, as several threads call this
+        if known is not value:
+            its_type = find(value)
+            last = value, its_type
+        return its_type
+
+    dispatcher.typeof_pyval = typeof

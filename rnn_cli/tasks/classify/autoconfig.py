@@ -12,8 +12,8 @@ from rnn_cli.tasks.classify.task import ClassifyTask
 from rnn_cli.tasks.defaults import Data, Defaults, Preferences
 
 # Names of 18 languages (14,600 texts to learn from, 1,600 held out), 10 epochs, right in percent: 128 units, dropout
-# 0.5, 64 texts in a batch 83.2; dropout 0.3 83.0; 32 texts in a batch 83.6; 256 units 84.1. In the same time one network
-# of 60 epochs 83.8, three of 20 84.3, four of 15 84.8, six of 10 85.2.
+# 0.5, 64 texts in a batch 83.2; dropout 0.3 83.0; 32 texts in a batch 83.6; 256 units 84.1. In the same time one
+# network of 60 epochs 83.8, three of 20 84.3, four of 15 84.8, six of 10 85.2.
 SUITS = Preferences(
     epochs=30,
     most_epochs=60,

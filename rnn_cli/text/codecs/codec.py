@@ -16,6 +16,11 @@ FORBIDDEN = 255  # in a follow table: a symbol that may not come next. The sampl
 ESCAPES = {"\t": r"\t", "\n": r"\n", "\r": r"\r", " ": "space"}
 
 
+def advice_for(what: str) -> str:
+    """Return what else can be done about an unknown part of a prompt, if that is a seed or a prompt of a request."""
+    return ', or leave it out with `unknown="skip"`' if what.startswith(("the seed", "`prompt")) else ""
+
+
 class Codec(ABC):
     """Encodes a text as symbols, numbers from 0 to len(codec) - 1, and decodes symbols to a text.
 
@@ -138,7 +143,7 @@ class Codec(ABC):
 
     def _unknown_error(self, prompt: str | bytes, index: int, what: str) -> UsageError:
         """Return the error for an unknown character of a prompt."""
-        advice = ', or leave it out with `unknown="skip"`' if what.startswith("the seed") else ""
+        advice = advice_for(what)
         assert isinstance(prompt, str)  # a codec of bytes knows every byte
         character = prompt[index]
         known = ", ".join(f"'{near}'" for near in self.nearest(character))

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rnn_cli.errors import CheckpointError, UsageError
-from rnn_cli.text.codecs.codec import BOUNDARY, ESCAPES, UNKNOWN, Codec
+from rnn_cli.text.codecs.codec import BOUNDARY, ESCAPES, UNKNOWN, Codec, advice_for
 from rnn_cli.text.graphemes import clusters
 
 LIST, SMILES, GRAPHEMES = "list", "smiles", "graphemes"
@@ -134,7 +134,7 @@ class TokenCodec(Codec):
 
     def _unknown_error(self, prompt: str | bytes, index: int, what: str) -> UsageError:
         token = self.split(checked(prompt))[index]
-        advice = ', or leave it out with `unknown="skip"`' if what.startswith("the seed") else ""
+        advice = advice_for(what)
         return UsageError(f"the model has never seen '{token}', token {index + 1} of {what}; change it{advice}")
 
     def extended_with(self, other: Codec) -> TokenCodec:

@@ -13,7 +13,7 @@ import numpy as np
 
 from rnn_cli.config import check_range
 from rnn_cli.errors import CheckpointError, UsageError
-from rnn_cli.text.codecs.codec import BOUNDARY, UNKNOWN, Codec
+from rnn_cli.text.codecs.codec import BOUNDARY, UNKNOWN, Codec, advice_for
 
 UNKNOWN_WORD = 1  # the symbol of every word that the vocabulary lacks
 UNKNOWN_NAME, END_NAME = "<unk>", "</s>"
@@ -123,7 +123,7 @@ class WordCodec(Codec):
 
     def _unknown_word(self, word: str, index: int, what: str) -> UsageError:
         """Return the error for an unknown word of a prompt."""
-        advice = ', or leave it out with `unknown="skip"`' if what.startswith("the seed") else ""
+        advice = advice_for(what)
         near = ", ".join(f"'{known}'" for known in self.nearest(word))
         near = f"near words are {near}; " if near else ""
         shown = word if len(word) <= 40 else f"{word[:40]}..."
