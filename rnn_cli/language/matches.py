@@ -7,7 +7,7 @@ the counts go on; before it stands the training text, if the model file keeps it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from rnn_cli.kernels.text.matches import (
     TRACKED,
     Matches,
     keep_history,
-    predict_symbols,
 )
 
 LONGEST_KEPT = 100_000_000  # symbols of the training text, the last ones
@@ -50,10 +49,14 @@ def no_matches() -> Matches:
 
 @dataclass
 class MatchModel:
-    """A text to look in, perhaps empty, and the share of what a match predicts, for each bucket of its length."""
+    """A text to look in, perhaps empty, and the share of what a match predicts, for each bucket of its length.
+
+    `indexed` is what kernels read of it, once it has been made, if the text does not grow.
+    """
 
     text: np.ndarray
     shares: np.ndarray
+    indexed: Matches | None = None
 
     @classmethod
     def of(cls, text: np.ndarray) -> MatchModel:
@@ -62,18 +65,39 @@ class MatchModel:
 
     def matches(self, rows: int, counting: bool = False) -> Matches:
         """Return what kernels read. If the model goes on `counting`, a text may be added (see `with_history`)."""
+        if self.indexed and not counting:
+            shares = np.stack([self.shares, np.full(BUCKETS, EVIDENCE)], axis=1)
+            return self.indexed._replace(shares=shares, predicted=np.full((rows, 2), -1, np.int32))
         least = COUNTING_SLOTS if counting else LEAST_SLOTS
-        slots = min(max(least, 1 << len(self.text).bit_length()), MOST_SLOTS)
+        slots = min(max(least, 2 << len(self.text).bit_length()), MOST_SLOTS)
         history = np.zeros(max(len(self.text), 1), np.int32)
         shares = np.stack([self.shares, np.full(BUCKETS, EVIDENCE)], axis=1)
         matches = Matches(
             history, np.zeros(1, np.int64), np.zeros((2, slots), np.int32), shares, np.full((rows, 2), -1, np.int32)
         )
         keep_history(matches, nothing_tracked(), np.asarray(self.text, np.int32))
+        if not counting:
+            self.indexed = matches
         return matches
 
-    def fit(self, ids: np.ndarray, agreement: np.ndarray, predicted: np.ndarray, levels: np.ndarray) -> None:
-        """Not here yet."""
+    def fit(self, others: np.ndarray, buckets: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Choose the shares with which a held-out text costs least; return the probabilities of its symbols with them.
+
+        `others` are the probabilities without the match. Expectation maximisation: with r the posterior probability
+        that a symbol came from the match, which was `right` or not, the new share of a bucket is the mean of r over its
+        symbols and over CERTAINTY symbols with the first share. A bucket of -1 says that there was no match.
+        """
+        matched = buckets >= 0
+        index, right, mixed = buckets[matched], right[matched], others[matched]
+        first = share = first_shares()
+        seen = np.bincount(index, minlength=BUCKETS)
+        for _ in range(ROUNDS):
+            worth = right * share[index] / (share[index] + (1 - share[index]) * mixed)
+            share = (np.bincount(index, worth, minlength=BUCKETS) + CERTAINTY * first) / (seen + CERTAINTY)
+        self.shares = share
+        result = others.copy()
+        result[matched] = (1 - share[index]) * mixed + share[index] * right
+        return result
 
     def to_tensors(self) -> dict[str, np.ndarray]:
         """Return the tensors of the file."""
@@ -101,16 +125,9 @@ def nothing_tracked() -> np.ndarray:
 
 
 def with_history(matches: Matches, symbols: int) -> Matches:
-    """Return the model with room for some more symbols, twice what it has if that is more."""
+    """Return the model with room for some more symbols, twice what it has if that is more; without one, as it is."""
     used, capacity = int(matches.used[0]), len(matches.history)
-    if used + symbols <= capacity:
+    if not capacity or used + symbols <= capacity:
         return matches
     history = np.concatenate([matches.history, np.zeros(max(used + symbols - capacity, capacity), np.int32)])
     return matches._replace(history=history)
-
-
-def predictions_of(matches: Matches, symbols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the symbol that is predicted in place of each, -1 without a match, and the level of its length."""
-    predicted, levels = np.zeros(len(symbols), np.int64), np.zeros(len(symbols), np.int64)
-    predict_symbols(matches, nothing_tracked(), np.asarray(symbols, np.int32), predicted, levels)
-    return predicted, levels

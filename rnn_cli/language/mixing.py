@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.network.optimizer import Step
+from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.text.coding import Coder, begin_coding, code_bytes, code_window, end_coding
 from rnn_cli.kernels.text.contexts import (
     CONTEXTS,

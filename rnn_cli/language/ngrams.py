@@ -23,6 +23,7 @@ from rnn_cli.kernels.text.counts import (
     level_order,
     link,
     score_counts,
+    score_matches,
 )
 from rnn_cli.kernels.text.matches import TRACKED
 from rnn_cli.language.matches import MatchModel, no_matches, with_history
@@ -101,7 +102,11 @@ class NgramModel:
             worth_of = np.bincount(longest, worth, minlength=self.order)
             share = (worth_of + CERTAINTY * worth.mean()) / (seen + CERTAINTY)
         self.tree.weights[:, 0] = share
-        return float(-np.log(share[longest] * own + (1 - share[longest]) * network).mean())
+        mixed = share[longest] * own + (1 - share[longest]) * network
+        if self.matches:
+            buckets, predicted = self.predictions(ids)
+            mixed = self.matches.fit(mixed, buckets[scored], (predicted == ids[1:])[scored])
+        return float(-np.log(mixed).mean())
 
     def probabilities(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the probability of each symbol after the first, and the longest context that had been seen."""
@@ -110,6 +115,15 @@ class NgramModel:
         contexts = contexts_for(1, self.order, begun=True)
         score_counts(self.tree, contexts, np.asarray(ids[1:], np.int32), scratch, found, longest)
         return found, longest
+
+    def predictions(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bucket of the match and the symbol that it predicts in place of each after the first, or -1."""
+        buckets, predicted = np.zeros(len(ids) - 1, np.int64), np.zeros(len(ids) - 1, np.int64)
+        mixture = self.mixture(1, padded(self.tree.size))
+        mixture.contexts[0] = NOTHING_READ[: mixture.contexts.shape[1]]
+        mixture.contexts[0, : self.order] = contexts_for(1, self.order, begun=True)
+        score_matches(mixture, np.asarray(ids[1:], np.int32), buckets, predicted)
+        return np.where(predicted >= 0, buckets, -1), predicted
 
     def mixture(self, rows: int, columns: int, counting: bool = False) -> Mixture:
         """Return what kernels read of it beside `rows` of a network. If it goes on `counting`, it does so in a copy."""
@@ -134,6 +148,8 @@ class NgramModel:
         for name, values in (("children", inner), ("counts", tree.counts[nodes[1:]])):
             tensors[name] = np.minimum(values, WIDE).astype(np.uint8)
             tensors[f"wide_{name}"] = values[values >= WIDE].astype(np.int64)
+        if self.matches:
+            tensors |= self.matches.to_tensors()
         return {name: tensor for name, tensor in tensors.items() if tensor.size}
 
     @classmethod

@@ -69,10 +69,15 @@ class TrainingConfig(Config):
         True, group="The model file", help="Save no fingerprint of the text, which sampling novel text needs."
     )
     counts: bool = setting(True, group="The model file", help="Save the network alone, without counts of n-grams.")
+    matches: bool = setting(
+        False,
+        group="The model file",
+        help="Keep the training text in the file, so that long repetitions of it are predicted.",
+    )
     random_seed: int = limited(0, 2**63 - 1, 0)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainingConfig:
-        """Build the configuration from a dictionary of its fields; older files lack `groups` and `counts`."""
-        config: TrainingConfig = super().from_dict({"groups": 1, "counts": False, **values})
+        """Build the configuration from a dictionary of its fields; older files lack the last ones."""
+        config: TrainingConfig = super().from_dict({"groups": 1, "counts": False, "matches": False, **values})
         return config

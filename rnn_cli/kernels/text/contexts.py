@@ -40,8 +40,9 @@ TABLE_BITS = 16  # of the contexts of a refinement
 class ContextModel(NamedTuple):
     """What the model has learned.
 
-    counters (contexts, slots 16) uint32   in the upper 22 bits the probability of a 1, in the lower 10 the number of bits
-    worth (contexts, 16, 33, 2) float64    the probability of a 1 after such counters, and how many bits that is the mean of
+    counters (contexts, slots 16) uint32   the probability of a 1 in the upper 22 bits, how many bits in the lower 10
+    worth (contexts, 16, 33, 2) float64    the probability of a 1 after such counters, and the number of bits that it is
+                                           the mean of
     first (256, 2) float64                 the same after the bits of a byte so far, whatever stood before
     matched (levels, 2) float64            the same of the next bit of a match being right, by the level of its length
     weights (3, 256, inputs) float64       of the inputs, in three sets
@@ -163,7 +164,7 @@ def begin_byte(model, history, used):
 
 @kernel
 def find_slots(model, half):
-    """Find the slot of each context for half a byte, of which the first was `half`, or 0; one of another hash begins."""
+    """Find the slot of each context for half a byte, after the first `half` or 0; those of other hashes begin anew."""
     slots = np.uint64(model.counters.shape[1] // SLOT - 1)
     for k in range(CONTEXTS):
         digest = mix_hash(model.hashes[k], np.uint64(half + 1000 * k))

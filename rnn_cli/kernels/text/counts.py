@@ -318,6 +318,16 @@ def score_counts(tree, contexts, symbols, scratch, probabilities, longest):
 
 
 @entry_kernel
+def score_matches(mixture, symbols, buckets, predicted):
+    """Read symbols (n) on row 0; write what the match predicted in place of each, -1 without one, and its bucket."""
+    for i in range(symbols.size):
+        distribution(mixture.tree, mixture.contexts, 0, mixture.scratch, 0, mixture.scratch.size)
+        predicted[i], _ = find_match(mixture, 0, 0, FITTED)
+        buckets[i] = mixture.matches.predicted[0, 0]
+        read_symbol(mixture, 0, symbols[i], False)
+
+
+@entry_kernel
 def level_order(tree, order, fewest, nodes, children):
     """List the nodes level by level, the children of each in the order of their symbols.
 

@@ -4,7 +4,7 @@ A hash of the last symbols gives the position after their last occurrence. While
 the history, the match goes on; after one that differs, it is tried once more behind that symbol. Of two lengths of the
 hashed gram the longer is looked up first.
 
-A hash is h <- (h + symbol + 1) MIX 2^SHIFT modulo 2^64, so that symbols of more than 64 / SHIFT steps ago have left it.
+A hash is h <- (h + symbol + 1) MIX 2^SHIFT modulo 2^64, so that symbols of 64 / SHIFT steps ago have left it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from rnn_cli.kernels.compiler.jit import entry_kernel, kernel
 
 MIX = np.uint64(0x9E3779B97F4A7C15)
 SHIFTS = (np.uint64(8), np.uint64(3))
-SHORT, LONG = 8, 22  # symbols in a hash: the first numbers n with n SHIFT >= 64
+SHORT, LONG = 7, 21  # symbols in a hash: the last numbers n with n SHIFT < 64
 POSITION, LENGTH, READ, HASHES, TRACKED = 0, 1, 2, 3, 7  # the columns of a row's state, and how many they are
+LONGEST = 1 << 20  # symbols of a match that are counted
 ONE = np.uint64(1)
 HALF, LOW_HALF = np.uint64(32), np.uint64(0xFFFFFFFF)
 LENGTHS, AGREEMENTS = 24, 4
@@ -31,7 +32,7 @@ class Matches(NamedTuple):
 
     history (N) int32        the symbols; the first used[0] of them are known
     used (1) int64
-    table (2, power of 2)    int32: the position after the last gram of SHORT and of LONG symbols with this hash; 0: none
+    table (2, power of 2)    int32: the position after the last gram of SHORT and of LONG symbols with a hash; 0: none
     shares (BUCKETS, 2)      float64: the share of what the match predicts, and how many symbols that is the mean of
     predicted (rows, 2)      int32: the bucket and the symbol that were predicted; -1: none
     """
@@ -57,16 +58,16 @@ def slot(table, digest):
 
 @kernel
 def get_hash(tracks, row, column):
-    """Return a hash, which is kept in two columns of int32."""
+    """Return a hash, whose complement is kept in two columns of int32, as -1 stands for nothing."""
     low, high = np.uint64(np.uint32(tracks[row, column])), np.uint64(np.uint32(tracks[row, column + 1]))
-    return low | (high << HALF)
+    return ~(low | (high << HALF))
 
 
 @kernel
 def set_hash(tracks, row, column, digest):
-    """Keep a hash in two columns of int32."""
-    tracks[row, column] = np.int32(np.uint32(digest & LOW_HALF))
-    tracks[row, column + 1] = np.int32(np.uint32(digest >> HALF))
+    """Keep the complement of a hash in two columns of int32."""
+    tracks[row, column] = np.int32(np.uint32(~digest & LOW_HALF))
+    tracks[row, column + 1] = np.int32(np.uint32(~digest >> HALF))
 
 
 @kernel
@@ -99,14 +100,15 @@ def follow_match(matches, tracks, row, first, symbol, kept):
     position, length = np.int64(tracks[row, first + POSITION]), np.int64(tracks[row, first + LENGTH])
     if position >= 0:
         if matches.history[position] == symbol:
-            length = min(length + 1, 1 << 20)
+            length += length < LONGEST
         elif length < SHORT:
             position, length = np.int64(-1), np.int64(0)
         else:
             length = np.int64(0)
         if position >= 0:
             position += 1
-    read = min(np.int64(tracks[row, first + READ]) + 1, LONG)  # one less than the number of symbols read
+    read = np.int64(tracks[row, first + READ]) + 1  # one less than the number of symbols read, up to LONG
+    read = read if read < LONG else np.int64(LONG)
     tracks[row, first + READ] = read
     for kind in (1, 0):
         column = first + HASHES + 2 * kind
@@ -120,7 +122,7 @@ def follow_match(matches, tracks, row, first, symbol, kept):
                     position, length = candidate, np.int64(size)
             if kept and used < matches.history.size:
                 matches.table[kind, slot(matches.table, digest)] = used + 1
-    if position >= matches.used[0] and not (kept and position == matches.used[0]):
+    if position >= matches.used[0]:
         position = np.int64(-1)
     tracks[row, first + POSITION], tracks[row, first + LENGTH] = position, length
 
@@ -132,7 +134,7 @@ def prediction(matches, tracks, row, first):
     if position < 0 or position >= matches.used[0]:
         return np.int64(-1), 0
     length = np.int64(tracks[row, first + LENGTH])
-    level, limit = min(length, 15), 16
+    level, limit = length if length < 15 else np.int64(15), 16
     while length >= limit and level < LENGTHS - 1:
         level, limit = level + 1, limit + (limit >> 1)
     return np.int64(matches.history[position]), level
@@ -141,10 +143,7 @@ def prediction(matches, tracks, row, first):
 @kernel
 def bucket_of(level, agreement):
     """Return the bucket of a level of length and the probability of the predicted symbol without the match."""
-    bucket = AGREEMENTS * level
-    for bound in (0.1, 0.4, 0.8):
-        bucket += agreement > bound
-    return bucket
+    return AGREEMENTS * level + (agreement > 0.1) + (agreement > 0.4) + (agreement > 0.8)
 
 
 @kernel
@@ -163,11 +162,3 @@ def keep_history(matches, tracks, symbols):
     """Add symbols (n) to the history, and their grams to the table."""
     for i in range(symbols.size):
         follow_match(matches, tracks, 0, 0, symbols[i], True)
-
-
-@entry_kernel
-def predict_symbols(matches, tracks, symbols, predicted, levels):
-    """Read symbols (n) on row 0; write what the match predicted for each, -1 without one, and its level of length."""
-    for i in range(symbols.size):
-        predicted[i], levels[i] = prediction(matches, tracks, 0, 0)
-        follow_match(matches, tracks, 0, 0, symbols[i], False)
