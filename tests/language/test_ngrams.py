@@ -20,8 +20,12 @@ from rnn_cli.language.prediction import predictions
 from rnn_cli.language.sampling import Sampler
 from rnn_cli.language.scorer import Scorer
 from rnn_cli.language.stepper import Stepper
+from rnn_cli.language.task import LanguageTask
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 from rnn_cli.text.corpus import load_corpus
+from rnn_cli.training.config import TrainingConfig
+from rnn_cli.training.trainer import Trainer
 
 MODES = pytest.mark.parametrize("line_mode", [False, True], ids=["stream", "lines"])
 
@@ -255,3 +259,33 @@ def test_a_saved_model_keeps_its_text(tmp_path):
     loaded.counts["text"][3] = 200
     with pytest.raises(CheckpointError, match="text for matches"):
         Scorer(loaded, 1)
+
+
+def completed(tmp_path, **options):
+    """Return the checkpoint and the remarks at the end of a short training on a text that repeats itself."""
+    path = tmp_path / "text.txt"
+    page = random_text(3000, False)
+    path.write_text(page * 3)
+    corpus = load_corpus([str(path)], as_bytes=False, line_mode=False, validation_fraction=0.2, random_seed=1)
+    config = NetworkConfig.for_symbols(len(corpus.codec), hidden_size=8)
+    trainer = Trainer(LanguageTask(corpus, config), TrainingConfig(steps=2, **options), 1)
+    list(trainer)
+    return trainer.checkpoint(), trainer.task, corpus
+
+
+def test_a_text_is_kept_only_if_the_user_wants_it(tmp_path):
+    checkpoint, task, _ = completed(tmp_path)
+    assert not {"text", "match_shares"} & checkpoint.counts.keys()
+    assert "`matches`" in task.remarks[-1]
+    kept, task, corpus = completed(tmp_path, matches=True)
+    assert np.array_equal(kept.counts["text"], corpus.training)
+    assert "holds" in task.remarks[-1]
+    assert kept.record["mixture"]["loss"] < 0.5 * checkpoint.record["mixture"]["loss"]
+    ids = np.asarray(corpus.validation, np.int32)[1:]
+    assert Scorer(kept, 1).read(ids)[0].mean() == pytest.approx(kept.record["mixture"]["loss"], rel=0.05)
+
+
+def test_matches_without_counts_keep_no_text(tmp_path):
+    checkpoint, task, _ = completed(tmp_path, matches=True, counts=False)
+    assert checkpoint.counts == {}
+    assert "the text is not kept" in task.remarks[0]
