@@ -1,8 +1,8 @@
 """How small do texts become, with nothing shared, beside other compressors?
 
-`rnn compress` without a model codes by counts that learn from the text itself. The others are those of Python's
-standard library, and of the packages brotli, zstandard, bzip3 and pyppmd if they are installed, at their strongest
-settings.
+`rnn compress` without a model codes by contexts that learn from the text itself, with --learn beside a network that
+does so, too. The others are those of Python's standard library, and of the packages brotli, zstandard, bzip3 and pyppmd
+if they are installed, at their strongest settings.
 Each result is decompressed again and compared.
 """
 
@@ -14,10 +14,12 @@ import importlib
 import lzma
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from common import options, report, table
 
+from rnn_cli.cpu_count import usable_cores
 from rnn_cli.language.compression import compress, decompress
 
 Pair = tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]
@@ -26,6 +28,9 @@ Pair = tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]
 def contenders() -> Iterator[tuple[str, Pair]]:
     """Yield the name of each compressor that is there, and its two functions."""
     yield "rnn compress", (compress, decompress)
+    threads = usable_cores()
+    learning = partial(compress, learn=True, threads=threads), partial(decompress, threads=threads)
+    yield "rnn compress --learn", learning
     yield "gzip -9", (lambda data: gzip.compress(data, 9), gzip.decompress)
     yield "bzip2 -9", (lambda data: bz2.compress(data, 9), bz2.decompress)
     yield "xz -9e", (lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME), lzma.decompress)
@@ -89,8 +94,8 @@ def main() -> None:
     parser = options(__doc__, timed=False)
     parser.add_argument("texts", nargs="+", type=Path, help="the files to compress")
     args = parser.parse_args()
-    compress(b"compiles the kernels")
-    decompress(compress(b"compiles the kernels"))
+    for learn in (False, True):
+        decompress(compress(b"compiles the kernels", learn=learn))
     parts = []
     for path in args.texts:
         data = path.read_bytes()

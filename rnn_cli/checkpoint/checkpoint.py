@@ -48,7 +48,7 @@ TRAINING_PREFIX = "training."
 COUNTS_PREFIX = "counts."
 LANGUAGE = "language"  # the name of the task whose models predict the next symbol of a text
 TRANSLATE = "translate"  # the name of the task whose networks are an encoder and a decoder
-COUNTS = {"symbols", "children", "wide_children", "counts", "wide_counts", "spread", "shares"}
+COUNTS = {"symbols", "children", "wide_children", "counts", "wide_counts", "spread", "shares", "text", "match_shares"}
 RECORD_KINDS = {
     "corpus": dict,
     "training": dict,

@@ -5,12 +5,23 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rnn_cli.cli.options import MODEL_FILE, OUTPUT, Quiet, announce_compiling, model_files, note
+from rnn_cli.cli.options import (
+    COMPUTATION,
+    MODEL_FILE,
+    OUTPUT,
+    Quiet,
+    Threads,
+    announce_compiling,
+    model_files,
+    note,
+    thread_count,
+)
 from rnn_cli.errors import UsageError
 
 SUFFIX = ".rnnz"
@@ -30,26 +41,51 @@ SharedModel = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="A model that both sides have; default: none, only counts of n-grams that learn from the file.",
+        help="A model that both sides have; default: none, only contexts that learn from the file.",
         show_default=False,
         autocompletion=model_files,
         rich_help_panel=MODEL_FILE,
     ),
 ]
+Learn = Annotated[
+    bool,
+    typer.Option(
+        "--learn",
+        help="Let a network learn from the file, too: smaller, slower, and only for machines of this kind.",
+        rich_help_panel=COMPUTATION,
+    ),
+]
 
 
-def compress(file: File, output: Output = None, model: SharedModel = None, quiet: Quiet = False) -> None:
+def compress(
+    file: File,
+    output: Output = None,
+    model: SharedModel = None,
+    learn: Learn = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
     """Compress a file by arithmetic coding with a model's probabilities.
 
     Example: rnn compress corpora/stars.txt -o stars.rnnz
     """
     from rnn_cli.language.compression import compress as compressed
 
+    if learn and model:
+        raise UsageError("--learn needs no model, and --model has learned already; give one of them")
     target = output or ("-" if file == "-" else file + SUFFIX)
-    transform(file, target, model, quiet, compressed)
+    if target == "-" and sys.stdout.isatty():
+        raise UsageError("compressed bytes do not belong on a terminal; name a file with --output")
+    transform(file, target, model, quiet, partial(compressed, learn=learn, threads=thread_count(threads, quiet)))
 
 
-def decompress(file: File, output: Output = None, model: SharedModel = None, quiet: Quiet = False) -> None:
+def decompress(
+    file: File,
+    output: Output = None,
+    model: SharedModel = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
     """Restore the exact content of a file of rnn compress; give the same model.
 
     Example: rnn decompress stars.rnnz -o stars.txt
@@ -59,7 +95,7 @@ def decompress(file: File, output: Output = None, model: SharedModel = None, qui
     if output is None and file != "-" and not file.endswith(SUFFIX):
         raise UsageError(f"{file} does not end in {SUFFIX}; name the file to write with --output")
     target = output or ("-" if file == "-" else file.removesuffix(SUFFIX))
-    transform(file, target, model, quiet, decompressed)
+    transform(file, target, model, quiet, partial(decompressed, threads=thread_count(threads, quiet)))
 
 
 def transform(file: str, target: str, model: Path | None, quiet: bool, change: Callable[..., bytes]) -> None:
@@ -72,8 +108,6 @@ def transform(file: str, target: str, model: Path | None, quiet: bool, change: C
     for name, path in (("the file", Path(file)), ("the model", model)):
         if target != "-" and path is not None and is_same(Path(target), path):
             raise UsageError(f"{target} is {name} itself; choose another file with --output")
-    if target == "-" and sys.stdout.isatty() and change.__name__ == "compress":
-        raise UsageError("compressed bytes do not belong on a terminal; name a file with --output")
     if target != "-":
         check_writable(Path(target))
     checkpoint = load_checkpoint(model) if model else None

@@ -23,7 +23,10 @@ from rnn_cli.kernels.text.counts import (
     level_order,
     link,
     score_counts,
+    score_matches,
 )
+from rnn_cli.kernels.text.matches import TRACKED
+from rnn_cli.language.matches import MatchModel, no_matches, with_history
 from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.corpus import Corpus
 
@@ -40,14 +43,18 @@ ROUNDS = 60  # of expectation maximisation
 MOST_SYMBOLS = 1 << 16
 MOST = np.iinfo(np.int32).max
 WIDE = 255  # in an array of bytes: the value is in the next array
-NOTHING_READ = np.array([0] + [-1] * (LONGEST_ORDER - 1), np.int32)  # contexts in the middle of a text
+NOTHING_READ = np.array([0] + [-1] * (LONGEST_ORDER + TRACKED - 1), np.int32)  # contexts in the middle of a text
 
 
 @dataclass
 class NgramModel:
-    """A tree of counts, and its share in the mixture for each length of the longest context seen."""
+    """A tree of counts, and its share in the mixture for each length of the longest context seen.
+
+    `matches` has the text that the longest match is looked for in, if there is one.
+    """
 
     tree: Tree
+    matches: MatchModel | None = None
 
     @classmethod
     def of(cls, ids: np.ndarray, size: int, boundary: bool, order: int) -> NgramModel:
@@ -95,7 +102,11 @@ class NgramModel:
             worth_of = np.bincount(longest, worth, minlength=self.order)
             share = (worth_of + CERTAINTY * worth.mean()) / (seen + CERTAINTY)
         self.tree.weights[:, 0] = share
-        return float(-np.log(share[longest] * own + (1 - share[longest]) * network).mean())
+        mixed = share[longest] * own + (1 - share[longest]) * network
+        if self.matches:
+            buckets, predicted = self.predictions(ids)
+            mixed = self.matches.fit(mixed, buckets[scored], (predicted == ids[1:])[scored])
+        return float(-np.log(mixed).mean())
 
     def probabilities(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the probability of each symbol after the first, and the longest context that had been seen."""
@@ -112,13 +123,26 @@ class NgramModel:
         shares = np.bincount(tree.symbols[1:used], counts, tree.size) + 0.5
         return shares / shares.sum()
 
+    def predictions(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bucket of the match and the symbol that it predicts in place of each after the first, or -1."""
+        buckets, predicted = np.zeros(len(ids) - 1, np.int64), np.zeros(len(ids) - 1, np.int64)
+        mixture = self.mixture(1, padded(self.tree.size))
+        mixture.contexts[0] = NOTHING_READ[: mixture.contexts.shape[1]]
+        mixture.contexts[0, : self.order] = contexts_for(1, self.order, begun=True)
+        score_matches(mixture, np.asarray(ids[1:], np.int32), buckets, predicted)
+        return np.where(predicted >= 0, buckets, -1), predicted
+
     def mixture(self, rows: int, columns: int, counting: bool = False) -> Mixture:
         """Return what kernels read of it beside `rows` of a network. If it goes on `counting`, it does so in a copy."""
         tree = self.tree
         if counting:
             tree = Tree._make(part.copy() if isinstance(part, np.ndarray) else part for part in tree)
-        scratch = aligned_zeros(rows * columns, np.float32)
-        return Mixture(tree, contexts_for(rows, self.order), scratch, np.zeros(rows, np.int32), int(counting))
+        scratch, model = aligned_zeros(rows * columns, np.float32), self.matches
+        if model is None and counting:
+            model = MatchModel.of(np.zeros(0, np.int32))
+        matches = model.matches(rows, counting) if model else no_matches()
+        contexts = contexts_for(rows, self.order + (TRACKED if model else 0))
+        return Mixture(tree, contexts, scratch, np.zeros(rows, np.int32), int(counting), matches)
 
     def to_tensors(self, most: int = MOST_KEPT) -> dict[str, np.ndarray]:
         """Return the tensors of the file; of more than `most` nodes, without the longest grams counted once."""
@@ -131,6 +155,8 @@ class NgramModel:
         for name, values in (("children", inner), ("counts", tree.counts[nodes[1:]])):
             tensors[name] = np.minimum(values, WIDE).astype(np.uint8)
             tensors[f"wide_{name}"] = values[values >= WIDE].astype(np.int64)
+        if self.matches:
+            tensors |= self.matches.to_tensors()
         return {name: tensor for name, tensor in tensors.items() if tensor.size}
 
     @classmethod
@@ -160,7 +186,13 @@ def empty_tree(size: int, boundary: bool, order: int, capacity: int) -> Tree:
     )
 
 
-def with_room(tree: Tree, nodes: int) -> Tree:
+def with_room(mixture: Mixture, symbols: int) -> Mixture:
+    """Return the mixture with room to count some more symbols."""
+    tree = with_nodes(mixture.tree, symbols * len(mixture.tree.spread))
+    return mixture._replace(tree=tree, matches=with_history(mixture.matches, symbols))
+
+
+def with_nodes(tree: Tree, nodes: int) -> Tree:
     """Return the tree with room for some more nodes, twice what it has if that is more."""
     used, capacity = int(tree.used[0]), len(tree.symbols)
     if used + nodes <= capacity:
@@ -182,7 +214,10 @@ def ngrams_of(checkpoint: Checkpoint) -> NgramModel | None:
     """Return the n-gram model of a language model, None if it has none. Raises CheckpointError if it is damaged."""
     if not checkpoint.counts:
         return None
-    return NgramModel.from_tensors(checkpoint.counts, len(checkpoint.codec), checkpoint.codec.line_mode)
+    size = len(checkpoint.codec)
+    model = NgramModel.from_tensors(checkpoint.counts, size, checkpoint.codec.line_mode)
+    model.matches = MatchModel.from_tensors(checkpoint.counts, size)
+    return model
 
 
 def mixture_of(
@@ -194,13 +229,20 @@ def mixture_of(
         return no_mixture(rows)
     if share is not None:
         ngrams.tree.weights[:, 0] = share
+        if ngrams.matches:
+            ngrams.matches.shares = ngrams.matches.shares.clip(max=share)
     return ngrams.mixture(rows, columns, counting)
 
 
 def no_mixture(rows: int = 1) -> Mixture:
     """Return the mixture of a network alone."""
     return Mixture(
-        empty_tree(1, True, 0, 2), np.zeros((rows, 0), np.int32), np.zeros(1, np.float32), np.zeros(rows, np.int32), 0
+        empty_tree(1, True, 0, 2),
+        np.zeros((rows, 0), np.int32),
+        np.zeros(1, np.float32),
+        np.zeros(rows, np.int32),
+        0,
+        no_matches(),
     )
 
 

@@ -96,8 +96,7 @@ class Scorer:
         ranks = np.zeros(len(losses) if with_ranks else 0, np.int32)
         window, contexts = self._window.sizes.length, self._mixture.contexts
         if self._mixture.counting:
-            tree = with_room(self._mixture.tree, len(ids) * contexts.shape[1])
-            self._mixture = self._mixture._replace(tree=tree)
+            self._mixture = with_room(self._mixture, len(ids))
         for cuts in self._groups(ids):
             starts, ends = cuts[:-1], cuts[1:]
             self._window.state[:] = 0

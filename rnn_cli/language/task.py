@@ -14,6 +14,7 @@ from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.fine_tuning import reencode
+from rnn_cli.language.matches import LONGEST_KEPT, MatchModel
 from rnn_cli.language.networks import network_for
 from rnn_cli.language.ngrams import DEFAULT_SHARE, MOST_SYMBOLS, NgramModel
 from rnn_cli.language.sampling import sample_texts
@@ -36,6 +37,7 @@ EXAMPLE_LENGTH = {"character": 70, "word": 16}
 SHORT_UNIT = {"character": "char"}  # in the names of the values of a report
 # With a share of 0.25 passages of 3,000 and 10,000 characters took 2.77 and 2.86 bits instead of 2.82 and 2.90.
 SHORTEST_COUNTED = 2_000  # symbols of a text without a held-out part
+MATCHES_PAY = 0.05  # share of the loss from which it is said that keeping the text would save it
 LEAST_GAIN = 0.002  # nats per symbol for which the counts are kept
 FITTED_ON = 100_000  # symbols of the held-out part, at most, that the mixture is fitted on
 AUGMENTED, DRAWN = 50, 4  # bytes for each symbol of a text whose n-grams are sampled from, and for each sampled one
@@ -134,10 +136,15 @@ class LanguageTask(Task):
         Without a held-out part, a text of SHORTEST_COUNTED symbols gets the usual share, and a shorter one no counts.
         """
         ids, codec = self.corpus.validation, self.corpus.codec
+        keeps_text = checkpoint.record["training"]["matches"]
         if not checkpoint.record["training"]["counts"] or len(codec) > MOST_SYMBOLS:
+            if keeps_text:
+                self.remarks = ["matches need n-gram counts beside them, so the text is not kept"]
             return
+        text = MatchModel.of(np.asarray(self.corpus.training[-LONGEST_KEPT:]))
         if ids is None:
-            if len(self.corpus.training) >= SHORTEST_COUNTED:
+            if len(self.corpus.training) >= SHORTEST_COUNTED or keeps_text:
+                self.ngrams.matches = text if keeps_text else None
                 checkpoint.counts = self.ngrams.to_tensors()
                 self.remarks = [f"n-gram counts up to order {self.ngrams.order} have a share of {DEFAULT_SHARE:g}"]
             return
@@ -149,7 +156,17 @@ class LanguageTask(Task):
         except CheckpointError:  # the outputs are not finite on a longer text than was validated
             return
         alone = float(nats[(ids[1:] != BOUNDARY) | codec.line_mode].mean())
-        mixed = self.ngrams.fit(ids, nats)
+        counted, self.ngrams.matches = self.ngrams.fit(ids, nats), text
+        matched = self.ngrams.fit(ids, nats)
+        saved = f"{counted:.4f} -> {matched:.4f} nats = {matched * BITS_PER_NAT:.3f} bits per {self.unit}"
+        about_matches = []
+        if keeps_text:
+            about_matches = [f"with the longest matches in the text, which the file now holds, {saved}"]
+        else:
+            self.ngrams.matches = None
+            if matched < (1 - MATCHES_PAY) * counted:
+                about_matches = [f"with `matches`, which keeps the whole text in the file, {saved}"]
+        mixed = matched if keeps_text else counted
         checkpoint.record["mixture"] = {"network_loss": alone, "loss": mixed, "order": self.ngrams.order}
         if mixed > alone - LEAST_GAIN:
             self.remarks = ["its n-gram counts would not lower that, and are left out"]
@@ -157,9 +174,10 @@ class LanguageTask(Task):
         checkpoint.counts = self.ngrams.to_tensors()
         size = sum(tensor.nbytes for tensor in checkpoint.counts.values()) / 1e6
         self.remarks = [
-            f"with n-gram counts up to order {self.ngrams.order} {alone:.4f} -> {mixed:.4f} nats = "
-            f"{mixed * BITS_PER_NAT:.3f} bits per {self.unit}",
+            f"with n-gram counts up to order {self.ngrams.order} {alone:.4f} -> {counted:.4f} nats = "
+            f"{counted * BITS_PER_NAT:.3f} bits per {self.unit}",
             f"the counts ({size:.1f} MB) hold parts of the text",
+            *about_matches,
         ]
 
     def resumed(self, checkpoint: Checkpoint) -> LanguageTask:

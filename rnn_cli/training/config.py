@@ -78,10 +78,16 @@ class TrainingConfig(Config):
         True, group="The model file", help="Save no fingerprint of the text, which sampling novel text needs."
     )
     counts: bool = setting(True, group="The model file", help="Save the network alone, without counts of n-grams.")
+    matches: bool = setting(
+        False,
+        group="The model file",
+        help="Keep the training text in the file, so that long repetitions of it are predicted.",
+    )
     random_seed: int = limited(0, 2**63 - 1, 0)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainingConfig:
         """Build the configuration from a dictionary of its fields; older files lack some."""
-        config: TrainingConfig = super().from_dict({"groups": 1, "networks": 1, "counts": False, **values})
+        later = {"groups": 1, "networks": 1, "counts": False, "matches": False}
+        config: TrainingConfig = super().from_dict({**later, **values})
         return config

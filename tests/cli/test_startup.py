@@ -28,7 +28,8 @@ PROMISED = {
         --recurrent-dropout --batch-size --sequence-length --optimizer --momentum --schedule --learning-rate
         --clip-norm --weight-decay --average --augment --reset-chance --lines --stream --bytes
         --paragraphs --files --column --min-count --tokens
-        --validation-fraction --validation-file --patience --from --no-fingerprint --no-counts --resume --overwrite
+        --validation-fraction --validation-file --patience --from --no-fingerprint --no-counts --matches
+        --resume --overwrite
         --dry-run --log --random-seed --threads --quiet -q
         --plot --task --labelled --directions --readout --words --vocabulary --horizon --season --quantiles
         --target-words --target-characters --groups --mpi --help -h""",
@@ -53,8 +54,8 @@ PROMISED = {
     "predict": "--label --model -m --top --each --json --quiet -q --help -h",
     "export": "--to --output -o --model -m --license --int8 --measure-on --quiet -q --help -h",
     "import": "--symbols --lines --activation --model -m --overwrite --quiet -q --help -h",
-    "compress": "--output -o --model -m --quiet -q --help -h",
-    "decompress": "--output -o --model -m --quiet -q --help -h",
+    "compress": "--output -o --model -m --learn --threads --quiet -q --help -h",
+    "decompress": "--output -o --model -m --threads --quiet -q --help -h",
     "plot": "--model -m --over --show --output -o --quiet -q --help -h",
     "report": "--model -m --output -o --label --random-seed --threads --quiet -q --help -h",
     "inspect": "--model -m --label --unit --find-units --json --npz --quiet -q --help -h",

@@ -7,7 +7,7 @@ import pytest
 
 from rnn_cli.errors import CheckpointError
 from rnn_cli.kernels.text.counts import count_symbols
-from rnn_cli.language.ngrams import NgramModel, contexts_for, empty_tree, with_room
+from rnn_cli.language.ngrams import NgramModel, contexts_for, empty_tree, with_nodes
 
 V = 6
 
@@ -86,7 +86,7 @@ def test_counts_that_go_on_are_those_of_the_whole_text():
     ids = text_of(8, 500, True)
     end = int(np.flatnonzero(ids[:300] == 0)[-1])
     mixture = NgramModel.of(ids[: end + 1], V, True, 4).mixture(1, 16, counting=True)
-    tree = with_room(mixture.tree, 4 * len(ids))
+    tree = with_nodes(mixture.tree, 4 * len(ids))
     count_symbols(tree, contexts_for(1, 4, begun=True), ids[end + 1 :], True)
     whole = NgramModel.of(ids, V, True, 4)
     assert np.array_equal(NgramModel(tree).probabilities(ids)[0], whole.probabilities(ids)[0])

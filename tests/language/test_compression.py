@@ -2,6 +2,7 @@
 
 import math
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from rnn_cli.language.compression import HEADER, CompressionError, Header, compr
 from rnn_cli.language.scorer import Scorer
 from rnn_cli.text.codecs import ByteCodec
 
+CORPORA = Path(__file__).parents[2] / "corpora"
 CONTENTS = [
     b"",
     b"a",
@@ -51,17 +53,44 @@ def test_the_length_is_what_the_scores_promise():
     assert promised <= coded <= 1.005 * promised + 8
 
 
-def test_counts_alone_learn_while_they_code():
+@pytest.mark.parametrize("learn", [False, True])
+def test_contexts_learn_while_they_code(learn):
     content = b"the cat sat on the mat. " * 200
-    assert len(compress(content)) < len(content) / 20
-    assert len(compress(content)) < HEADER.size + 200
+    packed = compress(content, learn=learn)
+    assert len(packed) < HEADER.size + 60
+    assert decompress(packed, threads=2) == content
 
 
-def test_damaged_data_are_an_error():
+@pytest.mark.parametrize("content", [*CONTENTS, b"ab" * 8, bytes(random_text(700, True), "utf-8")])
+def test_a_network_that_learns_gives_every_byte_back(content):
+    packed = compress(content, learn=True)
+    assert packed == compress(content, learn=True, threads=2)
+    assert decompress(packed) == content
+    assert len(packed) <= HEADER.size + 1.1 * len(content) + 10
+
+
+def test_a_network_that_learns_needs_the_same_machine(monkeypatch):
+    packed = compress(b"abcab", learn=True)
+    with pytest.raises(CompressionError, match="needs no model"):
+        decompress(packed, make_checkpoint(False))
+    with pytest.raises(UsageError, match="nothing shared"):
+        compress(b"abcab", make_checkpoint(False), learn=True)
+    monkeypatch.setattr(compression, "VECTOR_BYTES", 8)
+    with pytest.raises(CompressionError, match="other arithmetic"):
+        decompress(packed)
+
+
+def test_a_network_that_learns_lowers_the_bits():
+    content = (CORPORA / "sentences.txt").read_bytes()
+    assert len(compress(content, learn=True)) < len(compress(content))
+
+
+@pytest.mark.parametrize("learn", [False, True])
+def test_damaged_data_are_an_error(learn):
     content = random_text(300, False).encode()
-    data = compress(content)
+    data = compress(content, learn=learn)
     random, outcomes = np.random.default_rng(2), set()
-    for _ in range(60):
+    for _ in range(10 if learn else 60):
         damaged = bytearray(data)
         damaged[random.integers(HEADER.size, len(data))] ^= 1 << random.integers(8)
         try:
@@ -95,10 +124,10 @@ def test_another_model_or_machine_is_an_error(monkeypatch):
     assert decompress(alone) == b"abcab"
 
 
-EXPECTED = 465_820_441  # computed with vectors of 512 bits
+EXPECTED = 2885339974  # computed with vectors of 512 bits
 
 
-def test_counts_alone_have_the_same_bits_everywhere():
+def test_contexts_have_the_same_bits_everywhere():
     content = "".join(chr(97 + (k * k) % 7) for k in range(500)).encode()
     assert zlib.crc32(compress(content)) == EXPECTED
 

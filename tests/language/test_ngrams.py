@@ -14,13 +14,18 @@ from rnn_cli.language.beam_search import complete
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.dynamic_evaluation import DynamicScorer
 from rnn_cli.language.evaluation import make_scorer, score_texts
+from rnn_cli.language.matches import MatchModel
 from rnn_cli.language.ngrams import NgramModel, ngrams_of
 from rnn_cli.language.prediction import predictions
 from rnn_cli.language.sampling import Sampler
 from rnn_cli.language.scorer import Scorer
 from rnn_cli.language.stepper import Stepper
+from rnn_cli.language.task import LanguageTask
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 from rnn_cli.text.corpus import load_corpus
+from rnn_cli.training.config import TrainingConfig
+from rnn_cli.training.trainer import Trainer
 
 MODES = pytest.mark.parametrize("line_mode", [False, True], ids=["stream", "lines"])
 
@@ -36,6 +41,15 @@ def mixed(line_mode, cell=CELLS[0], order=4):
     model = NgramModel.of(ids, len(checkpoint.codec), line_mode, order)
     model.tree.weights[:, 0] = np.linspace(0.2, 0.6, order)
     checkpoint.counts = model.to_tensors()
+    return checkpoint
+
+
+def matched(line_mode):
+    """Return the same with the text that longest matches are looked for in."""
+    checkpoint = mixed(line_mode)
+    text = MatchModel.of(symbols_of(checkpoint, random_text(900, line_mode)))
+    text.shares = np.linspace(0.1, 0.9, len(text.shares))
+    checkpoint.counts |= text.to_tensors()
     return checkpoint
 
 
@@ -170,3 +184,108 @@ def test_of_a_long_text_the_last_part_is_counted(tmp_path, monkeypatch, line_mod
     counted = {codec.decode([symbol]).decode() for symbol in np.flatnonzero(model.tree.counts[1 : len(codec) + 1])}
     assert counted >= set("the end is here") - {"\n"}
     assert counted.isdisjoint("vag")
+
+
+@MODES
+def test_a_match_takes_its_share_of_the_mixture(line_mode):
+    checkpoint = matched(line_mode)
+    ids = symbols_of(checkpoint, random_text(900, line_mode)[450:])
+    model = ngrams_of(checkpoint)
+    buckets, predicted = model.predictions(ids)
+    share = np.where(buckets >= 0, model.matches.shares[buckets], 0)
+    others = np.exp(-expected_losses(checkpoint, ids))
+    expected = -np.log((1 - share) * others + share * (predicted == ids[1:]))
+    assert Scorer(checkpoint, 1).read(ids[1:])[0] == pytest.approx(expected, abs=1e-5)
+    assert (buckets >= 0).mean() > 0.2
+    assert expected.mean() < expected_losses(checkpoint, ids).mean()
+
+
+@MODES
+def test_matches_depend_neither_on_pieces_nor_on_threads(line_mode):
+    checkpoint = matched(line_mode)
+    ids = symbols_of(checkpoint, random_text(900, line_mode)[300:])[1:]
+    for counting in (False, True):
+        whole = Scorer(checkpoint, 2, counting=counting).read(ids)[0]
+        scorer = Scorer(checkpoint, 1, rows=3, window=3, windows=2, counting=counting)
+        parts = [scorer.read(part)[0] for part in np.split(ids, [1, 2, 7, 90, 91, 333])]
+        assert np.array_equal(whole, np.concatenate(parts))
+
+
+def test_samples_and_predictions_use_the_match():
+    checkpoint = matched(False)
+    prompt = random_text(900, False)[300:340]
+    ids = symbols_of(checkpoint, prompt)[1:]
+    nats = Scorer(checkpoint, 1).read(ids)[0]
+    steps = predictions(checkpoint, prompt, 3)
+    assert [step.probability for step in steps[:-1]] == pytest.approx(np.exp(-nats), rel=1e-4)
+    for text in Sampler(checkpoint, prompt, SamplingConfig(length=40, random_seed=3)).texts(3):
+        every = np.concatenate([ids, np.array(text.symbols, np.int32)])
+        scored = Scorer(checkpoint, 1).read(every)[0][len(ids) :]
+        assert text.surprise == pytest.approx(scored.mean() / math.log(2), rel=1e-3)
+    best = complete(checkpoint, prompt, 1, 1)[0]
+    assert best.probability == pytest.approx(steps[-1].expected[0][1], rel=1e-4)
+
+
+def test_the_share_of_counts_bounds_that_of_a_match():
+    checkpoint, alone = matched(False), mixed(False)
+    ids = symbols_of(checkpoint, random_text(900, False)[300:])[1:]
+    network = make_checkpoint(False)
+    assert np.array_equal(Scorer(checkpoint, 1, counts=0.0).read(ids)[0], Scorer(network, 1).read(ids)[0])
+    small, without = Scorer(checkpoint, 1, counts=0.1).read(ids)[0], Scorer(alone, 1, counts=0.1).read(ids)[0]
+    assert (small - without).max() <= -math.log(0.9) + 1e-5
+    assert (small - without).min() < -0.01
+    assert not np.array_equal(small, Scorer(checkpoint, 1).read(ids)[0])
+    samples = [
+        [text.symbols for text in Sampler(each, "", SamplingConfig(counts=0.0)).texts(5)]
+        for each in (checkpoint, network)
+    ]
+    assert samples[0] == samples[1]
+
+
+def test_a_repeated_text_is_matched_while_it_is_read():
+    checkpoint = mixed(False)
+    text = random_text(700, False, seed=8)
+    ids = symbols_of(checkpoint, text * 2)[1:]
+    losses = Scorer(checkpoint, 1, counting=True).read(ids)[0]
+    assert losses[len(ids) // 2 + 60 :].mean() < 0.25 * losses[: len(ids) // 2].mean()
+
+
+def test_a_saved_model_keeps_its_text(tmp_path):
+    checkpoint = matched(True)
+    save_checkpoint(tmp_path / "model", checkpoint)
+    ids = symbols_of(checkpoint, random_text(900, True)[:200])[1:]
+    loaded = load_checkpoint(tmp_path / "model")
+    assert np.array_equal(Scorer(checkpoint, 1).read(ids)[0], Scorer(loaded, 1).read(ids)[0])
+    loaded.counts["text"][3] = 200
+    with pytest.raises(CheckpointError, match="text for matches"):
+        Scorer(loaded, 1)
+
+
+def completed(tmp_path, **options):
+    """Return the checkpoint and the remarks at the end of a short training on a text that repeats itself."""
+    path = tmp_path / "text.txt"
+    page = random_text(3000, False)
+    path.write_text(page * 3)
+    corpus = load_corpus([str(path)], as_bytes=False, line_mode=False, validation_fraction=0.2, random_seed=1)
+    config = NetworkConfig.for_symbols(len(corpus.codec), hidden_size=8)
+    trainer = Trainer(LanguageTask(corpus, config), TrainingConfig(steps=2, **options), 1)
+    list(trainer)
+    return trainer.checkpoint(), trainer.task, corpus
+
+
+def test_a_text_is_kept_only_if_the_user_wants_it(tmp_path):
+    checkpoint, task, _ = completed(tmp_path)
+    assert not {"text", "match_shares"} & checkpoint.counts.keys()
+    assert "`matches`" in task.remarks[-1]
+    kept, task, corpus = completed(tmp_path, matches=True)
+    assert np.array_equal(kept.counts["text"], corpus.training)
+    assert "holds" in task.remarks[-1]
+    assert kept.record["mixture"]["loss"] < 0.5 * checkpoint.record["mixture"]["loss"]
+    ids = np.asarray(corpus.validation, np.int32)[1:]
+    assert Scorer(kept, 1).read(ids)[0].mean() == pytest.approx(kept.record["mixture"]["loss"], rel=0.05)
+
+
+def test_matches_without_counts_keep_no_text(tmp_path):
+    checkpoint, task, _ = completed(tmp_path, matches=True, counts=False)
+    assert checkpoint.counts == {}
+    assert "the text is not kept" in task.remarks[0]

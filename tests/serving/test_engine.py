@@ -185,8 +185,8 @@ def test_an_unknown_character_is_a_request_error(models):
 
 
 def test_too_many_requests_are_refused():
-    served = Models({"m": make_checkpoint(False)}, Limits(max_waiting=1, max_tokens=100_000))
-    job, cancel, ended = begin(served, prompt="a", max_tokens=100_000)
+    served = Models({"m": make_checkpoint(False)}, Limits(max_waiting=1))
+    job, cancel, ended = begin(served, prompt="a", max_tokens=3000, n=20)
     with pytest.raises(RequestError, match="try again") as caught:
         begin(served, prompt="a")
     assert caught.value.status == 503

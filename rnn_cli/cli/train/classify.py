@@ -27,7 +27,7 @@ from rnn_cli.training.trainer import Trainer
 INHERITED = ("cell", "activation", "hidden_size", "num_layers")  # of the model that a run starts from
 TEXT_OPTIONS = (
     *("as_bytes", "line_mode", "paragraphs", "whole_files", "column", "min_count", "words", "vocabulary", "tokens"),
-    *("augment", "reset_chance"),
+    *("augment", "reset_chance", "matches"),
 )  # that are about a text without labels
 FEW_TEXTS = 2  # a label with fewer is named
 

@@ -25,7 +25,7 @@ from rnn_cli.training.trainer import Trainer
 INHERITED = ("cell", "activation", "hidden_size")  # of the model that a run starts from
 TEXT_OPTIONS = (  # of texts that a model learns to write
     *("as_bytes", "line_mode", "paragraphs", "whole_files", "min_count", "tokens"),
-    *("augment", "reset_chance", "fingerprint", "readout"),
+    *("augment", "reset_chance", "matches", "fingerprint", "readout"),
 )
 
 

@@ -14,13 +14,31 @@ import numpy as np
 from rnn_cli.kernels.compiler.jit import entry_kernel, kernel
 from rnn_cli.kernels.network.memory import addresses
 from rnn_cli.kernels.network.step import carry_states, forward, input_symbols, network_addresses
-from rnn_cli.kernels.text.counts import FITTED, advance, distribution, follow_worth, mix_row, read_symbol
+from rnn_cli.kernels.text.contexts import (
+    begin_byte,
+    bounded,
+    end_byte,
+    fill_inputs,
+    find_rows,
+    find_slots,
+    learn_counters,
+    learn_mean,
+    learn_refined,
+    learn_weights,
+    mix,
+    prepare,
+    rate_at,
+    refine,
+)
+from rnn_cli.kernels.text.counts import FITTED, follow_worth, mix_row, read_symbol
+from rnn_cli.kernels.text.matches import follow_match, prediction
 from rnn_cli.kernels.text.probabilities import log_sum_exp
 from rnn_cli.kernels.threads import Share, rows_of_share
 
 LOW, RANGE, CODE, PLACE, ESCAPES = 0, 1, 2, 3, 4  # in the state of a coder
 TOP, BOTTOM = np.uint64(1 << 56), np.uint64(1 << 48)
 SCALE = np.float64(1 << 32)  # frequencies add up to about this
+WHOLE = np.uint64(1 << 32)
 BYTE, BITS = np.uint64(255), np.uint64(56)
 EIGHT, ONE, ZERO = np.uint64(8), np.uint64(1), np.uint64(0)
 
@@ -142,19 +160,92 @@ def finish(coder):
             coder.state[LOW] <<= EIGHT
 
 
+@kernel
+def code_bit(coder, bit, p):
+    """Code a bit that is 1 with probability `p`; return it."""
+    unit, ones = coder.state[RANGE] >> np.uint64(32), np.uint64(p * SCALE)
+    if coder.decodes:
+        bit = np.int64((coder.state[CODE] - coder.state[LOW]) // unit < ones)
+    narrow(coder, ZERO if bit else ones, ones if bit else WHOLE - ones, unit)
+    return bit
+
+
+@kernel
+def code_byte(coder, model, matches, tracks, i):
+    """Code byte `i` by the contexts before it, bit by bit, and learn from it; the history is that of the matches."""
+    used = matches.used[0]
+    begin_byte(model, matches.history, used)
+    predicted, level = prediction(matches, tracks, 0, 0)
+    predicted += 255 if predicted >= 0 else 0  # a byte b is the symbol b + 1; with a 1 before its bits
+    given = np.int64(coder.symbols[i])
+    node, rate, chosen, rows = np.int64(1), rate_at(i), model.chosen, model.rows
+    for position in range(8):
+        half = node if position < 4 else node & ((1 << (position - 4)) - 1) | (1 << (position - 4))
+        if position == 0 or position == 4:
+            find_slots(model, node if position == 4 else np.int64(0))
+        match = (predicted >> (7 - position)) & 1 if predicted >> (8 - position) == node else np.int64(-1)
+        longest = fill_inputs(model, node, half, match, level)
+        chosen[0], chosen[1], chosen[2] = node, level + 1 if match >= 0 else 0, 8 * longest + position
+        find_rows(model, matches.history, used, node)
+        p, low, share = refine(model, bounded(mix(model, chosen, node)), rows)
+        bit = code_bit(coder, (given >> (7 - position)) & 1, p)
+        learn_refined(model, rows, low, share, bit)
+        learn_weights(model, chosen, node, bit, rate)
+        learn_counters(model, node, half, bit)
+        if match >= 0:
+            learn_mean(model.matched, level, np.int64(bit == match), 500.0)
+        node = 2 * node + bit
+    byte = node - 256
+    coder.symbols[i] = byte
+    end_byte(model, byte)
+    follow_match(matches, tracks, 0, 0, byte + 1, True)
+    return byte
+
+
 @entry_kernel
-def code_by_counts(coder, tree, contexts, values, boundary_counted):
-    """Code all symbols by n-gram counts that begin empty and go on; `values` has a column for each, padded."""
+def code_bytes(coder, model, matches, tracks):
+    """Code all bytes by context mixing, from nothing."""
     start(coder)
+    prepare(model)
     for i in range(coder.symbols.size):
-        distribution(tree, contexts, 0, values, 0, values.size)
-        for j in range(tree.size):
-            coder.frequencies[j] = np.uint64(values[j] * SCALE) + ONE
-        coder.frequencies[tree.size] = ONE
-        symbol = code_symbol(coder, i, tree.size)
-        if symbol >= 0:
-            advance(tree, contexts, 0, symbol, symbol > 0 or boundary_counted)
+        code_byte(coder, model, matches, tracks, i)
     finish(coder)
+
+
+@entry_kernel
+def begin_coding(coder, model):
+    """Begin to code with a network that learns, before `code_window`."""
+    start(coder)
+    prepare(model)
+
+
+@entry_kernel
+def end_coding(coder):
+    """End what `begin_coding` began."""
+    finish(coder)
+
+
+@entry_kernel
+def code_window(part, parts, network, arrays, mixer, steps):
+    """Code the bytes steps[0] .. steps[1] by context mixing with a network, whose weights stay; one step of one row.
+
+    `mixer` is (coder, model, matches, tracks). The network reads on from its state and from the symbol in its input.
+    """
+    network, arrays = network_addresses(network), addresses(arrays)
+    coder, model, matches, tracks = mixer
+    sizes, inputs, rows = network.sizes, input_symbols(network), rows_of_share(Share(part, parts), 1)
+    if rows.first == rows.last:
+        return
+    for i in range(steps[0], steps[1]):
+        arrays.starts[0] = inputs[0] == 0
+        forward(network, arrays, rows)
+        carry_states(sizes, arrays.states, rows)
+        top, normaliser = log_sum_exp(arrays.logits, 0, sizes.output_size, sizes.columns)
+        for byte in range(256):
+            model.network[256 + byte] = np.exp(np.float64(arrays.logits[byte + 1]) - top - normaliser) + 1e-9
+        for node in range(255, 0, -1):
+            model.network[node] = model.network[2 * node] + model.network[2 * node + 1]
+        inputs[0] = code_byte(coder, model, matches, tracks, i) + 1
 
 
 @entry_kernel

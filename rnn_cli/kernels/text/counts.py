@@ -15,9 +15,12 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from rnn_cli.kernels.compiler.jit import entry_kernel, kernel
 from rnn_cli.kernels.simd.vector import broadcast, lanes, load, store
 from rnn_cli.kernels.simd.vector_math import exp
+from rnn_cli.kernels.text.matches import bucket_of, follow_match, move_share, prediction
 from rnn_cli.kernels.text.probabilities import log_sum_exp
 
 SPREAD = 5  # counts up to 4 determine the discounts
@@ -109,7 +112,7 @@ def advance(tree, contexts, row, symbol, counted):
     if symbol == 0 and not counted:
         begin(contexts, row)
         return
-    order = contexts.shape[1]
+    order = tree.spread.shape[0]
     for k in range(order - 1, -1, -1):
         context = contexts[row, k]
         if context < 0:
@@ -142,7 +145,7 @@ def distribution(tree, contexts, row, values, start, padded):
     if tree.boundary == 0:
         values[start] = 0
     longest = 0
-    for k in range(contexts.shape[1]):
+    for k in range(tree.spread.shape[0]):
         context = contexts[row, k]
         if context < 0:
             continue
@@ -173,10 +176,11 @@ def distribution(tree, contexts, row, values, start, padded):
 class Mixture(NamedTuple):
     """The n-gram model that a network is mixed with, and what each row has read of it. Without one, the order is 0.
 
-    contexts (rows, order) int32   see `advance`
+    contexts (rows, order) int32   see `advance`; with matches, the columns after these are the state of `follow_match`
     scratch (rows columns)         float32: the probabilities of the n-gram model, times its share
     longest (rows) int32           the longest context that was seen
     counting int                   whether the model goes on counting, and its shares follow the text
+    matches                        the match model, see matches.py
     """
 
     tree: Tree
@@ -184,6 +188,7 @@ class Mixture(NamedTuple):
     scratch: Any
     longest: Any
     counting: int
+    matches: Any
 
 
 @kernel
@@ -191,6 +196,9 @@ def read_symbol(mixture, row, symbol, counted):
     """Read a symbol on a row, and count it if the model goes on counting and the symbol is one to be counted."""
     if mixture.contexts.shape[1] > 0:
         advance(mixture.tree, mixture.contexts, row, symbol, counted and mixture.counting != 0)
+        if mixture.matches.history.size > 0:
+            order = mixture.tree.spread.shape[0]
+            follow_match(mixture.matches, mixture.contexts, row, order, symbol, mixture.counting != 0)
 
 
 @kernel
@@ -199,7 +207,8 @@ def mix_row(mixture, row, sizes, logits, start, share):
 
     p(x) = (1 - share) softmax(logits)_x + share p_n-gram(x)
 
-    If the share is FITTED, it is that of the longest context seen.
+    If the share is FITTED, it is that of the longest context seen. With s the share of the match, if there is one, and
+    m the symbol that it predicts, p(x) <- (1 - s) p(x) + s [x = m].
     """
     tree, values = mixture.tree, mixture.scratch
     if mixture.contexts.shape[1] == 0:
@@ -207,6 +216,7 @@ def mix_row(mixture, row, sizes, logits, start, share):
     at = row * sizes.columns
     longest = distribution(tree, mixture.contexts, row, values, at, sizes.columns)
     mixture.longest[row] = longest
+    matched, own = find_match(mixture, row, at, share)
     if share < 0:
         share = tree.weights[longest, 0]
     top, normaliser = log_sum_exp(logits, start, sizes.output_size, sizes.columns)
@@ -215,20 +225,51 @@ def mix_row(mixture, row, sizes, logits, start, share):
         network = exp(load(logits, start + j) - shift)
         store(logits, start + j, (1 - share) * network)
         store(values, at + j, share * load(values, at + j))
+    if matched >= 0:
+        for j in range(0, sizes.columns, lanes(values)):
+            store(logits, start + j, (1 - own) * load(logits, start + j))
+            store(values, at + j, (1 - own) * load(values, at + j))
+        logits[start + matched] += own
     for j in range(sizes.output_size):
         logits[start + j] = math.log(max(logits[start + j] + values[at + j], LEAST))
+
+
+@kernel
+def find_match(mixture, row, at, limit):
+    """Return the symbol that the match of a row predicts, -1 without one, and its share; a `limit` >= 0 bounds that."""
+    matches = mixture.matches
+    if matches.history.size == 0:
+        return np.int64(-1), 0.0
+    matched, level = prediction(matches, mixture.contexts, row, mixture.tree.spread.shape[0])
+    if matched == 0 and mixture.tree.boundary == 0:
+        matched = np.int64(-1)
+    matches.predicted[row, 1] = matched
+    if matched < 0:
+        return matched, 0.0
+    bucket = bucket_of(level, mixture.scratch[at + matched])
+    matches.predicted[row, 0] = bucket
+    share = matches.shares[bucket, 0]
+    return matched, share if limit < 0 else min(share, limit)
 
 
 @kernel
 def follow_worth(mixture, row, sizes, log_probability, target):
     """If the model goes on counting, let the share follow what it was worth: share p_n-gram(target) / p(target).
 
-    The share of the longest context seen is the mean of that, over at most MEMORY symbols.
+    The share of the longest context seen is the mean of that, over at most MEMORY symbols, of which one counts for less
+    the more probable it is that the match has predicted it.
     """
     if mixture.counting != 0 and mixture.contexts.shape[1] > 0:
         weights, longest = mixture.tree.weights, mixture.longest[row]
-        worth = mixture.scratch[row * sizes.columns + target] / math.exp(log_probability)
-        weights[longest, 0] += (min(worth, 1.0) - weights[longest, 0]) / (weights[longest, 1] + 1)
+        probability, rest = math.exp(log_probability), 1.0
+        matches = mixture.matches
+        if matches.history.size > 0 and matches.predicted[row, 1] >= 0:
+            worth = matches.shares[matches.predicted[row, 0], 0] / probability
+            if matches.predicted[row, 1] == target:
+                rest = 1 - min(worth, 1.0)
+            move_share(matches, row, target, worth)
+        worth = mixture.scratch[row * sizes.columns + target] / probability
+        weights[longest, 0] += (min(worth, rest) - weights[longest, 0] * rest) / (weights[longest, 1] + 1)
         weights[longest, 1] = min(weights[longest, 1] + 1, MEMORY)
 
 
@@ -274,6 +315,16 @@ def score_counts(tree, contexts, symbols, scratch, probabilities, longest):
         longest[i] = distribution(tree, contexts, 0, scratch, 0, scratch.size)
         probabilities[i] = scratch[symbols[i]]
         advance(tree, contexts, 0, symbols[i], False)
+
+
+@entry_kernel
+def score_matches(mixture, symbols, buckets, predicted):
+    """Read symbols (n) on row 0; write what the match predicted in place of each, -1 without one, and its bucket."""
+    for i in range(symbols.size):
+        distribution(mixture.tree, mixture.contexts, 0, mixture.scratch, 0, mixture.scratch.size)
+        predicted[i], _ = find_match(mixture, 0, 0, FITTED)
+        buckets[i] = mixture.matches.predicted[0, 0]
+        read_symbol(mixture, 0, symbols[i], False)
 
 
 @entry_kernel
