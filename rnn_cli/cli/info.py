@@ -106,7 +106,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     facts["counts"] = None
     if checkpoint.counts:
         sizes = [tensor.nbytes for tensor in checkpoint.counts.values()]
-        facts["counts"] = {"order": len(checkpoint.counts["shares"]), "bytes": sum(sizes)}
+        facts["counts"] = {"order": len(checkpoint.counts["spread"]), "bytes": sum(sizes)}
     return facts | recorded(checkpoint, facts)
 
 

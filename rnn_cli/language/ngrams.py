@@ -16,6 +16,8 @@ from rnn_cli.errors import CheckpointError
 from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.simd.cpu import VECTOR_BYTES
 from rnn_cli.kernels.text.counts import (
+    KINDS,
+    LEVELS,
     SPREAD,
     Mixture,
     Tree,
@@ -37,7 +39,7 @@ MOST_COUNTED = 6_000_000  # symbols, which take some seconds, and up to 30 bytes
 MOST_NODES = 1 << 25  # while counting, 16 bytes each
 MOST_KEPT = 2_500_000  # nodes in the file, about 3 bytes each, before grams counted once are left out
 DEFAULT_SHARE = 0.25  # of the n-gram model if no text is held out
-CERTAINTY = 50.0  # symbols that the mean share counts for, beside the symbols after contexts of one length
+CERTAINTY = 50.0  # symbols that the mean share counts for, beside the symbols of one kind of certainty
 EVIDENCE = 100.0  # symbols that a share counts for when it begins to follow a text
 ROUNDS = 60  # of expectation maximisation
 MOST_SYMBOLS = 1 << 16
@@ -48,7 +50,7 @@ NOTHING_READ = np.array([0] + [-1] * (LONGEST_ORDER + TRACKED - 1), np.int32)  #
 
 @dataclass
 class NgramModel:
-    """A tree of counts, and its share in the mixture for each length of the longest context seen.
+    """A tree of counts, and its share in the mixture for each kind of certainty (counts.py).
 
     `matches` has the text that the longest match is looked for in, if there is one.
     """
@@ -85,36 +87,38 @@ class NgramModel:
         """The number of symbols of the longest grams."""
         return len(self.tree.spread)
 
-    def fit(self, ids: np.ndarray, nats: np.ndarray) -> float:
+    def fit(self, ids: np.ndarray, nats: np.ndarray, tops: np.ndarray) -> float:
         """Choose the shares with which a held-out text costs least; return its nats per symbol under the mixture.
 
-        `nats` are those of its symbols under the network, after the boundary that it begins with. Expectation
-        maximisation: with r the posterior probability of the n-gram model, the new share of a context's length is the
-        mean of r over its symbols, and over CERTAINTY symbols with the mean r of all.
+        `nats` are those of its symbols under the network, after the boundary that it begins with, and `tops` the
+        probabilities of the likeliest symbols in their places. Expectation maximisation: with r the posterior
+        probability of the n-gram model, the new share of a kind of certainty is the mean of r over its symbols, and
+        over CERTAINTY symbols with the mean r of all.
         """
-        own, longest = self.probabilities(ids)
+        own, own_tops = self.probabilities(ids)
         scored = (ids[1:] > 0) | bool(self.tree.boundary)
-        own, longest, network = own[scored], longest[scored], np.exp(-nats[scored])
-        share = np.full(self.order, DEFAULT_SHARE)
-        seen = np.bincount(longest, minlength=self.order)
+        kinds = kinds_of(own_tops, tops)[scored]
+        own, network = own[scored], np.exp(-nats[scored])
+        share = np.full(KINDS, DEFAULT_SHARE)
+        seen = np.bincount(kinds, minlength=KINDS)
         for _ in range(ROUNDS):
-            worth = share[longest] * own / (share[longest] * own + (1 - share[longest]) * network)
-            worth_of = np.bincount(longest, worth, minlength=self.order)
+            worth = share[kinds] * own / (share[kinds] * own + (1 - share[kinds]) * network)
+            worth_of = np.bincount(kinds, worth, minlength=KINDS)
             share = (worth_of + CERTAINTY * worth.mean()) / (seen + CERTAINTY)
         self.tree.weights[:, 0] = share
-        mixed = share[longest] * own + (1 - share[longest]) * network
+        mixed = share[kinds] * own + (1 - share[kinds]) * network
         if self.matches:
             buckets, predicted = self.predictions(ids)
             mixed = self.matches.fit(mixed, buckets[scored], (predicted == ids[1:])[scored])
         return float(-np.log(mixed).mean())
 
     def probabilities(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the probability of each symbol after the first, and the longest context that had been seen."""
-        found, longest = np.zeros(len(ids) - 1), np.zeros(len(ids) - 1, np.int64)
+        """Return the probability of each symbol after the first, and that of the likeliest symbol in its place."""
+        found, tops = np.zeros(len(ids) - 1), np.zeros(len(ids) - 1, np.float32)
         scratch = aligned_zeros(padded(self.tree.size), np.float32)
         contexts = contexts_for(1, self.order, begun=True)
-        score_counts(self.tree, contexts, np.asarray(ids[1:], np.int32), scratch, found, longest)
-        return found, longest
+        score_counts(self.tree, contexts, np.asarray(ids[1:], np.int32), scratch, found, tops)
+        return found, tops
 
     def symbol_shares(self) -> np.ndarray:
         """Return about how often each symbol occurs in the text, as a share of all; no share is 0."""
@@ -180,7 +184,7 @@ def empty_tree(size: int, boundary: bool, order: int, capacity: int) -> Tree:
         np.array([size + 1]),
         np.zeros((order, SPREAD), np.int64),
         np.zeros((order, 3)),
-        np.tile([DEFAULT_SHARE, EVIDENCE], (order, 1)),
+        np.tile([DEFAULT_SHARE, EVIDENCE], (KINDS, 1)),
         size,
         int(boundary),
     )
@@ -246,6 +250,12 @@ def no_mixture(rows: int = 1) -> Mixture:
     )
 
 
+def kinds_of(counts_tops: np.ndarray, network_tops: np.ndarray) -> np.ndarray:
+    """Return the kinds of certainty, as the kernel `kind_of` does."""
+    first, second = (np.digitize(tops, np.array(LEVELS, np.float32)) for tops in (counts_tops, network_tops))
+    return (len(LEVELS) + 1) * first + second
+
+
 def padded(size: int) -> int:
     """Return a number of columns that is a multiple of the lanes of a vector."""
     lanes = VECTOR_BYTES // 4
@@ -260,10 +270,10 @@ def symbol_type(size: int) -> np.dtype:
 def read_tree(tensors: Mapping[str, np.ndarray], size: int, boundary: bool) -> Tree:
     """Return the tree in the tensors of a file. Raises KeyError or ValueError if they are not those of a tree."""
     spread, shares, symbols = tensors["spread"], tensors["shares"], tensors["symbols"]
-    order = len(shares)
+    order = len(spread)
     if not 2 <= order <= LONGEST_ORDER or (spread.shape, spread.dtype) != ((order, SPREAD), np.int64):
         raise ValueError(f"an order of {order}")
-    if shares.dtype != np.float64 or shares.shape != (order,) or not ((shares >= 0) & (shares <= 1)).all():
+    if shares.dtype != np.float64 or shares.shape != (KINDS,) or not ((shares >= 0) & (shares <= 1)).all():
         raise ValueError("the shares")
     if symbols.dtype != symbol_type(size) or symbols.ndim != 1 or (spread < 0).any():
         raise ValueError("the symbols")

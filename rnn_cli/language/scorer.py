@@ -37,7 +37,8 @@ class Scorer:
     the kernel): rows do not see each other. `precision` is that of the operands of the products, as in training.
 
     `counts` is the share of the n-gram counts in the mixture, by default the fitted ones; 0: the network alone. If
-    `counting`, the n-gram counts of the model go on over the text, which is then read in one row.
+    `counting`, the n-gram counts of the model go on over the text, which is then read in one row. If `tops`, reading
+    leaves in `tops` how probable the likeliest symbol was under the network in place of each known one.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Scorer:
         *,
         counts: float | None = None,
         counting: bool = False,
+        tops: bool = False,
         window: int = WINDOW,
         windows: int = WINDOWS,
     ) -> None:
@@ -58,7 +60,7 @@ class Scorer:
         self.unknown_nats = unknown_nats(checkpoint)
         self.model = Model.from_torch(checkpoint.config, checkpoint.parameters)
         rows = 1 if counting else rows or (STREAMS if self.codec.line_mode or reset_every else 1)
-        self._windows = windows
+        self._windows, self.tops = windows, np.zeros(int(tops), np.float32)
         rows, window = fitting(rows, window, len(self.codec))
         self.team = Team(min(threads, rows))
         self._window = Window(self.model, window, rows, self.team, precision)
@@ -94,6 +96,8 @@ class Scorer:
         ids = np.concatenate([self._last, symbols[known]])
         losses = np.zeros(len(ids) - 1, np.float32)
         ranks = np.zeros(len(losses) if with_ranks else 0, np.int32)
+        if self.tops.size:
+            self.tops = np.zeros(len(losses) or 1, np.float32)
         window, contexts = self._window.sizes.length, self._mixture.contexts
         if self._mixture.counting:
             self._mixture = with_room(self._mixture, len(ids))
@@ -103,7 +107,7 @@ class Scorer:
             contexts[:] = NOTHING_READ[: contexts.shape[1]]
             if starts[0] == 0:
                 self._window.state[:, :, 0], contexts[0] = self._state, self._contexts
-            rows = ScoredRows(ids, starts, ends, losses, ranks, self.codec.line_mode, self._mixture)
+            rows = ScoredRows(ids, starts, ends, losses, ranks, self.tops, self.codec.line_mode, self._mixture)
             step = 0
             while (remaining := ends - starts - step).max() > 0:
                 steps = min(window * self._windows, round_up(int(remaining.max()), window))

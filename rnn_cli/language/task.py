@@ -152,12 +152,13 @@ class LanguageTask(Task):
         rows = min(STREAMS, max(1, len(ids) // VALIDATED_ALONE))
         reset = None if codec.line_mode or rows == 1 else -(-len(ids) // rows)
         try:
-            nats = Scorer(checkpoint, team.threads, reset).read(ids[1:])[0]
+            scorer = Scorer(checkpoint, team.threads, reset, tops=True)
+            nats = scorer.read(ids[1:])[0]
         except CheckpointError:  # the outputs are not finite on a longer text than was validated
             return
         alone = float(nats[(ids[1:] != BOUNDARY) | codec.line_mode].mean())
-        counted, self.ngrams.matches = self.ngrams.fit(ids, nats), text
-        matched = self.ngrams.fit(ids, nats)
+        counted, self.ngrams.matches = self.ngrams.fit(ids, nats, scorer.tops), text
+        matched = self.ngrams.fit(ids, nats, scorer.tops)
         saved = f"{counted:.4f} -> {matched:.4f} nats = {matched * BITS_PER_NAT:.3f} bits per {self.unit}"
         about_matches = []
         if keeps_text:

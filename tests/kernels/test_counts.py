@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rnn_cli.errors import CheckpointError
-from rnn_cli.kernels.text.counts import count_symbols
-from rnn_cli.language.ngrams import NgramModel, contexts_for, empty_tree, with_nodes
+from rnn_cli.kernels.text.counts import KINDS, count_symbols, kind_of
+from rnn_cli.language.ngrams import NgramModel, contexts_for, empty_tree, kinds_of, with_nodes
 
 V = 6
 
@@ -123,7 +123,7 @@ def test_damaged_counts_are_refused_or_work(seed):
 def test_the_file_holds_the_same_model():
     ids, other = text_of(3, 20_000, True), text_of(4, 100, True)
     model = NgramModel.of(ids, V, True, 4)
-    model.fit(other, np.full(len(other) - 1, 1.5))
+    model.fit(other, np.full(len(other) - 1, 1.5), np.full(len(other) - 1, 0.4, np.float32))
     tensors = model.to_tensors()
     again = NgramModel.from_tensors(tensors, V, True)
     assert np.array_equal(model.probabilities(other)[0], again.probabilities(other)[0])
@@ -146,13 +146,22 @@ def test_fitted_shares_cost_least(likelier):
     model = NgramModel.of(text_of(6, 2000, False), V, False, 3)
     ids = text_of(7, 600, False)
     nats = -np.log(model.probabilities(ids)[0]) + (-0.2 if likelier else 0.2) * np.sin(np.arange(600)) ** 2
-    fitted = model.fit(ids, nats)
-    assert fitted == pytest.approx(model_loss(model, ids, nats))
+    tops = np.random.default_rng(1).random(600, np.float32)
+    fitted = model.fit(ids, nats, tops)
+    assert fitted == pytest.approx(model_loss(model, ids, nats, tops))
     for share in np.linspace(0, 1, 11):
-        assert fitted < model_loss(model, ids, nats, share) + 2e-3
+        assert fitted < model_loss(model, ids, nats, tops, share) + 2e-3
 
 
-def model_loss(model, ids, nats, share=None):
-    own, longest = model.probabilities(ids)
-    weight = model.tree.weights[longest, 0] if share is None else share
+def test_kinds_of_certainty_are_those_of_the_kernel():
+    tops = np.float32([0, 0.29, 0.3, 0.5, 0.79, 0.8, 1])
+    first, second = (part.ravel() for part in np.meshgrid(tops, tops))
+    expected = [kind_of.py_func(*pair) for pair in zip(first, second)]
+    assert kinds_of(first, second).tolist() == expected
+    assert sorted(set(expected)) == list(range(KINDS))
+
+
+def model_loss(model, ids, nats, tops, share=None):
+    own, own_tops = model.probabilities(ids)
+    weight = model.tree.weights[kinds_of(own_tops, tops), 0] if share is None else share
     return -np.log(weight * own + (1 - weight) * np.exp(-nats)).mean()

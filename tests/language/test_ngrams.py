@@ -9,13 +9,14 @@ from random_models import make_checkpoint, random_text
 from rnn_cli.cells import CELLS
 from rnn_cli.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from rnn_cli.errors import CheckpointError, UsageError
+from rnn_cli.kernels.text.counts import KINDS
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.beam_search import complete
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.dynamic_evaluation import DynamicScorer
 from rnn_cli.language.evaluation import make_scorer, score_texts
 from rnn_cli.language.matches import MatchModel
-from rnn_cli.language.ngrams import NgramModel, ngrams_of
+from rnn_cli.language.ngrams import NgramModel, kinds_of, ngrams_of
 from rnn_cli.language.prediction import predictions
 from rnn_cli.language.sampling import Sampler
 from rnn_cli.language.scorer import Scorer
@@ -39,7 +40,7 @@ def mixed(line_mode, cell=CELLS[0], order=4):
     checkpoint = make_checkpoint(line_mode, cell)
     ids = symbols_of(checkpoint, random_text(900, line_mode))
     model = NgramModel.of(ids, len(checkpoint.codec), line_mode, order)
-    model.tree.weights[:, 0] = np.linspace(0.2, 0.6, order)
+    model.tree.weights[:, 0] = np.linspace(0.2, 0.6, KINDS)
     checkpoint.counts = model.to_tensors()
     return checkpoint
 
@@ -54,10 +55,11 @@ def matched(line_mode):
 
 
 def expected_losses(checkpoint, ids):
-    network = Scorer(checkpoint, 1, counts=0.0).read(ids[1:])[0]
+    scorer = Scorer(checkpoint, 1, counts=0.0, tops=True)
+    network = scorer.read(ids[1:])[0]
     model = ngrams_of(checkpoint)
-    own, longest = model.probabilities(ids)
-    share = model.tree.weights[longest, 0]
+    own, tops = model.probabilities(ids)
+    share = model.tree.weights[kinds_of(tops, scorer.tops), 0]
     return -np.log(share * own + (1 - share) * np.exp(-network))
 
 

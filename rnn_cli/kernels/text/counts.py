@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_cli.kernels.compiler.jit import entry_kernel, kernel
+from rnn_cli.kernels.network.losses import largest
 from rnn_cli.kernels.simd.vector import broadcast, lanes, load, store
 from rnn_cli.kernels.simd.vector_math import exp
 from rnn_cli.kernels.text.matches import bucket_of, follow_match, move_share, prediction
@@ -26,7 +27,9 @@ from rnn_cli.kernels.text.probabilities import log_sum_exp
 SPREAD = 5  # counts up to 4 determine the discounts
 LEAST_DISCOUNT = 0.1
 GREATEST_DISCOUNT = 0.95  # of grams counted once
-FITTED = -1.0  # a share that depends on the longest context seen
+FITTED = -1.0  # a share that depends on how certain both models are
+LEVELS = (0.3, 0.5, 0.8)  # of the probability of the likeliest symbol, which divide certainty into kinds
+KINDS = (len(LEVELS) + 1) ** 2  # of the certainty of the n-gram model and of the network
 LEAST = 1e-37  # of a probability
 MEMORY = 3000.0  # symbols that a share is the mean of, at most
 
@@ -41,7 +44,7 @@ class Tree(NamedTuple):
     used (1) int64            how many nodes there are
     spread (order, 5) int64   how many grams of k + 1 symbols were counted once, twice, ... four times, at [k, 1 .. 4]
     discounts (order, 3)      float64: those of grams of k + 1 symbols counted once, twice, and more often
-    weights (order, 2)        float64: the share of the n-gram model in a mixture, by the longest context seen, and
+    weights (KINDS, 2)        float64: the share of the n-gram model in a mixture, by how certain both models are, and
                               how many symbols that is the mean of
     size int                  the number of symbols
     boundary int              whether the boundary may follow
@@ -139,12 +142,11 @@ def advance(tree, contexts, row, symbol, counted):
 
 @kernel
 def distribution(tree, contexts, row, values, start, padded):
-    """Write the probabilities of all symbols after the contexts of a row; return the longest context that was seen."""
+    """Write the probabilities of all symbols after the contexts of a row."""
     for j in range(start, start + padded, lanes(values)):
         store(values, j, broadcast(values, 1 / (tree.size - 1 + tree.boundary)))
     if tree.boundary == 0:
         values[start] = 0
-    longest = 0
     for k in range(tree.spread.shape[0]):
         context = contexts[row, k]
         if context < 0:
@@ -160,7 +162,6 @@ def distribution(tree, contexts, row, values, start, padded):
             node = node + 1 if k == 0 else tree.siblings[node]
         if total == 0:
             continue
-        longest = k
         scale = held_back / total
         for j in range(start, start + padded, lanes(values)):
             store(values, j, load(values, j) * scale)
@@ -170,7 +171,6 @@ def distribution(tree, contexts, row, values, start, padded):
             if times > 0:
                 values[start + tree.symbols[node]] += (times - tree.discounts[k, min(times, 3) - 1]) / total
             node = node + 1 if k == 0 else tree.siblings[node]
-    return longest
 
 
 class Mixture(NamedTuple):
@@ -178,7 +178,7 @@ class Mixture(NamedTuple):
 
     contexts (rows, order) int32   see `advance`; with matches, the columns after these are the state of `follow_match`
     scratch (rows columns)         float32: the probabilities of the n-gram model, times its share
-    longest (rows) int32           the longest context that was seen
+    kinds (rows) int32             how certain both models are, see `kind_of`
     counting int                   whether the model goes on counting, and its shares follow the text
     matches                        the match model, see matches.py
     """
@@ -186,7 +186,7 @@ class Mixture(NamedTuple):
     tree: Tree
     contexts: Any
     scratch: Any
-    longest: Any
+    kinds: Any
     counting: int
     matches: Any
 
@@ -202,24 +202,34 @@ def read_symbol(mixture, row, symbol, counted):
 
 
 @kernel
+def kind_of(counts_top, network_top):
+    """Return the kind of certainty, by the probability of the likeliest symbol under each model."""
+    kind = 0
+    for level in LEVELS:
+        kind += (len(LEVELS) + 1) * (counts_top >= level) + (network_top >= level)
+    return kind
+
+
+@kernel
 def mix_row(mixture, row, sizes, logits, start, share):
     """Replace a row of logits by the log of the mixture of its probabilities with those of the n-gram model.
 
     p(x) = (1 - share) softmax(logits)_x + share p_n-gram(x)
 
-    If the share is FITTED, it is that of the longest context seen. With s the share of the match, if there is one, and
+    If the share is FITTED, it is that of the kind of certainty. With s the share of the match, if there is one, and
     m the symbol that it predicts, p(x) <- (1 - s) p(x) + s [x = m].
     """
     tree, values = mixture.tree, mixture.scratch
     if mixture.contexts.shape[1] == 0:
         return
     at = row * sizes.columns
-    longest = distribution(tree, mixture.contexts, row, values, at, sizes.columns)
-    mixture.longest[row] = longest
+    distribution(tree, mixture.contexts, row, values, at, sizes.columns)
     matched, own = find_match(mixture, row, at, share)
-    if share < 0:
-        share = tree.weights[longest, 0]
     top, normaliser = log_sum_exp(logits, start, sizes.output_size, sizes.columns)
+    kind = kind_of(largest(values, at, sizes.output_size, sizes.columns), math.exp(-normaliser))
+    mixture.kinds[row] = kind
+    if share < 0:
+        share = tree.weights[kind, 0]
     shift = top + normaliser
     for j in range(0, sizes.columns, lanes(values)):
         network = exp(load(logits, start + j) - shift)
@@ -256,11 +266,11 @@ def find_match(mixture, row, at, limit):
 def follow_worth(mixture, row, sizes, log_probability, target):
     """If the model goes on counting, let the share follow what it was worth: share p_n-gram(target) / p(target).
 
-    The share of the longest context seen is the mean of that, over at most MEMORY symbols, of which one counts for less
+    The share of a kind of certainty is the mean of that, over at most MEMORY symbols, of which one counts for less
     the more probable it is that the match has predicted it.
     """
     if mixture.counting != 0 and mixture.contexts.shape[1] > 0:
-        weights, longest = mixture.tree.weights, mixture.longest[row]
+        weights, kind = mixture.tree.weights, mixture.kinds[row]
         probability, rest = math.exp(log_probability), 1.0
         matches = mixture.matches
         if matches.history.size > 0 and matches.predicted[row, 1] >= 0:
@@ -269,8 +279,8 @@ def follow_worth(mixture, row, sizes, log_probability, target):
                 rest = 1 - min(worth, 1.0)
             move_share(matches, row, target, worth)
         worth = mixture.scratch[row * sizes.columns + target] / probability
-        weights[longest, 0] += (min(worth, rest) - weights[longest, 0] * rest) / (weights[longest, 1] + 1)
-        weights[longest, 1] = min(weights[longest, 1] + 1, MEMORY)
+        weights[kind, 0] += (min(worth, rest) - weights[kind, 0] * rest) / (weights[kind, 1] + 1)
+        weights[kind, 1] = min(weights[kind, 1] + 1, MEMORY)
 
 
 @entry_kernel
@@ -309,11 +319,12 @@ def count_symbols(tree, contexts, symbols, boundary_counted):
 
 
 @entry_kernel
-def score_counts(tree, contexts, symbols, scratch, probabilities, longest):
-    """Read symbols (n) on row 0; write the probability (float64) of each, and the longest context that was seen."""
+def score_counts(tree, contexts, symbols, scratch, probabilities, tops):
+    """Read symbols (n) on row 0; write the probability (float64) of each, and that of the likeliest symbol there."""
     for i in range(symbols.size):
-        longest[i] = distribution(tree, contexts, 0, scratch, 0, scratch.size)
+        distribution(tree, contexts, 0, scratch, 0, scratch.size)
         probabilities[i] = scratch[symbols[i]]
+        tops[i] = largest(scratch, 0, tree.size, scratch.size)
         advance(tree, contexts, 0, symbols[i], False)
 
 
