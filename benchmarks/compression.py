@@ -1,8 +1,8 @@
 """How small do texts become, with nothing shared, beside other compressors?
 
 `rnn compress` without a model codes by contexts that learn from the text itself, with --learn beside a network that
-does so, too. The others are those of Python's standard library, and of the packages brotli, zstandard, bzip3 and pyppmd if
-they are installed, at their strongest settings.
+does so, too. The others are those of Python's standard library, and of the packages brotli, zstandard, bzip3 and
+pyppmd if they are installed, at their strongest settings.
 Each result is decompressed again and compared.
 """
 
