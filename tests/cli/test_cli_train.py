@@ -362,11 +362,12 @@ def test_impossible_dry_runs_are_refused(place: Path, option: list[str]) -> None
 
 def test_end_names_the_limit_of_the_result(place: Path) -> None:
     done = train(place, "stream.txt", "--steps", 600, "--learning-rate", 0.001)
-    saved, validation, mixture, counts, limit, advice = done.stderr.splitlines()[-6:]
+    saved, validation, mixture, counts, matches, limit, advice = done.stderr.splitlines()[-7:]
     assert saved.startswith("saved model.safetensors")
     assert validation.startswith("validation ")
     assert mixture.startswith("with n-gram counts up to order 8 ")
     assert counts.endswith("hold parts of the text")
+    assert matches.startswith("with --matches, which keeps the whole text in the file, ")
     assert limit.startswith("more time would help most")
     assert advice == "try --steps 1200"
     assert " MB" in done.stderr
