@@ -175,8 +175,8 @@ TRAINING = (
     Mutation("training/diagnosis.py", "if last > best * (1 + RISE):", "if last > best:", "training/test_diagnosis.py"),
     Mutation(
         "training/throughput.py",
-        "(config.num_layers - 1) * config.directions * config.hidden_size",
-        "config.num_layers * config.directions * config.hidden_size",
+        "(config.num_layers - 1) * config.runs * config.hidden_size",
+        "config.num_layers * config.runs * config.hidden_size",
         "training/test_throughput.py",
     ),
     Mutation(
@@ -586,8 +586,8 @@ COMMANDS = (
     Mutation("cli/sample.py", "        threads=cores,\n", "", f"{PASSED_ON}::test_threads_are_passed_on"),
     Mutation(
         "cli/sample.py",
-        'os.fsencode(values["forbid"]).decode()',
-        'values["forbid"]',
+        "values[name] and os.fsencode(values[name]).decode()",
+        "values[name]",
         f"{PASSED_ON}::test_forbidden_characters_are_utf8_whatever_the_locale",
     ),
     Mutation("cli/sample.py", "precision=precision_for(precision), ", "", f"{PASSED_ON}::test_precision_is_passed_on"),

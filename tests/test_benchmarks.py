@@ -314,7 +314,6 @@ def test_runtime_symbols_and_losses():
 
 
 def test_runtime_scores_lines_as_we_do():
-    pytest.importorskip("onnxruntime")
     from runtimes import check_steps, line_scorer, onnx_runtime
     from scoring_speed import LETTERS, Scorer, build_checkpoint
 

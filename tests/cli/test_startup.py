@@ -28,7 +28,7 @@ PROMISED = {
         --recurrent-dropout --batch-size --sequence-length --optimizer --momentum --schedule --learning-rate
         --clip-norm --weight-decay --average --augment --reset-chance --lines --stream --bytes
         --paragraphs --files --column --min-count --tokens
-        --validation-fraction --validation-file --patience --from --no-fingerprint --no-counts --matches
+        --validation-fraction --validation-file --patience --from --no-fingerprint --no-counts --matches --networks
         --resume --overwrite
         --dry-run --log --random-seed --threads --quiet -q
         --plot --task --labelled --directions --readout --words --vocabulary --horizon --season --quantiles

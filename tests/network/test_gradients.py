@@ -95,7 +95,7 @@ def test_gradient_of_the_initial_states(window):
 def test_boundary_cuts_the_gradient_to_earlier_steps(window):
     window.starts[0] = 1, 0, *window.starts[0, 2:]
     window.gradient()
-    carry = window.carry[:: window.sizes.directions]  # the second direction starts at the other end
+    carry = window.carry[:: window.sizes.runs]  # the second direction starts at the other end
     assert not carry[:, :, 0].any()
     assert carry[:, :, 1].any()
 

@@ -239,10 +239,10 @@ def next_symbol(sizes, logits, start, sampling, row, position):
         forbid_copies(logits, start, sizes.output_size, sampling, row)
     number = uniform(rules.seed, sampling.texts[row], position)
     if rules.guide >= 0:
-        weigh_by_outlook(logits, start, sizes.output_size, sampling, row, position, 1)
+        weigh_by_outlook(logits, start, sampling, row, position, 1)
     symbol = draw(logits, start, sizes, sampling, row, number)
     if rules.guide >= 0:
-        weigh_by_outlook(logits, start, sizes.output_size, sampling, row, position, -1)
+        weigh_by_outlook(logits, start, sampling, row, position, -1)
     if rules.guide < 0:
         following = sampling.follow[rules.table, state, symbol]
         sampling.automaton[row] = 0 if following == FORBIDDEN else following  # what comes after the end does not matter

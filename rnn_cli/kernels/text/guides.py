@@ -77,7 +77,7 @@ def keep_to_guide(logits, start, vocab_size, sampling, row, position):
 
 
 @kernel
-def weigh_by_outlook(logits, start, vocab_size, sampling, row, position, sign):
+def weigh_by_outlook(logits, start, sampling, row, position, sign):
     """Add the outlook after each symbol that may come to its logit (`sign` 1), or subtract it again (-1).
 
     Without it a text whose end may not come yet would wander: each step would be probable, but not the whole. With it
@@ -89,7 +89,7 @@ def weigh_by_outlook(logits, start, vocab_size, sampling, row, position, sign):
     table, width, states = guides.places[guide, 0], guides.places[guide, 1], guides.places[guide, 3]
     left = min(max(sampling.longest[row] - position - 1, 0), guides.places[guide, 6])
     outlooks = guides.places[guide, 5] + left * states
-    for j in range(1, vocab_size):
+    for j in range(1, guides.classes.shape[1]):
         if logits[start + j] > NEVER:
             following = guides.table[table + state * width + guides.classes[guide, j]]
             logits[start + j] += sign * guides.outlooks[outlooks + following]
