@@ -551,7 +551,7 @@ def check_networks(task: Task, config: TrainingConfig, fine_tuning: bool) -> Non
     """Raise UsageError if a run cannot train as many networks."""
     words_or_pairs = task.network.embedding == "tied" or isinstance(task.network, EncoderDecoderConfig)
     if config.networks > 1 and (fine_tuning or words_or_pairs):
-        raise UsageError("`networks` is for a new model that neither reads words nor translates; leave it out")
+        raise UsageError("`networks` is for a new model that writes characters, labels or tags; leave it out")
     if config.networks > 1 and config.patience is not None:
         raise UsageError("`patience` ends one network, and `networks` asks for several; give one of them")
 
