@@ -67,7 +67,7 @@ TRAINING = (
     Mutation("training/trainer.py", "rate_factor=now.rate_factor / 2", "rate_factor=good.rate_factor / 2", RULES),
     Mutation("training/trainer.py", "        rate *= progress.rate_factor\n", "", RULES),
     Mutation(
-        "training/trainer.py",
+        "training/run_state.py",
         "            return self.loss < other.loss\n",
         "            return self.loss <= other.loss\n",
         RULES,

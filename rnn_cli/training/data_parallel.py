@@ -21,6 +21,7 @@ from rnn_cli.kernels.network.dropconnect import DropConnect
 from rnn_cli.kernels.network.optimizer import Step
 from rnn_cli.network.pair_window import PairBatch, PairWindow
 from rnn_cli.network.workspace import Batch, TrainingWindow, count_scored
+from rnn_cli.training.config import TrainingConfig
 
 Node = tuple[int, int]  # level and index: the groups from index * 2**level up to (index + 1) * 2**level
 
@@ -194,3 +195,10 @@ class GroupedWindow:
         all_losses = self.ranks.agree(losses, self.groups)
         loss = tree_sum({(0, group): value for group, value in enumerate(all_losses)}, self.groups)
         return loss, part.update(step)
+
+
+def check_ranks(ranks: Ranks, config: TrainingConfig) -> None:
+    """Raise UsageError if a run has fewer groups than ranks."""
+    if ranks.size > config.groups:
+        groups = f"{config.groups} group{'s' * (config.groups > 1)}"
+        raise UsageError(f"this run has {groups}, so it takes at most {config.groups} ranks, not {ranks.size}")

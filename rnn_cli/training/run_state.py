@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
@@ -114,6 +115,53 @@ class Progress(Config):
         """Build the counts from a dictionary of its fields; older files lack the last ones."""
         progress: Progress = super().from_dict({"best_score": None, "begun": 0, **values})
         return progress
+
+
+class StepResult(NamedTuple):
+    """What a step came to: its mean loss in nats per unit, the norm of its gradient, its rate, the units scored."""
+
+    loss: float
+    norm: float
+    rate: float
+    scored: int
+
+
+class Judgement(NamedTuple):
+    """The validation loss of some parameters, in nats per unit, and the score of their task, None if it has none."""
+
+    loss: float
+    score: float | None = None
+
+    def beats(self, other: Judgement | None) -> bool:
+        """Say whether these parameters are better: by the score, and by the loss if the scores are equal."""
+        if other is None or not math.isfinite(self.loss):
+            return other is None
+        if self.score is None or other.score is None or self.score == other.score:
+            return self.loss < other.loss
+        return self.score > other.score
+
+
+class Meter:
+    """Counts the units since the last report. The first step of a run, which compiles, does not count."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock, self.first = clock, True
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from now on."""
+        self._units, self._since, self._now = 0, self._clock(), 0.0
+
+    def add(self, units: int, now: float) -> None:
+        """Count the units of a step that ended now."""
+        self._units, self._now = self._units + units, now
+        if self.first:
+            self._units, self._since, self.first = 0, now, False
+
+    @property
+    def units_per_second(self) -> float:
+        """The speed up to the last step."""
+        return self._units / max(self._now - self._since, 1e-9)
 
 
 class RunState(NamedTuple):

@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,16 +18,15 @@ from rnn_cli.kernels.network.dropconnect import DropConnect
 from rnn_cli.kernels.network.optimizer import RULES, Step
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16, NUMBA_VERSION
 from rnn_cli.kernels.threads import Team
-from rnn_cli.network.config import EncoderDecoderConfig, NetworkConfig
 from rnn_cli.network.members import joined
 from rnn_cli.network.model import Model
-from rnn_cli.network.parameters import torch_shapes
 from rnn_cli.network.workspace import count_scored
 from rnn_cli.rng import DROPCONNECT, DROPOUT, RESETS, WEIGHTS, generator
 from rnn_cli.training.config import TrainingConfig
-from rnn_cli.training.data_parallel import GroupedWindow, Ranks
+from rnn_cli.training.data_parallel import GroupedWindow, Ranks, check_ranks
 from rnn_cli.training.fine_tuning import initialise_from
-from rnn_cli.training.run_state import MOST_STEPS, Progress, Report, RunState
+from rnn_cli.training.networks import MEMBER, check_networks, members_of
+from rnn_cli.training.run_state import MOST_STEPS, Judgement, Meter, Progress, Report, RunState, StepResult
 from rnn_cli.training.schedule import DECAY_FROM, learning_rate, steps_that_fit
 from rnn_cli.training.task import Task
 
@@ -36,55 +35,7 @@ FEWEST_BATCHES, STEPS_PER_BATCH = 20, 5  # of validation: a batch of it costs a 
 PLATEAU_PATIENCE = 2  # evaluations without gain after which the schedule `plateau` halves the rate
 MOST_ROLLBACKS = 4
 GOOD = "good."  # before the names of tensors in the last good state, if that is not the current one
-MEMBER = "member."  # before the number and the names of the tensors of each network, that in training being the last
 LONGEST_HISTORY = 1000  # evaluations; of a longer history every second one is dropped
-
-
-class StepResult(NamedTuple):
-    """What a step came to: its mean loss in nats per unit, the norm of its gradient, its rate, the units scored."""
-
-    loss: float
-    norm: float
-    rate: float
-    scored: int
-
-
-class Judgement(NamedTuple):
-    """The validation loss of some parameters, in nats per unit, and the score of their task, None if it has none."""
-
-    loss: float
-    score: float | None = None
-
-    def beats(self, other: Judgement | None) -> bool:
-        """Say whether these parameters are better: by the score, and by the loss if the scores are equal."""
-        if other is None or not math.isfinite(self.loss):
-            return other is None
-        if self.score is None or other.score is None or self.score == other.score:
-            return self.loss < other.loss
-        return self.score > other.score
-
-
-class Meter:
-    """Counts the units since the last report. The first step of a run, which compiles, does not count."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock, self.first = clock, True
-        self.restart()
-
-    def restart(self) -> None:
-        """Count from now on."""
-        self._units, self._since, self._now = 0, self._clock(), 0.0
-
-    def add(self, units: int, now: float) -> None:
-        """Count the units of a step that ended now."""
-        self._units, self._now = self._units + units, now
-        if self.first:
-            self._units, self._since, self.first = 0, now, False
-
-    @property
-    def units_per_second(self) -> float:
-        """The speed up to the last step."""
-        return self._units / max(self._now - self._since, 1e-9)
 
 
 class Trainer:
@@ -545,34 +496,6 @@ class Trainer:
         except (KeyError, TypeError, ValueError, UsageError) as problem:
             raise CheckpointError(f"the state of the training in this model is damaged ({problem})") from problem
         return trainer
-
-
-def check_networks(task: Task, config: TrainingConfig, fine_tuning: bool) -> None:
-    """Raise UsageError if a run cannot train as many networks."""
-    words_or_pairs = task.network.embedding == "tied" or isinstance(task.network, EncoderDecoderConfig)
-    if config.networks > 1 and (fine_tuning or words_or_pairs):
-        raise UsageError("`networks` is for a new model that writes characters, labels or tags; leave it out")
-    if config.networks > 1 and config.patience is not None:
-        raise UsageError("`patience` ends one network, and `networks` asks for several; give one of them")
-
-
-def members_of(tensors: Mapping[str, np.ndarray], network: NetworkConfig) -> list[dict[str, np.ndarray]]:
-    """Return the networks in the state of a run. Raises KeyError or ValueError if they do not have their shapes."""
-    shapes = torch_shapes(network)
-    count = len({name.split(".")[1] for name in tensors if name.startswith(MEMBER)})
-    members = [{name: tensors[f"{MEMBER}{number}.{name}"] for name in shapes} for number in range(count)]
-    for member in members:
-        for name, tensor in member.items():
-            if (tensor.shape, tensor.dtype) != (shapes[name], np.float32):
-                raise ValueError(f"the tensor {name}")
-    return members
-
-
-def check_ranks(ranks: Ranks, config: TrainingConfig) -> None:
-    """Raise UsageError if a run has fewer groups than ranks."""
-    if ranks.size > config.groups:
-        groups = f"{config.groups} group{'s' * (config.groups > 1)}"
-        raise UsageError(f"this run has {groups}, so it takes at most {config.groups} ranks, not {ranks.size}")
 
 
 def versions() -> dict[str, str]:

@@ -14,8 +14,9 @@ from rnn_cli.language.sampling import sample_texts
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.workspace import Batch, Window, count_scored
 from rnn_cli.training.config import TrainingConfig
+from rnn_cli.training.run_state import Judgement
 from rnn_cli.training.task import Task
-from rnn_cli.training.trainer import Judgement, Trainer
+from rnn_cli.training.trainer import Trainer
 
 LENGTH, ROWS, SYMBOLS, LABELS = 6, 5, 4, 3
 CONFIG = TrainingConfig(batch_size=8, sequence_length=9, learning_rate=0.02, steps=60, evaluate_every=20, random_seed=1)

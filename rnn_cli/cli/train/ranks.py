@@ -25,8 +25,9 @@ from rnn_cli.cpu_count import processor_numbers, usable_cores
 from rnn_cli.display.progress import TrainingDisplay
 from rnn_cli.errors import CheckpointError, DivergenceError, RnnError, UsageError
 from rnn_cli.signals import StopRequest, at_end
+from rnn_cli.training.data_parallel import check_ranks
 from rnn_cli.training.mpi import MpiRanks
-from rnn_cli.training.trainer import Trainer, check_ranks
+from rnn_cli.training.trainer import Trainer
 
 TEXT, RUN = -1, -2  # kinds of what rank 0 sends: a part of stdin, a checkpoint; or an exit code
 CHUNK = 1 << 22  # bytes
