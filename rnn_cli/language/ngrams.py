@@ -78,7 +78,8 @@ class NgramModel:
         ids, codec = corpus.training[-MOST_COUNTED:], corpus.codec
         if codec.line_mode:
             ids = ids[int(np.argmax(ids == BOUNDARY)) :]
-        order = LINES_ORDER if codec.line_mode else CHARACTERS_ORDER - (len(ids) > LONG_TEXT)
+        lines = codec.line_mode and codec.ends_at_newline
+        order = LINES_ORDER if lines else CHARACTERS_ORDER - (len(ids) > LONG_TEXT)
         if codec.unit == "word":
             order = WORDS_ORDER
         return cls.of(ids, len(codec), codec.line_mode, order)
