@@ -42,6 +42,15 @@ def left_out(checkpoint: Checkpoint) -> str:
     return sentence
 
 
+def grown(checkpoint: Checkpoint) -> str:
+    """Return a sentence on what several networks become; empty for one network."""
+    config = checkpoint.config
+    if config.members == 1:
+        return ""
+    units = f"{config.members * config.hidden_size:,} units"
+    return f"its {config.members} networks are one of {units} here, which is large; a model of one network is smaller"
+
+
 @dataclass(frozen=True)
 class Portable:
     """A model to export.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import UsageError
-from rnn_cli.export.portable import Portable, left_out
+from rnn_cli.export.portable import Portable, grown, left_out
 
 
 @dataclass(frozen=True)
@@ -98,4 +98,4 @@ def export_files(target: str, request: Request) -> Files:
     if target != "hub" and request.path.name in ("", ".."):
         raise UsageError(f"cannot write '{request.path}': it is a directory; give a file name in it")
     files, remarks = TARGETS[target](request)
-    return files, [*remarks, *filter(None, [left_out(request.checkpoint)])]
+    return files, [*remarks, *filter(None, [left_out(request.checkpoint), grown(request.checkpoint)])]

@@ -1,7 +1,7 @@
 """Compression: arithmetic coding with the probabilities of a model, whose n-gram counts learn while they code.
 
-Without a model, contexts are mixed that learn from the content itself (mixing.py), with a network that does so, too, if
-the user asks for it.
+Without a model, contexts are mixed that learn from the content itself (context_mixing.py), with a network that does so,
+too, if the user asks for it.
 
 A compressed file begins with what the decoder must have: the version, the arithmetic, the digest of the model, the
 length and the CRC-32 of the content. The bits of a network depend on the arithmetic (vector width, versions); contexts

@@ -73,10 +73,15 @@ def empty_matches(size: int) -> Matches:
     )
 
 
+def coder_of(data: np.ndarray, content: np.ndarray, decodes: bool) -> Coder:
+    """Return what codes the bytes `content` into `data`, or back."""
+    unused = np.zeros(1, np.uint8)
+    return Coder(np.zeros(5, np.uint64), data, content, unused, unused.astype(np.uint64), int(decodes))
+
+
 def code_alone(data: np.ndarray, content: np.ndarray, decodes: bool) -> int:
     """Encode the bytes `content` (int32) into `data`, or decode them; return the number of bytes in `data`."""
-    unused = np.zeros(1, np.uint8)
-    coder = Coder(np.zeros(5, np.uint64), data, content, unused, unused.astype(np.uint64), int(decodes))
+    coder = coder_of(data, content, decodes)
     code_bytes(coder, context_model(len(content)), empty_matches(len(content)), nothing_tracked())
     return int(coder.state[3])
 
@@ -111,8 +116,7 @@ class Learner:
 
 def code_learning(data: np.ndarray, content: np.ndarray, decodes: bool, threads: int) -> int:
     """Do the same as `code_alone`, with a network that learns, too."""
-    unused = np.zeros(1, np.uint8)
-    coder = Coder(np.zeros(5, np.uint64), data, content, unused, unused.astype(np.uint64), int(decodes))
+    coder = coder_of(data, content, decodes)
     model, matches = context_model(len(content), network=True), empty_matches(len(content))
     learner, symbols = Learner(len(content), threads), np.zeros(len(content) + 1, np.int32)
     mixer = (coder, model, matches, nothing_tracked())

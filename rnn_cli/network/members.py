@@ -16,9 +16,11 @@ from dataclasses import replace
 import numpy as np
 
 from rnn_cli.cells import find_cell
+from rnn_cli.errors import UsageError
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.parameters import runs_of, torch_shapes
 
+MOST_UNITS = 8192  # of a layer of a NetworkConfig
 KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # of the tensors of a layer
 DECODER = ("decoder.weight", "decoder.bias")
 Tensors = Mapping[str, np.ndarray]  # of a network, with the names and shapes of `torch_shapes`
@@ -50,6 +52,8 @@ def as_one(config: NetworkConfig, tensors: Tensors) -> tuple[NetworkConfig, dict
     """
     if config.members == 1:
         return config, dict(tensors)
+    if config.members * config.hidden_size > MOST_UNITS:
+        raise UsageError(f"{config.members} networks of {config.hidden_size:,} units are too large to be one network")
     one = replace(config, members=1, hidden_size=config.members * config.hidden_size)
     gates = len(find_cell(config.cell, config.activation).torch_gates)
     result = {name: side_by_side(tensors[name], config) if "weight" in name else tensors[name] for name in DECODER}

@@ -298,6 +298,8 @@ class Trainer:
         if now.rollbacks == MOST_ROLLBACKS:
             self.diverged = True
             kept = f"the model of step {now.best_step:,} is kept" if now.best_step else "there is no model yet"
+            if self.members:
+                kept = f"{len(self.members)} of {self.config.networks} networks are kept"
             lower = self.config.learning_rate * now.rate_factor / 4
             raise DivergenceError(
                 f"{where}, though the rate was halved {MOST_ROLLBACKS} times; {kept}; try `learning_rate={lower:.2g}`"

@@ -1,5 +1,7 @@
 """Several networks side by side: one function in three forms, and the gradient of the kernels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -141,3 +143,10 @@ def test_members_in_both_directions_are_one_network(readout, layers, units, coun
 def test_words_have_no_members():
     with pytest.raises(UsageError, match="members"):
         NetworkConfig.for_symbols(5, members=2, embedding="tied")
+
+
+def test_networks_that_are_too_large_as_one_are_refused():
+    config, models = several("rnn", "tanh", 1, 16, 2)
+    config, tensors = joined(config, [model.to_torch() for model in models])
+    with pytest.raises(UsageError, match="2 networks of 8,000 units are too large to be one network"):
+        as_one(replace(config, hidden_size=8000), tensors)

@@ -157,6 +157,7 @@ def test_a_model_of_networks_goes_through_the_commands(tmp_path):
     scored = json.loads(run("evaluate", "text", "-m", "model", "--json", "--counts", 0, cwd=tmp_path).stdout)
     exported = run("export", "model", "--to", "hub", "-o", "hub", "--license", "mit", cwd=tmp_path)
     assert exported.code == 0, exported.stderr
+    assert "its 2 networks are one of 16 units here" in exported.stderr
     config = json.loads((tmp_path / "hub/config.json").read_text())
     assert config["hidden_size"] == 16
     again = ["import", "hub/model.safetensors", "--symbols", "hub/config.json", "-m", "again"]
