@@ -1,7 +1,8 @@
 """The n-gram model beside a network: its counts, its share in the mixture, and how the model file holds them.
 
-Its probabilities and the mixture are those of kernels/text/counts.py. The file holds the tree level by level: the
-children of a node lie together, in the order of their symbols, so that the numbers of children say where they are.
+Its probabilities are those of kernels/text/counts.py, and the mixture is that of kernels/text/mixture.py. The file
+holds the tree level by level: the children of a node lie together, in the order of their symbols, so that the numbers
+of children say where they are.
 """
 
 from __future__ import annotations
@@ -16,18 +17,15 @@ from rnn_cli.errors import CheckpointError
 from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.simd.cpu import VECTOR_BYTES
 from rnn_cli.kernels.text.counts import (
-    KINDS,
-    LEVELS,
     SPREAD,
-    Mixture,
     Tree,
     count_symbols,
     level_order,
     link,
     score_counts,
-    score_matches,
 )
 from rnn_cli.kernels.text.matches import TRACKED
+from rnn_cli.kernels.text.mixture import KINDS, LEVELS, Mixture, score_matches
 from rnn_cli.language.matches import MatchModel, no_matches, with_history
 from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.corpus import Corpus
@@ -51,7 +49,7 @@ NOTHING_READ = np.array([0] + [-1] * (LONGEST_ORDER + TRACKED - 1), np.int32)  #
 
 @dataclass
 class NgramModel:
-    """A tree of counts, and its share in the mixture for each kind of certainty (counts.py).
+    """A tree of counts, and its share in the mixture for each kind of certainty (mixture.py).
 
     `matches` has the text that the longest match is looked for in, if there is one.
     """

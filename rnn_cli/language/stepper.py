@@ -10,8 +10,8 @@ import numpy as np
 
 from rnn_cli.kernels.network.memory import Sizes
 from rnn_cli.kernels.simd.aligned import aligned_zeros
-from rnn_cli.kernels.text.counts import FITTED, Mixture
 from rnn_cli.kernels.text.generate import RULES, SamplingState, generate, sample_from_logits
+from rnn_cli.kernels.text.mixture import FITTED, Mixture
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.guide import Guide, side_by_side

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from rnn_cli.errors import CheckpointError
-from rnn_cli.kernels.text.counts import KINDS, count_symbols, kind_of
+from rnn_cli.kernels.text.counts import count_symbols
+from rnn_cli.kernels.text.mixture import KINDS, kind_of
 from rnn_cli.language.ngrams import NgramModel, contexts_for, empty_tree, kinds_of, with_nodes
 
 V = 6

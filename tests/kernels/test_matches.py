@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from rnn_cli.errors import CheckpointError
-from rnn_cli.kernels.text.counts import score_matches
 from rnn_cli.kernels.text.matches import BUCKETS, LONG, SHORT
+from rnn_cli.kernels.text.mixture import score_matches
 from rnn_cli.language.matches import MatchModel, first_shares
 from rnn_cli.language.ngrams import NgramModel, with_room
 

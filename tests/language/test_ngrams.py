@@ -9,7 +9,7 @@ from random_models import make_checkpoint, random_text
 from rnn_cli.cells import CELLS
 from rnn_cli.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from rnn_cli.errors import CheckpointError, UsageError
-from rnn_cli.kernels.text.counts import KINDS
+from rnn_cli.kernels.text.mixture import KINDS
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.beam_search import complete
 from rnn_cli.language.config import SamplingConfig

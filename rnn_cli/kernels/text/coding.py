@@ -30,8 +30,8 @@ from rnn_cli.kernels.text.contexts import (
     rate_at,
     refine,
 )
-from rnn_cli.kernels.text.counts import FITTED, follow_worth, mix_row, read_symbol
 from rnn_cli.kernels.text.matches import follow_match, prediction
+from rnn_cli.kernels.text.mixture import FITTED, follow_worth, mix_row, read_symbol
 from rnn_cli.kernels.text.probabilities import log_sum_exp
 from rnn_cli.kernels.threads import Share, rows_of_share
 

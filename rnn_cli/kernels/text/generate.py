@@ -14,8 +14,8 @@ from rnn_cli.kernels.network.step import carry_states, forward, input_symbols, n
 from rnn_cli.kernels.simd.vector import broadcast, first_lanes, is_positive, lanes, load, store, sum_lanes
 from rnn_cli.kernels.simd.vector_math import exp
 from rnn_cli.kernels.text.bloom import contains, empty_gram, extended, gram, mix, next_run
-from rnn_cli.kernels.text.counts import mix_row, read_symbol
 from rnn_cli.kernels.text.guides import keep_to_guide, next_state, weigh_by_outlook
+from rnn_cli.kernels.text.mixture import mix_row, read_symbol
 from rnn_cli.kernels.text.probabilities import log_sum_exp
 from rnn_cli.kernels.threads import Share, rows_of_share
 

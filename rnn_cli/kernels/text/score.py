@@ -10,7 +10,7 @@ from rnn_cli.kernels.network.arrays import copy
 from rnn_cli.kernels.network.losses import softmax_cross_entropy
 from rnn_cli.kernels.network.memory import addresses
 from rnn_cli.kernels.network.step import forward, input_symbols, network_addresses
-from rnn_cli.kernels.text.counts import FITTED, follow_worth, mix_row, read_symbol
+from rnn_cli.kernels.text.mixture import FITTED, follow_worth, mix_row, read_symbol
 from rnn_cli.kernels.text.probabilities import log_sum_exp
 from rnn_cli.kernels.threads import Share, rows_of_share
 
