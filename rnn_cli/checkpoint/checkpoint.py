@@ -46,9 +46,14 @@ FORMAT = 2
 METADATA_KEY = "rnn"
 TRAINING_PREFIX = "training."
 COUNTS_PREFIX = "counts."
+CLASSIFY = "classify"  # the name of the task whose models give a text a label
 LANGUAGE = "language"  # the name of the task whose models predict the next symbol of a text
 TRANSLATE = "translate"  # the name of the task whose networks are an encoder and a decoder
-COUNTS = {"symbols", "children", "wide_children", "counts", "wide_counts", "spread", "shares", "text", "match_shares"}
+COUNTS = {  # the tensors with this prefix that models of a task may have
+    LANGUAGE: {"symbols", "children", "counts", "wide_children", "wide_counts", "spread", "shares"}
+    | {"text", "match_shares"},
+    CLASSIFY: {"gram_sizes", "gram_keys", "gram_entries", "gram_labels", "gram_counts", "gram_weights"},
+}
 RECORD_KINDS = {
     "corpus": dict,
     "training": dict,
@@ -283,7 +288,7 @@ def check(checkpoint: Checkpoint) -> None:
         reads = (config.inputs, config.outputs, config.input_size, config.directions)
         if reads != ("symbols", "symbols", config.output_size, 1):
             raise CheckpointError("its network is not one that a language model can have")
-    for name in checkpoint.counts.keys() - (COUNTS if checkpoint.task["name"] == LANGUAGE else set()):
+    for name in checkpoint.counts.keys() - COUNTS.get(checkpoint.task["name"], set()):
         raise CheckpointError(f"its tensor '{COUNTS_PREFIX}{name}' is unknown")
     shapes = torch_shapes(config)
     for name in sorted(shapes.keys() ^ checkpoint.parameters.keys()):

@@ -9,9 +9,8 @@ from importlib import resources
 
 import numpy as np
 
-from rnn_cli.checkpoint.checkpoint import TRANSLATE
+from rnn_cli.checkpoint.checkpoint import CLASSIFY, TRANSLATE
 from rnn_cli.export.portable import Portable
-from rnn_cli.tasks.classify.model import CLASSIFY
 from rnn_cli.tasks.forecast.forecaster import FORECAST
 from rnn_cli.tasks.tag.tagger import TAG
 

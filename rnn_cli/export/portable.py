@@ -14,10 +14,9 @@ import numpy as np
 
 from rnn_cli.bits import BITS_PER_NAT
 from rnn_cli.cells import Cell, find_cell
-from rnn_cli.checkpoint.checkpoint import LANGUAGE, TRANSLATE, Checkpoint
+from rnn_cli.checkpoint.checkpoint import CLASSIFY, LANGUAGE, TRANSLATE, Checkpoint
 from rnn_cli.errors import UsageError
 from rnn_cli.network.config import NetworkConfig
-from rnn_cli.tasks.classify.model import CLASSIFY
 from rnn_cli.tasks.classify.model import read_description as read_classifier
 from rnn_cli.tasks.forecast.forecaster import FORECAST
 from rnn_cli.tasks.forecast.forecaster import read_description as read_forecaster
@@ -38,7 +37,8 @@ def left_out(checkpoint: Checkpoint) -> str:
     sentence = "the n-gram counts are left out: this is the network alone"
     match checkpoint.record.get("mixture"):
         case {"network_loss": float(alone), "loss": float(mixed)} if math.isfinite(alone) and math.isfinite(mixed):
-            sentence += f", which needs {(alone - mixed) * BITS_PER_NAT:.3f} bits per symbol more"
+            unit = "label" if checkpoint.task["name"] == CLASSIFY else "symbol"
+            sentence += f", which needs {(alone - mixed) * BITS_PER_NAT:.3f} bits per {unit} more"
     return sentence
 
 

@@ -10,12 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnn_cli.checkpoint.checkpoint import LANGUAGE, TRANSLATE, Checkpoint
+from rnn_cli.checkpoint.checkpoint import CLASSIFY, LANGUAGE, TRANSLATE, Checkpoint
 from rnn_cli.errors import UsageError
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.evaluation import evaluate_texts
 from rnn_cli.language.sampling import sample_texts
-from rnn_cli.tasks.classify.model import CLASSIFY
 from rnn_cli.tasks.labelled.model import LABELLED, given_label
 from rnn_cli.tasks.tag.tagger import TAG
 
@@ -60,7 +59,7 @@ def int8_loss(checkpoint: Checkpoint, paths: Sequence[str] = ()) -> str:
     Raises UsageError if another model has no file.
     """
     exact, coarse = (
-        replace(checkpoint, parameters={name: in_page(t, int8) for name, t in checkpoint.parameters.items()})
+        replace(checkpoint, parameters={name: in_page(t, int8) for name, t in checkpoint.parameters.items()}, counts={})
         for int8 in (False, True)
     )
     if not paths:

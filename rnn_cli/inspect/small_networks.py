@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnn_cli.checkpoint.checkpoint import TRANSLATE, Checkpoint
+from rnn_cli.checkpoint.checkpoint import CLASSIFY, TRANSLATE, Checkpoint
 from rnn_cli.errors import UsageError
 from rnn_cli.inspect.plain_model import Symbols
 from rnn_cli.kernels.threads import Team
@@ -16,7 +16,6 @@ from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 from rnn_cli.network.pair_window import PairWindow
 from rnn_cli.network.workspace import Batch, TrainingWindow
-from rnn_cli.tasks.classify.model import CLASSIFY
 from rnn_cli.tasks.classify.task import ClassifyTask
 from rnn_cli.tasks.forecast.forecaster import FORECAST, network_of, read_description
 from rnn_cli.tasks.forecast.series import read_series

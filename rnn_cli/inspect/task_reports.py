@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from rnn_cli.checkpoint.checkpoint import TRANSLATE, Checkpoint
+from rnn_cli.checkpoint.checkpoint import CLASSIFY, TRANSLATE, Checkpoint
 from rnn_cli.inspect.numbers import evenly, rounded
-from rnn_cli.tasks.classify.model import CLASSIFY, TextClassifier
+from rnn_cli.tasks.classify.model import TextClassifier
 from rnn_cli.tasks.classify.scores import score_labelled
 from rnn_cli.tasks.forecast.evaluation import Case, case_of, evaluate_series
 from rnn_cli.tasks.forecast.forecaster import FORECAST, Forecaster, read_description

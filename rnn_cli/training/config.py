@@ -77,7 +77,9 @@ class TrainingConfig(Config):
     fingerprint: bool = setting(
         True, group="The model file", help="Save no fingerprint of the text, which sampling novel text needs."
     )
-    counts: bool = setting(True, group="The model file", help="Save the network alone, without counts of n-grams.")
+    counts: bool = setting(
+        True, group="The model file", help="Save the network alone, without the counts of n-grams that stand beside it."
+    )
     matches: bool = setting(
         False,
         group="The model file",

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from rnn_cli.checkpoint.checkpoint import LANGUAGE, Checkpoint
+from rnn_cli.checkpoint.checkpoint import CLASSIFY, LANGUAGE, Checkpoint
 from rnn_cli.errors import UsageError
 from rnn_cli.language.classification import Classifier, confusion_of
 from rnn_cli.language.unknown import UnknownCharacters
-from rnn_cli.tasks.classify.model import CLASSIFY, TextClassifier
+from rnn_cli.tasks.classify.model import TextClassifier
 from rnn_cli.tasks.labelled.model import LABELLED, given_label, prior_bits, read_description
 
 UNSURE = "?"  # the label of a text whose margin is below the threshold

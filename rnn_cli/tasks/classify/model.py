@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from rnn_cli.checkpoint.checkpoint import Checkpoint
+from rnn_cli.checkpoint.checkpoint import CLASSIFY, Checkpoint
 from rnn_cli.errors import CheckpointError
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.unknown import UnknownCharacters
 from rnn_cli.network.model import Model
 from rnn_cli.tasks.encoding import encode_texts
+from rnn_cli.tasks.naive_bayes import NaiveBayes
 from rnn_cli.tasks.whole_texts import Reader
 from rnn_cli.text.codecs import Codec, codec_from_dict
-
-CLASSIFY = "classify"
 
 
 def description(codec: Codec, labels: Sequence[str]) -> dict[str, Any]:
@@ -49,11 +48,16 @@ def read_description(checkpoint: Checkpoint) -> tuple[Codec, tuple[str, ...]]:
 
 
 class TextClassifier:
-    """Answers a text with the probability of each label. No text depends on the others."""
+    """Answers a text with the probability of each label, under the network and the counts of grams beside it.
+
+    No text depends on the others.
+    """
 
     def __init__(self, checkpoint: Checkpoint, threads: int = 1) -> None:
         self.codec, self.labels = read_description(checkpoint)
-        self._reader = Reader(Model.from_torch(checkpoint.config, checkpoint.parameters), Team(threads))
+        self._team = Team(threads)
+        self._reader = Reader(Model.from_torch(checkpoint.config, checkpoint.parameters), self._team)
+        self._counts = NaiveBayes.from_tensors(checkpoint.counts, len(self.labels)) if checkpoint.counts else None
         self.unknown = UnknownCharacters(self.codec)  # those that were left out so far
 
     def probabilities(self, texts: Sequence[str | bytes]) -> np.ndarray:
@@ -66,7 +70,8 @@ class TextClassifier:
         if unknown:
             for text in read:
                 self.unknown.add(text)
-        return self._reader.probabilities(encoded)
+        found = self._reader.probabilities(encoded)
+        return self._counts.mixed(encoded, found, self._team) if self._counts else found
 
 
 def without_return(text: str | bytes) -> str | bytes:
