@@ -47,12 +47,15 @@ METADATA_KEY = "rnn"
 TRAINING_PREFIX = "training."
 COUNTS_PREFIX = "counts."
 CLASSIFY = "classify"  # the name of the task whose models give a text a label
+TAG = "tag"  # the name of the task whose models give each token of a sentence a tag
 LANGUAGE = "language"  # the name of the task whose models predict the next symbol of a text
 TRANSLATE = "translate"  # the name of the task whose networks are an encoder and a decoder
+FEATURES = ("sizes", "keys", "entries", "labels", "counts", "weights")
 COUNTS = {  # the tensors with this prefix that models of a task may have
     LANGUAGE: {"symbols", "children", "counts", "wide_children", "wide_counts", "spread", "shares"}
     | {"text", "match_shares"},
-    CLASSIFY: {"gram_sizes", "gram_keys", "gram_entries", "gram_labels", "gram_counts", "gram_weights"},
+    CLASSIFY: {f"feature_{name}" for name in FEATURES},
+    TAG: {f"feature_{name}" for name in FEATURES},
 }
 RECORD_KINDS = {
     "corpus": dict,

@@ -65,7 +65,7 @@ def info(
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the facts of a checkpoint."""
-    from rnn_cli.checkpoint.checkpoint import CLASSIFY, LANGUAGE
+    from rnn_cli.checkpoint.checkpoint import LANGUAGE
     from rnn_cli.network.parameters import parameter_count
     from rnn_cli.text.codecs import TokenCodec, WordCodec, codec_from_dict
     from rnn_cli.text.fingerprint import Fingerprint
@@ -106,7 +106,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     facts["counts"] = None
     if checkpoint.counts:
         sizes = [tensor.nbytes for tensor in checkpoint.counts.values()]
-        orders = checkpoint.counts["gram_sizes" if checkpoint.task["name"] == CLASSIFY else "spread"]
+        orders = checkpoint.counts["spread" if checkpoint.task["name"] == LANGUAGE else "feature_sizes"]
         facts["counts"] = {"order": len(orders), "bytes": sum(sizes)}
     return facts | recorded(checkpoint, facts)
 

@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnn_cli.checkpoint.checkpoint import TRANSLATE
+from rnn_cli.checkpoint.checkpoint import TAG, TRANSLATE
 from rnn_cli.export.portable import Portable
 from rnn_cli.network.config import EncoderDecoderConfig
 from rnn_cli.network.parameters import decoder_name, runs_of
 from rnn_cli.tasks.forecast.forecaster import FORECAST
-from rnn_cli.tasks.tag.tagger import TAG
 
 TEMPLATE, WEIGHTS_MARK, TASK_MARK = "rnn.h", "/* WEIGHTS */\n", "/* TASK */\n"
 TASKS = {TAG: "tag.h", TRANSLATE: "translate.h", FORECAST: "forecast.h"}  # further functions, for models of a task

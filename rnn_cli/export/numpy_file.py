@@ -9,10 +9,9 @@ from importlib import resources
 
 import numpy as np
 
-from rnn_cli.checkpoint.checkpoint import CLASSIFY, TRANSLATE
+from rnn_cli.checkpoint.checkpoint import CLASSIFY, TAG, TRANSLATE
 from rnn_cli.export.portable import Portable
 from rnn_cli.tasks.forecast.forecaster import FORECAST
-from rnn_cli.tasks.tag.tagger import TAG
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the date of each part, so that the same model gives the same bytes
 TEMPLATE = "numpy_model.txt"

@@ -14,7 +14,7 @@ import numpy as np
 
 from rnn_cli.bits import BITS_PER_NAT
 from rnn_cli.cells import Cell, find_cell
-from rnn_cli.checkpoint.checkpoint import CLASSIFY, LANGUAGE, TRANSLATE, Checkpoint
+from rnn_cli.checkpoint.checkpoint import CLASSIFY, LANGUAGE, TAG, TRANSLATE, Checkpoint
 from rnn_cli.errors import UsageError
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.tasks.classify.model import read_description as read_classifier
@@ -23,7 +23,7 @@ from rnn_cli.tasks.forecast.forecaster import read_description as read_forecaste
 from rnn_cli.tasks.labelled.model import LABELLED
 from rnn_cli.tasks.labelled.model import read_description as read_labelled
 from rnn_cli.tasks.tag.bio import allowed_after, is_bio
-from rnn_cli.tasks.tag.tagger import TAG, description_of
+from rnn_cli.tasks.tag.tagger import description_of
 from rnn_cli.tasks.translate.symbols import symbols_of
 from rnn_cli.text.codecs import BOUNDARY, Codec
 

@@ -10,13 +10,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnn_cli.checkpoint.checkpoint import CLASSIFY, LANGUAGE, TRANSLATE, Checkpoint
+from rnn_cli.checkpoint.checkpoint import CLASSIFY, LANGUAGE, TAG, TRANSLATE, Checkpoint
 from rnn_cli.errors import UsageError
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.evaluation import evaluate_texts
 from rnn_cli.language.sampling import sample_texts
 from rnn_cli.tasks.labelled.model import LABELLED, given_label
-from rnn_cli.tasks.tag.tagger import TAG
 
 Figures = dict[str, str]  # figures as they are printed, by their names
 MEASURED, LONGEST_MEASURED = 10_000, 100  # symbols of a model's own on which the loss is measured, and of each text

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnn_cli.checkpoint.checkpoint import CLASSIFY, TRANSLATE, Checkpoint
+from rnn_cli.checkpoint.checkpoint import CLASSIFY, TAG, TRANSLATE, Checkpoint
 from rnn_cli.errors import UsageError
 from rnn_cli.inspect.plain_model import Symbols
 from rnn_cli.kernels.threads import Team
@@ -24,7 +24,6 @@ from rnn_cli.tasks.labelled.model import LABELLED
 from rnn_cli.tasks.labelled.task import LabelledTask
 from rnn_cli.tasks.labelled_texts import LabelledTexts, read_labelled
 from rnn_cli.tasks.tag.sentences import Sentence, read_tagged
-from rnn_cli.tasks.tag.tagger import TAG
 from rnn_cli.tasks.tag.task import TagTask
 from rnn_cli.tasks.translate.pairs import read_pairs
 from rnn_cli.tasks.translate.symbols import symbols_in, symbols_of

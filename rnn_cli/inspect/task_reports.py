@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from rnn_cli.checkpoint.checkpoint import CLASSIFY, TRANSLATE, Checkpoint
+from rnn_cli.checkpoint.checkpoint import CLASSIFY, TAG, TRANSLATE, Checkpoint
 from rnn_cli.inspect.numbers import evenly, rounded
 from rnn_cli.tasks.classify.model import TextClassifier
 from rnn_cli.tasks.classify.scores import score_labelled
@@ -17,7 +17,7 @@ from rnn_cli.tasks.forecast.series import read_series
 from rnn_cli.tasks.forecast.windows import seasonal_naive
 from rnn_cli.tasks.labelled_texts import read_labelled
 from rnn_cli.tasks.tag.sentences import read_tagged
-from rnn_cli.tasks.tag.tagger import TAG, Tagger
+from rnn_cli.tasks.tag.tagger import Tagger
 from rnn_cli.tasks.translate.pairs import read_pairs
 from rnn_cli.tasks.translate.scores import figures_of
 from rnn_cli.tasks.translate.translator import Translator

@@ -10,10 +10,16 @@ import pytest
 from rnn_cli.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from rnn_cli.errors import CheckpointError
 from rnn_cli.kernels.threads import Team
-from rnn_cli.tasks.classify.model import TextClassifier
+from rnn_cli.tasks.classify.model import GRAMS, TextClassifier, grams_of
 from rnn_cli.tasks.classify.task import ClassifyTask
 from rnn_cli.tasks.labelled_texts import LabelledTexts
-from rnn_cli.tasks.naive_bayes import ORDERS, RIDGE, NaiveBayes, fit_weights, softmax
+from rnn_cli.tasks.naive_bayes import RIDGE, Judged, NaiveBayes, fit_weights, softmax
+from rnn_cli.tasks.tag.alphabet import Alphabet, texts_of
+from rnn_cli.tasks.tag.evaluation import evaluate_sentences
+from rnn_cli.tasks.tag.sentences import Sentence
+from rnn_cli.tasks.tag.tagger import GROUPS
+from rnn_cli.tasks.tag.tagger import features_of as features_of_tokens
+from rnn_cli.tasks.tag.task import TagTask
 from rnn_cli.tasks.whole_texts import Texts
 from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.trainer import Trainer
@@ -24,9 +30,10 @@ SYMBOLS = " abcde"  # the boundary, and the others
 FLAT = np.full((1, 3), 1 / 3)
 
 
-def texts_of(words):
-    """Texts as a codec gives them: a boundary, and the symbols."""
-    return Texts.labelled([np.array([0, *map(SYMBOLS.index, word)], np.int32) for word in words], [0] * len(words))
+def features_of(words):
+    """The grams of texts as a codec gives them: a boundary, and the symbols."""
+    symbols = [np.array([0, *map(SYMBOLS.index, word)], np.int32) for word in words]
+    return grams_of(Texts.labelled(symbols, [0] * len(words)))
 
 
 def grams(word, order):
@@ -36,16 +43,16 @@ def grams(word, order):
 
 @pytest.fixture(scope="module")
 def counted():
-    return NaiveBayes.of(texts_of(WORDS), LABELS, 3)
+    return NaiveBayes.of(features_of(WORDS), LABELS, 3)
 
 
 @pytest.mark.parametrize("word", ["abcd", "cab", "e", "aeb", ""])
 @pytest.mark.parametrize("smoothing", [0.1, 1.0])
 def test_evidence_is_that_of_the_equation(counted, word, smoothing):
     model = replace(counted, smoothing=smoothing)
-    found = model.evidence(texts_of([word]), FLAT, Team(1))[0]
+    found = model.evidence(features_of([word]), FLAT, Team(1))[0]
     assert found[0] == pytest.approx([math.log(1 / 3)] * 3)
-    for order in range(1, ORDERS + 1):
+    for order in range(1, GRAMS + 1):
         counts = [Counter() for _ in range(3)]
         for text, label in zip(WORDS, LABELS):
             counts[label].update(grams(text, order))
@@ -60,19 +67,19 @@ def test_evidence_is_that_of_the_equation(counted, word, smoothing):
 def test_a_text_without_known_grams_keeps_the_networks_answer(counted):
     model = replace(counted, weights=np.array([1.0, 0, 5, 5, 5, 5, 5]))
     probabilities = np.array([[0.2, 0.5, 0.3]])
-    assert model.mixed(texts_of(["eee"]), probabilities, Team(1)) == pytest.approx(probabilities)
+    assert model.mixed(features_of(["eee"]), probabilities, Team(1)) == pytest.approx(probabilities)
 
 
 def test_no_text_depends_on_others_or_on_threads(counted):
     words = [*WORDS, "dadcd", "", "abcabcabcabcabc"]
     model, flat = replace(counted, weights=np.linspace(0.5, 1, 7)), np.repeat(FLAT, 11, axis=0)
-    together = model.mixed(texts_of(words), flat, Team(3))
+    together = model.mixed(features_of(words), flat, Team(3))
     for word, answer in zip(words, together):
-        assert np.array_equal(model.mixed(texts_of([word]), FLAT, Team(1))[0], answer)
+        assert np.array_equal(model.mixed(features_of([word]), FLAT, Team(1))[0], answer)
 
 
 def test_too_many_grams_leave_the_commonest(counted):
-    small = NaiveBayes.of(texts_of(WORDS), LABELS, 3, most=20)
+    small = NaiveBayes.of(features_of(WORDS), LABELS, 3, most=20)
     assert 0 < len(small.keys) <= 20 < len(counted.keys)
     assert set(small.keys) < set(counted.keys)
     assert small.sizes.sum() == len(small.keys)
@@ -93,9 +100,9 @@ def test_weights_are_at_the_minimum_of_the_loss():
 
 
 def test_the_file_holds_the_same_model(counted):
-    model, _ = counted.fit(texts_of(WORDS), LABELS, np.repeat(FLAT, 8, axis=0), Team(1))
-    again = NaiveBayes.from_tensors(model.to_tensors(), 3)
-    words = texts_of(["abcd", "dcba"])
+    model = counted.fit(Judged(features_of(WORDS), LABELS, np.repeat(FLAT, 8, axis=0)), Team(1))
+    again = NaiveBayes.from_tensors(model.to_tensors(), GRAMS, 3)
+    words = features_of(["abcd", "dcba"])
     flat = np.repeat(FLAT, 2, axis=0)
     assert np.array_equal(model.mixed(words, flat, Team(1)), again.mixed(words, flat, Team(1)))
 
@@ -141,16 +148,16 @@ def repeated(tensor):
 )
 def test_damaged_counts_are_refused(counted, name, change):
     tensors = counted.to_tensors()
-    tensors[f"gram_{name}"] = change(tensors[f"gram_{name}"])
+    tensors[f"feature_{name}"] = change(tensors[f"feature_{name}"])
     with pytest.raises(CheckpointError, match="damaged"):
-        NaiveBayes.from_tensors(tensors, 3)
+        NaiveBayes.from_tensors(tensors, GRAMS, 3)
 
 
 def test_missing_counts_are_refused(counted):
     tensors = counted.to_tensors()
-    del tensors["gram_keys"]
-    with pytest.raises(CheckpointError, match="gram_keys"):
-        NaiveBayes.from_tensors(tensors, 3)
+    del tensors["feature_keys"]
+    with pytest.raises(CheckpointError, match="feature_keys"):
+        NaiveBayes.from_tensors(tensors, GRAMS, 3)
 
 
 # A letter somewhere in a word tells its label, which a network of one step has not learned.
@@ -198,3 +205,49 @@ def test_counts_that_do_not_help_are_left_out():
     list(trainer)
     assert not trainer.checkpoint().counts
     assert "left out" in task.remarks[0]
+
+
+# A tag that follows from the tokens on both sides, which a network of one step has not learned.
+NEXT = {"le": "A", "la": "B", "du": "C"}
+
+
+def sentences(count, seed):
+    draws = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        tokens = [str(token) for token in draws.choice(list(NEXT), 6)]
+        tags = [NEXT[token] + ("x" if after == "le" else "") for token, after in zip(tokens, [*tokens[1:], ""])]
+        found.append(Sentence(tokens, tags))
+    return found
+
+
+def test_a_taggers_counts_know_neighbours(tmp_path):
+    task = TagTask("made", sentences(60, 1), sentences(40, 2))
+    task.network = replace(task.network, hidden_size=4)
+    trainer = Trainer(task, replace(CONFIG, sequence_length=64), 1)
+    list(trainer)
+    save_checkpoint(tmp_path / "model", trainer.checkpoint())
+    checkpoint = load_checkpoint(tmp_path / "model")
+    scores = evaluate_sentences(checkpoint, sentences(20, 3), 1)
+    assert scores["accuracy"] > 0.99
+    assert evaluate_sentences(replace(checkpoint, counts={}), sentences(20, 3), 1)["accuracy"] < 0.8
+
+
+def test_tokens_have_the_features_that_are_said():
+    alphabet = Alphabet.of_texts(["abcdab abcdab x x  "])
+    texts = texts_of(alphabet, [["abcd", "x", "abcd"], ["x"], ["bcd", "x"]], 4096)
+    keys, starts = features_of_tokens(texts)
+    assert starts.tolist() == list(range(7))
+
+    def equal(first, second):
+        return [group for group in range(GROUPS) if keys[group, first] and keys[group, first] == keys[group, second]]
+
+    word, ends, beginnings = [0], [1, 2, 3, 4], [5, 6]
+    before, after, with_before, with_after, end_before, end_after, both_ends = range(7, 14)
+    assert equal(0, 2) == [*word, *ends, *beginnings]  # the same token in other places
+    assert equal(1, 3) == [*word, 1]  # a token of one character has one end and no beginning
+    assert equal(0, 4) == [1, 2, 3, before, after, end_before, end_after, both_ends]  # abcd and bcd, first and before x
+    assert equal(1, 5) == [*word, 1, end_before]  # the ends of abcd and of bcd are alike
+    assert (keys[:, :6] != 0).sum() == 6 * GROUPS - 3 * 5 - 1  # x lacks 3 ends and 2 beginnings, bcd one end
+    assert len(np.unique(keys[keys != 0])) > 40
+    assert not {with_before, with_after} & set(equal(1, 5))

@@ -9,13 +9,16 @@ import numpy as np
 
 from rnn_cli.checkpoint.checkpoint import CLASSIFY, Checkpoint
 from rnn_cli.errors import CheckpointError
+from rnn_cli.kernels.text.naive_bayes import hash_grams
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.unknown import UnknownCharacters
 from rnn_cli.network.model import Model
 from rnn_cli.tasks.encoding import encode_texts
-from rnn_cli.tasks.naive_bayes import NaiveBayes
-from rnn_cli.tasks.whole_texts import Reader
+from rnn_cli.tasks.naive_bayes import Features, counts_of
+from rnn_cli.tasks.whole_texts import Reader, Texts
 from rnn_cli.text.codecs import Codec, codec_from_dict
+
+GRAMS = 6  # symbols of the longest grams that are counted
 
 
 def description(codec: Codec, labels: Sequence[str]) -> dict[str, Any]:
@@ -57,7 +60,7 @@ class TextClassifier:
         self.codec, self.labels = read_description(checkpoint)
         self._team = Team(threads)
         self._reader = Reader(Model.from_torch(checkpoint.config, checkpoint.parameters), self._team)
-        self._counts = NaiveBayes.from_tensors(checkpoint.counts, len(self.labels)) if checkpoint.counts else None
+        self._counts = counts_of(checkpoint, GRAMS, len(self.labels))
         self.unknown = UnknownCharacters(self.codec)  # those that were left out so far
 
     def probabilities(self, texts: Sequence[str | bytes]) -> np.ndarray:
@@ -71,7 +74,15 @@ class TextClassifier:
             for text in read:
                 self.unknown.add(text)
         found = self._reader.probabilities(encoded)
-        return self._counts.mixed(encoded, found, self._team) if self._counts else found
+        return self._counts.mixed(grams_of(encoded), found, self._team) if self._counts else found
+
+
+def grams_of(texts: Texts) -> Features:
+    """Return the grams of 1 to GRAMS symbols of texts, each group those of one length. Boundaries count as symbols."""
+    starts = texts.starts + np.arange(len(texts.starts))  # a boundary follows each text
+    keys = np.zeros((GRAMS, int(starts[-1])), np.uint32)
+    hash_grams(texts.symbols, texts.starts, keys)
+    return Features(keys, starts)
 
 
 def without_return(text: str | bytes) -> str | bytes:

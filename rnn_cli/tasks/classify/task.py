@@ -13,10 +13,10 @@ from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.kernels.threads import Team
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
-from rnn_cli.tasks.classify.model import TextClassifier, description, read_description
+from rnn_cli.tasks.classify.model import TextClassifier, description, grams_of, read_description
 from rnn_cli.tasks.encoding import codec_of_texts, encode_texts
 from rnn_cli.tasks.labelled_texts import LabelledTexts
-from rnn_cli.tasks.naive_bayes import NaiveBayes
+from rnn_cli.tasks.naive_bayes import Judged, NaiveBayes, counts_that_pay
 from rnn_cli.tasks.whole_texts import Reader, Texts, WholeTextBatches
 from rnn_cli.text.codecs import Codec
 from rnn_cli.training.config import TrainingConfig
@@ -24,8 +24,7 @@ from rnn_cli.training.run_state import Report
 from rnn_cli.training.task import Task
 
 MOST_JUDGED = 20_000  # held-out texts that choose the best model
-LEAST_GAIN = 0.01  # nats per label for which counts are kept
-FEWEST_FITTED, MOST_FITTED = 200, 600_000  # held-out texts, and answers to them, that the weights are fitted on
+FEWEST_FITTED, MOST_FITTED = 200, 400_000  # held-out texts, and answers to them, that the weights are fitted on
 
 
 class ClassifyTask(Task):
@@ -97,28 +96,14 @@ class ClassifyTask(Task):
             return
         known = np.flatnonzero(self.validation.labels >= 0)
         part = self.validation.take(known[: max(FEWEST_FITTED, MOST_FITTED // len(self.labels))])
-        texts, rows = encode_texts(self.codec, part.texts)[0], np.arange(len(part.texts))
         try:
             network = TextClassifier(checkpoint, team.threads).probabilities(part.texts)
         except CheckpointError:  # the outputs are not finite on a longer text than was validated
             return
-        counts = NaiveBayes.of(encode_texts(self.codec, self.training.texts)[0], self.training.labels, len(self.labels))
-        counts, loss = counts.fit(texts, part.labels, network, team)
-        alone = float(-np.log(network[rows, part.labels]).mean())
-        checkpoint.record["mixture"] = {"network_loss": alone, "loss": loss, "order": len(counts.sizes)}
-        fitted_by_chance = len(counts.weights) / len(rows)  # in nats, by Akaike's information criterion
-        if loss > alone - LEAST_GAIN - fitted_by_chance:
-            self.remarks = ["counts of grams beside it would not lower that, and are left out"]
-            return
-        checkpoint.counts = counts.to_tensors()
-        both = counts.mixed(texts, network, team)
-        right = [f"{(answers.argmax(axis=1) == part.labels).mean():.1%}" for answers in (network, both)]
-        size = sum(tensor.nbytes for tensor in checkpoint.counts.values()) / 1e6
-        self.remarks = [
-            f"with counts of grams of up to {len(counts.sizes)} characters {right[0]} -> {right[1]} right, "
-            f"{alone * BITS_PER_NAT:.3f} -> {loss * BITS_PER_NAT:.3f} bits per label",
-            f"the counts ({size:.1f} MB) hold hashes of parts of the texts",
-        ]
+        counted, held_out = (grams_of(encode_texts(self.codec, each.texts)[0]) for each in (self.training, part))
+        model = NaiveBayes.of(counted, self.training.labels, len(self.labels))
+        found = counts_that_pay(model, Judged(held_out, part.labels, network), team, "label")
+        checkpoint.counts, checkpoint.record["mixture"], self.remarks = found
 
     def describe(self) -> dict[str, Any]:
         """Return the name of the task, the codec and the labels."""

@@ -7,17 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from rnn_cli.checkpoint.checkpoint import Checkpoint
+from rnn_cli.checkpoint.checkpoint import TAG, Checkpoint
 from rnn_cli.errors import CheckpointError
+from rnn_cli.kernels.text.naive_bayes import hash_tokens
 from rnn_cli.kernels.threads import Team
 from rnn_cli.network.model import Model
+from rnn_cli.tasks.naive_bayes import Features, NaiveBayes, counts_of
 from rnn_cli.tasks.tag.alphabet import Alphabet, texts_of
 from rnn_cli.tasks.tag.bio import allowed_after, best_valid, is_bio, spans_of
 from rnn_cli.tasks.tag.sentences import CONLLU_COLUMNS
-from rnn_cli.tasks.whole_texts import LONGEST, Reader
+from rnn_cli.tasks.whole_texts import LONGEST, Reader, Texts
 from rnn_cli.text.codecs import CharacterCodec, codec_from_dict
 
-TAG = "tag"  # the name of the task
+SUFFIXES = 4  # symbols of the longest ends of tokens that are counted
+GROUPS = 10 + SUFFIXES  # of features
 
 
 class Tagger:
@@ -27,11 +30,13 @@ class Tagger:
     LONGEST characters is cut between tokens, and its parts do not see each other.
     """
 
-    def __init__(self, model: Model, alphabet: Alphabet, tags: Sequence[str], team: Team) -> None:
+    def __init__(
+        self, model: Model, alphabet: Alphabet, tags: Sequence[str], team: Team, counts: NaiveBayes | None = None
+    ) -> None:
         self.model, self.alphabet, self.tags = model, alphabet, list(tags)
         self.bio = is_bio(self.tags)
         self._allowed = allowed_after(self.tags)
-        self._reader = Reader(model, team)
+        self._reader, self._counts, self._team = Reader(model, team), counts, team
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Checkpoint, threads: int) -> Tagger:
@@ -40,7 +45,8 @@ class Tagger:
         Raises TaskError for a model of another task, CheckpointError if its description is damaged.
         """
         alphabet, tags = description_of(checkpoint)
-        return cls(Model.from_torch(checkpoint.config, checkpoint.parameters), alphabet, tags, Team(threads))
+        counts = counts_of(checkpoint, GROUPS, len(tags))
+        return cls(Model.from_torch(checkpoint.config, checkpoint.parameters), alphabet, tags, Team(threads), counts)
 
     def changed(self) -> None:
         """Take note that the weights of the model are other ones than before."""
@@ -59,7 +65,10 @@ class Tagger:
             return []
         texts = texts_of(self.alphabet, sentences, LONGEST)
         counts = np.fromiter(map(len, sentences), np.int64, len(sentences))
-        return np.split(self._reader.probabilities(texts), np.cumsum(counts)[:-1])
+        found = self._reader.probabilities(texts)
+        if self._counts:
+            found = self._counts.mixed(features_of(texts), found, self._team)
+        return np.split(found, np.cumsum(counts)[:-1])
 
     def _best(self, probs: np.ndarray) -> list[str]:
         """Return the most probable tags, or if those are no valid BIO, the most probable of all valid sequences."""
@@ -69,6 +78,13 @@ class Tagger:
             if not self._allowed[before, best].all():
                 best = best_valid(np.log(probs), self._allowed)
         return [self.tags[tag] for tag in best.tolist()]
+
+
+def features_of(texts: Texts) -> Features:
+    """Return the features of each token of texts: itself, its ends and beginnings, and its neighbours (hash_tokens)."""
+    keys = np.zeros((GROUPS, texts.scored), np.uint32)
+    hash_tokens(*texts, keys)
+    return Features(keys, np.arange(texts.scored + 1))
 
 
 def description_of(checkpoint: Checkpoint) -> tuple[Alphabet, list[str]]:

@@ -10,26 +10,30 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from rnn_cli.bits import BITS_PER_NAT
-from rnn_cli.checkpoint.checkpoint import Checkpoint
+from rnn_cli.checkpoint.checkpoint import TAG, Checkpoint
 from rnn_cli.errors import CheckpointError, UsageError
 from rnn_cli.kernels.threads import Team
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 from rnn_cli.network.workspace import IGNORED
+from rnn_cli.tasks.naive_bayes import Features, Judged, NaiveBayes, counts_that_pay
 from rnn_cli.tasks.tag.alphabet import Alphabet, texts_of
 from rnn_cli.tasks.tag.bio import is_bio
 from rnn_cli.tasks.tag.hidden import HidingBatches
 from rnn_cli.tasks.tag.scores import accuracy_of, baseline_tags, span_scores
 from rnn_cli.tasks.tag.sentences import Sentence, most_frequent_tags, tag_list, token_count
-from rnn_cli.tasks.tag.tagger import TAG, Tagger, description_of
-from rnn_cli.tasks.whole_texts import WholeTextBatches
+from rnn_cli.tasks.tag.tagger import Tagger, description_of, features_of
+from rnn_cli.tasks.whole_texts import LONGEST, WholeTextBatches
 from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.run_state import Report
 from rnn_cli.training.task import Task
 
 HIDDEN = 0.05  # share of the characters that a step reads as the unknown one
 MOST_SCORED = 2000  # held-out sentences that are tagged in an evaluation
+MOST_FITTED = 200_000  # answers to held-out tokens that the weights of counts are fitted on
 MOST_KNOWN = 50_000  # tokens in the file, the most frequent ones
 BYTES_PER_CHARACTER = 40  # of tokens, tags, symbols, targets and what an epoch arranges
 
@@ -150,6 +154,34 @@ class TagTask(Task):
         self._tagger.changed()
         part = self.validation[:MOST_SCORED]
         return self._figure(self._tagger.tag([sentence.tokens for sentence in part]))
+
+    def complete(self, checkpoint: Checkpoint, team: Team) -> None:
+        """Add the counts of features of tokens beside the network, if they pay on the held-out sentences."""
+        if not self.validation or not checkpoint.record["training"]["counts"]:
+            return
+        judged, tokens = [], 0
+        for sentence in self.validation:
+            if tokens < MOST_FITTED // len(self.tags):
+                judged.append(sentence)
+                tokens += len(sentence.tokens)
+        tagger = Tagger.of_checkpoint(checkpoint, team.threads)
+        try:
+            network = np.concatenate(tagger.probabilities([sentence.tokens for sentence in judged]))
+        except CheckpointError:  # the outputs are not finite on a longer sentence than was validated
+            return
+        features, tags = self._counted(judged)
+        known = tags >= 0
+        held_out = Judged(Features(features.keys[:, known], np.arange(known.sum() + 1)), tags[known], network[known])
+        counts = NaiveBayes.of(*self._counted(self.training), len(self.tags))
+        found = counts_that_pay(counts, held_out, team, self.unit)
+        checkpoint.counts, checkpoint.record["mixture"], self.remarks = found
+
+    def _counted(self, sentences: Sequence[Sentence]) -> tuple[Features, np.ndarray]:
+        """Return the features of the tokens of sentences, and their tags as numbers, -1 for an unknown one."""
+        index = {tag: number for number, tag in enumerate(self.tags)}
+        texts = texts_of(self.alphabet, [sentence.tokens for sentence in sentences], LONGEST)
+        tags = [index.get(tag, IGNORED) for sentence in sentences for tag in sentence.tags]
+        return features_of(texts), np.array(tags, np.int64)
 
     def _figure(self, found: Sequence[Sequence[str]]) -> float:
         actual = [sentence.tags for sentence, _ in zip(self.validation, found)]
