@@ -160,6 +160,15 @@ def test_missing_counts_are_refused(counted):
         NaiveBayes.from_tensors(tensors, GRAMS, 3)
 
 
+def test_many_features_have_different_keys():
+    draws = np.random.default_rng(1).integers(1, 60, (20_000, 12)).astype(np.int32)
+    symbols = [np.append(np.int32(0), row) for row in draws]
+    features = grams_of(Texts.labelled(symbols, [0] * len(symbols)))
+    model = NaiveBayes.of(features, np.arange(len(symbols)) % 5, 5)
+    assert len(model.keys) > 500_000
+    NaiveBayes.from_tensors(model.to_tensors(), GRAMS, 5)
+
+
 # A letter somewhere in a word tells its label, which a network of one step has not learned.
 CHOICES = np.random.default_rng(5).integers(0, 4, (120, 6))
 TEXTS = ["".join("abxy"[letter] for letter in row) + "zq"[number % 2] for number, row in enumerate(CHOICES)]

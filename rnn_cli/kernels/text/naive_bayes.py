@@ -1,6 +1,7 @@
 """Sums of what the features of a text say about its label, from a table of features.
 
-A feature is a key of 32 bits: the hash of a gram of symbols, or of a token and its neighbours. What the sums mean is in
+A feature is a key of 32 bits: the number of its group, up to 16, and the hash of a gram of symbols, or of a token and
+its neighbours. What the sums mean is in
 tasks/naive_bayes.py.
 """
 
@@ -34,24 +35,24 @@ class FeatureTable(NamedTuple):
 
 
 @kernel
-def key_of(digest):
-    """Return the key of a hash."""
-    return max(np.uint32(mix(digest) >> np.uint64(32)), np.uint32(NO_KEY + 1))
+def key_of(group, digest):
+    """Return the key of a hash: its group in the upper 4 bits, so that groups do not share keys, and 28 of the hash."""
+    return max(np.uint32(group << 28 | np.int64(mix(digest) >> np.uint64(36))), np.uint32(NO_KEY + 1))
 
 
 @kernel
 def key_of_run(group, symbols, first, end):
     """Return the key, in its group, of a run of symbols."""
-    digest = empty_gram(group)
+    digest = empty_gram(0)
     for j in range(first, end):
         digest = extended(digest, symbols[j])
-    return key_of(digest)
+    return key_of(group, digest)
 
 
 @kernel
 def key_of_pair(group, first, second):
     """Return the key, in its group, of two keys."""
-    return key_of(extended(extended(empty_gram(group), first), second))
+    return key_of(group, extended(extended(empty_gram(0), first), second))
 
 
 @entry_kernel
@@ -70,7 +71,7 @@ def hash_grams(symbols, starts, keys):
                     keys[k, first + text] = NO_KEY
                     continue
                 digest = extended(digest, symbols[j] if j < end else 0)
-                keys[k, first + text] = key_of(digest)
+                keys[k, first + text] = key_of(k, digest)
 
 
 @kernel
