@@ -1,8 +1,7 @@
 """Sums of what the features of a text say about its label, from a table of features.
 
 A feature is a key of 32 bits: the number of its group, up to 16, and the hash of a gram of symbols, or of a token and
-its neighbours. What the sums mean is in
-tasks/naive_bayes.py.
+its neighbours. What the sums mean is in tasks/naive_bayes.py.
 """
 
 from __future__ import annotations
