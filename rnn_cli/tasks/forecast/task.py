@@ -16,6 +16,7 @@ from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 from rnn_cli.network.workspace import Batch, count_scored
 from rnn_cli.rng import SERIES_WINDOWS, WEIGHTS, generator
+from rnn_cli.tasks.forecast.calibration import fit_factors, with_factors
 from rnn_cli.tasks.forecast.forecaster import (
     FORECAST,
     MOST_KEPT,
@@ -43,6 +44,11 @@ def first_weights(network: NetworkConfig, random_seed: int) -> dict[str, np.ndar
     tensors = Model.initialised(network, generator([random_seed, WEIGHTS])).to_torch()
     tensors["decoder.weight"][:] = 0
     return tensors
+
+
+def ends(quantiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and the highest of the quantiles (N, Q)."""
+    return quantiles.min(axis=1), quantiles.max(axis=1)
 
 
 class SeriesBatches(Batches):
@@ -212,6 +218,30 @@ class ForecastTask(Task):
             self._forecaster = Forecaster(model, self.shape, self.context, team)
         self._forecaster.changed()
         return 1 - self._mase(self._forecaster.forecast(self._scored, self.scales[:MOST_SCORED])) / self._naive_mase
+
+    def complete(self, checkpoint: Checkpoint, team: Team) -> None:
+        """Let the quantiles of the best model hold on the held-out horizons (calibration.py)."""
+        levels = self.network.quantiles
+        if len(levels) < 2:
+            return
+        model = Model.from_torch(checkpoint.config, checkpoint.parameters)
+        forecaster = Forecaster(model, self.shape, self.context, team)
+        scales = np.array(self.scales[:MOST_SCORED])
+        actual = np.array([each.values[-self.shape.horizon :] for each in self.series[:MOST_SCORED]])
+        found = forecaster.forecast(self._scored, self.scales[:MOST_SCORED]) / scales[:, None, None]
+        order = np.argsort(levels)
+        found, actual = found.reshape(-1, len(levels)), (actual / scales[:, None]).ravel()
+        middle = Forecaster.middle_of(levels)
+        factors = fit_factors(actual, found, [levels[index] for index in order], middle)
+        moved = found[:, middle : middle + 1] + factors * (found - found[:, middle : middle + 1])
+        given = np.empty(len(levels))
+        given[order] = factors
+        checkpoint.parameters = with_factors(checkpoint.parameters, given, int(order[middle]))
+        before, after = (((low <= actual) & (actual <= high)).mean() for low, high in (ends(found), ends(moved)))
+        self.remarks = [
+            f"between the quantiles {min(levels):g} and {max(levels):g} lie {after:.0%} of the held-out values; "
+            f"before they were calibrated, {before:.0%}"
+        ]
 
     @property
     def _scored(self) -> list[Series]:
