@@ -1,7 +1,8 @@
 """The ranks of MPI that a launcher (mpiexec, srun) has started: what they exchange, and a watch over them.
 
-No other file imports mpi4py. A rank that waits sleeps, so that it takes no time from others on its machine and signals
-reach it.
+No other file imports mpi4py. A rank that waits asks again and again: so signals reach it, and long messages travel only
+while it asks. In between it offers its processor to others, and after a while it sleeps. At a step ranks first wait
+for the slowest with a short message, and then exchange the gradient without sleeps.
 
 Ranks stand in a ring. A thread of each sends its right neighbour a beat every second, also while the rank reads,
 compiles or computes. If the left neighbour is silent, its process is dead or stopped, or its machine is lost, and the
@@ -10,24 +11,39 @@ thread ends all ranks: the others would wait for it forever.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache, partial
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from rnn_cli.errors import RnnError, UsageError
-from rnn_cli.training.data_parallel import Ranks, share, subtrees, tree_sum
+from rnn_cli.training.data_parallel import Node, Ranks, share, subtrees, tree_sum
 
-SPIN_SECONDS, LONGEST_SLEEP = 0.2, 0.001  # of a rank that waits: first it only offers its processor to others
+SPIN, SPIN_IF_SLOWER = 0.2, 0.001  # seconds that a rank waits without a sleep: for data, for ranks that compute
+LONGEST_SLEEP = 0.001
 BEAT_SECONDS = 1.0
 SILENCE_SECONDS = 15.0  # without a beat, after which a rank is lost; a busy machine delays beats by a second or two
 SILENCE_AT_START = 120.0  # the same while the texts are read, when Python may be busy for long
 LAST_WORDS_SECONDS = 1.0  # for the launcher to pass on what a rank wrote; it drops what it has not read at an abort
 LARGEST_MESSAGE = 1 << 30  # bytes; older libraries count with 32 bits
+
+# A sleep of 0 seconds takes 70 us on Linux, and a message of a megabyte arrives in dozens of pieces.
+offer_processor: Callable[[], None] = getattr(os, "sched_yield", partial(time.sleep, 0))
+
+
+@cache
+def division(ranks: int, groups: int, length: int) -> tuple[list[slice], list[int], list[list[Node]]]:
+    """Return what each rank has: a slice of a vector of this length, its size, and the subtrees of its groups."""
+    parts = [share(rank, ranks, length) for rank in range(ranks)]
+    nodes = [subtrees(share(rank, ranks, groups), groups) for rank in range(ranks)]
+    return [slice(part.start, part.stop) for part in parts], [len(part) for part in parts], nodes
 
 
 class MpiRanks(Ranks):
@@ -62,25 +78,23 @@ class MpiRanks(Ranks):
         return self._now if self.size > 1 else time.monotonic()
 
     def sum_of(self, sums: list[np.ndarray], groups: int, total: np.ndarray) -> None:
-        """Put the sum over all groups into `total`, the same bits on each rank."""
-        slices = [share(rank, self.size, len(total)) for rank in range(self.size)]
-        nodes = [subtrees(share(rank, self.size, groups), groups) for rank in range(self.size)]
-        own = slices[self.rank]
-        parts = [each[part.start : part.stop] for part in slices for each in sums]
-        sent = sums[0] if len(sums) == 1 else np.concatenate(parts)
-        counts = [len(each) * len(own) for each in nodes]
-        received = np.empty(sum(counts), total.dtype)
-        self.wait(self._comm.Ialltoallv([sent, [len(sums) * len(part) for part in slices]], [received, counts]))
-        named = [node for each in nodes for node in each]
-        part = np.ascontiguousarray(tree_sum(dict(zip(named, received.reshape(len(named), len(own)))), groups))
-        self.wait(self._comm.Iallgatherv(part, [total, [len(each) for each in slices]]))
+        """Put the sum over all groups into `total`, the same bits on each rank; `total` may be one of the sums."""
+        slices, counts, nodes = division(self.size, groups, len(total))
+        own, others = slices[self.rank], [rank for rank in range(self.size) if rank != self.rank]
+        found = {node: np.empty(counts[self.rank], total.dtype) for rank in others for node in nodes[rank]}
+        requests = [self._comm.Irecv(found[node], rank) for rank in others for node in nodes[rank]]
+        requests += [self._comm.Isend(each[slices[rank]], rank) for rank in others for each in sums]
+        self.wait(*requests)
+        found |= zip(nodes[self.rank], (each[own] for each in sums))
+        total[own] = tree_sum(found, groups)
+        self.wait(self._comm.Iallgatherv(self._mpi.IN_PLACE, [total, counts]))
 
     def gather(self, parts: list[np.ndarray]) -> list[np.ndarray]:
         """Return the arrays of all ranks; `parts` has an array for each, of which this rank's is filled in."""
         own, sizes = parts[self.rank], [part.size for part in parts]
         received = np.empty(sum(sizes), own.dtype)
         self.wait(self._comm.Iallgatherv(np.ascontiguousarray(own).ravel(), [received, sizes]))
-        return [each.reshape(part.shape) for each, part in zip(np.split(received, np.cumsum(sizes)[:-1]), parts)]
+        return [received[end - each.size : end].reshape(each.shape) for each, end in zip(parts, accumulate(sizes))]
 
     def gather_values(self, *values: float) -> np.ndarray:
         """Return some numbers of each rank: (ranks, numbers), float64."""
@@ -89,11 +103,13 @@ class MpiRanks(Ranks):
     def agree(self, losses: Sequence[float], groups: int) -> list[float]:
         """Return the losses of all groups from those of this rank's. Agrees on the clock and on whether to stop."""
         self._patience = SILENCE_SECONDS
-        parts = [np.zeros(2 + len(share(rank, self.size, groups))) for rank in range(self.size)]
-        parts[self.rank][:] = [self.wish(), time.monotonic(), *losses]
-        parts = self.gather(parts)
-        self._agreed, self._now = int(max(part[0] for part in parts)), float(parts[0][1])
-        return [float(loss) for part in parts for loss in part[2:]]
+        counts = [2 + len(share(rank, self.size, groups)) for rank in range(self.size)]
+        ends, found = list(accumulate(counts)), np.empty(sum(counts))
+        found[ends[self.rank] - counts[self.rank] : ends[self.rank]] = [self.wish(), time.monotonic(), *losses]
+        self.wait(self._comm.Iallgatherv(self._mpi.IN_PLACE, [found, counts]), spin=SPIN_IF_SLOWER)
+        parts = [found[end - count : end].tolist() for count, end in zip(counts, ends)]
+        self._agreed, self._now = int(max(part[0] for part in parts)), parts[0][1]
+        return [loss for part in parts for loss in part[2:]]
 
     def first(self, value: float | None) -> float | None:
         """Return the value of the first rank, so that all decide alike."""
@@ -120,14 +136,16 @@ class MpiRanks(Ranks):
         here = self._comm.Split_type(self._mpi.COMM_TYPE_SHARED)
         return int(here.allgather(list(processors)).count(list(processors)))
 
-    def wait(self, *requests: Any) -> None:
-        """Wait for exchanges to end. Raises RnnError if one fails."""
-        began, pause = time.monotonic(), 0.0
+    def wait(self, *requests: Any, spin: float = SPIN) -> None:
+        """Wait for exchanges to end, for the first `spin` seconds without a sleep. Raises RnnError if one fails."""
+        began, pause, pending = time.monotonic(), 0.0, list(requests)
         try:
-            while not self._testall(list(requests)):
-                time.sleep(pause)
-                if time.monotonic() - began > SPIN_SECONDS:
+            while not self._testall(pending):
+                if time.monotonic() - began < spin:
+                    offer_processor()
+                else:
                     pause = min(pause + 1e-5, LONGEST_SLEEP)
+                    time.sleep(pause)
         except self._mpi.Exception as problem:
             raise RnnError(f"the exchange with the other ranks failed: {problem.Get_error_string()}") from problem
         self.in_exchange += time.monotonic() - began
