@@ -5,6 +5,8 @@ and caches are equally busy; a single rank on an idle machine would not be a fai
 a run is the median of its reports, which leave out compiling. The ranks should reach 95 % of the process.
 
 A third contender is one process with two groups: it shows what splitting a batch costs without any exchange.
+
+`--phases` also prints where a step of the first rank, and of the process, spends its time (mpi_phases.py).
 """
 
 from __future__ import annotations
@@ -19,9 +21,12 @@ import tempfile
 from pathlib import Path
 
 from common import ROOT, options, report, table
+from mpi_phases import WHOLE
 
+PHASES = "from mpi_phases import main; main()"
 SIZES = ["128,1,64,64", "256,2,128,64", "512,2,128,64"]  # hidden units, layers, rows of both ranks, window
 CHARACTERS = 300_000
+WORK, FEWEST_STEPS = 6e10, 40  # H^2 L B T of all steps of a run, which takes about four seconds
 BAR = 0.95
 CONTENDERS = {"2 ranks": (2, 1, 2), "2 threads": (1, 2, 1), "2 threads, 2 groups": (1, 2, 2)}  # ranks, threads, groups
 
@@ -35,37 +40,59 @@ def launcher() -> str:
     return found
 
 
+def run(contender: str, program: list[str], folder: Path) -> str:
+    """Run a Python program as a contender does; return its stdout."""
+    ranks, threads, groups = CONTENDERS[contender]
+    launch = [launcher(), "-n", str(ranks)] if ranks > 1 else []
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])}
+    done = subprocess.run(
+        [*launch, sys.executable, *program], cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout
+
+
 def speed(folder: Path, size: str, contender: str, steps: int) -> float:
     """Train, and return the median of the characters per second of the reports."""
     ranks, threads, groups = CONTENDERS[contender]
     hidden, layers, rows, window = size.split(",")
-    command = [*([launcher(), "-n", str(ranks)] if ranks > 1 else []), sys.executable, "-m", "rnn_cli", "train", "text"]
-    command += ["--stream", "--hidden-size", hidden, "--layers", layers, "--batch-size", rows, "--dropout", "0"]
-    command += ["--sequence-length", window, "--steps", str(steps), "--validation-fraction", "0", "--random-seed", "1"]
-    command += ["--threads", str(threads), "--groups", str(groups), "--overwrite", "--quiet", "--log", "log"]
-    command += ["--mpi"] * (ranks > 1)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run(command, cwd=folder, env=environment, check=True)
+    program = ["-m", "rnn_cli", "train", "text", "--stream", "--hidden-size", hidden, "--layers", layers]
+    program += ["--batch-size", rows, "--sequence-length", window, "--dropout", "0", "--validation-fraction", "0"]
+    program += ["--steps", str(steps), "--random-seed", "1", "--threads", str(threads)]
+    program += ["--groups", str(groups), "--overwrite", "--quiet", "--log", "log", *["--mpi"] * (ranks > 1)]
+    run(contender, program, folder)
     reports = [json.loads(line) for line in (folder / "log").read_text("utf-8").splitlines()]
     return statistics.median(report["chars_per_second"] for report in reports)
+
+
+def phases(folder: Path, size: str, steps: int) -> str:
+    """Return a table of the milliseconds of each phase of a step, and its share of the step."""
+    rows = []
+    for contender in ("2 ranks", "2 threads"):
+        _, threads, groups = CONTENDERS[contender]
+        found = json.loads(run(contender, ["-c", PHASES, size, str(threads), str(groups), str(steps)], folder))
+        rows += [[f"{contender}: {name}", f"{time:.3f}", f"{time / found[WHOLE]:.1%}"] for name, time in found.items()]
+    return table([f"{size}, median step", "ms", "share"], rows)
 
 
 def main() -> None:
     """Measure each size and print the table."""
     parser = options(__doc__, timed=False)
     parser.add_argument("--rounds", type=int, default=5, help="runs of each contender (default: 5)")
-    parser.add_argument("--steps", type=int, default=200, help="steps of a run (default: 200)")
+    parser.add_argument("--steps", type=int, help="steps of a run (default: as many as take some seconds)")
     parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="H,L,B,T", help="networks and batches")
+    parser.add_argument("--phases", action="store_true", help="also print where a step spends its time")
     arguments = parser.parse_args()
-    sizes, rounds, steps = arguments.sizes, arguments.rounds, arguments.steps
-    if arguments.quick:
-        sizes, rounds, steps = ["16,1,8,16"], 1, 20
-    rows, shares = [], []
+    sizes, rounds = (["16,1,8,16"], 1) if arguments.quick else (arguments.sizes, arguments.rounds)
+    rows, shares, parts = [], [], []
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         text = (ROOT / "corpora" / "dinosaurs.txt").read_text("utf-8")
         (folder / "text").write_text((text * (CHARACTERS // len(text) + 1))[:CHARACTERS], "utf-8")
         for size in sizes:
+            hidden, layers, batch, window = map(int, size.split(","))
+            steps = arguments.steps or (
+                20 if arguments.quick else max(FEWEST_STEPS, int(WORK / (hidden**2 * layers * batch * window)))
+            )
             found: dict[str, list[float]] = {name: [] for name in CONTENDERS}
             for number in range(rounds):
                 for name in CONTENDERS:
@@ -74,9 +101,12 @@ def main() -> None:
             medians = {name: statistics.median(values) for name, values in found.items()}
             shares.append(medians["2 ranks"] / medians["2 threads"])
             rows.append([size, *(f"{medians[name]:,.0f}" for name in CONTENDERS), f"{shares[-1]:.1%}"])
+            if arguments.phases:
+                parts.append(phases(folder, size, steps))
     headers = ["sizes", *(f"{name}, chars/s" for name in CONTENDERS), "ranks / threads"]
     reached = sum(share >= BAR for share in shares)
-    report("mpi-scaling", [table(headers, rows), f"{reached} of {len(shares)} sizes reach {BAR:.0%}."], arguments.save)
+    parts[:0] = [table(headers, rows), f"{reached} of {len(shares)} sizes reach {BAR:.0%}."]
+    report("mpi-scaling", parts, arguments.save)
 
 
 if __name__ == "__main__":
