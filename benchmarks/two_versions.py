@@ -3,7 +3,7 @@
 Give the directory of a checkout of the earlier version. Both run the same commands in turns, each in a process of its
 own with the same Python: training, sampling, scoring, start-up, and the first run ever. A ratio above 1 means that this
 version is slower. Of training, the speed is the one that the run logs, which leaves out compiling. The digests of the
-weights, samples and scores of both versions are compared, too.
+weights, samples and scores of both versions are compared, too. A version that counts n-grams trains the network alone.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,6 +66,11 @@ class Version:
         done = subprocess.run(command, cwd=self.folder, env=environment, check=True, capture_output=True)
         return done.stdout
 
+    @cached_property
+    def alone(self) -> list[str]:
+        """The option with which `rnn train` saves the network alone, as versions without it do."""
+        return ["--no-counts"] if b"--no-counts" in self.run("train", "--help") else []
+
     def seconds(self, *arguments: str, cache: Path | None = None) -> float:
         """Return the seconds that a command takes."""
         start = time.perf_counter()
@@ -89,7 +95,7 @@ def training(cell: str, size: str, precision: str, steps: int) -> Row:
             *["--cell", cell, "--hidden-size", hidden, "--layers", layers, "--batch-size", batch],
             *["--sequence-length", window, "--steps", str(steps), "--precision", precision, "--threads", "2"],
             *["--validation-fraction", "0", "--dropout", "0", "--augment", "0", "--no-fingerprint"],
-            *["--random-seed", "1", "--quiet"],
+            *["--random-seed", "1", "--quiet", *version.alone],
         )
         lines = (version.folder / "log").read_text().splitlines()
         return 1 / json.loads(lines[-1])["chars_per_second"]
@@ -107,7 +113,7 @@ def first_run(version: Version) -> float:
     with tempfile.TemporaryDirectory() as cache:
         return version.seconds(
             *["train", "text.txt", "-m", "first.safetensors", "--overwrite", "--steps", "1", "--hidden-size", "64"],
-            *["--precision", "float32", "--random-seed", "1", "--quiet"],
+            *["--precision", "float32", "--random-seed", "1", "--quiet", *version.alone],
             cache=Path(cache),
         )
 
@@ -163,7 +169,7 @@ def digests(version: Version) -> dict[str, str]:
                     model = [*["-m", "bits.safetensors", "--precision"], precision, "--threads", threads]
                     version.run(
                         *["train", "bits.txt", mode, "--overwrite", *model, "--cell", *cell, *BITS_SIZE, *BITS_REST],
-                        *["--random-seed", "3", "--quiet"],
+                        *["--random-seed", "3", "--quiet", *version.alone],
                     )
                     tensors = load_file(version.folder / "bits.safetensors")
                     weights = b"".join(tensors[key].tobytes() for key in sorted(tensors) if "training." not in key)
