@@ -23,6 +23,7 @@ from rnn_cli.text.fingerprint import GRAMS, Fingerprint, gram_for
 
 NOT_GUIDED = -1  # in place of the number of a guide
 SAMPLED = -1  # in place of a given symbol: sample one here
+ALONE = Team(1)  # runs a kernel on the thread that calls
 
 
 class ReadState(NamedTuple):
@@ -137,16 +138,11 @@ class Stepper:
         follow: np.ndarray | None = None,
         fingerprint: Fingerprint | None = None,
         ngrams: NgramModel | None = None,
-        packed: Stepper | None = None,
         guide: Guide | None = None,
     ) -> None:
-        """Make the rows. Those of a stepper of the same model, `packed`, share its copy of the weights."""
         config = config or SamplingConfig()
         self.window = Window(model, 1, rows, team, config.precision)
-        if packed is None:
-            self.window.pack()
-        else:
-            self.window.arrays = self.window.arrays._replace(packed=packed.window.arrays.packed)
+        self.window.pack()
         self.rows, self.team = rows, team
         self._fingerprint = fingerprint
         sizes = self.window.sizes
@@ -180,13 +176,24 @@ class Stepper:
         if sampling.follow.shape != (self.rows, *follow.shape):
             self._sampling = sampling = sampling._replace(follow=np.repeat(follow[None], self.rows, axis=0))
         self._guides[row] = guide
-        if guide is not None and all(guide is not each for each in self._placed):
-            self._placed = list({id(each): each for each in self._guides if each}.values())
+        if guide is not None and guide not in self._placed:
+            self._placed = list(dict.fromkeys(each for each in self._guides if each))
             self._sampling = sampling._replace(guides=side_by_side(self._placed, self.window.sizes.output_size))
-        places = {id(each): place for place, each in enumerate(self._placed)}
-        sampling.rules[row] = rules_of(config, self._fingerprint, row)
-        sampling.rules["guide"] = [places.get(id(each), NOT_GUIDED) for each in self._guides]
+            sampling.rules["guide"] = [self._place_of(each) for each in self._guides]
+        sampling.rules[row] = rules_of(config, self._fingerprint, row, self._place_of(guide))
         sampling.follow[row] = follow
+
+    def _place_of(self, guide: Guide | None) -> int:
+        return NOT_GUIDED if guide is None else self._placed.index(guide)
+
+    def move(self, source: int, target: int) -> None:
+        """Let a row go on where another one was, which rests from now on."""
+        if source != target:
+            self.restore(target, self.save(source))
+            rules, self._guides[target] = self._sampling.rules, self._guides[source]
+            rules[target], self._sampling.follow[target] = rules[source], self._sampling.follow[source]
+            rules["table"][target] = target
+        self._guides[source] = None  # it may be large
 
     def after(self, prompt: Prompt, row: int) -> Prompt:
         """Return a prompt that a row has read with the state after it."""
@@ -209,12 +216,16 @@ class Stepper:
         )
 
     def run(self, symbols: np.ndarray) -> np.ndarray:
-        """Read symbols (T, rows), sampling those that are SAMPLED in place; return their losses (T, rows) in nats."""
+        """Read symbols (T, R) of the first R rows, sampling those that are SAMPLED in place; the other rows rest.
+
+        Return the losses (T, R) in nats.
+        """
         losses = np.zeros(symbols.shape, np.float32)
         sampling = self._sampling._replace(symbols=symbols, losses=losses)
-        self.team.run(generate, self.window.network, self.window.arrays, sampling)
+        team = self.team if symbols.shape[1] > 1 else ALONE
+        team.run(generate, self.window.network, self.window.arrays, sampling)
         check_finite(losses)
-        self._sampling.positions[:] += len(symbols)
+        self._sampling.positions[: symbols.shape[1]] += len(symbols)
         return losses
 
     def read(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:

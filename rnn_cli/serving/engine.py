@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
@@ -27,7 +28,6 @@ from rnn_cli.serving.fields import RequestError
 from rnn_cli.serving.jobs import Choice, Job, Lane, Part, Top
 from rnn_cli.text.fingerprint import Fingerprint
 
-SIZES = (1, 8, 16, 32, ROWS)  # rows of the windows: few requests do not pay for many rows
 SHORTEST, LONGEST = 8, 256  # steps in one call; lines, which may end at any step, take the shortest
 CALL_SECONDS = 0.01  # of a call between these: in that time another request waits
 FILLING_SECONDS = 0.0025  # of a call while requests come and rows are free, as more of them may follow
@@ -48,10 +48,9 @@ class Engine:
         self.model = model
         self._fingerprint, self._ngrams, self._threads = fingerprint, ngrams, threads
         self._config = SamplingConfig(precision=precision)
-        self._steppers: dict[int, Stepper] = {}
-        self._pace: dict[int, float] = {}  # seconds of a step, by the number of rows
+        self._pace: dict[int, float] = {}  # seconds of a step, by the number of rows in eights
         self._jobs: deque[Job] = deque()
-        self._lanes: list[Lane | None] = []  # by their rows in the window of this size
+        self._lanes: list[Lane] = []  # on the first rows
         self._waiting: deque[Lane] = deque()
         self._new: deque[Job] = deque()
         self._wake = threading.Condition()
@@ -99,27 +98,27 @@ class Engine:
 
     def _round(self) -> None:
         """Fill the rows, and run all of them for some steps."""
-        lanes = [lane for lane in self._lanes if lane and not lane.finished]
+        self._free([lane for lane in self._lanes if lane.finished])
         self._waiting = deque(lane for lane in self._waiting if not lane.finished)
-        self._begin(lanes)
-        if self._waiting and len(lanes) + len(self._waiting) > ROWS:
-            spent = [lane for lane in lanes if lane.steps >= TURN][: len(self._waiting)]
+        self._begin()
+        if self._waiting and len(self._lanes) + len(self._waiting) > ROWS:
+            spent = [lane for lane in self._lanes if lane.steps >= TURN][: len(self._waiting)]
             for lane in spent:
-                row = self._lanes.index(lane)
-                lane.saved, self._lanes[row] = self._stepper(len(self._lanes)).save(row), None
-                lanes.remove(lane)
-                self._waiting.append(lane)
-        coming = [self._waiting.popleft() for _ in range(min(len(self._waiting), ROWS - len(lanes)))]
-        if lanes or coming:
-            self._place(lanes, coming)
-            self._advance(bool(coming) and len(lanes) + len(coming) < ROWS)
+                lane.saved = self._stepper.save(self._lanes.index(lane))
+            self._free(spent)
+            self._waiting.extend(spent)
+        coming = min(len(self._waiting), ROWS - len(self._lanes))
+        for _ in range(coming):
+            self._place(self._waiting.popleft())
+        if self._lanes:
+            self._advance(coming > 0 and len(self._lanes) < ROWS)
 
-    def _begin(self, running: Sequence[Lane]) -> None:
+    def _begin(self) -> None:
         """Let jobs take turns to begin lanes, as many as there are rows; a job that has none gets one in any case."""
-        served = {id(lane.job) for lane in (*running, *self._waiting)}
-        first = (next_lane(job) for job in self._jobs if id(job) not in served and not job.done)
+        served = {lane.job for lane in (*self._lanes, *self._waiting)}
+        first = (next_lane(job) for job in self._jobs if job not in served and not job.done)
         self._waiting.extend(lane for lane in first if lane)
-        room, idle = ROWS - len(running) - len(self._waiting), 0
+        room, idle = ROWS - len(self._lanes) - len(self._waiting), 0
         while room > 0 and idle < len(self._jobs):
             job = self._jobs[0]
             self._jobs.rotate(-1)
@@ -129,68 +128,52 @@ class Engine:
                 self._waiting.append(lane)
                 room -= 1
 
-    def _stepper(self, rows: int) -> Stepper:
-        if rows not in self._steppers:
-            first = next(iter(self._steppers.values()), None)
-            team = Team(min(self._threads, rows))
-            self._steppers[rows] = Stepper(
-                self.model,
-                rows,
-                team,
-                self._config,
-                fingerprint=self._fingerprint,
-                ngrams=self._ngrams,
-                packed=first,
-            )
-        return self._steppers[rows]
+    @cached_property
+    def _stepper(self) -> Stepper:
+        team = Team(min(self._threads, ROWS))
+        return Stepper(self.model, ROWS, team, self._config, fingerprint=self._fingerprint, ngrams=self._ngrams)
 
-    def _place(self, lanes: Sequence[Lane], coming: Sequence[Lane]) -> None:
-        """Put lanes on rows, those that run where they are unless the number of rows changes."""
-        size = next(size for size in SIZES if size >= len(lanes) + len(coming))
-        stepper = self._stepper(size)
-        if size != len(self._lanes):
-            before = self._stepper(len(self._lanes)) if lanes else stepper
-            for lane in lanes:
-                lane.saved = before.save(self._lanes.index(lane))
-            coming, self._lanes = [*lanes, *coming], [None] * size
-        free = [row for row, lane in enumerate(self._lanes) if lane is None or lane.finished]
-        for row in free:
-            self._lanes[row] = None
-        for row, lane in zip(free, coming):
-            self._lanes[row] = lane
-            sampler = lane.job.sampler
-            stepper.choose(row, sampler.config, sampler.follow, sampler.guide)
-            if lane.saved is None:
-                stepper.begin(row, lane.part.prompt, lane.index)
-            else:
-                stepper.restore(row, lane.saved)
-                lane.saved = None
-            lane.steps = 0
+    def _free(self, lanes: Sequence[Lane]) -> None:
+        """Take lanes from their rows, and let the last rows go on there."""
+        for lane in reversed(lanes):
+            row, last = self._lanes.index(lane), len(self._lanes) - 1
+            self._stepper.move(last, row)
+            self._lanes[row] = self._lanes[last]
+            self._lanes.pop()
+
+    def _place(self, lane: Lane) -> None:
+        """Put a lane on the next row."""
+        row, sampler = len(self._lanes), lane.job.sampler
+        self._lanes.append(lane)
+        self._stepper.choose(row, sampler.config, sampler.follow, sampler.guide)
+        if lane.saved is None:
+            self._stepper.begin(row, lane.part.prompt, lane.index)
+        else:
+            self._stepper.restore(row, lane.saved)
+            lane.saved = None
+        lane.steps = 0
 
     def _advance(self, filling: bool) -> None:
         """Run the kernel once, and give each lane what its row has read or written."""
-        active = [(row, lane) for row, lane in enumerate(self._lanes) if lane]
-        writing = [lane.choice.text for _, lane in active if lane.choice]
-        unread = [len(lane.part.unread) for _, lane in active if not lane.choice]
-        ending = any(lane.choice and lane.part.prompt.ends for _, lane in active)
+        lanes, stepper = self._lanes, self._stepper
+        writing = [lane.choice.text for lane in lanes if lane.choice]
+        unread = [len(lane.part.unread) for lane in lanes if not lane.choice]
+        ending = any(lane.choice and lane.part.prompt.ends for lane in lanes)
         steps = min([SHORTEST if ending else self._steps_in_time(filling), *unread])
         if writing and not unread:
             steps = steps_to_an_end(steps, [text.remaining for text in writing])
-        if any(lane.job.tops for _, lane in active):
+        if any(lane.job.tops for lane in lanes):
             steps = 1  # as the outputs of the last step only are kept
-        stepper = self._stepper(len(self._lanes))
-        symbols = np.full((steps, stepper.rows), SAMPLED, np.int32)
-        for row, lane in active:
+        symbols = np.full((steps, len(lanes)), SAMPLED, np.int32)
+        for row, lane in enumerate(lanes):
             if not lane.choice:
                 symbols[:, row] = lane.part.unread[:steps]
         start = time.perf_counter()
         losses = stepper.run(symbols)
-        pace = (time.perf_counter() - start) / steps
-        # A call that was disturbed counts less.
-        self._pace[stepper.rows] = min(pace, 1.1 * self._pace.get(stepper.rows, pace))
-        for row, lane in active:
+        self._measure((time.perf_counter() - start) / steps)
+        for row, lane in enumerate(lanes):
             lane.steps += steps
-            top = self._top(stepper, row, int(symbols[0, row]), float(losses[0, row]), lane.job.tops)
+            top = self._top(row, int(symbols[0, row]), float(losses[0, row]), lane.job.tops) if lane.job.tops else None
             if lane.choice:
                 write(lane, lane.choice, symbols[:, row], losses[:, row], top)
             else:
@@ -198,20 +181,27 @@ class Engine:
                 if len(lane.part.unread) == 0:
                     lane.part.prompt = replace(lane.part.prompt, network_state=stepper.state(row), unread=0)
                     set_ready(lane.part)
-        for job in {id(lane.job): lane.job for _, lane in active}.values():
-            if job.request.stream and not job.done:
+        for job in {lane.job for lane in lanes if lane.job.request.stream}:
+            if not job.done:
                 job.changed()
+
+    @property
+    def _eights(self) -> int:
+        return -(-len(self._lanes) // 8)
+
+    def _measure(self, pace: float) -> None:
+        """Take note of the seconds of a step. A call that was disturbed counts less."""
+        self._pace[self._eights] = min(pace, 1.1 * self._pace.get(self._eights, pace))
 
     def _steps_in_time(self, filling: bool) -> int:
         """Return the steps of a call, by the time of those before with as many rows. No text depends on them."""
-        pace, seconds = self._pace.get(len(self._lanes)), FILLING_SECONDS if filling else CALL_SECONDS
+        pace, seconds = self._pace.get(self._eights), FILLING_SECONDS if filling else CALL_SECONDS
         return SHORTEST if pace is None else int(min(max(seconds / pace, SHORTEST), LONGEST))
 
-    def _top(self, stepper: Stepper, row: int, symbol: int, loss: float, count: int) -> Top | None:
-        """Return the most probable symbols of a step, of those that may follow; None unless they are asked for."""
-        if not count:
-            return None
-        logits = stepper.window.logits[0, row, : stepper.window.sizes.output_size].astype(np.float64)
+    def _top(self, row: int, symbol: int, loss: float, count: int) -> Top:
+        """Return the most probable symbols of a step, of those that may follow."""
+        window = self._stepper.window
+        logits = window.logits[0, row, : window.sizes.output_size].astype(np.float64)
         normaliser = logits[symbol] + loss
         order = np.argsort(-logits, kind="stable")[:count]
         return [(int(each), float(logits[each] - normaliser)) for each in order if logits[each] > NEVER]
@@ -260,9 +250,10 @@ def write(lane: Lane, choice: Choice, symbols: np.ndarray, losses: np.ndarray, t
     if top is not None:
         choice.tops.append(top)
     text.add(symbols, losses, sampler.stops, sampler.follow)
-    choice.certain = max(choice.certain, len(text.symbols) - text.uncertain(sampler.stops, sampler.follow))
     if text.stopped:
         complete(lane)
+    elif lane.job.request.stream:
+        choice.certain = max(choice.certain, len(text.symbols) - text.uncertain(sampler.stops, sampler.follow))
 
 
 def complete(lane: Lane) -> None:
@@ -274,3 +265,4 @@ def complete(lane: Lane) -> None:
     part.queue.complete(lane.index, lane.choice.text)
     part.kept.extend(part.queue.kept(lambda text: lane.job.sampler.accepts(text, part.seen)))
     part.done = part.queue.done
+    lane.job.complete = all(each.done for each in lane.job.parts)

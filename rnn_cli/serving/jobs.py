@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -70,10 +69,11 @@ class Part:
     done: bool = False  # whether all texts are there; set last, as other threads look at it
 
 
-class Work(ABC):
+class Work:
     """A request at work in an engine.
 
     changed    called from the thread of the engine after each change, and once after the request is done
+    complete   whether the whole answer is there; set last, as other threads look at it
     cancelled  whether nobody waits for it any more
     error      why it failed
     deadline   the time (monotonic, seconds) after which it fails
@@ -81,14 +81,9 @@ class Work(ABC):
 
     def __init__(self) -> None:
         self.changed: Callable[[], None] = lambda: None
-        self.cancelled = False
+        self.complete = self.cancelled = False
         self.error: Exception | None = None
         self.deadline = math.inf
-
-    @property
-    @abstractmethod
-    def complete(self) -> bool:
-        """Whether the whole answer is there."""
 
     @property
     def done(self) -> bool:
@@ -102,7 +97,7 @@ class Work(ABC):
 
     def check_time(self) -> None:
         """Let the work fail if it has taken too long."""
-        if time.monotonic() > self.deadline and not self.done:
+        if not self.done and time.monotonic() > self.deadline:
             self.error = RequestError("the request took too long; ask for less, or try again later", status=503)
 
 
@@ -141,11 +136,6 @@ class Job(Work):
         queue = PromptQueue(prompt, number << 32, self.request.best_of)
         given = np.concatenate([prompt.lead, prompt.ids]).astype(np.int32)
         return Part(prompt, own, queue, given[len(given) - unread :])
-
-    @property
-    def complete(self) -> bool:
-        """Whether all texts are there."""
-        return all(part.done for part in self.parts)
 
     @property
     def failure(self) -> Exception | None:

@@ -40,12 +40,8 @@ class TaskJob(Work):
         inputs = [None] if request.inputs is None else request.inputs
         self.items = deque(Item(number, value) for number, value in enumerate(inputs, 1))
         self.unanswered = len(self.items)
+        self.complete = self.unanswered == 0
         self._found: Objects = []
-
-    @property
-    def complete(self) -> bool:
-        """Whether all inputs are answered."""
-        return self.unanswered == 0
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -61,6 +57,7 @@ class TaskJob(Work):
         for objects in found:
             self._found.extend(objects)
         self.unanswered -= len(found)
+        self.complete = self.unanswered == 0
 
     def whole(self) -> dict[str, Any]:
         """Return the answer to a job that is done."""

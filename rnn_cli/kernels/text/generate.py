@@ -45,8 +45,9 @@ RULES = np.dtype(
 class SamplingState(NamedTuple):
     """How symbols are sampled, and where they go.
 
-    symbols (T, B) int32   on entry the symbols that are given, or -1 for one to sample; afterwards all of them
-    losses (T, B)          -log of the probability that the model gave to each of them, in nats
+    symbols (T, R) int32   on entry the symbols of the first R rows that are given, or -1 for one to sample;
+                           afterwards all of them
+    losses (T, R)          -log of the probability that the model gave to each of them, in nats
     scratch (B padded V)   float32
     texts (B) int64        the index of each text, which with the seed and the position determines what is sampled
     positions (B) int64    the number of symbols sampled before row 0; negative if some are given first
@@ -269,11 +270,11 @@ def take_symbol(sizes, logits, start, sampling, row, t):
 def generate(part, parts, network, arrays, sampling):
     """Continue from the states and the inputs (B) for as many steps as sampling.symbols has; the length is 1.
 
-    Rows are independent of each other: each thread takes its own rows through all steps.
+    Rows are independent of each other: each thread takes its own rows through all steps. Those beyond the symbols rest.
     """
     network, arrays = network_addresses(network), addresses(arrays)
     sizes, inputs = network.sizes, input_symbols(network)
-    rows = rows_of_share(Share(part, parts), sizes.batch)
+    rows = rows_of_share(Share(part, parts), sampling.symbols.shape[1])
     if rows.first == rows.last:
         return
     for t in range(sampling.symbols.shape[0]):
