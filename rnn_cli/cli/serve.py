@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections import Counter
@@ -227,6 +228,7 @@ def serve_http(served: Models, host: str, connecting: Connecting, access: Access
 
     with listen(host, connecting.port) as listener:
         served.warm_up()
+        gc.freeze()  # or the collector would look at all of the compiler's objects now and then, while requests wait
         with StopRequest("stopping when the answers at work are complete; once more to stop at once") as stop:
             watch = Watch(lambda: stop.requested is not None, served.stop, started, complain)
             serve(Service(served, complain).application(access), listener, connecting, watch)

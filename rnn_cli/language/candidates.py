@@ -66,6 +66,11 @@ class GeneratedText:
         The first ones are those of the prompt, if it is not read yet. The end and the stop text are not part of the
         text. A character of several bytes that is cut off at the end is removed.
         """
+        far = len(self.symbols) + len(symbols) < self.prompt.longest
+        if far and len(self.unread) == 0 and not any(stops) and symbols.all():  # none of them is the boundary
+            self.symbols.frombytes(symbols.astype(np.int32).tobytes())
+            self.losses.frombytes(losses.astype(np.float32).tobytes())
+            return
         read = min(len(self.unread), len(symbols))
         self.unread = self.unread[read:]
         self._append(symbols[read:].tolist(), losses[read:].tolist(), stops)

@@ -33,6 +33,7 @@ IDLE_SECONDS = 30  # after an answer
 AHEAD_BYTES = 65_536  # that are read of the requests after one that is being answered
 READ_SECONDS, READ_BYTES = 15.0, 15_000  # of an answer that waits, a client must take so much in so long
 TICK = 0.05  # seconds between looks at whether to stop
+HANDOVER_SECONDS = 0.0005  # that a thread of Python goes on while another one waits
 LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio")
 
 
@@ -213,7 +214,28 @@ def serve(app: ASGIApp, listener: socket.socket, connecting: Connecting, watch: 
             timeout_graceful_shutdown=int(connecting.grace) + 2,
         )
     )
-    asyncio.run(run(server, listener, connecting.grace, watch))
+    with quick_handovers(), asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(run(server, listener, connecting.grace, watch))
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes a loop of uvloop, which needs less time for a request; None if it is not installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+@contextmanager
+def quick_handovers() -> Iterator[None]:
+    """Let a thread that has a model run wait less for the loop, which otherwise answers several requests first."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(HANDOVER_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
 
 
 async def run(server: Server, listener: socket.socket, grace: float, watch: Watch) -> None:
