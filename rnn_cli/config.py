@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, field, fields
-from functools import cache
 from typing import Any
 
 from rnn_cli.errors import UsageError
@@ -33,26 +32,16 @@ def one_of(*names: str, **about: Any) -> Any:
     return setting(names[0], names=names, **about)
 
 
-@cache
-def limited_fields(kind: type) -> list[tuple[str, Mapping[str, Any], bool]]:
-    """Return the fields of a configuration that have limits, what these are, and whether None is a value."""
-    return [
-        (item.name, item.metadata, item.default is None)
-        for item in fields(kind)
-        if "names" in item.metadata or "low" in item.metadata
-    ]
-
-
 class Config:
     """Base class of the configurations. Raises UsageError if a value is not of its choices, range or kind."""
 
     def __post_init__(self) -> None:
-        for name, about, optional in limited_fields(type(self)):
-            value = getattr(self, name)
-            if "names" in about and value not in about["names"]:
-                raise UsageError(f"`{name}` must be one of {', '.join(about['names'])}, not {value}")
-            if "low" in about and not (optional and value is None):
-                check_range(name, value, about["low"], about["high"])
+        for item in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, item.name)
+            if value not in item.metadata.get("names", (value,)):
+                raise UsageError(f"`{item.name}` must be one of {', '.join(item.metadata['names'])}, not {value}")
+            if "low" in item.metadata and (value is not None or item.default is not None):
+                check_range(item.name, value, item.metadata["low"], item.metadata["high"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values as a JSON-ready dictionary."""

@@ -51,6 +51,11 @@ class Guide:
     ending: int
 
     @property
+    def nbytes(self) -> int:
+        """The memory that it needs."""
+        return sum(each.nbytes for each in (self.classes, self.read, self.table, self.distances, self.outlooks))
+
+    @property
     def described(self) -> str:
         """The parameters, for messages."""
         return " and ".join(f"`{name}`" for name in self.names)

@@ -150,6 +150,11 @@ class Job(Work):
         return self.request.logprobs or 0
 
     @property
+    def guided_bytes(self) -> int:
+        """The memory of the automaton that its texts keep to, 0 without one."""
+        return self.sampler.guide.nbytes if self.sampler.guide else 0
+
+    @property
     def streams_at_once(self) -> bool:
         """Whether every text that is begun is one of the answer."""
         return self.request.best_of == self.request.n and self.sampler.rejects is None

@@ -30,6 +30,7 @@ from rnn_cli.text.fingerprint import Fingerprint
 REMEMBERED = 1024  # symbols before a state, for what looks back: copies of the corpus, letters with marks
 WRITES = (LANGUAGE, LABELLED)  # the tasks whose models write texts
 MOST_LISTED_AT_WORK = 2_000_000  # alternatives, about 100 bytes each, of all requests at work
+MOST_GUIDED_AT_WORK = 128 << 20  # bytes of the automata of all requests at work; one has 12 MB at most
 KEPT_WRITERS = 16  # engines; a model of labels has one for each label that is asked for
 KEPT_ANSWERERS = 16
 
@@ -105,17 +106,18 @@ class Models:
 
         job.changed = report
         with self._lock:
-            self._check_room(request)
+            self._check_room(job)
             engine.submit(job)  # type: ignore[arg-type]
             self._active[job] = engine
         return job, cancel
 
     def is_quick(self, request: Request) -> bool:
-        """Say whether a request begins at once: what writes for it is there, and no fingerprint is read."""
+        """Say whether a request begins at once: what writes for it is there, and all texts may be written."""
         if isinstance(request, TaskRequest):
             return False
-        copies = request.config.novel or request.config.max_copy is not None
-        return (self.name_of(request.model), request.label) in self._writers and not copies
+        config = request.config
+        slow = config.novel or config.max_copy is not None or config.guided
+        return (self.name_of(request.model), request.label) in self._writers and not slow
 
     def warm_up(self) -> None:
         """Answer a short request with each model that writes, so that the first client does not wait for kernels."""
@@ -130,16 +132,19 @@ class Models:
         if job.error:
             raise job.error
 
-    def _check_room(self, request: Request) -> None:
+    def _check_room(self, job: Job | TaskJob) -> None:
         """Raise RequestError if there is too much to do, or to keep in memory, already."""
         if self._stopping:
             raise RequestError("the server is stopping", status=503)
         if len(self._active) >= self.limits.max_waiting:
             raise RequestError(f"{self.limits.max_waiting:,} requests are at work; try again later", status=503)
-        if isinstance(request, CompletionRequest) and request.listed:
-            listed = sum(job.request.listed for job in self._active if isinstance(job, Job))
-            if listed + request.listed > MOST_LISTED_AT_WORK:
-                raise RequestError("too many `logprobs` are at work; try again later", "logprobs", 503)
+        if not isinstance(job, Job):
+            return
+        others = [other for other in self._active if isinstance(other, Job)]
+        if job.request.listed and sum(each.request.listed for each in (job, *others)) > MOST_LISTED_AT_WORK:
+            raise RequestError("too many `logprobs` are at work; try again later", "logprobs", 503)
+        if job.guided_bytes and sum(each.guided_bytes for each in (job, *others)) > MOST_GUIDED_AT_WORK:
+            raise RequestError("too many patterns are at work; simplify yours, or try again later", status=503)
 
     def _job(self, request: CompletionRequest, state: KeptState | None) -> tuple[Job, Engine]:
         owner = (self.name_of(request.model), request.label)

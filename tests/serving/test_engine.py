@@ -196,6 +196,25 @@ def test_too_many_requests_are_refused():
     served.close()
 
 
+def test_patterns_share_a_limit_of_memory(models, monkeypatch):
+    slow = {"n": 20, "max_tokens": 3000, "min_length": 2000, "pattern": "([a-d]|[e-h].)*"}
+    assert texts(models, max_tokens=9, pattern="[a-d]*", seed=1)
+    first, cancel, ended = begin(models, **slow)
+    monkeypatch.setattr("rnn_cli.serving.models.MOST_GUIDED_AT_WORK", first.sampler.guide.nbytes + 100)
+    with pytest.raises(RequestError, match="patterns") as caught:
+        begin(models, **slow)
+    assert caught.value.status == 503
+    assert texts(models, prompt="a", max_tokens=3)
+    cancel()
+    assert ended.wait(60)
+    assert texts(models, max_tokens=9, pattern="[a-d]*", seed=1)
+
+
+def test_a_pattern_is_compiled_beside_the_loop(models):
+    for values, quick in (({}, True), ({"pattern": "a*"}, False), ({"ends_with": "a"}, False), ({"forbid": "a"}, True)):
+        assert models.is_quick(read_completion(values, LIMITS)) is quick
+
+
 def test_a_model_of_bytes_names_bytes():
     served = Models({"m": make_checkpoint(False, codec=ByteCodec(False))}, LIMITS)
     logprobs = answer(served, prompt="\u20ac", echo=True, logprobs=0, max_tokens=0)[1]["choices"][0]["logprobs"]

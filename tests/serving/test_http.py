@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from contextlib import contextmanager
 
 import numpy as np
@@ -23,6 +24,7 @@ from rnn_cli.cli import app
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.evaluation import evaluate_texts
 from rnn_cli.language.sampling import sample_texts
+from rnn_cli.serving.connections import loop_factory
 from rnn_cli.serving.fields import Limits
 from rnn_cli.serving.models import Models
 
@@ -312,3 +314,14 @@ def test_a_missing_library_is_said(folder, missing, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == missing else object())
     done = run("serve", "lines.safetensors", cwd=folder)
     assert (done.code, "pip install 'rnn-cli[serve]'" in done.stderr) == (2, True)
+
+
+def test_a_server_runs_without_uvloop(models, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert loop_factory() is None
+    before = sys.getswitchinterval()
+    with serving(models) as (port, complaints):
+        assert sys.getswitchinterval() < before
+        status, answer = ask(port, request({"model": "stream", "prompt": "a", "max_tokens": 3, "seed": 1}))
+    assert (status, len(answer["choices"][0]["text"]), complaints) == (200, 3, [])
+    assert sys.getswitchinterval() == before

@@ -202,9 +202,8 @@ class Codec(ABC):
         """
         table = self._automaton(valid_utf8)
         table[:, list(self.never_sampled)] = FORBIDDEN
-        if forbidden:
-            symbols = self.encode(forbidden)
-            table[:, symbols[symbols > BOUNDARY]] = FORBIDDEN
+        symbols = self.encode(forbidden)
+        table[:, symbols[symbols > BOUNDARY]] = FORBIDDEN
         if (table[0, BOUNDARY + 1 :] == FORBIDDEN).all():
             raise UsageError(f"`forbid` leaves no {self.unit} that could be sampled; forbid fewer")
         return table
