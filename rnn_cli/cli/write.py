@@ -29,7 +29,7 @@ from rnn_cli.signals import Stopped
 
 USUAL_CHARACTERS, USUAL_WORDS = 40, 10  # of a suggestion
 LONGEST = 2000
-OPTIONS = ("temperature", "top_k", "top_p", "min_p", "forbid", "max_copy", "novel")
+OPTIONS = ("temperature", "top_k", "top_p", "min_p", "forbid", "max_copy", "novel", "pattern")
 
 
 @with_options(SamplingConfig, only=OPTIONS, temperature=0.7)
@@ -64,7 +64,8 @@ def write(
     """
     if length is not None:
         check_range("length", length, 1, LONGEST)
-    values["forbid"] = os.fsencode(values["forbid"]).decode()
+    for name in ("forbid", "pattern"):
+        values[name] = values[name] and os.fsencode(values[name]).decode()
     config = SamplingConfig(**values, random_seed=seed_or_random(random_seed))
     if file == "-":
         raise UsageError("rnn write changes a file, and - is none; rnn sample continues a text from stdin")

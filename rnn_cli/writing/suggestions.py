@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,12 +15,14 @@ from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.candidates import GeneratedText
 from rnn_cli.language.config import SamplingConfig
+from rnn_cli.language.guide import Guide, guide_for
 from rnn_cli.language.ngrams import ngrams_of
 from rnn_cli.language.sampling import fingerprint_for, joined_characters
 from rnn_cli.language.stepper import SAMPLED, Prompt, ReadState, Stepper
 from rnn_cli.network.model import Model
 from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.codecs.words import BLANKS
+from rnn_cli.text.patterns.automata import DEAD
 from rnn_cli.writing.context import Context, Contexts
 from rnn_cli.writing.states import MOST_BYTES, KeptStates, Reader
 
@@ -29,6 +31,7 @@ FRAME = 1 / 60  # seconds in which a screen is drawn once
 TRIES = 50  # suggestions that are sampled to find one that differs, or is new
 ALTERNATIVE = 1 << 32  # between the numbers of the texts of two alternatives; lines and paragraphs have those between
 LONGEST_LINE = 400  # symbols that are sampled to find the end of a line
+LONGEST_MATCH = 1000  # symbols of a line that matches a pattern
 SHOW, NEXT, PREVIOUS, LINE = "show", "next", "previous", "line"
 STEPS = {SHOW: 1, NEXT: 1, PREVIOUS: -1, LINE: 1}
 
@@ -89,7 +92,19 @@ class Suggester:
         self.follow = self.codec.follow_table(config.forbid)
         self._fingerprint = fingerprint_for(checkpoint, config)
         self._characters = joined_characters(self.codec)
+        self._guide = self._matching(config)
         self.contexts = Contexts(self.codec)
+
+    def _matching(self, config: SamplingConfig) -> Guide | None:
+        """Return the guide by which each line matches a pattern. Raises UsageError if none can."""
+        guide = guide_for(self.codec, config)
+        if guide is None:
+            return None
+        ngrams, size = ngrams_of(self._checkpoint), len(self.codec)
+        empty = Prompt(np.zeros(0, np.int32), longest=LONGEST_MATCH)
+        guide = guide.for_prompts([empty], np.full(size, 1 / size) if ngrams is None else ngrams.symbol_shares())
+        guide.check(empty, 0, "an empty line")
+        return guide
 
     @cached_property
     def stepper(self) -> Stepper:
@@ -118,7 +133,7 @@ class Suggester:
             return None
         bits = self._bits(context)
         table = self.contexts.words_with(context.begun, self.follow) if context.begun else self.follow
-        if table is None:
+        if table is None or not self._may_match(context):
             return Answer(request, None, bits)
         index, step = request.index, STEPS[request.wanted]
         if request.wanted in (NEXT, PREVIOUS):
@@ -136,7 +151,7 @@ class Suggester:
                     early(Answer(request, found, bits))
                     told = True
             repeated = request.wanted in (NEXT, PREVIOUS) and found.text == request.shown
-            if not repeated and self._is_new(request.config, context, text):
+            if not repeated and self._is_allowed(request.config, context, text):
                 return Answer(request, found, bits)
             index += step
         return Answer(request, None, bits)
@@ -158,12 +173,14 @@ class Suggester:
             context.ids,
             longest=max(config.length, LONGEST_LINE) if line else config.length,
             copied=copied,
-            ends=self.codec.line_mode,
+            automaton_state=self._state(context),
+            ends=self.codec.line_mode or self._guide is not None,
             characters=self._characters,
             network_state=state,
         )
-        self.stepper.choose(0, config, table)
-        self.stepper.begin(0, prompt, context.texts + index * ALTERNATIVE, position=len(context.ids))
+        self.stepper.choose(0, config, table, self._guide)
+        limits = replace(prompt, longest=self._start(context) + LONGEST_MATCH)
+        self.stepper.begin(0, limits, context.texts + index * ALTERNATIVE, position=len(context.ids))
         text, newline = GeneratedText(prompt), self.codec.newline
         yield text
         while not text.stopped:
@@ -173,6 +190,21 @@ class Suggester:
             yield text
             if line and newline > BOUNDARY and newline in text.symbols:
                 return
+
+    def _start(self, context: Context) -> int:
+        """Return the number of symbols before the line, or the paragraph, that is to match a pattern."""
+        return 0 if self.codec.line_mode else context.line
+
+    def _state(self, context: Context) -> int:
+        """Return the state of the guide after a context, DEAD if no line that begins so matches."""
+        return self._guide.state_after(context.ids[self._start(context) :]) if self._guide else 0
+
+    def _may_match(self, context: Context) -> bool:
+        """Say whether some line that begins as the context does matches the pattern, if there is one."""
+        if self._guide is None:
+            return True
+        state, left = self._state(context), LONGEST_MATCH - len(context.ids) + self._start(context)
+        return state != DEAD and bool(self._guide.distances[0, state] <= left)
 
     def _shown(self, request: Request, context: Context, text: GeneratedText, index: int) -> Suggestion:
         """Return a sampled text as a suggestion: without a last word that is cut off, or up to the end of its line."""
@@ -185,11 +217,14 @@ class Suggester:
             shown = shown[:blank] if blank > 0 and shown[:blank].strip() else shown
         return Suggestion(shown, index, ended)
 
-    def _is_new(self, config: SamplingConfig, context: Context, text: GeneratedText) -> bool:
-        """Say whether a text may be suggested: with `novel` none that makes the line one of the corpus."""
-        if not config.novel or self._fingerprint is None or text.stopped != "end":
+    def _is_allowed(self, config: SamplingConfig, context: Context, text: GeneratedText) -> bool:
+        """Say whether a text may be suggested: it matches, and with `novel` the line is not one of the corpus."""
+        if text.stopped != "end":
             return True
-        return not self._fingerprint.has_line(np.concatenate([context.ids, np.array(text.symbols, np.int32)]))
+        ids = np.concatenate([context.ids, np.array(text.symbols, np.int32)])
+        if self._guide and not self._guide.accepts(ids[self._start(context) :]):  # `max_copy` has ended it too early
+            return False
+        return not (config.novel and self._fingerprint and self._fingerprint.has_line(ids))
 
     def _bits(self, context: Context) -> Bits:
         """Return the bits of a context that was just read."""

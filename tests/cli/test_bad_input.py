@@ -155,6 +155,7 @@ TEXT_CASES: list[tuple[str, str, int, list[str]]] = [
     ("translate --shard", "-m good.model text.txt --shard 1", 2, ["--shard must be I/N", "not 1"]),
     ("write --model", "-m missing.model text.txt", 3, ["missing.model", "no model"]),
     ("write --label", "-m good.model --label ham text.txt", 2, ["without labels", "leave --label out"]),
+    ("write --pattern", "-m good.model text.txt --pattern '[0-9]+'", 2, ["no text of the char", "matches --pattern"]),
     ("write --forbid", "-m good.model text.txt --forbid ' ,.acdeghlmnosty\n'", 2, ["--forbid leaves no", "fewer"]),
     ("evaluate --model", "-m . text.txt", 3, ["cannot be read"]),
     ("evaluate --corpus", "-m good.model text.txt --baselines --corpus missing.txt", 2, ["missing.txt"]),

@@ -166,6 +166,15 @@ def test_a_signal_leaves_nothing_if_all_is_saved(place: Path) -> None:
     assert files(place) == {"page.txt"}
 
 
+def test_suggestions_keep_to_a_pattern(place: Path) -> None:
+    with open_page(place, "--pattern", "(ab)+c") as terminal:
+        terminal.send(" ab")
+        terminal.wait(lambda: terminal.before_cursor() == "ab" and terminal.ghost())
+        assert re.fullmatch("(ab)*(a|c\u21b5)?", terminal.ghost())
+        terminal.send("^Q", " d")
+        assert terminal.end() == 0
+
+
 def test_the_screen_follows_the_size_of_the_terminal(place: Path) -> None:
     (place / "page.txt").write_text("the dog " * 12 + "sat\n")
     with open_page(place, "--forbid", SYMBOLS[1:] + "\n ") as terminal:

@@ -1,5 +1,7 @@
 """Suggestions continue the text before the cursor as sampling does, for every kind of model."""
 
+import re
+
 import numpy as np
 import pytest
 from random_models import SYMBOLS, make_checkpoint, random_text
@@ -197,3 +199,35 @@ def test_a_suggestion_is_given_up_when_cancelled():
     looks = iter([False] * 5 + [True])
     assert suggester.answer(Request("abc", config), lambda: next(looks)) is None
     assert suggester.answer(Request("abc", config)) is not None
+
+
+@pytest.mark.parametrize("name", ["lines", "stream", "bytes", "byte lines", "tokens"])
+def test_suggestions_match_a_pattern(name):
+    config = config_of(length=200, pattern="([ab]c|ab)*c?")
+    suggester = Suggester(make_checkpoint(None, codec=CODECS[name], boundary_bias=-2.0), config)
+    matches = re.compile(config.pattern)
+    ends = 0
+    for index in range(8):
+        for text in ("", "a", "abac", "x\nb"):
+            found = suggester.answer(Request(text, config, index)).suggestion
+            line = (text + found.text).split("\n")[-1]
+            rest = next(end for end in ("", "c", "b") if matches.fullmatch(line + end))
+            ends += found.ended
+            assert not (found.ended and rest), line
+    assert ends
+    assert suggester.answer(Request("cc", config)).suggestion is None
+    assert suggester.answer(Request("ac" * 501, config)).suggestion is None  # longer than a line that matches may be
+
+
+def test_what_is_typed_of_a_match_leaves_its_rest():
+    config = config_of(length=30, pattern="[a-d]{8,12}e")
+    suggester = Suggester(make_checkpoint(True, boundary_bias=-9.0), config)
+    found = text_of(suggester.answer(Request("ab", config, index=2)))
+    for size in range(len(found)):
+        assert text_of(suggester.answer(Request("ab" + found[:size], config, index=2))) == found[size:]
+
+
+def test_a_pattern_that_cannot_match_is_refused():
+    for pattern, codec in (("[0-9]", CODECS["lines"]), ("a{1100}", CODECS["lines"]), ("a", CODECS["words"])):
+        with pytest.raises(UsageError, match="`pattern`"):
+            Suggester(make_checkpoint(None, codec=codec), config_of(pattern=pattern))
