@@ -24,7 +24,7 @@ from rnn_cli.cli import app
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.evaluation import evaluate_texts
 from rnn_cli.language.sampling import sample_texts
-from rnn_cli.serving.connections import loop_factory
+from rnn_cli.serving.connections import loop_factory, quick_handovers
 from rnn_cli.serving.fields import Limits
 from rnn_cli.serving.models import Models
 
@@ -319,9 +319,15 @@ def test_a_missing_library_is_said(folder, missing, monkeypatch):
 def test_a_server_runs_without_uvloop(models, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvloop", None)
     assert loop_factory() is None
-    before = sys.getswitchinterval()
     with serving(models) as (port, complaints):
-        assert sys.getswitchinterval() < before
         status, answer = ask(port, request({"model": "stream", "prompt": "a", "max_tokens": 3, "seed": 1}))
     assert (status, len(answer["choices"][0]["text"]), complaints) == (200, 3, [])
-    assert sys.getswitchinterval() == before
+
+
+def test_handovers_are_quick_while_a_server_runs():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.004)
+    with quick_handovers():
+        assert sys.getswitchinterval() < 0.004
+    assert sys.getswitchinterval() == pytest.approx(0.004)
+    sys.setswitchinterval(before)
