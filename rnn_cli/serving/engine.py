@@ -181,7 +181,7 @@ class Engine:
                 if len(lane.part.unread) == 0:
                     lane.part.prompt = replace(lane.part.prompt, network_state=stepper.state(row), unread=0)
                     set_ready(lane.part)
-        for job in {lane.job for lane in lanes if lane.job.request.stream}:
+        for job in dict.fromkeys(lane.job for lane in lanes if lane.job.request.stream):
             if not job.done:
                 job.changed()
 

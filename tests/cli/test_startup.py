@@ -43,7 +43,7 @@ PROMISED = {
         --precision --threads --quiet -q --help -h""",
     "complete": "--label --model -m --count -n --length -l --plain --no-echo --json --threads --quiet -q --help -h",
     "write": """--model -m --label --length -l --temperature -t --top-k --top-p --min-p --forbid --max-copy --novel
-        --bits --random-seed --quiet -q --help -h""",
+        --pattern --bits --random-seed --quiet -q --help -h""",
     "evaluate": """--model -m --json --per-line --per-char --colour --jsonl --threshold --sort --top --below --above
         --total --guess-number --reset-every --adapt --adapt-rate --adapt-counts --counts --baselines --corpus
         --precision --shard --threads --quiet -q --help -h""",
