@@ -29,6 +29,8 @@ BATCHES = "text/test_batches.py"
 FILES = "test_atomic_files.py"
 CLASSIFY = "cli/test_cli_score.py"
 PASSED_ON = "cli/test_passed_on.py"
+NAIVE_BAYES = "tasks/test_naive_bayes.py"
+CALIBRATION = "tasks/forecast/test_calibration.py"
 
 TRAINING = (
     Mutation(
@@ -807,4 +809,28 @@ KERNELS = (
         "kernels/test_cache.py::test_a_directory_that_is_open_to_others_is_not_used",
     ),
 )
-MUTATIONS = (*TRAINING, *RANKS, *TEXT, *LANGUAGE, *MEASURED, *FILES_AND_SIGNALS, *COMMANDS, *NETWORK, *KERNELS)
+
+COUNTED = (
+    Mutation("tasks/naive_bayes.py", "/ np.sqrt(np.maximum(known, 1))", "/ np.maximum(known, 1)", NAIVE_BAYES),
+    Mutation("tasks/naive_bayes.py", "sums[:, :, :-1] + known * self.unseen", "sums[:, :, :-1]", NAIVE_BAYES),
+    Mutation("tasks/naive_bayes.py", "step /= 2", "pass", NAIVE_BAYES, "no step goes too far in the tests"),
+    Mutation("tasks/naive_bayes.py", "- by_chance", "", NAIVE_BAYES),
+    Mutation("tasks/naive_bayes.py", "and len(weights) == 2 + groups", "", NAIVE_BAYES),
+    Mutation("kernels/text/naive_bayes.py", "symbols[j] if j < end else 0", "symbols[min(j, end - 1)]", NAIVE_BAYES),
+    Mutation("kernels/text/naive_bayes.py", "group << 28 | ", "", NAIVE_BAYES),
+    Mutation("kernels/text/naive_bayes.py", "slot = (slot + 1) & last", "slot = (slot + 2) & last", NAIVE_BAYES),
+    Mutation("tasks/forecast/calibration.py", "+ PRIOR * average * np.log(FACTORS) ** 2", "", CALIBRATION),
+    Mutation("tasks/forecast/calibration.py", "factor * away, level", "away, level", CALIBRATION),
+)
+MUTATIONS = (
+    *TRAINING,
+    *RANKS,
+    *TEXT,
+    *LANGUAGE,
+    *MEASURED,
+    *FILES_AND_SIGNALS,
+    *COMMANDS,
+    *NETWORK,
+    *KERNELS,
+    *COUNTED,
+)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from rnn_cli import __version__
 from rnn_cli.checkpoint.checkpoint import Checkpoint
-from rnn_cli.errors import CheckpointError, DivergenceError, UsageError
+from rnn_cli.errors import DivergenceError, UsageError
 from rnn_cli.kernels.network.dropconnect import DropConnect
 from rnn_cli.kernels.network.optimizer import RULES, Step
-from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16, NUMBA_VERSION
 from rnn_cli.kernels.threads import Team
 from rnn_cli.network.members import joined
 from rnn_cli.network.model import Model
@@ -25,8 +23,9 @@ from rnn_cli.rng import DROPCONNECT, DROPOUT, RESETS, WEIGHTS, generator
 from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.data_parallel import GroupedWindow, Ranks, check_ranks
 from rnn_cli.training.fine_tuning import initialise_from
-from rnn_cli.training.networks import MEMBER, check_networks, members_of
+from rnn_cli.training.networks import check_networks
 from rnn_cli.training.run_state import MOST_STEPS, Judgement, Meter, Progress, Report, RunState, StepResult
+from rnn_cli.training.saving import checkpoint_of, resumed
 from rnn_cli.training.schedule import DECAY_FROM, learning_rate, steps_that_fit
 from rnn_cli.training.task import Task
 
@@ -34,7 +33,6 @@ REPORTS_PER_EVALUATION = 10
 FEWEST_BATCHES, STEPS_PER_BATCH = 20, 5  # of validation: a batch of it costs a third of a step
 PLATEAU_PATIENCE = 2  # evaluations without gain after which the schedule `plateau` halves the rate
 MOST_ROLLBACKS = 4
-GOOD = "good."  # before the names of tensors in the last good state, if that is not the current one
 LONGEST_HISTORY = 1000  # evaluations; of a longer history every second one is dropped
 
 
@@ -429,36 +427,7 @@ class Trainer:
 
     def checkpoint(self) -> Checkpoint:
         """Return what to save: the best model so far, and unless the run is over, what resuming needs."""
-        progress = self.progress
-        record = self.task.record(self.config) | {
-            "training": self.config.to_dict(),
-            "steps": progress.step,
-            "total_steps": progress.total_steps,
-            "seconds": progress.seconds,
-            "best_step": progress.best_step,
-            "best_loss": progress.best_loss,
-            "rollbacks": progress.rollbacks,
-            "history": [self.task.report_to_dict(report) for report in self.history],
-            "versions": versions(),
-        }
-        if progress.best_score is not None:
-            record["best_score"] = progress.best_score
-        own, ended = self.best_tensors(), self.finished or self.diverged
-        config, parameters = self.model.config, own
-        if self.members and config.members == 1:  # those that are trained, while others follow or if these diverged
-            config, parameters = joined(config, self.members)
-        checkpoint = Checkpoint(config, self.task.describe(), parameters, record)
-        if ended:
-            self.task.complete(checkpoint, self.team)
-        else:
-            checkpoint.progress = progress.to_dict()
-            checkpoint.training = dict(RunState.of(self.window, progress).tensors)
-            for number, member in enumerate([*self.members, own] if self.members else []):
-                checkpoint.training |= {f"{MEMBER}{number}.{name}": tensor for name, tensor in member.items()}
-            if self.good.progress.step != progress.step:
-                checkpoint.progress["good"] = self.good.progress.to_dict()
-                checkpoint.training |= {GOOD + name: tensor for name, tensor in self.good.tensors.items()}
-        return checkpoint
+        return checkpoint_of(self)
 
     @classmethod
     def resume(cls, checkpoint: Checkpoint, task: Task, threads: int, **others: Any) -> Trainer:
@@ -467,40 +436,4 @@ class Trainer:
         Raises UsageError if the run is complete, or `task` has other data than it; CheckpointError if its state is
         damaged.
         """
-        if checkpoint.progress is None:
-            raise UsageError("the training of this model is complete; there is nothing to resume")
-        several = any(name.startswith(MEMBER) for name in checkpoint.training)
-        network = replace(checkpoint.config, members=1) if several else checkpoint.config
-        task = task.resumed(replace(checkpoint, config=network))
-        if checkpoint.record.get("training", {}).get("precision") == "bfloat16" and not HAS_BFLOAT16:
-            raise UsageError("this run is in bfloat16, which this processor does not have; resume it on one that has")
-
-        counts, tensors = dict(checkpoint.progress), dict(checkpoint.training)
-        prefix, good_counts = (GOOD, counts.pop("good")) if "good" in counts else ("", counts)
-        good = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        try:
-            config = TrainingConfig.from_dict(checkpoint.record["training"])
-            # Before anything of the sizes that the file claims is allocated.
-            if good["state"].shape[-2:] != (config.batch_size, task.network.hidden_size):
-                raise ValueError("the tensor state")
-            trainer = cls(task, config, threads, **others)
-            planned = trainer.progress.total_steps
-            *known, best = members_of(tensors, network) if several else [checkpoint.parameters]
-            trainer.members.extend(known)
-            trainer.model.layout.from_torch(trainer.best_parameters, best)
-            trainer.good = RunState(good, Progress.from_dict(good_counts))
-            trainer.good.restore(trainer.window)  # which checks it
-            trainer.progress = RunState(tensors, Progress.from_dict(counts)).restore(trainer.window)
-            total, begun = trainer.progress.total_steps, trainer.progress.begun
-            if trainer.finished or planned not in (None, total and total - begun) or begun > trainer.progress.step:
-                raise ValueError("its number of steps")
-            trainer.history = [task.report_from_dict(values) for values in checkpoint.record["history"]]
-        except (KeyError, TypeError, ValueError, UsageError) as problem:
-            raise CheckpointError(f"the state of the training in this model is damaged ({problem})") from problem
-        return trainer
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the programs that the result depends on."""
-    found = {"rnn": __version__, "numpy": np.__version__, "numba": NUMBA_VERSION}
-    return found | {"python": platform.python_version()}
+        return resumed(partial(cls, **others), checkpoint, task, threads)

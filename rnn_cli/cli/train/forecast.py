@@ -23,7 +23,8 @@ from rnn_cli.training.trainer import Trainer
 INHERITED = ("cell", "activation", "hidden_size", "num_layers")  # of the model that a run starts from
 TEXT_OPTIONS = (
     *("as_bytes", "line_mode", "paragraphs", "whole_files", "column", "min_count", "words", "vocabulary", "tokens"),
-    *("augment", "reset_chance", "matches", "fingerprint", "readout", "validation_fraction", "validation_files"),
+    *("augment", "reset_chance", "matches", "fingerprint", "counts", "readout"),
+    *("validation_fraction", "validation_files"),
 )
 
 

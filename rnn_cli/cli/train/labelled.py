@@ -60,7 +60,7 @@ def reread(request: TrainRequest, checkpoint: Checkpoint) -> LabelledTask:
 
 def check(request: TrainRequest) -> None:
     """Raise UsageError for values that do not go with labels."""
-    for name in (*TEXT_OPTIONS, "readout"):
+    for name in (*TEXT_OPTIONS, "counts", "readout"):
         if name in request.given():
             raise UsageError(f"`{name}` does not go with `labelled`; leave it out")
     if request.values.get("directions", 1) != 1:

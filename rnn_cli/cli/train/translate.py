@@ -24,7 +24,7 @@ from rnn_cli.training.trainer import Trainer
 FIXED = ("cell", "activation", "hidden_size", "num_layers", "directions")  # by the model that a run starts from
 TEXT_OPTIONS = (  # of texts that a model learns to write
     *("as_bytes", "line_mode", "paragraphs", "whole_files", "column", "min_count", "tokens", "vocabulary"),
-    *("augment", "reset_chance", "matches", "fingerprint", "readout"),
+    *("augment", "reset_chance", "matches", "fingerprint", "counts", "readout"),
 )
 
 

@@ -216,6 +216,7 @@ def test_a_damaged_tensor_is_one_sentence(place, damage):
         (["evaluate", "pairs.tsv", "-m", "model", "--per-line"], "--per-line is for models that write text"),
         (["evaluate", "words.txt", "-m", "model"], "line 1 of words.txt has no TAB"),
         (["train", "pairs.tsv", *SMALL, "--bytes", "-m", "new"], "--bytes is not for learning to translate"),
+        (["train", "pairs.tsv", *SMALL, "--no-counts", "-m", "new"], "--no-counts is not for learning to translate"),
         (["train", "pairs.tsv", *SMALL, "--readout", "mean", "-m", "new"], "--readout is not for"),
         (["train", "new.tsv", "--task", "translate", "--from", "model", "-m", "new"], "model cannot write 'Z'"),
         (
