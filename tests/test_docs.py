@@ -41,7 +41,18 @@ TABLES = [
 ]
 SHOWN_PORT, FREE_PORT = "8017", str(20_000 + os.getpid() % 10_000)  # so that several runs do not meet
 # Options of pytest, of the benchmarks, of GNU parallel and of Slurm, which the documents name too.
-OTHER_OPTIONS = {"--dist", "--names", "--shakespeare", "--torch", "--help", "--version", "--", "--bind-to"}
+OTHER_OPTIONS = {
+    "--dist",
+    "--hidden-sizes",
+    "--phases",
+    "--names",
+    "--shakespeare",
+    "--torch",
+    "--help",
+    "--version",
+    "--",
+    "--bind-to",
+}
 OTHER_OPTIONS |= {"--pipe", "--block", "--array", "--job-name", "--cpus-per-task"}
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 OTHER_OPTIONS |= {"--retry", "--retry-delay", "--retry-connrefused"}
