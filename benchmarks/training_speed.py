@@ -33,6 +33,7 @@ from onednn_step import CHECKED_RATE, NotBuiltError, build, check, onednn, versi
 from pair_speed import PAIR_SIZES, QUICK_PAIR_SIZES, WORDS, measure_pairs, words_per_second
 from roofline import HEADERS, Limits, limit_cells, memory_size, peak_call, traffic, triad_call, weights_call
 from step_phases import WHY, measure_phases
+from task_speed import bidirectional, measure_tasks, megabytes_per_minute, words
 from torch_step import CLIP_NORM, LEARNING_RATE, Problem, torch_step, tuned_torch
 
 from rnn_cli.cells import find_cell
@@ -288,10 +289,36 @@ def answers(chosen: Namespace, seconds: float, torch: bool) -> list[str]:
     return [table(["rnn translate, the whole command, greedily", "threads", "words/s"], rows)]
 
 
+def texts(chosen: Namespace, seconds: float, torch: bool) -> list[str]:
+    """Return the table of classifiers that read in both directions, beside packed sequences, and of models of words."""
+    sizes, vocabularies = ((8,), (300,)) if chosen.quick else ((128, 256), (10_000, 30_000))
+    rows = []
+    for threads in chosen.threads:
+        made = [(f"classifier, 1 x {hidden} in both directions", bidirectional(hidden, threads)) for hidden in sizes]
+        made += [(f"{size:,} words, 1 x 256, tied", words(size, threads)) for size in vocabularies]
+        for name, contenders in made:
+            print(f"{name}, {threads} threads ...", file=sys.stderr, flush=True)
+            found = measure_tasks(name, contenders, chosen.precisions, seconds, torch)
+            rows += [[name, str(threads), *others] for name, *others in found]
+    return [table(["training", "threads", "precision", "rnn symbols/s", "torch", "rnn / torch", "float32"], rows)]
+
+
+def labels(chosen: Namespace, seconds: float, torch: bool) -> list[str]:
+    """Return the table of the speed of `rnn classify` and `rnn tag`."""
+    hidden, megabytes = (8, 0.01) if chosen.quick else (128, 4)
+    rows = [
+        [f"rnn {task}, lstm 1 x {hidden}", str(threads), megabytes_per_minute(task, hidden, threads, megabytes)]
+        for task, threads in itertools.product(("classify", "tag"), chosen.threads)
+    ]
+    return [table(["the whole command, short lines", "threads", "MB/minute"], rows)]
+
+
 PARTS: dict[str, Callable[[Namespace, float, bool], list[str]]] = {
     "networks": networks,
     "pairs": pairs,
     "answers": answers,
+    "texts": texts,
+    "labels": labels,
 }
 
 
