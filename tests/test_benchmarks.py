@@ -267,6 +267,15 @@ def test_tuned_pytorch_makes_the_same_step(tmp_path):
     assert Problem.load(tmp_path / "b.npz").tensors["rnn.weight_ih_l0"].shape == (24, 66)
 
 
+def test_tasks_take_the_steps_of_pytorch():
+    pytest.importorskip("torch")
+    from task_speed import bidirectional, measure_tasks, words
+
+    for made in (bidirectional(8, 1), words(30, 1, 8)):
+        ((name, precision, *speeds),) = measure_tasks("a row", made, ["float32"], 0.01, torch=True)
+        assert (name, precision, len(speeds)) == ("a row", "float32", 4)
+
+
 def test_bytes_of_a_step():
     from roofline import Limits, Traffic, limit_cells, traffic
     from training_speed import Model, NetworkConfig, Team, TrainingWindow
