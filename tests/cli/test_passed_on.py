@@ -14,7 +14,7 @@ from rnn_cli.checkpoint.checkpoint import save_checkpoint
 from rnn_cli.kernels.simd import cpu
 from rnn_cli.kernels.threads import Team
 from rnn_cli.network import workspace
-from rnn_cli.training import trainer
+from rnn_cli.training import saving
 
 TRAIN = ["train", "text.txt", *SMALL, "--steps", "1", "-m", "new"]
 COMMANDS = {
@@ -62,7 +62,7 @@ def test_threads_are_passed_on(place: Path, monkeypatch: pytest.MonkeyPatch, com
 
 @pytest.mark.parametrize("command", [COMMANDS[name] for name in WITH_PRECISION], ids=WITH_PRECISION)
 def test_precision_is_passed_on(place: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
-    for module in (cpu, workspace, trainer):
+    for module in (cpu, workspace, saving):
         monkeypatch.setattr(module, "HAS_BFLOAT16", False, raising=module is not cpu)
     done = run(*command, "--precision", "bfloat16", cwd=place)
     assert (done.code, "no products in bfloat16" in done.stderr) == (2, True), done.stderr

@@ -19,6 +19,7 @@ from rnn_cli.language.task import LanguageTask
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.corpus import load_corpus
+from rnn_cli.training import saving
 from rnn_cli.training import trainer as training
 from rnn_cli.training.config import TrainingConfig
 from rnn_cli.training.run_state import Report
@@ -533,7 +534,7 @@ def test_bfloat16_run_is_not_called_damaged_without_bfloat16(corpora, monkeypatc
     train_until(trainer, 3)
     checkpoint = trainer.checkpoint()
     checkpoint.record["training"]["precision"] = "bfloat16"
-    monkeypatch.setattr(training, "HAS_BFLOAT16", False)
+    monkeypatch.setattr(saving, "HAS_BFLOAT16", False)
     with pytest.raises(UsageError, match="bfloat16, which this processor does not have"):
         Trainer.resume(checkpoint, LanguageTask(corpora[True]), 1)
 
