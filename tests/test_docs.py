@@ -45,6 +45,7 @@ OTHER_OPTIONS = {
     "--dist",
     "--hidden-sizes",
     "--phases",
+    "--parts",
     "--names",
     "--shakespeare",
     "--torch",
