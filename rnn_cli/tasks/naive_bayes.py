@@ -15,7 +15,7 @@ The weights and the smoothing are those with which held-out texts, which were no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -30,7 +30,7 @@ from rnn_cli.kernels.text.naive_bayes import NO_KEY, FeatureTable, add_values, f
 from rnn_cli.kernels.threads import Team
 from rnn_cli.tasks.whole_texts import LEAST_PROBABILITY
 
-MOST_COUNTED = 4_000_000  # features of a group: the counting takes some seconds, and up to 30 bytes each
+MOST_COUNTED = 4_000_000  # features of a group: the counting takes some seconds, and up to 60 bytes each
 MOST_KEPT = 1_000_000  # features, about 8 bytes each in the file
 MOST_LABELS = 1 << 16
 HIGHEST_WEIGHT = 1e6
@@ -100,12 +100,8 @@ class NaiveBayes:
 
     @classmethod
     def of(cls, features: Features, labels: np.ndarray, label_count: int, most: int = MOST_KEPT) -> NaiveBayes:
-        """Count the features of texts with these labels; of many texts, those of the first ones.
-
-        Of more than `most` features, those that were counted most often are kept.
-        """
-        features = features.part(0, max(1, int(np.searchsorted(features.starts, MOST_COUNTED, "right")) - 1))
-        numbers = np.repeat(labels[: len(features.starts) - 1], np.diff(features.starts)).astype(np.uint64)
+        """Count the features of texts with these labels. Of more than `most`, those counted most often are kept."""
+        numbers = np.repeat(labels, np.diff(features.starts)).astype(np.uint64)
         found = [Counted.of(group, numbers) for group in features.keys]
         least = 1
         while sum(int(np.count_nonzero(group.totals >= least)) for group in found) > most:
@@ -213,6 +209,14 @@ KINDS = {
     "counts": np.dtype(np.uint16),
     "weights": np.dtype(np.float64),
 }
+
+
+def texts_to_count(lengths: Sequence[int], most: int = MOST_COUNTED) -> np.ndarray:
+    """Return the numbers of the texts to count; of more than `most` features every second, third, ... text.
+
+    So all parts of a file count that is sorted by its labels.
+    """
+    return np.arange(0, len(lengths), max(1, -(-sum(lengths) // most)))
 
 
 def counts_of(checkpoint: Checkpoint, groups: int, label_count: int) -> NaiveBayes | None:

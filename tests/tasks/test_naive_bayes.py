@@ -13,7 +13,7 @@ from rnn_cli.kernels.threads import Team
 from rnn_cli.tasks.classify.model import GRAMS, TextClassifier, grams_of
 from rnn_cli.tasks.classify.task import ClassifyTask
 from rnn_cli.tasks.labelled_texts import LabelledTexts
-from rnn_cli.tasks.naive_bayes import RIDGE, Judged, NaiveBayes, fit_weights, softmax
+from rnn_cli.tasks.naive_bayes import RIDGE, Judged, NaiveBayes, fit_weights, softmax, texts_to_count
 from rnn_cli.tasks.tag.alphabet import Alphabet, texts_of
 from rnn_cli.tasks.tag.evaluation import evaluate_sentences
 from rnn_cli.tasks.tag.sentences import Sentence
@@ -83,6 +83,11 @@ def test_too_many_grams_leave_the_commonest(counted):
     assert 0 < len(small.keys) <= 20 < len(counted.keys)
     assert set(small.keys) < set(counted.keys)
     assert small.sizes.sum() == len(small.keys)
+
+
+@pytest.mark.parametrize("most, expected", [(30, [0, 1, 2, 3, 4]), (29, [0, 2, 4]), (10, [0, 3]), (1, [0])])
+def test_of_many_texts_some_are_counted_evenly(most, expected):
+    assert texts_to_count([6] * 5, most).tolist() == expected
 
 
 def test_weights_are_at_the_minimum_of_the_loss():
@@ -203,6 +208,20 @@ def test_without_counts_or_held_out_texts_it_is_alone(config, validation):
     checkpoint, task = trained(config, validation)
     assert not checkpoint.counts
     assert not task.remarks
+
+
+def test_held_out_texts_of_unknown_labels_fit_nothing():
+    known = ClassifyTask(DATA, replace(DATA, names=("m", "n")))
+    known.network = replace(known.network, hidden_size=4)
+    trainer = Trainer(known, CONFIG, 1)
+    list(trainer)
+    assert not trainer.checkpoint().counts
+    tagged = [Sentence(each.tokens, ["new"] * len(each.tokens)) for each in sentences(4, 2)]
+    task = TagTask("made", sentences(20, 1), tagged)
+    task.network = replace(task.network, hidden_size=4)
+    trainer = Trainer(task, replace(CONFIG, sequence_length=64), 1)
+    list(trainer)
+    assert not trainer.checkpoint().counts
 
 
 def test_counts_that_do_not_help_are_left_out():

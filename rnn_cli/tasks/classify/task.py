@@ -16,7 +16,7 @@ from rnn_cli.network.model import Model
 from rnn_cli.tasks.classify.model import TextClassifier, description, grams_of, read_description
 from rnn_cli.tasks.encoding import codec_of_texts, encode_texts
 from rnn_cli.tasks.labelled_texts import LabelledTexts
-from rnn_cli.tasks.naive_bayes import Judged, NaiveBayes, counts_that_pay
+from rnn_cli.tasks.naive_bayes import Judged, NaiveBayes, counts_that_pay, texts_to_count
 from rnn_cli.tasks.whole_texts import Reader, Texts, WholeTextBatches
 from rnn_cli.text.codecs import Codec
 from rnn_cli.training.config import TrainingConfig
@@ -95,13 +95,16 @@ class ClassifyTask(Task):
         if self.validation is None or not checkpoint.record["training"]["counts"]:
             return
         known = np.flatnonzero(self.validation.labels >= 0)
+        if not len(known):
+            return
         part = self.validation.take(known[: max(FEWEST_FITTED, MOST_FITTED // len(self.labels))])
         try:
             network = TextClassifier(checkpoint, team.threads).probabilities(part.texts)
         except CheckpointError:  # the outputs are not finite on a longer text than was validated
             return
-        counted, held_out = (grams_of(encode_texts(self.codec, each.texts)[0]) for each in (self.training, part))
-        model = NaiveBayes.of(counted, self.training.labels, len(self.labels))
+        counted = self.training.take(texts_to_count([len(text) for text in self.training.texts]))
+        own, held_out = (grams_of(encode_texts(self.codec, each.texts)[0]) for each in (counted, part))
+        model = NaiveBayes.of(own, counted.labels, len(self.labels))
         found = counts_that_pay(model, Judged(held_out, part.labels, network), team, "label")
         checkpoint.counts, checkpoint.record["mixture"], self.remarks = found
 

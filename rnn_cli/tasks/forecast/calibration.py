@@ -15,7 +15,7 @@ FACTORS = np.geomspace(0.25, 4, 81)  # that are tried
 PRIOR = 50.0  # values of average loss that a factor of e has to save, so that few held-out values say little
 
 
-def pinball(errors: np.ndarray, level: float) -> np.ndarray:
+def pinball(errors: np.ndarray, level: float | np.ndarray) -> np.ndarray:
     """Return the pinball loss of a quantile, whose errors are what came less what it said."""
     return np.maximum(level * errors, (level - 1) * errors)
 

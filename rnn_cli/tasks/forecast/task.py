@@ -16,7 +16,7 @@ from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 from rnn_cli.network.workspace import Batch, count_scored
 from rnn_cli.rng import SERIES_WINDOWS, WEIGHTS, generator
-from rnn_cli.tasks.forecast.calibration import fit_factors, with_factors
+from rnn_cli.tasks.forecast.calibration import fit_factors, pinball, with_factors
 from rnn_cli.tasks.forecast.forecaster import (
     FORECAST,
     MOST_KEPT,
@@ -157,8 +157,9 @@ class ForecastTask(Task):
         scored = count_scored(batch.targets)
         values = np.nan_to_num(batch.targets).astype(np.float64)
         levels = np.resize(np.array(self.network.quantiles or [0.5]), values.shape[-1])
-        pinball = np.maximum(levels * values, (levels - 1) * values)
-        return float((pinball if self.network.quantiles else 0.5 * np.square(values)).sum()) / max(1, scored)
+        return float((pinball(values, levels) if self.network.quantiles else 0.5 * np.square(values)).sum()) / max(
+            1, scored
+        )
 
     def batches(self, config: TrainingConfig) -> SeriesBatches:
         """Return rows of steps to train on. A forecast reads as many steps as they have."""

@@ -19,7 +19,7 @@ from rnn_cli.kernels.threads import Team
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 from rnn_cli.network.workspace import IGNORED
-from rnn_cli.tasks.naive_bayes import Features, Judged, NaiveBayes, counts_that_pay
+from rnn_cli.tasks.naive_bayes import Features, Judged, NaiveBayes, counts_that_pay, texts_to_count
 from rnn_cli.tasks.tag.alphabet import Alphabet, texts_of
 from rnn_cli.tasks.tag.bio import is_bio
 from rnn_cli.tasks.tag.hidden import HidingBatches
@@ -171,8 +171,11 @@ class TagTask(Task):
             return
         features, tags = self._counted(judged)
         known = tags >= 0
+        if not known.any():
+            return
         held_out = Judged(Features(features.keys[:, known], np.arange(known.sum() + 1)), tags[known], network[known])
-        counts = NaiveBayes.of(*self._counted(self.training), len(self.tags))
+        chosen = texts_to_count([len(sentence.tokens) for sentence in self.training])
+        counts = NaiveBayes.of(*self._counted([self.training[number] for number in chosen]), len(self.tags))
         found = counts_that_pay(counts, held_out, team, self.unit)
         checkpoint.counts, checkpoint.record["mixture"], self.remarks = found
 
