@@ -157,9 +157,8 @@ class ForecastTask(Task):
         scored = count_scored(batch.targets)
         values = np.nan_to_num(batch.targets).astype(np.float64)
         levels = np.resize(np.array(self.network.quantiles or [0.5]), values.shape[-1])
-        return float((pinball(values, levels) if self.network.quantiles else 0.5 * np.square(values)).sum()) / max(
-            1, scored
-        )
+        losses = pinball(values, levels) if self.network.quantiles else 0.5 * np.square(values)
+        return float(losses.sum()) / max(1, scored)
 
     def batches(self, config: TrainingConfig) -> SeriesBatches:
         """Return rows of steps to train on. A forecast reads as many steps as they have."""
