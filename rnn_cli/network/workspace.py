@@ -24,6 +24,7 @@ from rnn_cli.kernels.threads import BARRIER_SIZE, Team
 from rnn_cli.network.model import PAD, Model
 
 IGNORED = -1  # the target of a position without a loss
+GATES_PAD = 2 * PAD  # of a row of gates in bfloat16: rows that are multiplied in place shall not meet in a cache set
 
 
 class Batch(NamedTuple):
@@ -104,6 +105,7 @@ class Window:
             output_size=config.output_size,
             columns=layout.columns,
             plane=(length + 1) * batch * layout.hidden,
+            gates=cell.blocks * layout.hidden + (0 if self.numbers == 1 else GATES_PAD),
             scratch=self.widest // self.numbers + PAD,
             logit_rows=logit_rows,
         )
@@ -129,7 +131,7 @@ class Window:
             starts=self._all_starts.ravel(),
             mask=self.mask.ravel(),
             preact=zeros(batch * cell.blocks * hidden),
-            gates=zeros(runs * steps * cell.blocks * hidden),
+            gates=aligned_zeros(runs * steps * self.sizes.gates, dtype if self.numbers == 1 else np.uint16),
             states=zeros(runs * spacing + slack),
             output=zeros(config.num_layers * steps * width),
             shares=self._shares.ravel(),

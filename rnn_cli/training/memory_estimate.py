@@ -23,17 +23,21 @@ def peak_memory(network: NetworkConfig, training: TrainingConfig, data: int) -> 
     vectors += 4 * (training.networks - 1)  # each that is trained, in memory and in the file
     window = training.batch_size * training.sequence_length
     parts = [network]
-    position = 0
+    position = 0.0
     if isinstance(network, EncoderDecoderConfig):
         parts = [network.encoder, network.decoder]
         position = 3 * network.hidden_size * (1 + network.directions)  # contexts, z and their gradients
-    position += sum(map(numbers_of_a_position, parts))
+    position += sum(numbers_of_a_position(part, training.precision) for part in parts)
     return round(BASE + FLOAT32 * (vectors * layout.size + window * position) + data)
 
 
-def numbers_of_a_position(network: NetworkConfig) -> int:
-    """Return gates, states and output of each layer, the gradient in an output, the logits: at one position."""
+def numbers_of_a_position(network: NetworkConfig, precision: str) -> float:
+    """Return gates, states and output of each layer, the gradient in an output, the logits: at one position.
+
+    Gates in bfloat16 count as half a number.
+    """
     layout = layout_of(network, VECTOR_BYTES // FLOAT32)
     cell, runs = layout.cell, network.num_layers * network.runs
-    position = runs * (cell.blocks + len(cell.states)) * layout.hidden
+    gates = cell.blocks / (2 if precision == "bfloat16" else 1)
+    position = runs * (gates + len(cell.states)) * layout.hidden
     return position + (network.num_layers + network.runs) * layout.width + layout.columns

@@ -245,6 +245,23 @@ def test_several_symbols_a_step_are_scattered():
 
 
 @needs_bfloat16
+@pytest.mark.parametrize("depth", [32, 33])
+def test_operands_in_bfloat16_are_read_in_place(depth):
+    install_tile(np.dtype(np.uint32))
+    generator, rows, kind = np.random.default_rng(10), 7, (np.float32, np.uint32)
+    numbers = generator.integers(-8, 9, (depth, 64)).astype(np.float32)  # which are exact in bfloat16
+    halves = (numbers.view(np.uint32) >> 16).astype(np.uint16)
+    panel = Panel(np.full((depth + 1) // 2 * 48, 7, np.uint32), 0, depth, 48)
+    pack_panel(Matrix(halves.ravel(), 3, 64, 1), panel)
+    assert np.array_equal(panel.array, packed_copy(np.ascontiguousarray(numbers[:, 3:51]), kind).panels)
+    packed, left = packed_copy(generator.standard_normal((32, 16)).astype(np.float32), kind), numbers[:rows, 2:34]
+    read, expected = np.zeros((2, rows, 16), np.float32)
+    multiply(Matrix(read.ravel(), 0, 16, 1), Matrix(halves.ravel(), 2, 64, 1), rows, packed)
+    multiply(Matrix(expected.ravel(), 0, 16, 1), Matrix(np.ascontiguousarray(left).ravel(), 0, 32, 1), rows, packed)
+    assert np.array_equal(read, expected)
+
+
+@needs_bfloat16
 def test_bfloat16_rounds_ties_to_even_and_keeps_nonfinite():
     from rnn_cli.kernels.simd.bfloat16 import store_neighbours, store_pairs
 

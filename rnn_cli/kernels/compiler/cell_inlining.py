@@ -16,7 +16,7 @@ from numba.core import cgutils, types
 from numba.core.extending import NativeValue, intrinsic, models, register_model, typeof_impl, unbox
 
 from rnn_cli.kernels.compiler.jit import chosen_by_type, kernel
-from rnn_cli.kernels.simd.vector import VectorType, element_pointer, register_type
+from rnn_cli.kernels.simd.vector import element_pointer, emit_load, emit_store, vector_of
 
 
 @dataclass(frozen=True)
@@ -81,15 +81,13 @@ def tuple_loader(count_of):
     @intrinsic
     def load_tuple(typingctx, cell, array, index, stride):
         count = count_of(cell.equations)
-        vector = VectorType(array.dtype)
+        vector = vector_of(array)
 
         def lower(context, builder, sig, args):
             values = []
             for number in range(count):
                 at = builder.add(args[2], builder.mul(args[3], ir.IntType(64)(number)))
-                pointer = element_pointer(context, builder, sig.args[1], args[1], at)
-                pointer = builder.bitcast(pointer, register_type(vector).as_pointer())
-                values.append(builder.load(pointer, align=vector.dtype.bitwidth // 8))
+                values.append(emit_load(builder, vector, element_pointer(context, builder, sig.args[1], args[1], at)))
             return cgutils.pack_array(builder, values)
 
         return types.UniTuple(vector, count)(cell, array, types.intp, types.intp), lower
@@ -106,12 +104,10 @@ def store_tuple(typingctx, array, index, stride, values):
     """Store the vectors of a tuple, `stride` elements apart."""
 
     def lower(context, builder, sig, args):
-        vector = VectorType(sig.args[0].dtype)
         for number in range(len(sig.args[3])):
             at = builder.add(args[1], builder.mul(args[2], ir.IntType(64)(number)))
             pointer = element_pointer(context, builder, sig.args[0], args[0], at)
-            pointer = builder.bitcast(pointer, register_type(vector).as_pointer())
-            builder.store(builder.extract_value(args[3], number), pointer, align=vector.dtype.bitwidth // 8)
+            emit_store(builder, builder.extract_value(args[3], number), pointer)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, values), lower

@@ -15,9 +15,16 @@ from numba.core.extending import intrinsic
 from rnn_cli.kernels.compiler.jit import chosen_by_type, kernel
 from rnn_cli.kernels.matmul.matrix import ONE, Matrix, Panel
 from rnn_cli.kernels.matmul.tile import PAIRS
-from rnn_cli.kernels.simd.bfloat16 import WORDS, store_neighbours, store_pairs, store_pairs_transposed
+from rnn_cli.kernels.simd.bfloat16 import (
+    WORDS,
+    as_pairs,
+    store_halves,
+    store_neighbours,
+    store_pairs,
+    store_pairs_transposed,
+)
 from rnn_cli.kernels.simd.cpu import HAS_AMX, TILE_VECTORS
-from rnn_cli.kernels.simd.vector import lanes, load, prefetch, store
+from rnn_cli.kernels.simd.vector import HALF, lanes, load, prefetch, store
 from rnn_cli.kernels.threads import share_start
 
 ZERO = np.intp(0)
@@ -77,21 +84,30 @@ def panel_at(b, first, width):
 
 
 @chosen_by_type
-def store_steps(target, index, low, high):
-    """Store a vector of one step of the depth: the row `low`, or the pairs of the rows `low` and `high`."""
-    return store_pair_step if target.dtype == PAIRS else store_number_step
+def pack_step(target, index, source, low, high):
+    """Store a vector of one step of the depth: of the row at `low`, or of pairs with the row at `high` (-1: with 0)."""
+    if target.dtype != PAIRS:
+        return pack_number
+    return pack_halves if source.dtype == HALF else pack_pair
 
 
 @kernel
-def store_pair_step(target, index, low, high):
-    """Store the pairs of two rows."""
-    store_pairs(target, index, low, high)
-
-
-@kernel
-def store_number_step(target, index, low, high):
+def pack_number(target, index, source, low, high):
     """Store one row."""
-    store(target, index, low)
+    store(target, index, load(source, low))
+
+
+@kernel
+def pack_pair(target, index, source, low, high):
+    """Store the pairs of two rows, rounded."""
+    first = load(source, low)
+    store_pairs(target, index, first, load(source, high) if high >= 0 else first - first)
+
+
+@kernel
+def pack_halves(target, index, source, low, high):
+    """Store the pairs of two rows that are rounded already."""
+    store_halves(target, index, source, low, high)
 
 
 @kernel
@@ -99,13 +115,13 @@ def pack_panel(source, panel):
     """Pack one panel from the matrix `source` (depth, width). The missing half of a last pair is 0."""
     step, stride = depth_step(panel.array), source.stride
     for k in range(steps_of(panel.array, panel.depth)):
-        at, paired = source.start + k * step * stride, k * step + step <= panel.depth
+        at = source.start + k * step * stride
+        second = at + (step - 1) * stride if k * step + step <= panel.depth else -1
         for j in range(0, panel.width, lanes(source.array)):
             for row in range(step):
                 prefetch(source.array, at + (STEPS_AHEAD + row) * stride + j)
-            low = load(source.array, at + j)
-            high = load(source.array, at + (step - 1) * stride + j) if paired else low - low
-            store_steps(panel.array, panel.start + k * panel.width + j, low, high)
+            high = second + j if second >= 0 else second
+            pack_step(panel.array, panel.start + k * panel.width + j, source.array, at + j, high)
 
 
 @kernel
@@ -136,7 +152,15 @@ def pack_transposed(source, b, share):
 @chosen_by_type
 def left_side(b, a, rows):
     """Return the matrix A (rows, b.depth) in the element type of `b`: A itself or, for pairs, a copy in the scratch."""
-    return left_side_of_pairs if b[0].dtype == PAIRS else left_side_itself
+    if b[0].dtype != PAIRS:
+        return left_side_itself
+    return left_side_in_place if a[0].dtype == HALF else left_side_of_pairs
+
+
+@kernel
+def left_side_in_place(b, a, rows):
+    """Return A, which is in bfloat16: neighbouring numbers are pairs."""
+    return Matrix(as_pairs(a.array), a.start // 2, a.stride // 2, ONE)
 
 
 @kernel

@@ -65,7 +65,7 @@ def layer_gradients(source, layer, back, share):
     """Compute the gradient in the parameters of one layer and direction, this share's columns."""
     sizes, grad = layer.sizes, back.grad
     depth, hidden, width = sizes.length * sizes.batch, sizes.hidden, sizes.blocks * sizes.hidden
-    gates = Matrix(layer.arrays.gates, layer.gates, width, ONE)
+    gates = Matrix(layer.arrays.gates, layer.gates, sizes.gates, ONE)
     without_recurrent = width - sizes.recurrent_columns
     all_products = products_before(source, sizes, width)
     for k in range(0, depth, back.depth):

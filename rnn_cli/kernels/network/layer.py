@@ -60,16 +60,16 @@ def cell_step(cell, layer, t, rows):
     sizes, arrays = layer.sizes, layer.arrays
     gates, states, output = arrays.gates, arrays.states, arrays.output
     hidden, width, plane = sizes.hidden, sizes.blocks * sizes.hidden, sizes.plane
-    gates_at = layer.gates + t * sizes.batch * width
+    gates_at = layer.gates + t * sizes.batch * sizes.gates
     output_at = layer.output + t * sizes.batch * sizes.width
     before, after = layer.before + t * sizes.batch * hidden, layer.after + t * sizes.batch * hidden
     for row in range(rows.first, rows.last):
         for j in range(0, hidden, lanes(gates)):
-            prefetch_blocks(gates, gates_at + (row + 1) * width + j, hidden, sizes.blocks)
+            prefetch_blocks(gates, gates_at + (row + 1) * sizes.gates + j, hidden, sizes.blocks)
             preact = load_blocks(cell, arrays.preact, row * width + j, hidden)
             previous = load_states(cell, states, before + row * hidden + j, plane)
             values, state = cell_forward(cell, preact, previous)
-            store_tuple(gates, gates_at + row * width + j, hidden, values)
+            store_tuple(gates, gates_at + row * sizes.gates + j, hidden, values)
             store_tuple(states, after + row * hidden + j, plane, state)
             kept = load(arrays.mask, layer.mask + row * hidden + j)
             store(output, output_at + row * sizes.width + j, state[0] * kept)
@@ -83,15 +83,14 @@ def cell_step_backward(cell, layer, back, t, rows):
     """Undo `cell_step`: gates become the gradient in the pre-activations, and `carry` goes one step back."""
     sizes, arrays = layer.sizes, layer.arrays
     gates, carry = arrays.gates, back.carry
-    hidden, width = sizes.hidden, sizes.blocks * sizes.hidden
-    carry_plane = sizes.batch * hidden
-    gates_at = layer.gates + t * sizes.batch * width
+    hidden, carry_plane = sizes.hidden, sizes.batch * sizes.hidden
+    gates_at = layer.gates + t * sizes.batch * sizes.gates
     output_at = layer.grad_output + t * sizes.batch * sizes.width
     before = layer.before + t * sizes.batch * hidden
     for row in range(rows.first, rows.last):
         for j in range(0, hidden, lanes(gates)):
-            prefetch_blocks(gates, gates_at + (row + 1) * width + j, hidden, sizes.blocks)
-            values = load_blocks(cell, gates, gates_at + row * width + j, hidden)
+            prefetch_blocks(gates, gates_at + (row + 1) * sizes.gates + j, hidden, sizes.blocks)
+            values = load_blocks(cell, gates, gates_at + row * sizes.gates + j, hidden)
             previous = load_states(cell, arrays.states, before + row * hidden + j, sizes.plane)
             # In the padding of the first direction stands the gradient of the second one, which is not its own.
             kept = first_lanes(load(arrays.mask, layer.mask + row * hidden + j), sizes.units - j, 0)
@@ -100,7 +99,7 @@ def cell_step_backward(cell, layer, back, t, rows):
             store(carry, at, load(carry, at) + grad_output * kept)
             grad = load_states(cell, carry, at, carry_plane)
             grad_preact, grad_previous = cell_backward(cell, values, previous, grad)
-            store_tuple(gates, gates_at + row * width + j, hidden, grad_preact)
+            store_tuple(gates, gates_at + row * sizes.gates + j, hidden, grad_preact)
             store_tuple(carry, at, carry_plane, grad_previous)
 
 
@@ -108,11 +107,12 @@ def cell_step_backward(cell, layer, back, t, rows):
 def recurrent_gradient(layer, back, t, rows):
     """Add to the gradient in h_(t-1) what reaches it through W_hh; it stays zero if step t started from zero."""
     sizes, arrays = layer.sizes, layer.arrays
-    hidden, width, k = sizes.hidden, sizes.blocks * sizes.hidden, t * sizes.batch + rows.first
+    hidden, k = sizes.hidden, t * sizes.batch + rows.first
+    recurrent = sizes.blocks * hidden - sizes.recurrent_columns
     scratch = Scratch(arrays.scratch, rows.first * sizes.scratch)
     weight = Packed(back.packed_transposed, layer.weight_hh, sizes.recurrent_columns, hidden, scratch)
     grad_h = Matrix(back.carry, layer.carry + rows.first * hidden, hidden, ONE)
-    grad_preact = Matrix(arrays.gates, layer.gates + (k + 1) * width - sizes.recurrent_columns, width, ONE)
+    grad_preact = Matrix(arrays.gates, layer.gates + k * sizes.gates + recurrent, sizes.gates, ONE)
     multiply_onto(grad_h, grad_h, grad_preact, rows.last - rows.first, weight)
     for row in range(rows.first, rows.last):
         if arrays.starts[layer.starts + t * sizes.batch + row] != 0:

@@ -22,8 +22,8 @@ class Sizes(NamedTuple):
     `runs` are those of each layer, and `reverse` is 1 if every second one reads from the end. `hidden`, `width` and
     `columns` are padded to whole vectors: hidden_size `units`, runs * `units`, and `output_size`. `input_size` is the
     number of symbols, or the padded width of the numbers that are read. `plane` is the distance from one state to the
-    next, as from h to c; `scratch` is the scratch for a row of the batch. `logit_rows` is T * B, or B if the logits of
-    one step are kept at a time.
+    next, as from h to c; `gates` is that from a row of gates to the next; `scratch` is the scratch for a row of the
+    batch. `logit_rows` is T * B, or B if the logits of one step are kept at a time.
     """
 
     layers: int
@@ -42,6 +42,7 @@ class Sizes(NamedTuple):
     output_size: int
     columns: int
     plane: int
+    gates: int
     scratch: int
     logit_rows: int
 
@@ -64,7 +65,8 @@ class Workspace(NamedTuple):
     starts (1 + reverse, T, B)     1: the step starts from the zero state; for the second direction, where texts end
     mask (runs, B, H)              what the output is multiplied with: dropout
     preact (B, blocks H)           the pre-activations of one step, which stay in the inner caches
-    gates (runs, T, B, blocks H)   the gates, then the gradient in the pre-activations
+    gates (runs, T, B, `gates`)    the gates, then the gradient in the pre-activations: blocks H of a row. If products
+                                   are in bfloat16, so are they, and products read them in place
     states (runs, S, T + 1, B, H)  forward in time, those before step t are at t; backward in time, at t + 1
     output (layers, T, B, W)       h * mask, as the next layer reads it. The last vector of the first direction reaches
                                    into the columns of the second, which is computed after it and overwrites them
@@ -197,7 +199,7 @@ def layer_of(sizes, arrays, layer, number):
         arrays.offsets[3 * index + 2],
         reverse * sizes.length * sizes.batch,
         index * step,
-        index * sizes.length * sizes.batch * sizes.blocks * sizes.hidden,
+        index * sizes.length * sizes.batch * sizes.gates,
         states + reverse * step,
         states + (1 - reverse) * step,
         layer * window + number * sizes.units,

@@ -126,9 +126,9 @@ def numbers_gradient(source, layer, back, t, rows):
     if source.mode == 0:
         return
     sizes, arrays = layer.sizes, layer.arrays
-    width, k = sizes.blocks * sizes.hidden, t * sizes.batch + rows.first
+    k = t * sizes.batch + rows.first
     grad_x = Matrix(source.grad, source.grad_start + k * source.width, source.width, ONE)
-    grad_preact = Matrix(arrays.gates, layer.gates + k * width, width, ONE)
+    grad_preact = Matrix(arrays.gates, layer.gates + k * sizes.gates, sizes.gates, ONE)
     scratch = Scratch(arrays.scratch, rows.first * sizes.scratch)
     weight = Packed(back.packed_transposed, layer.weight_ih, sizes.input_columns, source.width, scratch)
     initial = Matrix(back.zeros, ZERO, ZERO, ONE) if source.mode == 1 else grad_x
@@ -172,6 +172,6 @@ def add_product_of_numbers(source, layer, grad, x, panel, span):
 @kernel
 def add_scattered_rows(source, layer, grad, x, panel, span):
     """Add each row of the gradient to the rows of its symbols."""
-    width = layer.sizes.blocks * layer.sizes.hidden
-    grad_preact = Matrix(layer.arrays.gates, layer.gates + span.k * width + span.first, width, ONE)
+    stride = layer.sizes.gates
+    grad_preact = Matrix(layer.arrays.gates, layer.gates + span.k * stride + span.first, stride, ONE)
     scatter_rows(grad, grad_preact, layer.sizes.input_size, panel.columns, source, span)

@@ -14,33 +14,16 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.extending import intrinsic
 
-from rnn_cli.kernels.simd.vector import INDEX, element_pointer, emit_call
+from rnn_cli.kernels.simd.vector import INDEX, BFloat, PointerType, element_pointer, emit_call, narrowed
 
 WORDS = 16  # in a vector
 ONES = 0x3F803F80  # the pair of 1 and 1
-NARROW = "llvm.x86.avx512bf16.cvtneps2bf16.512"
 MULTIPLY_ADD = "llvm.x86.avx512bf16.dpbf16ps.512"
-
-
-class BFloat(ir.Type):
-    """LLVM's bfloat, which llvmlite does not know."""
-
-    def _to_string(self):
-        return "bfloat"
-
-    def __eq__(self, other):
-        """Say whether the other type is bfloat too."""
-        return isinstance(other, BFloat)
-
-    def __hash__(self):
-        """Return the same for all."""
-        return hash(BFloat)
 
 
 FLOATS = ir.VectorType(ir.FloatType(), WORDS)
 PAIRS = ir.VectorType(ir.IntType(32), WORDS)
 HALVES = ir.VectorType(ir.IntType(16), WORDS)
-NARROW_NUMBERS = ir.VectorType(BFloat(), WORDS)
 PAIRED_NUMBERS = ir.VectorType(BFloat(), 2 * WORDS)
 
 
@@ -48,11 +31,6 @@ def multiply_add_pairs(builder, a, b, total):
     """Emit total + the products of the pairs of `a` and `b`; the sums are float32."""
     pairs = [builder.bitcast(vector, PAIRED_NUMBERS) for vector in (a, b)]
     return emit_call(builder, MULTIPLY_ADD, FLOATS, [total, *pairs])
-
-
-def narrowed(builder, vector):
-    """Emit the bits of a vector of float32, rounded to 16 bits."""
-    return builder.bitcast(emit_call(builder, NARROW, NARROW_NUMBERS, [vector]), HALVES)
 
 
 def store_words(context, builder, array_type, array, index, words):
@@ -63,6 +41,17 @@ def store_words(context, builder, array_type, array, index, words):
 
 
 @intrinsic
+def as_pairs(typingctx, array):
+    """Return the address of an array in bfloat16 as that of its pairs of neighbouring numbers."""
+
+    def lower(context, builder, sig, args):
+        first = element_pointer(context, builder, sig.args[0], args[0], INDEX(0))
+        return builder.bitcast(first, PAIRS.element.as_pointer())
+
+    return PointerType(types.uint32)(array), lower
+
+
+@intrinsic
 def store_pairs(typingctx, array, index, low, high):
     """Store a vector of words, each a pair of the same lane of `low` and of `high`."""
 
@@ -70,6 +59,26 @@ def store_pairs(typingctx, array, index, low, high):
         return store_words(context, builder, sig.args[0], *args[:2], paired(builder, *args[2:]))
 
     return types.void(array, types.intp, low, high), lower
+
+
+@intrinsic
+def store_halves(typingctx, array, index, source, low, high):
+    """Store a vector of words, each a pair of the numbers at `low` and at `high` of a source in bfloat16; -1: of 0."""
+
+    def lower(context, builder, sig, args):
+        target, index, source, low, high = args
+
+        def words_at(number):
+            pointer = element_pointer(context, builder, sig.args[2], source, number)
+            return builder.zext(builder.load(builder.bitcast(pointer, HALVES.as_pointer()), align=2), PAIRS)
+
+        missing = builder.icmp_signed("<", high, INDEX(0))
+        second = words_at(builder.select(missing, low, high))
+        second = builder.select(missing, ir.Constant(PAIRS, None), second)
+        words = builder.or_(words_at(low), builder.shl(second, ir.Constant(PAIRS, [16] * WORDS)))
+        return store_words(context, builder, sig.args[0], target, index, words)
+
+    return types.void(array, types.intp, source, types.intp, types.intp), lower
 
 
 @intrinsic

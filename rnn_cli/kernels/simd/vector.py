@@ -11,6 +11,8 @@ both types from one source.
     maximum, minimum, round_even, square_root, sum_lanes, power_of_two
     first_lanes(x, n, r)  the first n lanes of x, and r in all others
 
+An array of uint16 holds numbers in bfloat16: `load` widens them to float32, `store` rounds to nearest, ties to even.
+
 There are no bounds checks: callers of kernels check shapes.
 """
 
@@ -27,6 +29,8 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from rnn_cli.kernels.simd.cpu import VECTOR_BYTES
 
 INDEX = ir.IntType(64)
+HALF = types.uint16  # the element type of an array in bfloat16
+NARROW = "llvm.x86.avx512bf16.cvtneps2bf16.512"
 
 
 def lanes_of(dtype) -> int:
@@ -40,6 +44,26 @@ class VectorType(types.Type):
     def __init__(self, dtype):
         self.dtype = dtype
         super().__init__(name=f"Vector({dtype}, {lanes_of(dtype)})")
+
+
+class BFloat(ir.Type):
+    """LLVM's bfloat, which llvmlite does not know."""
+
+    def _to_string(self):
+        return "bfloat"
+
+    def __eq__(self, other):
+        """Say whether the other type is bfloat too."""
+        return isinstance(other, BFloat)
+
+    def __hash__(self):
+        """Return the same for all."""
+        return hash(BFloat)
+
+
+def vector_of(array):
+    """Return the type of the vectors that an array of this Numba type is loaded into: float32 if it holds bfloat16."""
+    return VectorType(types.float32 if array.dtype == HALF else array.dtype)
 
 
 def element_type(vector):
@@ -221,20 +245,52 @@ def lanes(typingctx, array):
     """Return the number of elements of `array` in a vector."""
 
     def lower(context, builder, sig, args):
-        return context.get_constant(types.intp, lanes_of(array.dtype))
+        return context.get_constant(types.intp, lanes_of(vector_of(array).dtype))
 
     return types.intp(array), lower
+
+
+def emit_load(builder, vector, pointer):
+    """Emit a load of a vector from the address of its first number, which may be in bfloat16."""
+    register, element = register_type(vector), pointer.type.pointee
+    stored = ir.VectorType(element, register.count)
+    value = builder.load(builder.bitcast(pointer, stored.as_pointer()), align=element_bytes(element))
+    return value if stored == register else widened(builder, value)
+
+
+def emit_store(builder, value, pointer):
+    """Emit a store of a vector to the address of its first number, which may be in bfloat16."""
+    element = pointer.type.pointee
+    if element != value.type.element:
+        value = narrowed(builder, value)
+    builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=element_bytes(element))
+
+
+def element_bytes(element):
+    """Return the size of an element of this LLVM type."""
+    return {ir.FloatType(): 4, ir.DoubleType(): 8}.get(element) or element.width // 8
+
+
+def widened(builder, halves):
+    """Emit the vector of float32 of the bits of numbers in bfloat16."""
+    words = ir.VectorType(ir.IntType(32), halves.type.count)
+    upper = builder.shl(builder.zext(halves, words), ir.Constant(words, [16] * words.count))
+    return builder.bitcast(upper, ir.VectorType(ir.FloatType(), words.count))
+
+
+def narrowed(builder, vector):
+    """Emit the bits of a vector of float32, rounded to 16 bits."""
+    rounded = emit_call(builder, NARROW, ir.VectorType(BFloat(), vector.type.count), [vector])
+    return builder.bitcast(rounded, ir.VectorType(ir.IntType(16), vector.type.count))
 
 
 @intrinsic
 def load(typingctx, array, index):
     """Return the vector at element `index` of the contiguous `array`."""
-    vector = VectorType(array.dtype)
+    vector = vector_of(array)
 
     def lower(context, builder, sig, args):
-        pointer = element_pointer(context, builder, sig.args[0], *args)
-        pointer = builder.bitcast(pointer, register_type(vector).as_pointer())
-        return builder.load(pointer, align=vector.dtype.bitwidth // 8)
+        return emit_load(builder, vector, element_pointer(context, builder, sig.args[0], *args))
 
     return vector(array, types.intp), lower
 
@@ -242,12 +298,10 @@ def load(typingctx, array, index):
 @intrinsic
 def store(typingctx, array, index, value):
     """Store the vector `value` at element `index` of the contiguous `array`."""
-    vector = VectorType(array.dtype)
+    vector = vector_of(array)
 
     def lower(context, builder, sig, args):
-        pointer = element_pointer(context, builder, sig.args[0], *args[:2])
-        pointer = builder.bitcast(pointer, register_type(vector).as_pointer())
-        builder.store(args[2], pointer, align=vector.dtype.bitwidth // 8)
+        emit_store(builder, args[2], element_pointer(context, builder, sig.args[0], *args[:2]))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), lower
