@@ -18,16 +18,21 @@ from rnn_cli.kernels.threads import Share
 from rnn_cli.network.workspace import TrainingWindow
 
 
-def phase_calls(window: TrainingWindow) -> dict[str, Callable[[], Any]]:
-    """Return each phase of a training step as a call of its own; in this order they make a whole step."""
+def phase_calls(window: TrainingWindow, parts: int = 0) -> dict[str, Callable[[], Any]]:
+    """Return each phase of a training step as a call of its own; in this order they make a whole step.
+
+    If `parts` is given, the phases compute only the share of the first of so many threads. The update and the whole
+    step, which wait for other threads, are left out then.
+    """
     objective = Objective(1 / window.targets.size, DropConnect())
     arguments = (window.network, window.arrays, window.back, objective)
+    shares = parts
 
     def call(phase: Callable[..., None] | None) -> Callable[[], None]:
         @kernel
         def run(part, parts, network, memory, backward, objective):  # type: ignore[no-untyped-def]
             arrays, back = addresses(memory), backward_addresses(backward, part)
-            phase(network_addresses(network), arrays, back, objective, Share(part, parts))
+            phase(network_addresses(network), arrays, back, objective, Share(part, shares or parts))
 
         @kernel
         def nothing(part, parts, network, memory, backward, objective):  # type: ignore[no-untyped-def]
@@ -35,8 +40,10 @@ def phase_calls(window: TrainingWindow) -> dict[str, Callable[[], Any]]:
 
         return partial(window.team.run, run if phase else nothing, *arguments)
 
-    step = Step(1, LEARNING_RATE, CLIP_NORM)
     calls: dict[str, Callable[[], Any]] = {name: call(phase) for name, phase in PHASES.items()}
+    if parts:
+        return calls
+    step = Step(1, LEARNING_RATE, CLIP_NORM)
     calls["update"] = partial(window.team.run, update_step, window.vectors, step)
     calls["(an empty call)"] = call(None)
     gradient = partial(window.team.run, gradient_step, *arguments)
@@ -56,7 +63,7 @@ WHY = """What keeps each phase below the peak:
   the gates for the tile. The gradients of the biases and of the one-hot input are sums without a product.
 - update: no product; parameters, gradient and two moments are read and written once.
 On matrix registers a product takes a tenth of the time or less. Then most of a step is the gates and their transfer to
-memory and back, which stay float32."""
+memory and back, in bfloat16, and that of states and outputs, which stay float32."""
 
 
 def measure_phases(window: TrainingWindow, operations: dict[str, int], peak: float, seconds: float) -> list[list[str]]:

@@ -52,7 +52,7 @@ LANGUAGE = "language"  # the name of the task whose models predict the next symb
 TRANSLATE = "translate"  # the name of the task whose networks are an encoder and a decoder
 FEATURES = ("sizes", "keys", "entries", "labels", "counts", "weights")
 COUNTS = {  # the tensors with this prefix that models of a task may have
-    LANGUAGE: {"symbols", "children", "counts", "wide_children", "wide_counts", "spread", "shares"}
+    LANGUAGE: {"symbols", "children", "counts", "wide_children", "wide_counts", "spread", "weights", "shares"}
     | {"text", "match_shares"},
     CLASSIFY: {f"feature_{name}" for name in FEATURES},
     TAG: {f"feature_{name}" for name in FEATURES},

@@ -111,7 +111,7 @@ def evaluate(
     counts: Annotated[
         float | None,
         typer.Option(
-            "--counts", help="Share of the n-gram counts in the mixture; 0: the network alone.", rich_help_panel=STATE
+            "--counts", help="Weight of the n-gram counts in the mixture; 0: the network alone.", rich_help_panel=STATE
         ),
     ] = None,
     baselines: Annotated[

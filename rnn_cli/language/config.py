@@ -71,7 +71,7 @@ class SamplingConfig(Config):
     suffix: str = setting("", group=TEXTS, help="Each text ends with this.")
     must_contain: tuple[str, ...] = setting((), group=TEXTS, help="Each text contains this; may be given repeatedly.")
     counts: float | None = limited(
-        0.0, 1.0, group=PROBABILITIES, help="Share of the n-gram counts in the mixture; 0: the network alone."
+        0.0, 1.0, group=PROBABILITIES, help="Weight of the n-gram counts in the mixture; 0: the network alone."
     )
     precision: str = one_of("float32", "bfloat16")
 

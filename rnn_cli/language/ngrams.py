@@ -1,4 +1,4 @@
-"""The n-gram model beside a network: its counts, its share in the mixture, and how the model file holds them.
+"""The n-gram model beside a network: its counts, its weight in the mixture, and how the model file holds them.
 
 Its probabilities are those of kernels/text/counts.py, and the mixture is that of kernels/text/mixture.py. The file
 holds the tree level by level: the children of a node lie together, in the order of their symbols, so that the numbers
@@ -25,7 +25,7 @@ from rnn_cli.kernels.text.counts import (
     score_counts,
 )
 from rnn_cli.kernels.text.matches import TRACKED
-from rnn_cli.kernels.text.mixture import KINDS, LEVELS, Mixture, score_matches
+from rnn_cli.kernels.text.mixture import KINDS, MOST_WEIGHT, SUMS, Mixture, score_matches
 from rnn_cli.language.matches import MatchModel, no_matches, with_history
 from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.corpus import Corpus
@@ -37,10 +37,9 @@ LONG_TEXT = 4_000_000  # symbols
 MOST_COUNTED = 6_000_000  # symbols, which take some seconds, and up to 30 bytes each at the end of a run
 MOST_NODES = 1 << 25  # while counting, 16 bytes each
 MOST_KEPT = 2_500_000  # nodes in the file, about 3 bytes each, before grams counted once are left out
-DEFAULT_SHARE = 0.25  # of the n-gram model if no text is held out
-CERTAINTY = 50.0  # symbols that the mean share counts for, beside the symbols of one kind of certainty
-EVIDENCE = 100.0  # symbols that a share counts for when it begins to follow a text
-ROUNDS = 60  # of expectation maximisation
+DEFAULT_WEIGHTS = 0.65, 0.3  # of the network and of the n-gram model, if no text is held out
+EVIDENCE = 100.0  # symbols whose curvature the weights have when they begin to follow a text
+CURVATURE = 1.3, 1.0, 1.2  # of a symbol, in the weights u and v of mixture.py: uu, uv, vv
 MOST_SYMBOLS = 1 << 16
 MOST = np.iinfo(np.int32).max
 WIDE = 255  # in an array of bytes: the value is in the next array
@@ -49,7 +48,7 @@ NOTHING_READ = np.array([0] + [-1] * (LONGEST_ORDER + TRACKED - 1), np.int32)  #
 
 @dataclass
 class NgramModel:
-    """A tree of counts, and its share in the mixture for each kind of certainty (mixture.py).
+    """A tree of counts, and its weight in the mixture for each kind of certainty (mixture.py).
 
     `matches` has the text that the longest match is looked for in, if there is one.
     """
@@ -87,38 +86,13 @@ class NgramModel:
         """The number of symbols of the longest grams."""
         return len(self.tree.spread)
 
-    def fit(self, ids: np.ndarray, nats: np.ndarray, tops: np.ndarray) -> float:
-        """Choose the shares with which a held-out text costs least; return its nats per symbol under the mixture.
-
-        `nats` are those of its symbols under the network, after the boundary that it begins with, and `tops` the
-        probabilities of the likeliest symbols in their places. Expectation maximisation: with r the posterior
-        probability of the n-gram model, the new share of a kind of certainty is the mean of r over its symbols, and
-        over CERTAINTY symbols with the mean r of all.
-        """
-        own, own_tops = self.probabilities(ids)
-        scored = (ids[1:] > 0) | bool(self.tree.boundary)
-        kinds = kinds_of(own_tops, tops)[scored]
-        own, network = own[scored], np.exp(-nats[scored])
-        share = np.full(KINDS, DEFAULT_SHARE)
-        seen = np.bincount(kinds, minlength=KINDS)
-        for _ in range(ROUNDS):
-            worth = share[kinds] * own / (share[kinds] * own + (1 - share[kinds]) * network)
-            worth_of = np.bincount(kinds, worth, minlength=KINDS)
-            share = (worth_of + CERTAINTY * worth.mean()) / (seen + CERTAINTY)
-        self.tree.weights[:, 0] = share
-        mixed = share[kinds] * own + (1 - share[kinds]) * network
-        if self.matches:
-            buckets, predicted = self.predictions(ids)
-            mixed = self.matches.fit(mixed, buckets[scored], (predicted == ids[1:])[scored])
-        return float(-np.log(mixed).mean())
-
-    def probabilities(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the probability of each symbol after the first, and that of the likeliest symbol in its place."""
-        found, tops = np.zeros(len(ids) - 1), np.zeros(len(ids) - 1, np.float32)
+    def probabilities(self, ids: np.ndarray) -> np.ndarray:
+        """Return the probability of each symbol after the first."""
+        found = np.zeros(len(ids) - 1)
         scratch = aligned_zeros(padded(self.tree.size), np.float32)
         contexts = contexts_for(1, self.order, begun=True)
-        score_counts(self.tree, contexts, np.asarray(ids[1:], np.int32), scratch, found, tops)
-        return found, tops
+        score_counts(self.tree, contexts, np.asarray(ids[1:], np.int32), scratch, found)
+        return found
 
     def symbol_shares(self) -> np.ndarray:
         """Return about how often each symbol occurs in the text, as a share of all; no share is 0."""
@@ -136,17 +110,21 @@ class NgramModel:
         score_matches(mixture, np.asarray(ids[1:], np.int32), buckets, predicted)
         return np.where(predicted >= 0, buckets, -1), predicted
 
-    def mixture(self, rows: int, columns: int, counting: bool = False) -> Mixture:
-        """Return what kernels read of it beside `rows` of a network. If it goes on `counting`, it does so in a copy."""
+    def mixture(self, rows: int, columns: int, counting: bool = False, fitted: bool = False) -> Mixture:
+        """Return what kernels read of it beside `rows` of a network. If it goes on `counting`, it does so in a copy.
+
+        If its weights are to be `fitted`, it keeps the sums for that.
+        """
         tree = self.tree
         if counting:
             tree = Tree._make(part.copy() if isinstance(part, np.ndarray) else part for part in tree)
-        scratch, model = aligned_zeros(rows * columns, np.float32), self.matches
+        scratch, model = aligned_zeros(2 * rows * columns, np.float32), self.matches
         if model is None and counting:
             model = MatchModel.of(np.zeros(0, np.int32))
         matches = model.matches(rows, counting) if model else no_matches()
         contexts = contexts_for(rows, self.order + (TRACKED if model else 0))
-        return Mixture(tree, contexts, scratch, np.zeros(rows, np.int32), int(counting), matches)
+        sums = np.zeros((rows if fitted else 0, KINDS, SUMS))
+        return Mixture(tree, contexts, scratch, np.zeros(rows, np.int32), sums, int(counting), matches)
 
     def to_tensors(self, most: int = MOST_KEPT) -> dict[str, np.ndarray]:
         """Return the tensors of the file; of more than `most` nodes, without the longest grams counted once."""
@@ -155,7 +133,7 @@ class NgramModel:
         kept, inner = level_order(tree, self.order, 1 + (len(nodes) > most), nodes, children)
         nodes, inner = nodes[:kept], children[:inner]
         symbols = tree.symbols[nodes[1 + tree.size :]].astype(symbol_type(tree.size))
-        tensors = {"symbols": symbols, "spread": tree.spread.copy(), "shares": tree.weights[:, 0].copy()}
+        tensors = {"symbols": symbols, "spread": tree.spread.copy(), "weights": tree.weights[:, :2].copy()}
         for name, values in (("children", inner), ("counts", tree.counts[nodes[1:]])):
             tensors[name] = np.minimum(values, WIDE).astype(np.uint8)
             tensors[f"wide_{name}"] = values[values >= WIDE].astype(np.int64)
@@ -184,7 +162,7 @@ def empty_tree(size: int, boundary: bool, order: int, capacity: int) -> Tree:
         np.array([size + 1]),
         np.zeros((order, SPREAD), np.int64),
         np.zeros((order, 3)),
-        np.tile([DEFAULT_SHARE, EVIDENCE], (KINDS, 1)),
+        np.tile([*DEFAULT_WEIGHTS, *(EVIDENCE * each for each in CURVATURE)], (KINDS, 1)),
         size,
         int(boundary),
     )
@@ -232,7 +210,7 @@ def mixture_of(
     if ngrams is None:
         return no_mixture(rows)
     if share is not None:
-        ngrams.tree.weights[:, 0] = share
+        ngrams.tree.weights[:, :2] = 1 - share, share
         if ngrams.matches:
             ngrams.matches.shares = ngrams.matches.shares.clip(max=share)
     return ngrams.mixture(rows, columns, counting)
@@ -245,15 +223,10 @@ def no_mixture(rows: int = 1) -> Mixture:
         np.zeros((rows, 0), np.int32),
         np.zeros(1, np.float32),
         np.zeros(rows, np.int32),
+        np.zeros((0, KINDS, SUMS)),
         0,
         no_matches(),
     )
-
-
-def kinds_of(counts_tops: np.ndarray, network_tops: np.ndarray) -> np.ndarray:
-    """Return the kinds of certainty, as the kernel `kind_of` does."""
-    first, second = (np.digitize(tops, np.array(LEVELS, np.float32)) for tops in (counts_tops, network_tops))
-    return (len(LEVELS) + 1) * first + second
 
 
 def padded(size: int) -> int:
@@ -269,12 +242,15 @@ def symbol_type(size: int) -> np.dtype:
 
 def read_tree(tensors: Mapping[str, np.ndarray], size: int, boundary: bool) -> Tree:
     """Return the tree in the tensors of a file. Raises KeyError or ValueError if they are not those of a tree."""
-    spread, shares, symbols = tensors["spread"], tensors["shares"], tensors["symbols"]
+    spread, symbols = tensors["spread"], tensors["symbols"]
+    weights = tensors["weights"] if "weights" in tensors else weights_of_shares(tensors["shares"])
     order = len(spread)
     if not 2 <= order <= LONGEST_ORDER or (spread.shape, spread.dtype) != ((order, SPREAD), np.int64):
         raise ValueError(f"an order of {order}")
-    if shares.dtype != np.float64 or shares.shape != (KINDS,) or not ((shares >= 0) & (shares <= 1)).all():
-        raise ValueError("the shares")
+    if weights.dtype != np.float64 or weights.shape != (KINDS, 2):
+        raise ValueError("the weights")
+    if not ((weights >= 0) & (weights <= MOST_WEIGHT)).all():
+        raise ValueError("the weights")
     if symbols.dtype != symbol_type(size) or symbols.ndim != 1 or (spread < 0).any():
         raise ValueError("the symbols")
     children, counts = widened(tensors, "children"), widened(tensors, "counts")
@@ -284,10 +260,15 @@ def read_tree(tensors: Mapping[str, np.ndarray], size: int, boundary: bool) -> T
     tree = empty_tree(size, boundary, order, nodes)
     tree.symbols[1 + size :], tree.counts[1:] = symbols, counts
     tree.used[0] = nodes
-    tree.spread[:], tree.weights[:, 0] = spread, shares
+    tree.spread[:], tree.weights[:, :2] = spread, weights
     if not link(tree, children):
         raise ValueError("the order of the nodes")
     return tree
+
+
+def weights_of_shares(shares: np.ndarray) -> np.ndarray:
+    """Return the weights in place of the shares in the mean of the probabilities, which earlier versions mixed."""
+    return np.stack([1 - shares, shares], axis=-1)
 
 
 def widened(tensors: Mapping[str, np.ndarray], name: str) -> np.ndarray:

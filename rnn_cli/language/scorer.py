@@ -11,7 +11,7 @@ from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import UsageError
 from rnn_cli.kernels.text.score import ScoredRows, score_symbols
 from rnn_cli.kernels.threads import Team
-from rnn_cli.language.ngrams import NOTHING_READ, mixture_of, with_room
+from rnn_cli.language.ngrams import NOTHING_READ, NgramModel, mixture_of, with_room
 from rnn_cli.network.model import Model
 from rnn_cli.network.parameters import round_up
 from rnn_cli.network.workspace import Window, check_finite
@@ -36,9 +36,9 @@ class Scorer:
     The scores do not depend on the pieces, the threads, `rows`, `window` (steps) or `windows` (windows in one call of
     the kernel): rows do not see each other. `precision` is that of the operands of the products, as in training.
 
-    `counts` is the share of the n-gram counts in the mixture, by default the fitted ones; 0: the network alone. If
-    `counting`, the n-gram counts of the model go on over the text, which is then read in one row. If `tops`, reading
-    leaves in `tops` how probable the likeliest symbol was under the network in place of each known one.
+    `counts` is the weight of the n-gram counts in the mixture, by default the fitted ones; 0: the network alone. If
+    `counting`, the n-gram counts of the model go on over the text, which is then read in one row. If an n-gram model is
+    to be `fitted`, it is mixed instead of that of the checkpoint; see mixture_weights.py.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Scorer:
         *,
         counts: float | None = None,
         counting: bool = False,
-        tops: bool = False,
+        fitted: NgramModel | None = None,
         window: int = WINDOW,
         windows: int = WINDOWS,
     ) -> None:
@@ -60,18 +60,27 @@ class Scorer:
         self.unknown_nats = unknown_nats(checkpoint)
         self.model = Model.from_torch(checkpoint.config, checkpoint.parameters)
         rows = 1 if counting else rows or (STREAMS if self.codec.line_mode or reset_every else 1)
-        self._windows, self.tops = windows, np.zeros(int(tops), np.float32)
+        self._windows = windows
         rows, window = fitting(rows, window, len(self.codec))
         self.team = Team(min(threads, rows))
         self._window = Window(self.model, window, rows, self.team, precision)
         self._window.pack()
-        self._mixture = mixture_of(checkpoint, rows, self._window.sizes.columns, counts, counting)
+        columns = self._window.sizes.columns
+        self._mixture = mixture_of(checkpoint, rows, columns, counts, counting)
+        if fitted is not None:
+            self._mixture = fitted.mixture(rows, columns, fitted=True)
         self.start()
 
     @property
     def unknown_bits(self) -> float:
         """The cost in bits of a character that the model does not know."""
         return self.unknown_nats / math.log(2)
+
+    def sums(self) -> np.ndarray:
+        """Return the sums (KINDS, SUMS) that the n-gram model is fitted from, of what was read since the last call."""
+        total: np.ndarray = self._mixture.sums.sum(axis=0)
+        self._mixture.sums.fill(0)
+        return total
 
     def start(self) -> None:
         """Begin a new text."""
@@ -96,8 +105,6 @@ class Scorer:
         ids = np.concatenate([self._last, symbols[known]])
         losses = np.zeros(len(ids) - 1, np.float32)
         ranks = np.zeros(len(losses) if with_ranks else 0, np.int32)
-        if self.tops.size:
-            self.tops = np.zeros(len(losses) or 1, np.float32)
         window, contexts = self._window.sizes.length, self._mixture.contexts
         if self._mixture.counting:
             self._mixture = with_room(self._mixture, len(ids))
@@ -107,7 +114,7 @@ class Scorer:
             contexts[:] = NOTHING_READ[: contexts.shape[1]]
             if starts[0] == 0:
                 self._window.state[:, :, 0], contexts[0] = self._state, self._contexts
-            rows = ScoredRows(ids, starts, ends, losses, ranks, self.tops, self.codec.line_mode, self._mixture)
+            rows = ScoredRows(ids, starts, ends, losses, ranks, self.codec.line_mode, self._mixture)
             step = 0
             while (remaining := ends - starts - step).max() > 0:
                 steps = min(window * self._windows, round_up(int(remaining.max()), window))

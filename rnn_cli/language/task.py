@@ -15,8 +15,9 @@ from rnn_cli.kernels.threads import Team
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.fine_tuning import reencode
 from rnn_cli.language.matches import LONGEST_KEPT, MatchModel
+from rnn_cli.language.mixture_weights import fit_weights
 from rnn_cli.language.networks import network_for
-from rnn_cli.language.ngrams import DEFAULT_SHARE, MOST_SYMBOLS, NgramModel
+from rnn_cli.language.ngrams import DEFAULT_WEIGHTS, MOST_SYMBOLS, NgramModel
 from rnn_cli.language.sampling import sample_texts
 from rnn_cli.language.scorer import STREAMS, Scorer
 from rnn_cli.network.config import NetworkConfig
@@ -40,6 +41,7 @@ SHORTEST_COUNTED = 2_000  # symbols of a text without a held-out part
 MATCHES_PAY = 0.05  # share of the loss from which it is said that keeping the text would save it
 LEAST_GAIN = 0.002  # nats per symbol for which the counts are kept
 FITTED_ON = 100_000  # symbols of the held-out part, at most, that the mixture is fitted on
+WEIGHTS_FITTED_ON = 20_000  # of them, to which the network is applied again and again
 AUGMENTED, DRAWN = 50, 4  # bytes for each symbol of a text whose n-grams are sampled from, and for each sampled one
 FINGERPRINTS = 9  # of its size, at once, while a model is saved: itself, and its base 64 text in several copies
 
@@ -146,19 +148,25 @@ class LanguageTask(Task):
             if len(self.corpus.training) >= SHORTEST_COUNTED or keeps_text:
                 self.ngrams.matches = text if keeps_text else None
                 checkpoint.counts = self.ngrams.to_tensors()
-                self.remarks = [f"n-gram counts up to order {self.ngrams.order} have a share of {DEFAULT_SHARE:g}"]
+                self.remarks = [
+                    f"n-gram counts up to order {self.ngrams.order} have a weight of {DEFAULT_WEIGHTS[1]:g}"
+                ]
             return
         ids = np.asarray(ids[: FITTED_ON + 1], np.int32)
         rows = min(STREAMS, max(1, len(ids) // VALIDATED_ALONE))
         reset = None if codec.line_mode or rows == 1 else -(-len(ids) // rows)
         try:
-            scorer = Scorer(checkpoint, team.threads, reset, tops=True)
+            scorer = Scorer(checkpoint, team.threads, reset, fitted=self.ngrams)
+            fit_weights(scorer, self.ngrams, ids[: WEIGHTS_FITTED_ON + 1])
+            scorer.start()
             nats = scorer.read(ids[1:])[0]
         except CheckpointError:  # the outputs are not finite on a longer text than was validated
             return
-        alone = float(nats[(ids[1:] != BOUNDARY) | codec.line_mode].mean())
-        counted, self.ngrams.matches = self.ngrams.fit(ids, nats, scorer.tops), text
-        matched = self.ngrams.fit(ids, nats, scorer.tops)
+        sums, scored = scorer.sums().sum(axis=0), (ids[1:] != BOUNDARY) | codec.line_mode
+        alone, counted, self.ngrams.matches = float(sums[2] / sums[0]), float(nats[scored].mean()), text
+        buckets, predicted = self.ngrams.predictions(ids)
+        mixed_with_match = text.fit(np.exp(-nats[scored]), buckets[scored], (predicted == ids[1:])[scored])
+        matched = float(-np.log(mixed_with_match).mean())
         saved = f"{counted:.4f} -> {matched:.4f} nats = {matched * BITS_PER_NAT:.3f} bits per {self.unit}"
         about_matches = []
         if keeps_text:

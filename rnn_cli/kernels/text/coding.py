@@ -31,7 +31,7 @@ from rnn_cli.kernels.text.contexts import (
     refine,
 )
 from rnn_cli.kernels.text.matches import follow_match, prediction
-from rnn_cli.kernels.text.mixture import FITTED, follow_worth, mix_row, read_symbol
+from rnn_cli.kernels.text.mixture import FITTED, learn, mix_row, read_symbol
 from rnn_cli.kernels.text.probabilities import log_sum_exp
 from rnn_cli.kernels.threads import Share, rows_of_share
 
@@ -273,6 +273,6 @@ def code_by_network(part, parts, network, arrays, mixture, coder):
         symbol = code_symbol(coder, i, sizes.output_size)
         fresh = symbol >= 0
         if fresh:
-            follow_worth(mixture, 0, sizes, arrays.logits[symbol], symbol)
+            learn(mixture, 0, sizes, arrays.logits, 0, symbol)
             inputs[0] = symbol
     finish(coder)

@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from rnn_cli.kernels.compiler.jit import entry_kernel, kernel
-from rnn_cli.kernels.network.losses import largest
 from rnn_cli.kernels.simd.vector import broadcast, lanes, load, store
 
 SPREAD = 5  # counts up to 4 determine the discounts
@@ -33,8 +32,8 @@ class Tree(NamedTuple):
     used (1) int64            how many nodes there are
     spread (order, 5) int64   how many grams of k + 1 symbols were counted once, twice, ... four times, at [k, 1 .. 4]
     discounts (order, 3)      float64: those of grams of k + 1 symbols counted once, twice, and more often
-    weights (kinds, 2)        float64: the share of the n-gram model for each kind of certainty (mixture.py), and how
-                              many symbols that is the mean of
+    weights (kinds, 5)        float64: for each kind of certainty (mixture.py) the weights of the network and of these
+                              counts, and the curvature that steps of them are divided by
     size int                  the number of symbols
     boundary int              whether the boundary may follow
     """
@@ -198,12 +197,11 @@ def count_symbols(tree, contexts, symbols, boundary_counted):
 
 
 @entry_kernel
-def score_counts(tree, contexts, symbols, scratch, probabilities, tops):
-    """Read symbols (n) on row 0; write the probability (float64) of each, and that of the likeliest symbol there."""
+def score_counts(tree, contexts, symbols, scratch, probabilities):
+    """Read symbols (n) on row 0; write the probability (float64) of each."""
     for i in range(symbols.size):
         distribution(tree, contexts, 0, scratch, 0, scratch.size)
         probabilities[i] = scratch[symbols[i]]
-        tops[i] = largest(scratch, 0, tree.size, scratch.size)
         advance(tree, contexts, 0, symbols[i], False)
 
 

@@ -1,4 +1,15 @@
-"""The mixture of a network with an n-gram model and, if there is a history, with the longest match in it."""
+"""The mixture of a network with an n-gram model and, if there is a history, with the longest match in it.
+
+Network and counts are mixed log-linearly: of n(x) = log p_network(x) and g(x) = log p_n-gram(x), with two weights,
+
+    p(x) = exp(u n(x) + v g(x)) / Z
+
+The log of this is concave in the weights. With E and Cov the mean and the covariance under p, its derivatives are
+
+    d log p(y) / d(u, v) = (n(y), g(y)) - E (n, g)      d^2 log p(y) / d(u, v)^2 = -Cov (n, g)
+
+from which the weights are fitted on held-out text (language/mixture_weights.py), and follow a text that is counted.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +20,7 @@ import numpy as np
 
 from rnn_cli.kernels.compiler.jit import entry_kernel, kernel
 from rnn_cli.kernels.network.losses import largest
-from rnn_cli.kernels.simd.vector import lanes, load, store
+from rnn_cli.kernels.simd.vector import broadcast, first_lanes, fma, lanes, load, store, sum_lanes
 from rnn_cli.kernels.simd.vector_math import exp
 from rnn_cli.kernels.text.counts import Tree, advance, distribution
 from rnn_cli.kernels.text.matches import bucket_of, follow_match, move_share, prediction
@@ -19,16 +30,19 @@ FITTED = -1.0  # a share that depends on how certain both models are
 LEVELS = (0.3, 0.5, 0.8)  # of the probability of the likeliest symbol, which divide certainty into kinds
 KINDS = (len(LEVELS) + 1) ** 2  # of the certainty of the n-gram model and of the network
 LEAST = 1e-37  # of a probability
-MEMORY = 3000.0  # symbols that a share is the mean of, at most
+MEMORY = 3000.0  # symbols whose curvature the weights that follow a text remember
+MOST_WEIGHT = 2.0
+SUMS = 8  # of a kind: symbols, losses of the mixture and the network, gradient (u, v), curvature (uu, uv, vv)
 
 
 class Mixture(NamedTuple):
     """The n-gram model that a network is mixed with, and what each row has read of it. Without one, the order is 0.
 
     contexts (rows, order) int32   see `advance`; with matches, the columns after these are the state of `follow_match`
-    scratch (rows columns)         float32: the probabilities of the n-gram model, times its share
+    scratch (rows, 2, columns)     float32: of each symbol, log p under the n-gram model and under the network
     kinds (rows) int32             how certain both models are, see `kind_of`
-    counting int                   whether the model goes on counting, and its shares follow the text
+    sums (rows, KINDS, SUMS)       float64: what the weights are fitted from; empty: not wanted
+    counting int                   whether the model goes on counting, and its weights follow the text
     matches                        the match model, see matches.py
     """
 
@@ -36,6 +50,7 @@ class Mixture(NamedTuple):
     contexts: Any
     scratch: Any
     kinds: Any
+    sums: Any
     counting: int
     matches: Any
 
@@ -63,34 +78,35 @@ def kind_of(counts_top, network_top):
 def mix_row(mixture, row, sizes, logits, start, share):
     """Replace a row of logits by the log of the mixture of its probabilities with those of the n-gram model.
 
-    p(x) = (1 - share) softmax(logits)_x + share p_n-gram(x)
-
-    If the share is FITTED, it is that of the kind of certainty. With s the share of the match, if there is one, and
-    m the symbol that it predicts, p(x) <- (1 - s) p(x) + s [x = m].
+    The weights u, v are 1 - share and share, or those of the kind of certainty if the share is FITTED. With s the share
+    of the match, if there is one, and m the symbol that it predicts, p(x) <- (1 - s) p(x) + s [x = m].
     """
-    tree, values = mixture.tree, mixture.scratch
+    values, columns = mixture.scratch, sizes.columns
     if mixture.contexts.shape[1] == 0:
         return
-    at = row * sizes.columns
-    distribution(tree, mixture.contexts, row, values, at, sizes.columns)
-    matched, own = find_match(mixture, row, at, share)
-    top, normaliser = log_sum_exp(logits, start, sizes.output_size, sizes.columns)
-    kind = kind_of(largest(values, at, sizes.output_size, sizes.columns), math.exp(-normaliser))
-    mixture.kinds[row] = kind
-    if share < 0:
-        share = tree.weights[kind, 0]
-    shift = top + normaliser
-    for j in range(0, sizes.columns, lanes(values)):
-        network = exp(load(logits, start + j) - shift)
-        store(logits, start + j, (1 - share) * network)
-        store(values, at + j, share * load(values, at + j))
-    if matched >= 0:
-        for j in range(0, sizes.columns, lanes(values)):
-            store(logits, start + j, (1 - own) * load(logits, start + j))
-            store(values, at + j, (1 - own) * load(values, at + j))
-        logits[start + matched] += own
+    counts, network = 2 * row * columns, (2 * row + 1) * columns
+    distribution(mixture.tree, mixture.contexts, row, values, counts, columns)
+    matched, own = find_match(mixture, row, counts, share)
+    likeliest = largest(values, counts, sizes.output_size, columns)
     for j in range(sizes.output_size):
-        logits[start + j] = math.log(max(logits[start + j] + values[at + j], LEAST))
+        values[counts + j] = math.log(max(values[counts + j], LEAST))
+    top, normaliser = log_sum_exp(logits, start, sizes.output_size, columns)
+    kind = kind_of(likeliest, math.exp(-normaliser))
+    mixture.kinds[row] = kind
+    weight, weight_of_counts = 1 - share, share
+    if share < 0:
+        weight, weight_of_counts = mixture.tree.weights[kind, 0], mixture.tree.weights[kind, 1]
+    shift = top + normaliser
+    for j in range(0, columns, lanes(values)):
+        n = load(logits, start + j) - shift
+        store(values, network + j, n)
+        store(logits, start + j, weight * n + weight_of_counts * load(values, counts + j))
+    top, normaliser = log_sum_exp(logits, start, sizes.output_size, columns)
+    shift = top + normaliser - math.log(1 - own)
+    for j in range(0, columns, lanes(values)):
+        store(logits, start + j, load(logits, start + j) - shift)
+    if matched >= 0:
+        logits[start + matched] = math.log(math.exp(logits[start + matched]) + own)
 
 
 @kernel
@@ -112,31 +128,78 @@ def find_match(mixture, row, at, limit):
 
 
 @kernel
-def follow_worth(mixture, row, sizes, log_probability, target):
-    """If the model goes on counting, let the share follow what it was worth: share p_n-gram(target) / p(target).
+def moments(mixture, row, sizes, logits, start):
+    """Return the sums of p n, p g, p n^2, p n g and p g^2 over the symbols of a row that `mix_row` has replaced."""
+    values, columns, end = mixture.scratch, sizes.columns, sizes.output_size
+    counts, network = 2 * row * columns, (2 * row + 1) * columns
+    zero = broadcast(values, 0)
+    sum_n = sum_g = sum_nn = sum_ng = sum_gg = zero
+    for j in range(0, columns, lanes(values)):
+        n, g = first_lanes(load(values, network + j), end - j, 0), first_lanes(load(values, counts + j), end - j, 0)
+        p = first_lanes(exp(load(logits, start + j)), end - j, 0)
+        sum_n, sum_g = fma(p, n, sum_n), fma(p, g, sum_g)
+        sum_nn, sum_ng, sum_gg = fma(p * n, n, sum_nn), fma(p * n, g, sum_ng), fma(p * g, g, sum_gg)
+    return sum_lanes(sum_n), sum_lanes(sum_g), sum_lanes(sum_nn), sum_lanes(sum_ng), sum_lanes(sum_gg)
 
-    The share of a kind of certainty is the mean of that, over at most MEMORY symbols, of which one counts for less
-    the more probable it is that the match has predicted it.
-    """
-    if mixture.counting != 0 and mixture.contexts.shape[1] > 0:
-        weights, kind = mixture.tree.weights, mixture.kinds[row]
-        probability, rest = math.exp(log_probability), 1.0
-        matches = mixture.matches
-        if matches.history.size > 0 and matches.predicted[row, 1] >= 0:
-            worth = matches.shares[matches.predicted[row, 0], 0] / probability
-            if matches.predicted[row, 1] == target:
-                rest = 1 - min(worth, 1.0)
-            move_share(matches, row, target, worth)
-        worth = mixture.scratch[row * sizes.columns + target] / probability
-        weights[kind, 0] += (min(worth, rest) - weights[kind, 0] * rest) / (weights[kind, 1] + 1)
-        weights[kind, 1] = min(weights[kind, 1] + 1, MEMORY)
+
+@kernel
+def learn(mixture, row, sizes, logits, start, target):
+    """Learn from the symbol after a row that `mix_row` has replaced, if the mixture is to be fitted or counts."""
+    if mixture.contexts.shape[1] == 0 or (mixture.sums.size == 0 and mixture.counting == 0):
+        return
+    values, kind = mixture.scratch, mixture.kinds[row]
+    counts, network = 2 * row * sizes.columns, (2 * row + 1) * sizes.columns
+    n, g, nn, ng, gg = moments(mixture, row, sizes, logits, start)
+    rest, matched, own = 1.0, np.int64(-1), 0.0
+    if mixture.matches.history.size > 0:
+        matched = mixture.matches.predicted[row, 1]
+    if matched >= 0:  # the moments are those of the mixture without the match
+        own = mixture.matches.shares[mixture.matches.predicted[row, 0], 0]
+        x, y = values[network + matched], values[counts + matched]
+        n, g = (n - own * x) / (1 - own), (g - own * y) / (1 - own)
+        nn, ng, gg = (nn - own * x * x) / (1 - own), (ng - own * x * y) / (1 - own), (gg - own * y * y) / (1 - own)
+        worth = own / math.exp(logits[start + target])
+        if matched == target:
+            rest = 1 - min(worth, 1.0)
+        if mixture.counting != 0:
+            move_share(mixture.matches, row, target, worth)
+    slope = rest * (values[network + target] - n), rest * (values[counts + target] - g)
+    curvature = rest * max(nn - n * n, 0.0), rest * (ng - n * g), rest * max(gg - g * g, 0.0)
+    if mixture.sums.size > 0:
+        add_sums(mixture.sums, row, kind, (logits[start + target], values[network + target]), slope, curvature)
+    else:
+        move_weights(mixture.tree.weights, kind, slope, curvature)
+
+
+@kernel
+def add_sums(sums, row, kind, logs, slope, curvature):
+    """Add what a symbol says of the weights of its kind; `logs` are those of its probabilities."""
+    sums[row, kind, 0] += 1
+    for k in range(2):
+        sums[row, kind, 1 + k] -= logs[k]
+        sums[row, kind, 3 + k] += slope[k]
+    for k in range(3):
+        sums[row, kind, 5 + k] += curvature[k]
+
+
+@kernel
+def move_weights(weights, kind, slope, curvature):
+    """Make a step of Newton's method with the curvature of about the last MEMORY symbols of a kind."""
+    for k in range(3):
+        weights[kind, 2 + k] += curvature[k] - weights[kind, 2 + k] / MEMORY
+    uu, uv, vv = weights[kind, 2], weights[kind, 3], weights[kind, 4]
+    determinant = uu * vv - uv * uv
+    if determinant > 0:
+        u = weights[kind, 0] + (vv * slope[0] - uv * slope[1]) / determinant
+        v = weights[kind, 1] + (uu * slope[1] - uv * slope[0]) / determinant
+        weights[kind, 0], weights[kind, 1] = min(max(u, 0.0), MOST_WEIGHT), min(max(v, 0.0), MOST_WEIGHT)
 
 
 @entry_kernel
 def score_matches(mixture, symbols, buckets, predicted):
     """Read symbols (n) on row 0; write what the match predicted in place of each, -1 without one, and its bucket."""
     for i in range(symbols.size):
-        distribution(mixture.tree, mixture.contexts, 0, mixture.scratch, 0, mixture.scratch.size)
+        distribution(mixture.tree, mixture.contexts, 0, mixture.scratch, 0, mixture.scratch.size // 2)
         predicted[i], _ = find_match(mixture, 0, 0, FITTED)
         buckets[i] = mixture.matches.predicted[0, 0]
         read_symbol(mixture, 0, symbols[i], False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 from rnn_cli.kernels.compiler.jit import entry_kernel, kernel
@@ -10,8 +9,7 @@ from rnn_cli.kernels.network.arrays import copy
 from rnn_cli.kernels.network.losses import softmax_cross_entropy
 from rnn_cli.kernels.network.memory import addresses
 from rnn_cli.kernels.network.step import forward, input_symbols, network_addresses
-from rnn_cli.kernels.text.mixture import FITTED, follow_worth, mix_row, read_symbol
-from rnn_cli.kernels.text.probabilities import log_sum_exp
+from rnn_cli.kernels.text.mixture import FITTED, learn, mix_row, read_symbol
 from rnn_cli.kernels.threads import Share, rows_of_share
 
 PADDING = 1  # what a row reads after its end: any symbol will do
@@ -23,7 +21,6 @@ class ScoredRows(NamedTuple):
     symbols          int32; one more than is read, to be the last target; 0 is the boundary, where a text starts
     losses           float32, in nats: losses[k] is that of symbols[k + 1] after symbols[k]
     ranks            int32: the number of symbols that were more probable, or equal and before it; empty: not wanted
-    tops             float32: the probability of the likeliest symbol under the network; empty: not wanted
     boundary_scored  whether a boundary is scored as a target
     mixture          the n-gram model beside the network; it counts only if there is one row
     """
@@ -33,7 +30,6 @@ class ScoredRows(NamedTuple):
     ends: Any
     losses: Any
     ranks: Any
-    tops: Any
     boundary_scored: bool
     mixture: Any
 
@@ -77,11 +73,8 @@ def score_window(network, arrays, texts, step, rows):
             target, symbol = network.loss.targets[k], texts.symbols[at + t]
             read_symbol(texts.mixture, row, symbol, symbol > 0 or texts.boundary_scored)
             if target >= 0:
-                if texts.tops.size > 0:
-                    _, normaliser = log_sum_exp(arrays.logits, k * sizes.columns, sizes.output_size, sizes.columns)
-                    texts.tops[at + t] = math.exp(-normaliser)
                 mix_row(texts.mixture, row, sizes, arrays.logits, k * sizes.columns, FITTED)
-                follow_worth(texts.mixture, row, sizes, arrays.logits[k * sizes.columns + target], target)
+                learn(texts.mixture, row, sizes, arrays.logits, k * sizes.columns, target)
                 if texts.ranks.size > 0:
                     texts.ranks[at + t] = rank_of(arrays.logits, k * sizes.columns, sizes.output_size, target)
                 texts.losses[at + t] = softmax_cross_entropy(sizes, arrays.logits, k * sizes.columns, target, 1.0)
