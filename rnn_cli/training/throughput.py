@@ -16,6 +16,12 @@ from rnn_cli.network.workspace import TrainingWindow
 
 SECONDS = 0.2  # of steps that are timed
 HIDDEN, BATCH, LENGTH, SYMBOLS = 512, 64, 32, 64
+ROWS_OF_A_THREAD = 16  # with fewer, it reads the weights for too little work: see benchmarks/core_scaling.py
+
+
+def rows_for(threads: int) -> int:
+    """Return how many rows a batch should have at least, for so many threads."""
+    return ROWS_OF_A_THREAD * threads
 
 
 def operations(config: NetworkConfig) -> int:
@@ -40,15 +46,16 @@ def measured_speed(cell: str, activation: str, precision: str, threads: int) -> 
     """Return the operations per second of a training step: of the fastest of those that fit into SECONDS."""
     config = NetworkConfig.for_symbols(SYMBOLS, cell=cell, activation=activation, hidden_size=HIDDEN)
     model = Model.initialised(config, np.random.default_rng(0))
-    window = TrainingWindow(model, LENGTH, BATCH, Team(threads), precision)
-    window.inputs[:] = window.targets[:] = np.arange(BATCH) % SYMBOLS
+    batch = max(BATCH, rows_for(threads))
+    window = TrainingWindow(model, LENGTH, batch, Team(threads), precision)
+    window.inputs[:] = window.targets[:] = np.arange(batch) % SYMBOLS
     times: list[float] = []
     window.train(Step(1, 0.0, 1.0))  # compiles, or warms up
     while sum(times) < SECONDS:
         start = time.perf_counter()
         window.train(Step(len(times) + 2, 0.0, 1.0))
         times.append(time.perf_counter() - start)
-    return BATCH * LENGTH * operations(config) / min(times)
+    return batch * LENGTH * operations(config) / min(times)
 
 
 def units_per_second(config: NetworkConfig, precision: str, threads: int) -> float:

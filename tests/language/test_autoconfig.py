@@ -133,12 +133,20 @@ def test_each_choice_is_reported_with_its_value(characters):
         assert len(reason.removeprefix(name).split()) > 2
 
 
-def test_rate_follows_size_and_batch_follows_length():
+def test_rate_follows_batch_and_batch_follows_length():
     corpus = corpus_of(10_000)
-    small, large = (choose(corpus, {"hidden_size": size}).training for size in (512, 513))
-    assert large.learning_rate < small.learning_rate
     short, long = (choose(corpus, {"sequence_length": length}).training for length in (10, 100))
     assert long.batch_size < short.batch_size
+    usual, large = (choose(corpus, {"batch_size": size, "sequence_length": 8}).training for size in (64, 256))
+    assert large.learning_rate == 2 * usual.learning_rate
+
+
+def test_many_threads_get_more_streams_unless_a_text_is_short():
+    few, many = (choose(corpus_of(2_000_000), {}, threads=threads).training for threads in (4, 16))
+    assert (few.batch_size, many.batch_size) == (64, 256)
+    assert many.learning_rate == 2 * few.learning_rate
+    for characters in (60_000, 400_000):
+        assert len({choose(corpus_of(characters), {}, threads=threads) for threads in (1, 16)}) == 1
 
 
 def at(characters_per_second):
@@ -228,7 +236,7 @@ def test_values_out_of_range_are_refused(wrong):
 
 @pytest.mark.parametrize(
     "given, rate",
-    [({}, 0.004), ({"cell": "rnn"}, 0.002), ({"hidden_size": 600}, 0.002), ({"optimizer": "sgd"}, 0.5),
+    [({}, 0.004), ({"cell": "rnn"}, 0.002), ({"optimizer": "sgd"}, 0.5),
      ({"optimizer": "adagrad"}, 0.02), ({"optimizer": "rmsprop"}, 0.004)],
 )  # fmt: skip
 def test_fine_tuning_takes_a_quarter_of_the_rate(given, rate):

@@ -72,7 +72,7 @@ def make_trainer(
     """Choose the values that were not given, say why, and return the trainer."""
     speed = partial(units_per_second, threads=threads)
     given = {**request.values, "random_seed": request.random_seed}
-    choice = choose(corpus, given, speed, fine_tuning=checkpoint is not None)
+    choice = choose(corpus, given, speed, checkpoint is not None, threads)
     for reason in choice.reasons:
         display.note(reason)
     if choice.training.minutes is not None:
