@@ -28,7 +28,7 @@ from rnn_cli.network.model import Model
 from rnn_cli.network.workspace import Window
 from rnn_cli.text.codecs import ByteCodec, CharacterCodec, Codec
 
-MAGIC = b"RNNZ2\n"
+MAGIC = b"RNNZ3\n"
 HEADER = struct.Struct("<6s32s16sQQI")  # magic, arithmetic, digest of the model, bytes, symbols, CRC-32
 PORTABLE = "contexts"
 LONGEST = 1 << 28  # bytes: the counts and the history grow with the text
