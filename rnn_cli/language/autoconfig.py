@@ -67,11 +67,13 @@ ENOUGH_FOR_LARGEST = 6_000_000  # of 1,024 units
 # epochs of 512 units: 1.305 nats without dropout, 1.326 with 0.4. The play again, 512 units with dropout 0, 0.1, 0.2,
 # 0.3, 0.4: 3.2 epochs 1.460, 1.466, 1.475, -, 1.504; 9.6 epochs -, -, 1.441, 1.433, 1.434. 256 units, 8 epochs: 1.480,
 # 1.486, 1.495.
-EPOCHS_WITHOUT_DROPOUT = 4
+EPOCHS_WITHOUT_DROPOUT, WITHOUT_DROPOUT_OF_LARGEST = 4, 1.5
 DROPOUT_OF_AN_EPOCH = 0.06  # after those
 # These were measured with 1.2 million parameters on 0.9 million characters. A text with more characters for each
 # parameter is overfitted later: on 5 million, 11 epochs of 512 units have 1.496 bits with dropout 0.4 and recurrent
-# dropout 0.22, and 4 epochs 1.461 with 0.1 and none.
+# dropout 0.22, and 4 epochs 1.461 with 0.1 and none. 1,024 units on 5 million others, 3.3 epochs: rate 0.004 without
+# dropout 1.521, with 0.1 1.515, rate 0.002 without 1.520; 1.3 epochs without, rates 0.002, 0.004, 0.008: 1.563, 1.543,
+# 1.549.
 PARAMETERS_OF_A_CHARACTER = 1.0
 # Many epochs overfit in spite of dropout. 512 units on eight ninths of that play, recurrent
 # dropout 0, 0.15, 0.2, 0.25, 0.4: 9.6 epochs 1.436, -, 1.462, -, -; 14 epochs 1.445, 1.411, -, -, -; 22 epochs 1.447,
@@ -247,7 +249,8 @@ class AutoConfig:
                 parameter_count(self.model(hidden_size=max(hidden, HIDDEN_SIZES[-1])))
                 / (PARAMETERS_OF_A_CHARACTER * self.characters),
             )
-            enough = min(DROPOUT_OF_AN_EPOCH * max(0, epochs - EPOCHS_WITHOUT_DROPOUT), dropout) * crowded
+            without = WITHOUT_DROPOUT_OF_LARGEST if hidden > HIDDEN_SIZES[-1] else EPOCHS_WITHOUT_DROPOUT
+            enough = min(DROPOUT_OF_AN_EPOCH * max(0, epochs - without), dropout) * crowded
             if enough < dropout:
                 dropout, reason = enough, f"right for about {epochs:.1f} epochs"
             self.choose_recurrent_dropout(epochs, part * crowded)
@@ -265,7 +268,8 @@ class AutoConfig:
     def choose_rate(self, fine_tuning: bool) -> None:
         """Pick the learning rate that suits the optimiser."""
         optimizer = self.values.get("optimizer", "adam")
-        rate = RATES.get(optimizer, 0.002 if self.values.get("cell") == "rnn" else 0.004)
+        usual = 0.004 if self.values["hidden_size"] <= HIDDEN_SIZES[-1] else 0.003
+        rate = RATES.get(optimizer, 0.002 if self.values.get("cell") == "rnn" else usual)
         if (more := self.values["batch_size"] / MOST_STREAMS) > 1 and optimizer == "adam":
             rate = round(rate * math.sqrt(more), 4)
         if fine_tuning:

@@ -212,6 +212,14 @@ def test_a_short_text_needs_no_more_time_than_for_its_epochs():
     assert choose(corpus_of(characters), {"minutes": 1}, at(read / 60 - 1)).model.hidden_size == 256
 
 
+def test_the_largest_network_gets_a_lower_rate_and_dropout_earlier():
+    usual, largest = (
+        choose(corpus_of(5_000_000), {"epochs": 3, "hidden_size": hidden_size}).training for hidden_size in (512, 1024)
+    )
+    assert usual.dropout == 0 < largest.dropout < 0.1
+    assert largest.learning_rate < usual.learning_rate
+
+
 def test_few_epochs_get_no_dropout():
     choices = [choose(corpus_of(LARGE), {"epochs": epochs}).training.dropout for epochs in (0.5, 4, 9, 100)]
     assert choices == [0.0, 0.0, 0.3, 0.4]
