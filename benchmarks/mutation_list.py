@@ -170,8 +170,8 @@ TRAINING = (
     ),
     Mutation(
         "training/memory_estimate.py",
-        "(cell.blocks + len(cell.states))",
-        "cell.blocks",
+        "(gates + len(cell.states))",
+        "gates",
         "training/test_memory_estimate.py::test_foretold_window_is_that_of_its_arrays",
     ),
     Mutation("training/diagnosis.py", "if last > best * (1 + RISE):", "if last > best:", "training/test_diagnosis.py"),
@@ -433,6 +433,22 @@ LANGUAGE = (
         "language/test_dynamic_evaluation.py::test_a_repeated_text_costs_less",
     ),
     Mutation(
+        "language/mixture_weights.py",
+        "slope - CERTAINTY * (weights - common) @ mean",
+        "slope",
+        "language/test_ngrams.py",
+    ),
+    Mutation("kernels/text/mixture.py", "rest = 1 - min(worth, 1.0)", "rest = 1.0", "language/test_ngrams.py"),
+    Mutation(
+        "kernels/text/mixture.py", "weight * n + weight_of_counts", "n + weight_of_counts", "language/test_ngrams.py"
+    ),
+    Mutation(
+        "language/autoconfig.py",
+        "without = WITHOUT_DROPOUT_OF_LARGEST if hidden > HIDDEN_SIZES[-1] else EPOCHS_WITHOUT_DROPOUT",
+        "without = EPOCHS_WITHOUT_DROPOUT",
+        "language/test_autoconfig.py",
+    ),
+    Mutation(
         "language/autoconfig.py",
         "rate / 4",
         "rate / 2",
@@ -440,8 +456,8 @@ LANGUAGE = (
     ),
     Mutation(
         "language/autoconfig.py",
-        "0.002 if slow else 0.004",
-        "0.004",
+        '0.002 if self.values.get("cell") == "rnn" else usual',
+        "usual",
         "language/test_autoconfig.py::test_fine_tuning_takes_a_quarter_of_the_rate",
     ),
     Mutation(

@@ -23,9 +23,10 @@ DATA = Path(__file__).parent / "data" / "format-1"
 MODELS = ("lstm-lines", "gru-stream", "rnn-bytes")
 EVALUATED = [json.loads(line) for line in (DATA / "evaluate.jsonl").read_text().splitlines()]
 # The files were trained with products in bfloat16. The same bits are promised on processors of the same kind only, so
-# the trained weights are compared within what another kind may round differently in some dozens of steps.
+# the trained weights are compared within what another kind, or a version that rounds the gates, too, may round
+# differently in some dozens of steps.
 NEEDS_BFLOAT16 = pytest.mark.skipif(not HAS_BFLOAT16, reason="this processor has no bfloat16, which the run used")
-CLOSE = {"rtol": 1e-3, "atol": 1e-4}
+CLOSE = {"rtol": 1e-3, "atol": 1e-2}
 
 
 @pytest.fixture
