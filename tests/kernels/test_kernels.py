@@ -40,7 +40,7 @@ from rnn_cli.kernels.simd.vector import (
     store,
     sum_lanes,
 )
-from rnn_cli.kernels.simd.vector_math import exp
+from rnn_cli.kernels.simd.vector_math import exp, log
 from rnn_cli.kernels.threads import Share, share_start
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
@@ -79,6 +79,16 @@ def apply(function, x):
     target = np.zeros_like(source)
     run(source, target)
     return target[: x.size]
+
+
+def test_log_is_exact_to_the_last_digits(dtype):
+    limit = 37 if dtype == np.float32 else 300
+    x = np.concatenate([np.logspace(-limit, limit, 4001), 2.0 ** np.arange(-100, 101), np.linspace(0.5, 2, 3992)])
+    x = x.astype(dtype)
+    x = np.resize(x, len(x) // 64 * 64)
+    expected = np.log(x.astype(np.longdouble)).astype(float)
+    digits = np.finfo(dtype).eps
+    assert np.all(np.abs(apply(log, x) - expected) <= 2 * digits * np.abs(expected) + digits / 64)
 
 
 def test_exp_is_exact_to_the_last_digits(dtype):

@@ -8,7 +8,7 @@ both types from one source.
     store(array, k, x)    store the vector x there
     prefetch(array, k)    prefetch element k; the address may be out of bounds
     fma(a, b, c)          a * b + c, rounded once if the machine can
-    maximum, minimum, round_even, square_root, sum_lanes, power_of_two
+    maximum, minimum, round_even, square_root, sum_lanes, power_of_two, exponent
     first_lanes(x, n, r)  the first n lanes of x, and r in all others
 
 An array of uint16 holds numbers in bfloat16: `load` widens them to float32, `store` rounds to nearest, ties to even.
@@ -420,6 +420,16 @@ def power_of_two(builder, vector, n):
     exponent = builder.add(exponent, ir.Constant(integers, [bias] * integers.count))
     exponent = builder.shl(exponent, ir.Constant(integers, [mantissa] * integers.count))
     return builder.bitcast(exponent, register_type(vector))
+
+
+@vector_function(1)
+def exponent(builder, vector, x):
+    """Return the whole n in each lane for which x / 2^n is in [sqrt(1/2), sqrt(2)); x must be positive and normal."""
+    mantissa, root = (23, 0x3F3504F3) if vector.dtype == types.float32 else (52, 0x3FE6A09E667F3BCD)
+    integers = integer_register_type(vector)
+    above = builder.sub(builder.bitcast(x, integers), ir.Constant(integers, [root] * integers.count))
+    n = builder.ashr(above, ir.Constant(integers, [mantissa] * integers.count))
+    return builder.sitofp(n, register_type(vector))
 
 
 @intrinsic

@@ -20,8 +20,8 @@ import numpy as np
 
 from rnn_cli.kernels.compiler.jit import entry_kernel, kernel
 from rnn_cli.kernels.network.losses import largest
-from rnn_cli.kernels.simd.vector import broadcast, first_lanes, fma, lanes, load, store, sum_lanes
-from rnn_cli.kernels.simd.vector_math import exp
+from rnn_cli.kernels.simd.vector import broadcast, first_lanes, fma, lanes, load, maximum, store, sum_lanes
+from rnn_cli.kernels.simd.vector_math import exp, log
 from rnn_cli.kernels.text.counts import Tree, advance, distribution
 from rnn_cli.kernels.text.matches import bucket_of, follow_match, move_share, prediction
 from rnn_cli.kernels.text.probabilities import log_sum_exp
@@ -88,8 +88,6 @@ def mix_row(mixture, row, sizes, logits, start, share):
     distribution(mixture.tree, mixture.contexts, row, values, counts, columns)
     matched, own = find_match(mixture, row, counts, share)
     likeliest = largest(values, counts, sizes.output_size, columns)
-    for j in range(sizes.output_size):
-        values[counts + j] = math.log(max(values[counts + j], LEAST))
     top, normaliser = log_sum_exp(logits, start, sizes.output_size, columns)
     kind = kind_of(likeliest, math.exp(-normaliser))
     mixture.kinds[row] = kind
@@ -99,8 +97,10 @@ def mix_row(mixture, row, sizes, logits, start, share):
     shift = top + normaliser
     for j in range(0, columns, lanes(values)):
         n = load(logits, start + j) - shift
+        g = log(maximum(load(values, counts + j), LEAST))
         store(values, network + j, n)
-        store(logits, start + j, weight * n + weight_of_counts * load(values, counts + j))
+        store(values, counts + j, g)
+        store(logits, start + j, weight * n + weight_of_counts * g)
     top, normaliser = log_sum_exp(logits, start, sizes.output_size, columns)
     shift = top + normaliser - math.log(1 - own)
     for j in range(0, columns, lanes(values)):
