@@ -212,7 +212,7 @@ def test_a_short_text_needs_no_more_time_than_for_its_epochs():
     assert choose(corpus_of(characters), {"minutes": 1}, at(read / 60 - 1)).model.hidden_size == 256
 
 
-def test_the_largest_network_gets_a_lower_rate_and_dropout_earlier():
+def test_the_largest_network_gets_dropout_earlier():
     usual, largest = (
         choose(corpus_of(5_000_000), {"epochs": 3, "hidden_size": hidden_size}).training for hidden_size in (512, 1024)
     )
