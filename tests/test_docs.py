@@ -44,6 +44,7 @@ SHOWN_PORT, FREE_PORT = "8017", str(20_000 + os.getpid() % 10_000)  # so that se
 OTHER_OPTIONS = {
     "--dist",
     "--hidden-sizes",
+    "--longest",
     "--phases",
     "--parts",
     "--names",
