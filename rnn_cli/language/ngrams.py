@@ -25,7 +25,7 @@ from rnn_cli.kernels.text.counts import (
     score_counts,
 )
 from rnn_cli.kernels.text.matches import TRACKED
-from rnn_cli.kernels.text.mixture import KINDS, MOST_WEIGHT, SUMS, Mixture, score_matches
+from rnn_cli.kernels.text.mixture import KINDS, MOST_WEIGHT, SUMS, USUAL_CURVATURE, Mixture, score_matches
 from rnn_cli.language.matches import MatchModel, no_matches, with_history
 from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.corpus import Corpus
@@ -38,8 +38,6 @@ MOST_COUNTED = 6_000_000  # symbols, which take some seconds, and up to 30 bytes
 MOST_NODES = 1 << 25  # while counting, 16 bytes each
 MOST_KEPT = 2_500_000  # nodes in the file, about 3 bytes each, before grams counted once are left out
 DEFAULT_WEIGHTS = 0.65, 0.3  # of the network and of the n-gram model, if no text is held out
-EVIDENCE = 100.0  # symbols whose curvature the weights have when they begin to follow a text
-CURVATURE = 1.3, 1.0, 1.2  # of a symbol, in the weights u and v of mixture.py: uu, uv, vv
 MOST_SYMBOLS = 1 << 16
 MOST = np.iinfo(np.int32).max
 WIDE = 255  # in an array of bytes: the value is in the next array
@@ -162,7 +160,7 @@ def empty_tree(size: int, boundary: bool, order: int, capacity: int) -> Tree:
         np.array([size + 1]),
         np.zeros((order, SPREAD), np.int64),
         np.zeros((order, 3)),
-        np.tile([*DEFAULT_WEIGHTS, *(EVIDENCE * each for each in CURVATURE)], (KINDS, 1)),
+        np.tile([*DEFAULT_WEIGHTS, *USUAL_CURVATURE], (KINDS, 1)),
         size,
         int(boundary),
     )

@@ -245,6 +245,27 @@ def test_counts_go_on_over_the_scored_text():
     assert all(np.array_equal(tensor, checkpoint.counts[name]) for name, tensor in before.items())
 
 
+def test_a_surprise_after_a_long_repetition_costs_no_more_than_it_must():
+    checkpoint = mixed(False)
+    symbols = symbols_of(checkpoint, "abcde" * 9000 + "edcba" + "abcde" * 20)[1:]
+    scorer = Scorer(checkpoint, 1, counting=True)
+    nats = scorer.read(symbols)[0]
+    weights = scorer._mixture.tree.weights
+    assert np.isfinite(nats).all()
+    assert nats.max() < 60
+    assert ((weights[:, :2] > 0) & (weights[:, :2] < 1.5)).all()
+    assert nats[-50:].mean() < 0.05
+
+
+def test_a_match_that_was_always_right_leaves_numbers_finite():
+    checkpoint = matched(False)
+    checkpoint.counts["match_shares"][:] = 1 - 1e-15
+    symbols = symbols_of(checkpoint, random_text(900, False)[300:340] + "edcba" + random_text(900, False)[500:560])[1:]
+    scorer = Scorer(checkpoint, 1, counting=True)
+    assert np.isfinite(scorer.read(symbols)[0]).all()
+    assert np.isfinite(scorer._mixture.tree.weights).all()
+
+
 def test_counts_that_are_not_there_cannot_go_on():
     checkpoint = make_checkpoint(False)
     with pytest.raises(UsageError, match="no n-gram counts"):

@@ -25,6 +25,7 @@ HALF, LOW_HALF = np.uint64(32), np.uint64(0xFFFFFFFF)
 LENGTHS, AGREEMENTS = 24, 4
 BUCKETS = LENGTHS * AGREEMENTS
 MEMORY = 1000.0  # symbols that a share is the mean of, at most
+MOST_SHARE = 1 - 1e-9  # so that each symbol stays possible, however long a match was right
 
 
 class Matches(NamedTuple):
@@ -153,7 +154,8 @@ def move_share(matches, row, target, worth):
     if predicted >= 0:
         right = min(worth, 1.0) if predicted == target else 0.0
         shares = matches.shares
-        shares[bucket, 0] += (right - shares[bucket, 0]) / (shares[bucket, 1] + 1)
+        share = shares[bucket, 0] + (right - shares[bucket, 0]) / (shares[bucket, 1] + 1)
+        shares[bucket, 0] = min(share, MOST_SHARE)
         shares[bucket, 1] = min(shares[bucket, 1] + 1, MEMORY)
 
 

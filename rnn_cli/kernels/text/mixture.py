@@ -31,6 +31,7 @@ LEVELS = (0.3, 0.5, 0.8)  # of the probability of the likeliest symbol, which di
 KINDS = (len(LEVELS) + 1) ** 2  # of the certainty of the n-gram model and of the network
 LEAST = 1e-37  # of a probability
 MEMORY = 3000.0  # symbols whose curvature the weights that follow a text remember
+USUAL_CURVATURE = 130.0, 100.0, 120.0  # of a hundred symbols (uu, uv, vv), beside which those of a text are added
 MOST_WEIGHT = 2.0
 SUMS = 8  # of a kind: symbols, losses of the mixture and the network, gradient (u, v), curvature (uu, uv, vv)
 
@@ -129,17 +130,42 @@ def find_match(mixture, row, at, limit):
 
 @kernel
 def moments(mixture, row, sizes, logits, start):
-    """Return the sums of p n, p g, p n^2, p n g and p g^2 over the symbols of a row that `mix_row` has replaced."""
+    """Return the sums of p, p n, p g, p n^2, p n g and p g^2 over the symbols of a row that `mix_row` has replaced."""
     values, columns, end = mixture.scratch, sizes.columns, sizes.output_size
     counts, network = 2 * row * columns, (2 * row + 1) * columns
     zero = broadcast(values, 0)
-    sum_n = sum_g = sum_nn = sum_ng = sum_gg = zero
+    sum_p = sum_n = sum_g = sum_nn = sum_ng = sum_gg = zero
     for j in range(0, columns, lanes(values)):
         n, g = first_lanes(load(values, network + j), end - j, 0), first_lanes(load(values, counts + j), end - j, 0)
         p = first_lanes(exp(load(logits, start + j)), end - j, 0)
-        sum_n, sum_g = fma(p, n, sum_n), fma(p, g, sum_g)
+        sum_p, sum_n, sum_g = sum_p + p, fma(p, n, sum_n), fma(p, g, sum_g)
         sum_nn, sum_ng, sum_gg = fma(p * n, n, sum_nn), fma(p * n, g, sum_ng), fma(p * g, g, sum_gg)
-    return sum_lanes(sum_n), sum_lanes(sum_g), sum_lanes(sum_nn), sum_lanes(sum_ng), sum_lanes(sum_gg)
+    first = sum_lanes(sum_p), sum_lanes(sum_n), sum_lanes(sum_g)
+    return first, (sum_lanes(sum_nn), sum_lanes(sum_ng), sum_lanes(sum_gg))
+
+
+@kernel
+def moments_without_match(mixture, row, sizes, logits, start):
+    """Return the means of n and g, and of n^2, n g and g^2, under the mixture without the match of a row.
+
+    Its probability of the symbol m that the match predicts is 1 minus that of all others, which the match has
+    multiplied by 1 - s: a difference from s would lose its digits if s is nearly 1.
+    """
+    matched = np.int64(-1)
+    if mixture.matches.history.size > 0:
+        matched = mixture.matches.predicted[row, 1]
+    if matched < 0:
+        (_, n, g), second = moments(mixture, row, sizes, logits, start)
+        return (n, g), second
+    counts, network = 2 * row * sizes.columns, (2 * row + 1) * sizes.columns
+    x, y = mixture.scratch[network + matched], mixture.scratch[counts + matched]
+    with_match, logits[start + matched] = logits[start + matched], -np.inf
+    (p, n, g), (nn, ng, gg) = moments(mixture, row, sizes, logits, start)
+    logits[start + matched] = with_match
+    scale = 1 / (1 - mixture.matches.shares[mixture.matches.predicted[row, 0], 0])
+    own = max(1 - scale * p, 0.0)
+    first = scale * n + own * x, scale * g + own * y
+    return first, (scale * nn + own * x * x, scale * ng + own * x * y, scale * gg + own * y * y)
 
 
 @kernel
@@ -149,20 +175,14 @@ def learn(mixture, row, sizes, logits, start, target):
         return
     values, kind = mixture.scratch, mixture.kinds[row]
     counts, network = 2 * row * sizes.columns, (2 * row + 1) * sizes.columns
-    n, g, nn, ng, gg = moments(mixture, row, sizes, logits, start)
-    rest, matched, own = 1.0, np.int64(-1), 0.0
-    if mixture.matches.history.size > 0:
-        matched = mixture.matches.predicted[row, 1]
-    if matched >= 0:  # the moments are those of the mixture without the match
-        own = mixture.matches.shares[mixture.matches.predicted[row, 0], 0]
-        x, y = values[network + matched], values[counts + matched]
-        n, g = (n - own * x) / (1 - own), (g - own * y) / (1 - own)
-        nn, ng, gg = (nn - own * x * x) / (1 - own), (ng - own * x * y) / (1 - own), (gg - own * y * y) / (1 - own)
-        worth = own / math.exp(logits[start + target])
-        if matched == target:
+    (n, g), (nn, ng, gg) = moments_without_match(mixture, row, sizes, logits, start)
+    rest, matches = 1.0, mixture.matches
+    if matches.history.size > 0 and matches.predicted[row, 1] >= 0:
+        worth = matches.shares[matches.predicted[row, 0], 0] / math.exp(logits[start + target])
+        if matches.predicted[row, 1] == target:
             rest = 1 - min(worth, 1.0)
         if mixture.counting != 0:
-            move_share(mixture.matches, row, target, worth)
+            move_share(matches, row, target, worth)
     slope = rest * (values[network + target] - n), rest * (values[counts + target] - g)
     curvature = rest * max(nn - n * n, 0.0), rest * (ng - n * g), rest * max(gg - g * g, 0.0)
     if mixture.sums.size > 0:
@@ -184,9 +204,12 @@ def add_sums(sums, row, kind, logs, slope, curvature):
 
 @kernel
 def move_weights(weights, kind, slope, curvature):
-    """Make a step of Newton's method with the curvature of about the last MEMORY symbols of a kind."""
+    """Make a step of Newton's method with the curvature of about the last MEMORY symbols of a kind, and the usual one.
+
+    The usual one stays: a text that was certain for long has hardly any, and one surprise would then decide.
+    """
     for k in range(3):
-        weights[kind, 2 + k] += curvature[k] - weights[kind, 2 + k] / MEMORY
+        weights[kind, 2 + k] += curvature[k] + (USUAL_CURVATURE[k] - weights[kind, 2 + k]) / MEMORY
     uu, uv, vv = weights[kind, 2], weights[kind, 3], weights[kind, 4]
     determinant = uu * vv - uv * uv
     if determinant > 0:
