@@ -245,7 +245,7 @@ def test_counts_go_on_over_the_scored_text():
     assert all(np.array_equal(tensor, checkpoint.counts[name]) for name, tensor in before.items())
 
 
-def test_a_surprise_after_a_long_repetition_costs_no_more_than_it_must():
+def test_a_surprise_after_a_long_repetition():
     checkpoint = mixed(False)
     symbols = symbols_of(checkpoint, "abcde" * 9000 + "edcba" + "abcde" * 20)[1:]
     scorer = Scorer(checkpoint, 1, counting=True)
