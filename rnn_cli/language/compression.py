@@ -28,7 +28,7 @@ from rnn_cli.network.model import Model
 from rnn_cli.network.workspace import Window
 from rnn_cli.text.codecs import ByteCodec, CharacterCodec, Codec
 
-MAGIC = b"RNNZ3\n"
+FAMILY, MAGIC = b"RNNZ", b"RNNZ3\n"  # the number changes with what the bits depend on
 HEADER = struct.Struct("<6s32s16sQQI")  # magic, arithmetic, digest of the model, bytes, symbols, CRC-32
 PORTABLE = "contexts"
 LONGEST = 1 << 28  # bytes: the counts and the history grow with the text
@@ -55,6 +55,8 @@ class Header(NamedTuple):
     @classmethod
     def of(cls, data: bytes) -> Header:
         """Read the beginning of a file. Raises CompressionError if it is not one of `compress`."""
+        if data.startswith(FAMILY) and not data.startswith(MAGIC):
+            raise CompressionError("another version of rnn compressed this file; decompress it with that one")
         if len(data) < HEADER.size or not data.startswith(MAGIC):
             raise CompressionError("this is not a file of rnn compress; give the file that it wrote")
         _, arithmetic, *rest = HEADER.unpack_from(data)

@@ -124,6 +124,11 @@ def test_another_model_or_machine_is_an_error(monkeypatch):
     assert decompress(alone) == b"abcab"
 
 
+def test_a_file_of_another_version_is_named():
+    with pytest.raises(CompressionError, match="another version"):
+        decompress(compress(b"abc").replace(b"RNNZ3", b"RNNZ2"))
+
+
 EXPECTED = 4059655049  # computed with vectors of 512 bits
 
 
