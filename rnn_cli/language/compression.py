@@ -55,10 +55,10 @@ class Header(NamedTuple):
     @classmethod
     def of(cls, data: bytes) -> Header:
         """Read the beginning of a file. Raises CompressionError if it is not one of `compress`."""
-        if data.startswith(FAMILY) and not data.startswith(MAGIC):
-            raise CompressionError("another version of rnn compressed this file; decompress it with that one")
-        if len(data) < HEADER.size or not data.startswith(MAGIC):
+        if len(data) < HEADER.size or not data.startswith(FAMILY):
             raise CompressionError("this is not a file of rnn compress; give the file that it wrote")
+        if not data.startswith(MAGIC):
+            raise CompressionError("another version of rnn compressed this file; decompress it with that one")
         _, arithmetic, *rest = HEADER.unpack_from(data)
         header = cls(arithmetic.rstrip(b"\0").decode("ascii", "replace"), *rest)
         if header.size > LONGEST or header.symbols > header.size:
