@@ -24,7 +24,8 @@ from rnn_cli.kernels.matmul.product import multiply_onto
 from rnn_cli.kernels.matmul.tile import install_tile, multiply_tile
 from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.simd.cpu import TILE_ROWS
-from rnn_cli.kernels.simd.vector import address, lanes
+from rnn_cli.kernels.simd.pointer import address
+from rnn_cli.kernels.simd.vector import lanes
 from rnn_cli.kernels.threads import Share, Team, rows_of_share, share_start
 
 STEPS, GATES = 64, 4

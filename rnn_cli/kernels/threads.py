@@ -20,7 +20,8 @@ from numba.core.extending import intrinsic
 
 from rnn_cli.errors import RnnError
 from rnn_cli.kernels.compiler.jit import kernel
-from rnn_cli.kernels.simd.vector import element_pointer, emit_call
+from rnn_cli.kernels.simd.pointer import element_pointer
+from rnn_cli.kernels.simd.vector import emit_call
 
 ARRIVED, ROUND = 0, 8  # places in the barrier's memory, a cache line apart
 BARRIER_SIZE = 16

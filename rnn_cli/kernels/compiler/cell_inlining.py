@@ -16,7 +16,8 @@ from numba.core import cgutils, types
 from numba.core.extending import NativeValue, intrinsic, models, register_model, typeof_impl, unbox
 
 from rnn_cli.kernels.compiler.jit import chosen_by_type, kernel
-from rnn_cli.kernels.simd.vector import element_pointer, emit_load, emit_store, vector_of
+from rnn_cli.kernels.simd.pointer import element_pointer
+from rnn_cli.kernels.simd.vector import emit_load, emit_store, vector_of
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from numba.core.extending import intrinsic
 from rnn_cli.kernels.compiler.jit import kernel
 from rnn_cli.kernels.matmul.matrix import ONE, Matrix, block
 from rnn_cli.kernels.matmul.packing import panel_count, panel_span
-from rnn_cli.kernels.simd.vector import INDEX, element_pointer, emit_call
+from rnn_cli.kernels.simd.pointer import element_pointer
+from rnn_cli.kernels.simd.vector import INDEX, emit_call
 
 ROWS = 16  # of a register
 WORDS = 16  # in a row of a register: pairs of a step of the depth, or sums

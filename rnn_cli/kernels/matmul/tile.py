@@ -23,11 +23,11 @@ from numba.core.extending import intrinsic
 from rnn_cli.kernels.compiler.cache import cached_library
 from rnn_cli.kernels.simd.bfloat16 import multiply_add_pairs
 from rnn_cli.kernels.simd.cpu import HAS_AMX, TILE_ROWS, TILE_VECTORS
+from rnn_cli.kernels.simd.pointer import element_pointer
 from rnn_cli.kernels.simd.vector import (
     INDEX,
     VectorType,
     call_llvm,
-    element_pointer,
     element_type,
     emit_prefetch,
     lanes_of,

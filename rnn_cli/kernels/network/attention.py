@@ -25,7 +25,8 @@ from rnn_cli.kernels.network.arrays import clear, copy
 from rnn_cli.kernels.network.gradients import Map, map_gradients
 from rnn_cli.kernels.network.losses import largest
 from rnn_cli.kernels.network.memory import last_output, layer_of
-from rnn_cli.kernels.simd.vector import address, broadcast, first_lanes, fma, lanes, load, store, sum_lanes
+from rnn_cli.kernels.simd.pointer import address
+from rnn_cli.kernels.simd.vector import broadcast, first_lanes, fma, lanes, load, store, sum_lanes
 from rnn_cli.kernels.simd.vector_math import LOG2_E, exp2
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from rnn_cli.kernels.compiler.jit import chosen_by_type, kernel
 from rnn_cli.kernels.matmul.matrix import ONE, Matrix
-from rnn_cli.kernels.simd.vector import address
+from rnn_cli.kernels.simd.pointer import address
 
 
 class Sizes(NamedTuple):

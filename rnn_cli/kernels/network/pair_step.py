@@ -41,7 +41,8 @@ from rnn_cli.kernels.network.step import (
     readout,
     score_rows,
 )
-from rnn_cli.kernels.simd.vector import address, lanes
+from rnn_cli.kernels.simd.pointer import address
+from rnn_cli.kernels.simd.vector import lanes
 from rnn_cli.kernels.threads import Share, rows_of_share, wait_for_all
 
 

@@ -14,7 +14,7 @@ from rnn_cli.kernels.matmul.packing import ZERO, transposed
 from rnn_cli.kernels.matmul.product import multiply_onto
 from rnn_cli.kernels.network.arrays import add_row, copy_to_rows
 from rnn_cli.kernels.network.deep_products import add_product, scatter_rows
-from rnn_cli.kernels.simd.vector import address
+from rnn_cli.kernels.simd.pointer import address
 
 
 class OneHot(NamedTuple):

@@ -28,7 +28,7 @@ from rnn_cli.kernels.network.tied import (
     pack_tied_transposed,
     tied_gradients,
 )
-from rnn_cli.kernels.simd.vector import address
+from rnn_cli.kernels.simd.pointer import address
 from rnn_cli.kernels.threads import Share, rows_of_share, wait_for_all
 
 

@@ -28,7 +28,8 @@ from rnn_cli.kernels.matmul.packing import (
 from rnn_cli.kernels.matmul.product import multiply_panels
 from rnn_cli.kernels.network.arrays import add_row, clear, clear_rows, copy
 from rnn_cli.kernels.network.memory import decoder_offset, top_output
-from rnn_cli.kernels.simd.vector import address, first_lanes, lanes, load, store
+from rnn_cli.kernels.simd.pointer import address
+from rnn_cli.kernels.simd.vector import first_lanes, lanes, load, store
 from rnn_cli.kernels.simd.vector_math import LOG2_E, exp2
 from rnn_cli.kernels.threads import Rows
 

@@ -14,7 +14,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.extending import intrinsic
 
-from rnn_cli.kernels.simd.vector import INDEX, BFloat, PointerType, element_pointer, emit_call, narrowed
+from rnn_cli.kernels.simd.pointer import PointerType, element_pointer
+from rnn_cli.kernels.simd.vector import INDEX, BFloat, emit_call, narrowed
 
 WORDS = 16  # in a vector
 ONES = 0x3F803F80  # the pair of 1 and 1
