@@ -73,12 +73,12 @@ def run_layer(part, parts, arrays, shape, at_once):  # type: ignore[no-untyped-d
         left = Matrix(address(x), at * depth, depth, ONE)
         if at_once == 0:
             sums = target
-            multiply_onto(sums, start, left, count, weight_ih)
+            multiply_onto(sums, start, left, rows, weight_ih)
         else:
             sums = Matrix(address(between), at * columns, columns, ONE)
             if t % at_once == 0:
                 multiply_steps(sums, start, left, batch, count, weight_ih, at_once)
-        multiply_onto(target, sums, Matrix(address(h), at * depth, depth, ONE), count, weight_hh)
+        multiply_onto(target, sums, Matrix(address(h), at * depth, depth, ONE), rows, weight_hh)
 
 
 def contenders(hidden: int, batch: int, team: Team, back: bool) -> dict[str, Callable[[], Any]]:

@@ -1,9 +1,10 @@
 """How many characters a second does an LSTM of two layers sample, here, in PyTorch, ONNX Runtime and OpenVINO?
 
-One stream runs on one thread. Each character reads all weights once, except the input weights of layer 0, of which a
-one-hot input selects a row. So the limit is the speed at which one core reads them. That bandwidth is measured in the
-same run, by summing an array of the same size, which fits the same cache. Many texts at once (`rnn sample -n 1000`) on
-all threads share the reading; they are compared with a batch of 64 streams in the others.
+One stream runs on one thread, and again on all, which share the columns of a large network. Each character reads all
+weights once, except the input weights of layer 0, of which a one-hot input selects a row. So the limit is the speed at
+which one core reads them. That bandwidth is measured in the same run, by summing an array of the same size, which fits
+the same cache. Many texts at once (`rnn sample -n 1000`) on all threads share the reading; they are compared with a
+batch of 64 streams in the others.
 
 This package is timed from the checkpoint's tensors in memory to finished texts. PyTorch runs torch.nn.LSTM step by step
 with softmax and multinomial, under inference_mode. Its weights and states are in the precision of the row, as are the
@@ -145,11 +146,13 @@ def rows_of(name: str, speeds: dict[str, float]) -> list[list[str]]:
     return rows
 
 
-def measure_stream(hidden: int, seconds: float) -> list[list[str]]:
-    """Return the rows of one stream on one thread."""
+def measure_stream(hidden: int, threads: int, seconds: float) -> list[list[str]]:
+    """Return the rows of one stream on one thread, and on all."""
     checkpoint = build_checkpoint(hidden)
     size = weight_bytes(checkpoint.config)
     contenders = writers(checkpoint, 1, STREAM_LENGTH, 1)
+    together = writers(checkpoint, 1, STREAM_LENGTH, threads)
+    contenders |= {f"{name} together": contender for name, contender in together.items()}
     contenders["read"] = weights_call(Team(1), size)
     contenders |= torch_writers(checkpoint, 1, 1) | runtime_writers(checkpoint, 1, 1)
     speeds = speeds_of(f"one stream, {hidden}", contenders, seconds)
@@ -159,6 +162,8 @@ def measure_stream(hidden: int, seconds: float) -> list[list[str]]:
         read = speeds[f"rnn {precision}"] * bytes_read
         row += [f"{bytes_read / 1e6:.1f}", f"{read / 1e9:.1f}", f"{speeds['read'] / 1e9:.1f}"]
         row += [f"{read / speeds['read']:.0%}"]
+        shared = speeds[f"rnn {precision} together"]
+        row += [f"{shared:,.0f}", f"{shared / speeds[f'rnn {precision}']:.2f}"]
     return rows
 
 
@@ -174,15 +179,18 @@ def main() -> None:
     """Measure as the options say."""
     parser = options(__doc__)
     parser.add_argument("--hidden-sizes", nargs="+", type=int, default=[128, 256, 512])
-    parser.add_argument("--threads", type=int, default=usable_cores(), help="for many texts")
+    parser.add_argument(
+        "--threads", type=int, default=usable_cores(), help="for many texts, and for one (default: all cores)"
+    )
     chosen = parser.parse_args()
     seconds = 0.05 if chosen.quick else chosen.seconds
     sizes = [32] if chosen.quick else chosen.hidden_sizes
-    streams = [row for hidden in sizes for row in measure_stream(hidden, seconds)]
+    streams = [row for hidden in sizes for row in measure_stream(hidden, chosen.threads, seconds)]
     many = [row for hidden in sizes for row in measure_texts(hidden, chosen.threads, seconds)]
+    measures = ["MB of weights", "GB/s read", "GB/s of one core", "share"]
     parts = [
-        "LSTM of 2 layers. One stream on one thread:",
-        table(["hidden size", *HEADERS, "MB of weights", "GB/s read", "GB/s of one core", "share"], streams),
+        "LSTM of 2 layers. One stream on one thread, and last on all:",
+        table(["hidden size", *HEADERS, *measures, f"chars/s, {chosen.threads} threads", "ratio"], streams),
         f"On {chosen.threads} threads, beside {STREAMS} streams in the others:",
         table(["what, hidden size", *HEADERS], many),
     ]

@@ -127,7 +127,7 @@ class Window:
             parameters=model.parameters,
             offsets=layout.offsets.ravel(),
             packed=aligned_zeros(layout.size // self.numbers, self.operand),
-            scratch=aligned_zeros(batch * self.sizes.scratch, self.operand),
+            scratch=aligned_zeros(max(batch, team.threads) * self.sizes.scratch, self.operand),
             starts=self._all_starts.ravel(),
             mask=self.mask.ravel(),
             preact=zeros(batch * cell.blocks * hidden),

@@ -7,12 +7,12 @@ import pytest
 from test_products import add_deep_product
 
 from rnn_cli.cells import CELLS
-from rnn_cli.kernels.matmul.matrix import Matrix, Packed, Scratch
-from rnn_cli.kernels.matmul.packing import pack
-from rnn_cli.kernels.matmul.product import multiply_onto
+from rnn_cli.kernels.matmul.matrix import Matrix, Packed, Scratch, SharedPacked
+from rnn_cli.kernels.matmul.packing import left_side, pack
+from rnn_cli.kernels.matmul.product import multiply_onto, multiply_panels
 from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.simd.bfloat16 import ONES
-from rnn_cli.kernels.threads import Share, Team
+from rnn_cli.kernels.threads import Rows, Share, Team
 
 WORDS = 16
 GUARD = 99
@@ -46,8 +46,8 @@ def guarded(count):
     return whole[:count], whole
 
 
-def check_product(processor, rows, depth, columns, initial):
-    """Compare a product with NumPy's, and check that it touches no other memory."""
+def check_product(processor, rows, depth, columns, initial, parts=1):
+    """Compare a product with NumPy's, and check that it touches no other memory. Its columns may be in parts."""
     generator = np.random.default_rng(rows)
     a, b = whole_numbers(generator, (rows, depth)), whole_numbers(generator, (depth, columns))
     c = np.full((rows + 2, columns + 5), GUARD, np.float32)
@@ -65,7 +65,12 @@ def check_product(processor, rows, depth, columns, initial):
     pack(Matrix(b.ravel(), 0, columns, 1), packed, Share(0, 1))
     inner = c.ravel()[columns + 7 : -columns - 8]
     with processor.touching_only([panels, scratch, bias], [inner]):
-        multiply_onto(onto, s, Matrix(a.ravel(), 0, depth, 1), rows, packed)
+        left = Matrix(a.ravel(), 0, depth, 1)
+        if parts == 1:
+            multiply_onto(onto, s, left, Rows(0, rows), packed)
+        for part in range(parts if parts > 1 else 0):
+            own = SharedPacked(*packed, part, parts)
+            multiply_panels(onto, s, left_side(packed, left, rows), rows, own)
     assert np.array_equal(c, expected), (rows, depth, columns)
     assert all(np.all(whole[-2 * WORDS :] == GUARD) for whole in (whole_panels, whole_scratch))
 
@@ -81,6 +86,11 @@ def test_products_of_any_depth_and_columns(accepted, depth):
     for columns in range(16, 161, 16):
         for rows in (1, 16, 17, 32, 50):
             check_product(accepted, rows, depth, columns, "sums" if rows % 2 else "bias")
+
+
+def test_threads_may_share_columns(accepted):
+    for parts in (2, 3, 7):
+        check_product(accepted, 1, 144, 160, "bias", parts)
 
 
 def test_registers_are_configured_once_for_each_block_of_rows(accepted):

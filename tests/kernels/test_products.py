@@ -23,7 +23,7 @@ from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.simd.bfloat16 import ONES
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16, TILE_VECTORS, VECTOR_BYTES
 from rnn_cli.kernels.simd.vector import lanes, load
-from rnn_cli.kernels.threads import Share, Team
+from rnn_cli.kernels.threads import Rows, Share, Team
 from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import PAD, Model
 from rnn_cli.network.workspace import Window
@@ -76,7 +76,7 @@ def packed_copy(matrix, kind, rows=0):
 
 def multiply(c, a, rows, packed):
     """Add to C the product of A and the packed B."""
-    multiply_onto(c, c, a, rows, packed)
+    multiply_onto(c, c, a, Rows(0, rows), packed)
 
 
 def test_multiply_adds_the_product_and_touches_nothing_else(kind, count):
@@ -103,7 +103,7 @@ def test_multiply_onto_starts_from_rows_or_one_row(kind, count):
     for stride, start in ((columns + 3, starts), (0, starts[:1])):
         c = np.full((rows, columns), np.nan, dtype)
         initial = Matrix(starts.ravel(), 1, stride, 1)
-        multiply_onto(Matrix(c.ravel(), 0, columns, 1), initial, Matrix(a.ravel(), 0, depth, 1), rows, packed)
+        multiply_onto(Matrix(c.ravel(), 0, columns, 1), initial, Matrix(a.ravel(), 0, depth, 1), Rows(0, rows), packed)
         assert np.array_equal(c, start[:, 1 : columns + 1] + a @ b)
 
 

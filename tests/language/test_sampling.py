@@ -11,13 +11,15 @@ from rnn_cli.errors import RnnError, UsageError
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16
 from rnn_cli.kernels.text.generate import uniform
 from rnn_cli.kernels.threads import Team
+from rnn_cli.language import stepper
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.evaluation import evaluate_texts
 from rnn_cli.language.prediction import predictions
 from rnn_cli.language.sampling import Sampler, sample_texts
 from rnn_cli.language.scorer import Scorer
-from rnn_cli.language.stepper import Stepper
+from rnn_cli.language.stepper import Stepper, team_for
 from rnn_cli.network import workspace
+from rnn_cli.network.config import NetworkConfig
 from rnn_cli.network.model import Model
 from rnn_cli.text.codecs import BOUNDARY, ByteCodec, CharacterCodec
 from rnn_cli.text.fingerprint import Fingerprint
@@ -57,7 +59,7 @@ def chi_square(counts, probabilities):
 @pytest.mark.parametrize("name", sorted({cell.name for cell in CELLS}))
 @PRECISIONS
 @MODES
-def test_a_text_does_not_depend_on_others_or_threads(name, line_mode, precision):
+def test_a_text_does_not_depend_on_others_or_threads(name, line_mode, precision, monkeypatch):
     cell = next(cell for cell in CELLS if cell.name == name)
     checkpoint = make_checkpoint(line_mode, cell)
     config = SamplingConfig(length=80, random_seed=4, precision=precision)
@@ -71,6 +73,9 @@ def test_a_text_does_not_depend_on_others_or_threads(name, line_mode, precision)
         assert texts(count, threads) == many[:count]
     for chunk in (1, 7):
         assert texts(70, 2, chunk) == many[:70]
+    monkeypatch.setattr(stepper, "PARAMETERS_OF_A_THREAD", 1)  # so that threads share one row
+    for threads, chunk in ((2, None), (3, 1), (5, 7)):
+        assert texts(1, threads, chunk) == many[:1]
 
 
 @needs_bfloat16
@@ -678,3 +683,33 @@ def test_cut_at_a_cluster_does_not_depend_on_chunks():
 def test_a_minimum_length_may_cut_a_cluster():
     texts = draw(make_cluster_checkpoint(), 30, seed="a", min_length=8, max_length=8)
     assert set(map(len, texts)) == {7}
+
+
+def rows_read(model, threads):
+    """Return the states and the logits after some symbols that so many threads read on one row."""
+    reader = Stepper(model, 1, Team(threads))
+    reader.read(np.arange(40) % model.config.input_size)
+    return reader.window.state.copy(), reader.window.logits.copy()
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize(
+    "others",
+    [{"num_layers": 3}, {"members": 3}, {"embedding": "tied"}, {"num_layers": 2, "members": 2}],
+    ids=["layers", "members", "tied", "layers and members"],
+)
+def test_threads_that_share_a_row_compute_the_same_bits(name, others):
+    config = NetworkConfig.for_symbols(45, cell=name, hidden_size=83, **others)
+    model = Model.initialised(config, np.random.default_rng(1))
+    alone = rows_read(model, 1)
+    for threads in (2, 3, 7):
+        assert all(np.array_equal(a, b) for a, b in zip(alone, rows_read(model, threads)))
+
+
+def test_threads_share_a_row_only_if_each_has_enough_to_do():
+    small, large = (
+        Model.initialised(NetworkConfig.for_symbols(45, hidden_size=size), np.random.default_rng(1))
+        for size in (64, 512)
+    )
+    assert [team_for(small, rows, 4).threads for rows in (1, 3, 64)] == [1, 3, 4]
+    assert [team_for(large, rows, 4).threads for rows in (1, 3, 64)] == [4, 3, 4]

@@ -21,7 +21,7 @@ from numba.core.extending import intrinsic
 
 from rnn_cli.kernels.compiler.jit import kernel
 from rnn_cli.kernels.matmul.matrix import ONE, Matrix, block
-from rnn_cli.kernels.matmul.packing import panel_count, panel_span
+from rnn_cli.kernels.matmul.packing import own_panels, panel_span
 from rnn_cli.kernels.simd.pointer import element_pointer
 from rnn_cli.kernels.simd.vector import INDEX, emit_call
 
@@ -157,6 +157,7 @@ def multiply_pairs(c, s, a, rows, b):
     """
     steps = (b.depth + 1) // 2
     start = b.start // 2
+    first_panel, last_panel = own_panels(b, WORDS)
     k = 0
     while k < steps:
         words = min(WORDS, steps - k)
@@ -167,7 +168,7 @@ def multiply_pairs(c, s, a, rows, b):
             height = (here + registers - 1) // registers
             across = len(SUMS) // registers * WORDS
             configure(height, words)
-            for panel in range(panel_count(b.columns, WORDS)):
+            for panel in range(first_panel, last_panel):
                 first, width = panel_span(panel, b.columns, WORDS)
                 for j in range(0, width, across):
                     shape = Shape(registers, min(across, width - j) // WORDS, here - height, words, count)

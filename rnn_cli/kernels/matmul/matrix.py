@@ -55,6 +55,18 @@ class Packed(NamedTuple):
     scratch: Any
 
 
+class SharedPacked(NamedTuple):
+    """A packed operand of which one thread multiplies its share of the panels, number `part` of `parts`."""
+
+    panels: Any
+    start: int
+    depth: int
+    columns: int
+    scratch: Any
+    part: int
+    parts: int
+
+
 class Span(NamedTuple):
     """Rows k .. k + depth of a window of T * B rows, and the columns of a panel from `first` on."""
 

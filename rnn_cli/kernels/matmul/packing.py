@@ -13,7 +13,7 @@ from numba.core import types
 from numba.core.extending import intrinsic
 
 from rnn_cli.kernels.compiler.jit import chosen_by_type, kernel
-from rnn_cli.kernels.matmul.matrix import ONE, Matrix, Panel
+from rnn_cli.kernels.matmul.matrix import ONE, Matrix, Panel, SharedPacked
 from rnn_cli.kernels.matmul.tile import PAIRS
 from rnn_cli.kernels.simd.bfloat16 import (
     WORDS,
@@ -50,6 +50,24 @@ def panel_range(columns, count, share):
     """Return the first panel of this share, and the one after its last."""
     panels = panel_count(columns, count)
     return share_start(share.part, share.parts, panels), share_start(share.part + 1, share.parts, panels)
+
+
+@chosen_by_type
+def own_panels(b, count):
+    """Return the first panel of a packed operand that this thread multiplies, and the one after its last."""
+    return panels_of_share if b.instance_class is SharedPacked else all_panels
+
+
+@kernel
+def all_panels(b, count):
+    """Return all."""
+    return 0, panel_count(b.columns, count)
+
+
+@kernel
+def panels_of_share(b, count):
+    """Return those of a share."""
+    return panel_range(b.columns, count, b)
 
 
 @kernel

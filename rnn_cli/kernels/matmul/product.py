@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from rnn_cli.kernels.compiler.jit import chosen_by_type, kernel
 from rnn_cli.kernels.matmul.amx import multiply_pairs
-from rnn_cli.kernels.matmul.matrix import block
-from rnn_cli.kernels.matmul.packing import ZERO, left_side, panel_at, panel_count, panel_span, steps_of
+from rnn_cli.kernels.matmul.matrix import SharedPacked, block
+from rnn_cli.kernels.matmul.packing import ZERO, left_side, own_panels, panel_at, panel_span, steps_of
 from rnn_cli.kernels.matmul.tile import PAIRS, multiply_tile
 from rnn_cli.kernels.simd.cpu import HAS_AMX, TILE_ROWS
 from rnn_cli.kernels.simd.vector import lanes
-from rnn_cli.kernels.threads import share_start
+from rnn_cli.kernels.threads import SharedRow, meet, share_start
 
 
 @kernel
@@ -25,7 +25,8 @@ def multiply_on_tiles(c, s, a, rows, b):
     tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
     steps = steps_of(b.panels, b.depth)
     count = lanes(c.array)
-    for index in range(panel_count(b.columns, count)):
+    first_panel, last_panel = own_panels(b, count)
+    for index in range(first_panel, last_panel):
         first, width = panel_span(index, b.columns, count)
         panel = panel_at(b, first, width)
         row = 0
@@ -46,7 +47,25 @@ def multiply_panels(c, s, a, rows, b):
     return multiply_pairs if b[0].dtype == PAIRS and HAS_AMX else multiply_on_tiles
 
 
-@kernel
+@chosen_by_type
 def multiply_onto(c, s, a, rows, b):
-    """Compute C = S + A B, with C and S (rows, b.columns), A (rows, b.depth) and the packed B."""
-    multiply_panels(c, s, left_side(b, a, rows), rows, b)
+    """Compute C = S + A B, with C and S (rows, b.columns), A (rows, b.depth) and the packed B, for some `Rows`.
+
+    Of a `SharedRow` each thread computes columns, and waits for the others.
+    """
+    return multiply_shared_row if rows.instance_class is SharedRow else multiply_rows
+
+
+@kernel
+def multiply_rows(c, s, a, rows, b):
+    """Compute the rows of one thread."""
+    count = rows.last - rows.first
+    multiply_panels(c, s, left_side(b, a, count), count, b)
+
+
+@kernel
+def multiply_shared_row(c, s, a, rows, b):
+    """Compute this thread's columns of a row."""
+    own = SharedPacked(b.panels, b.start, b.depth, b.columns, b.scratch, rows.part, rows.parts)
+    multiply_panels(c, s, left_side(b, a, 1), 1, own)
+    meet(rows)

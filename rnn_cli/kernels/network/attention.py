@@ -210,8 +210,8 @@ def combine(pair, t, rows):
     query = Packed(attention.packed, attention.offsets[0], hidden, hidden, scratch)
     context = Packed(attention.packed, attention.offsets[1], read, hidden, scratch)
     bias = Matrix(attention.parameters, attention.offsets[2], ZERO, ONE)
-    multiply_onto(z, bias, last_output(sizes, arrays, k), count, query)
-    multiply_onto(z, z, Matrix(attention.contexts, k * read, read, ONE), count, context)
+    multiply_onto(z, bias, last_output(sizes, arrays, k), rows, query)
+    multiply_onto(z, z, Matrix(attention.contexts, k * read, read, ONE), rows, context)
     for row in range(count):
         for j in range(0, hidden, lanes(z.array)):
             at = z.start + row * hidden + j
@@ -226,7 +226,7 @@ def bridge_forward(pair, rows):
     """Compute the states that some rows of the decoder start from."""
     attention, sizes, arrays = pair.attention, pair.decoder.network.sizes, pair.decoder.arrays
     read, units, columns = pair.encoder.network.sizes.width, sizes.units, attention.bridge_columns
-    sources, batch, count = sources_of(pair), pair.encoder.network.sizes.batch, rows.last - rows.first
+    sources, batch = sources_of(pair), pair.encoder.network.sizes.batch
     for row in range(rows.first, rows.last):
         column = attention.columns[row]
         last = (attention.lengths[column] - 1) * batch + column
@@ -237,7 +237,7 @@ def bridge_forward(pair, rows):
     scratch = Scratch(attention.scratch, rows.first * attention.span)
     weight = Packed(attention.packed, attention.offsets[3], read, columns, scratch)
     bias = Matrix(attention.parameters, attention.offsets[4], ZERO, ONE)
-    multiply_onto(initial, bias, Matrix(attention.end, rows.first * read, read, ONE), count, weight)
+    multiply_onto(initial, bias, Matrix(attention.end, rows.first * read, read, ONE), rows, weight)
     for index in range(sizes.layers):
         layer = layer_of(sizes, arrays, index, ZERO)
         for state in range(sizes.states):
@@ -306,8 +306,8 @@ def combine_backward(pair, back, gradient, t, rows):
     query = Packed(gradient.back.packed_transposed, attention.offsets[0], hidden, hidden, scratch)
     context = Packed(gradient.back.packed_transposed, attention.offsets[1], hidden, read, scratch)
     zeros = Matrix(gradient.back.zeros, ZERO, ZERO, ONE)
-    multiply_onto(grad_output, zeros, grad, count, query)
-    multiply_onto(Matrix(gradient.grad_contexts, k * read, read, ONE), zeros, grad, count, context)
+    multiply_onto(grad_output, zeros, grad, rows, query)
+    multiply_onto(Matrix(gradient.grad_contexts, k * read, read, ONE), zeros, grad, rows, context)
 
 
 @kernel
@@ -330,7 +330,7 @@ def bridge_backward(pair, backs, gradient, rows):
     encoder_back, back = backs
     attention, sizes = pair.attention, pair.decoder.network.sizes
     read, units, columns = pair.encoder.network.sizes.width, sizes.units, attention.bridge_columns
-    batch, count = sizes.batch, rows.last - rows.first
+    batch = sizes.batch
     for index in range(sizes.layers * sizes.states):
         for row in range(rows.first, rows.last):
             for j in range(0, sizes.hidden, lanes(attention.initial)):
@@ -344,7 +344,7 @@ def bridge_backward(pair, backs, gradient, rows):
     # The contexts of step 0 are done with, so their gradient has room for that in the end of the encoder.
     grad_end = Matrix(gradient.grad_contexts, rows.first * read, read, ONE)
     grad_initial = Matrix(attention.initial, rows.first * columns, columns, ONE)
-    multiply_onto(grad_end, zeros, grad_initial, count, weight)
+    multiply_onto(grad_end, zeros, grad_initial, rows, weight)
     sizes = pair.encoder.network.sizes
     top = layer_of(sizes, pair.encoder.arrays, sizes.layers - 1, ZERO).grad_output
     for row in range(rows.first, rows.last):

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from rnn_cli.kernels.compiler.cell_inlining import cell_backward, cell_forward, load_blocks, load_states, store_tuple
 from rnn_cli.kernels.compiler.jit import kernel
-from rnn_cli.kernels.matmul.matrix import ONE, Matrix, Packed, Scratch
+from rnn_cli.kernels.matmul.matrix import ONE, Matrix, Packed
 from rnn_cli.kernels.matmul.product import multiply_onto
 from rnn_cli.kernels.network.arrays import clear, prefetch_blocks
+from rnn_cli.kernels.network.memory import scratch_for
 from rnn_cli.kernels.network.sources import input_gradient, preactivations
 from rnn_cli.kernels.simd.vector import first_lanes, lanes, load, store
+from rnn_cli.kernels.threads import meet, own_columns
 
 
 @kernel
@@ -63,8 +65,9 @@ def cell_step(cell, layer, t, rows):
     gates_at = layer.gates + t * sizes.batch * sizes.gates
     output_at = layer.output + t * sizes.batch * sizes.width
     before, after = layer.before + t * sizes.batch * hidden, layer.after + t * sizes.batch * hidden
+    first, last = own_columns(rows, hidden, lanes(gates))
     for row in range(rows.first, rows.last):
-        for j in range(0, hidden, lanes(gates)):
+        for j in range(first, last, lanes(gates)):
             prefetch_blocks(gates, gates_at + (row + 1) * sizes.gates + j, hidden, sizes.blocks)
             preact = load_blocks(cell, arrays.preact, row * width + j, hidden)
             previous = load_states(cell, states, before + row * hidden + j, plane)
@@ -76,6 +79,7 @@ def cell_step(cell, layer, t, rows):
         # Keep the padding at 0: a cell may map 0 to something else, and padded weights would then get gradients.
         clear(states, after + row * hidden + sizes.units, hidden - sizes.units)
         clear(output, output_at + row * sizes.width + sizes.units, hidden - sizes.units)
+    meet(rows)
 
 
 @kernel
@@ -109,11 +113,11 @@ def recurrent_gradient(layer, back, t, rows):
     sizes, arrays = layer.sizes, layer.arrays
     hidden, k = sizes.hidden, t * sizes.batch + rows.first
     recurrent = sizes.blocks * hidden - sizes.recurrent_columns
-    scratch = Scratch(arrays.scratch, rows.first * sizes.scratch)
+    scratch = scratch_for(sizes, arrays, rows)
     weight = Packed(back.packed_transposed, layer.weight_hh, sizes.recurrent_columns, hidden, scratch)
     grad_h = Matrix(back.carry, layer.carry + rows.first * hidden, hidden, ONE)
     grad_preact = Matrix(arrays.gates, layer.gates + k * sizes.gates + recurrent, sizes.gates, ONE)
-    multiply_onto(grad_h, grad_h, grad_preact, rows.last - rows.first, weight)
+    multiply_onto(grad_h, grad_h, grad_preact, rows, weight)
     for row in range(rows.first, rows.last):
         if arrays.starts[layer.starts + t * sizes.batch + row] != 0:
             for state in range(sizes.states):

@@ -12,8 +12,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from rnn_cli.kernels.compiler.jit import chosen_by_type, kernel
-from rnn_cli.kernels.matmul.matrix import ONE, Matrix
+from rnn_cli.kernels.matmul.matrix import ONE, Matrix, Scratch
 from rnn_cli.kernels.simd.pointer import address
+from rnn_cli.kernels.threads import SharedRow
 
 
 class Sizes(NamedTuple):
@@ -61,7 +62,7 @@ class Workspace(NamedTuple):
     offsets (runs + 1, 3)          the first elements of W_ih, W_hh and the bias of each run; in the last row those of
                                    the decoder's weight and bias
     packed                         the packed weights at the same offsets, in the element type of the products
-    scratch                        room to convert left-hand operands to that type, a part for each row
+    scratch                        room to convert left-hand operands to that type, a part for each row and each thread
     starts (1 + reverse, T, B)     1: the step starts from the zero state; for the second direction, where texts end
     mask (runs, B, H)              what the output is multiplied with: dropout
     preact (B, blocks H)           the pre-activations of one step, which stay in the inner caches
@@ -112,6 +113,24 @@ def addresses(arrays):
         address(arrays.losses),
         address(arrays.barrier),
     )
+
+
+@chosen_by_type
+def scratch_for(sizes, arrays, rows):
+    """Return the scratch to convert some rows in, which is of this thread alone."""
+    return scratch_of_part if rows.instance_class is SharedRow else scratch_of_rows
+
+
+@kernel
+def scratch_of_part(sizes, arrays, rows):
+    """Return that of a thread."""
+    return Scratch(arrays.scratch, rows.part * sizes.scratch)
+
+
+@kernel
+def scratch_of_rows(sizes, arrays, rows):
+    """Return that of the rows."""
+    return Scratch(arrays.scratch, rows.first * sizes.scratch)
 
 
 class Backward(NamedTuple):

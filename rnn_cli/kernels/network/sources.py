@@ -9,12 +9,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from rnn_cli.kernels.compiler.jit import chosen_by_type, kernel
-from rnn_cli.kernels.matmul.matrix import ONE, Matrix, Packed, Scratch, block
+from rnn_cli.kernels.matmul.matrix import ONE, Matrix, Packed, block
 from rnn_cli.kernels.matmul.packing import ZERO, transposed
 from rnn_cli.kernels.matmul.product import multiply_onto
 from rnn_cli.kernels.network.arrays import add_row, copy_to_rows
 from rnn_cli.kernels.network.deep_products import add_product, scatter_rows
+from rnn_cli.kernels.network.memory import scratch_for
 from rnn_cli.kernels.simd.pointer import address
+from rnn_cli.kernels.simd.vector import lanes
+from rnn_cli.kernels.threads import meet, own_columns
 
 
 class OneHot(NamedTuple):
@@ -77,18 +80,20 @@ def from_symbols(source, layer, t, rows):
     sizes, arrays, count = layer.sizes, layer.arrays, rows.last - rows.first
     width, hidden = sizes.blocks * sizes.hidden, sizes.hidden
     recurrent = width - sizes.recurrent_columns
-    scratch = Scratch(arrays.scratch, rows.first * sizes.scratch)
+    scratch = scratch_for(sizes, arrays, rows)
     preact = Matrix(arrays.preact, rows.first * width, width, ONE)
     h = Matrix(arrays.states, layer.before + (t * sizes.batch + rows.first) * hidden, hidden, ONE)
     weight_hh = Packed(arrays.packed, layer.weight_hh, hidden, sizes.recurrent_columns, scratch)
     copy_to_rows(preact, count, arrays.parameters, layer.bias, recurrent)
     bias = Matrix(arrays.parameters, layer.bias + recurrent, ZERO, ONE)
-    multiply_onto(block(preact, ZERO, recurrent), bias, h, count, weight_hh)
+    multiply_onto(block(preact, ZERO, recurrent), bias, h, rows, weight_hh)
+    first, last = own_columns(rows, sizes.input_columns, lanes(arrays.preact))
     for row in range(count):
         at = (t * sizes.batch + rows.first + row) * source.per_step
         for k in range(at, at + source.per_step):
-            weights = layer.weight_ih + source.symbols[k] * sizes.input_columns
-            add_row(arrays.preact, preact.start + row * width, arrays.parameters, weights, sizes.input_columns)
+            weights = layer.weight_ih + source.symbols[k] * sizes.input_columns + first
+            add_row(arrays.preact, preact.start + row * width + first, arrays.parameters, weights, last - first)
+    meet(rows)
 
 
 @kernel
@@ -97,16 +102,16 @@ def from_numbers(source, layer, t, rows):
     sizes, arrays, count = layer.sizes, layer.arrays, rows.last - rows.first
     width, hidden, rest = sizes.blocks * sizes.hidden, sizes.hidden, sizes.input_columns
     recurrent = width - sizes.recurrent_columns
-    scratch = Scratch(arrays.scratch, rows.first * sizes.scratch)
+    scratch = scratch_for(sizes, arrays, rows)
     preact = Matrix(arrays.preact, rows.first * width, width, ONE)
     h = Matrix(arrays.states, layer.before + (t * sizes.batch + rows.first) * hidden, hidden, ONE)
     x = Matrix(source.values, source.start + (t * sizes.batch + rows.first) * source.width, source.width, ONE)
     weight_ih = Packed(arrays.packed, layer.weight_ih, source.width, rest, scratch)
     weight_hh = Packed(arrays.packed, layer.weight_hh, hidden, sizes.recurrent_columns, scratch)
     copy_to_rows(block(preact, ZERO, rest), count, arrays.parameters, layer.bias + rest, width - rest)
-    multiply_onto(preact, Matrix(arrays.parameters, layer.bias, ZERO, ONE), x, count, weight_ih)
+    multiply_onto(preact, Matrix(arrays.parameters, layer.bias, ZERO, ONE), x, rows, weight_ih)
     sums = block(preact, ZERO, recurrent)
-    multiply_onto(sums, sums, h, count, weight_hh)
+    multiply_onto(sums, sums, h, rows, weight_hh)
 
 
 @chosen_by_type
@@ -129,10 +134,10 @@ def numbers_gradient(source, layer, back, t, rows):
     k = t * sizes.batch + rows.first
     grad_x = Matrix(source.grad, source.grad_start + k * source.width, source.width, ONE)
     grad_preact = Matrix(arrays.gates, layer.gates + k * sizes.gates, sizes.gates, ONE)
-    scratch = Scratch(arrays.scratch, rows.first * sizes.scratch)
+    scratch = scratch_for(sizes, arrays, rows)
     weight = Packed(back.packed_transposed, layer.weight_ih, sizes.input_columns, source.width, scratch)
     initial = Matrix(back.zeros, ZERO, ZERO, ONE) if source.mode == 1 else grad_x
-    multiply_onto(grad_x, initial, grad_preact, rows.last - rows.first, weight)
+    multiply_onto(grad_x, initial, grad_preact, rows, weight)
 
 
 @chosen_by_type

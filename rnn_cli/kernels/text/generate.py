@@ -17,7 +17,7 @@ from rnn_cli.kernels.text.bloom import contains, empty_gram, extended, gram, mix
 from rnn_cli.kernels.text.guides import keep_to_guide, next_state, weigh_by_outlook
 from rnn_cli.kernels.text.mixture import mix_row, read_symbol
 from rnn_cli.kernels.text.probabilities import log_sum_exp
-from rnn_cli.kernels.threads import Share, rows_of_share
+from rnn_cli.kernels.threads import Share, SharedRow, meet, rows_of_share
 
 NEVER = np.float32(NEVER_LOGIT)  # the logit of a symbol that may not follow
 NEGLIGIBLE = 1e-34  # smaller weights are never sampled: exp does not reach lower
@@ -266,6 +266,15 @@ def take_symbol(sizes, logits, start, sampling, row, t):
     return symbol
 
 
+@kernel
+def following_symbol(sizes, logits, sampling, row, symbol, t):
+    """Return the symbol of a row at a step, which follows the one that was read."""
+    start = row * sizes.columns
+    read_symbol(sampling.mixture, row, symbol, False)
+    mix_row(sampling.mixture, row, sizes, logits, start, sampling.rules[row].share)
+    return take_symbol(sizes, logits, start, sampling, row, t)
+
+
 @entry_kernel
 def generate(part, parts, network, arrays, sampling):
     """Continue from the states and the inputs (B) for as many steps as sampling.symbols has; the length is 1.
@@ -283,10 +292,21 @@ def generate(part, parts, network, arrays, sampling):
         forward(network, arrays, rows)
         carry_states(sizes, arrays.states, rows)
         for row in range(rows.first, rows.last):
-            start = row * sizes.columns
-            read_symbol(sampling.mixture, row, inputs[row], False)
-            mix_row(sampling.mixture, row, sizes, arrays.logits, start, sampling.rules[row].share)
-            inputs[row] = take_symbol(sizes, arrays.logits, start, sampling, row, t)
+            inputs[row] = following_symbol(sizes, arrays.logits, sampling, row, inputs[row], t)
+
+
+@entry_kernel
+def generate_together(part, parts, network, arrays, sampling):
+    """Continue row 0 as `generate` does, with all threads: each computes columns of all that a step multiplies."""
+    network, arrays = network_addresses(network), addresses(arrays)
+    inputs, row = input_symbols(network), SharedRow(0, 1, part, parts, arrays.barrier)
+    for t in range(sampling.symbols.shape[0]):
+        arrays.starts[0] = inputs[0] == 0
+        forward(network, arrays, row)
+        if part == 0:
+            carry_states(network.sizes, arrays.states, row)
+            inputs[0] = following_symbol(network.sizes, arrays.logits, sampling, 0, inputs[0], t)
+        meet(row)
 
 
 @entry_kernel
