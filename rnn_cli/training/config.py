@@ -45,7 +45,9 @@ class TrainingConfig(Config):
     recurrent_dropout: float = regularising(
         0.0, 0.95, 0.0, automatic=True, help="The same for recurrent weights (DropConnect)."
     )
-    weight_decay: float = regularising(0.0, 10.0, 0.0, help="Weight decay, decoupled from the gradient.")
+    weight_decay: float = regularising(
+        0.0, 10.0, 0.0, automatic=True, help="Weight decay, decoupled from the gradient."
+    )
     average: float = regularising(0.0, 0.5, 0.0, help="Average the weights over this last share of the steps.")
     augment: float = regularising(
         0.0, 100.0, 0.0, automatic=True, help="Characters sampled from the text's 5-grams, for each of its own."

@@ -124,7 +124,8 @@ def test_each_choice_is_reported_with_its_value(characters):
     chosen = choice.model.to_dict() | choice.training.to_dict()
     names = ["precision", "epochs" if characters < LARGE else "minutes"]
     names += ["augment"] * (chosen["augment"] > 0) + ["hidden size", "sequence length", "batch size"]
-    names += ["recurrent dropout"] * (chosen["recurrent_dropout"] > 0) + ["dropout", "learning rate"]
+    names += ["recurrent dropout"] * (chosen["recurrent_dropout"] > 0) + ["dropout"]
+    names += ["weight decay"] * (chosen["weight_decay"] > 0) + ["learning rate"]
     assert len(choice.reasons) == len(names)
     for name, reason in zip(names, choice.reasons):
         value = chosen[name.replace(" ", "_")]
@@ -220,6 +221,15 @@ def test_the_largest_network_gets_dropout_earlier():
     assert largest.learning_rate < usual.learning_rate
 
 
+def test_a_large_text_gets_weight_decay_and_many_epochs_a_higher_rate():
+    few, many = (choose(corpus_of(LARGE), {"epochs": epochs}).training for epochs in (4, 20))
+    assert few.weight_decay == many.weight_decay == 0.1
+    assert many.learning_rate == 2 * few.learning_rate
+    assert choose(corpus_of(LARGE), {"epochs": 20}, fine_tuning=True).training.weight_decay == 0
+    assert choose(corpus_of(LARGE), {"epochs": 20, "optimizer": "sgd"}).training.weight_decay == 0
+    assert choose(corpus_of(60_000), {}).training.weight_decay == 0
+
+
 def test_few_epochs_get_no_dropout():
     choices = [choose(corpus_of(LARGE), {"epochs": epochs}).training.dropout for epochs in (0.5, 4, 9, 100)]
     assert choices == [0.0, 0.0, 0.3, 0.4]
@@ -233,7 +243,7 @@ def test_speed_is_measured_only_if_it_matters():
 
     choose(corpus_of(60_000), {}, asked)
     choose(corpus_of(LARGE), {"epochs": 2}, asked)
-    choose(corpus_of(LARGE), {"minutes": 2, "hidden_size": 9, "dropout": 0.1}, asked)
+    choose(corpus_of(LARGE), {"minutes": 2, "hidden_size": 9, "dropout": 0.1, "learning_rate": 0.01}, asked)
 
 
 @pytest.mark.parametrize("wrong", [{"hidden_size": 0}, {"batch_size": 5000}, {"dropout": 1.0}, {"steps": 0}])
