@@ -11,13 +11,14 @@ import numpy as np
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import RnnError, UsageError
+from rnn_cli.kernels.threads import team_for
 from rnn_cli.language.candidates import MAX_PENDING, MAX_REJECTED, GeneratedText, PromptQueue, PromptQueues
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.constraints import state_after
 from rnn_cli.language.guide import guide_for
 from rnn_cli.language.mixing import MixedStepper, Part
 from rnn_cli.language.ngrams import NgramModel, ngrams_of
-from rnn_cli.language.stepper import SAMPLED, Prompt, Stepper, team_for
+from rnn_cli.language.stepper import SAMPLED, Prompt, Stepper
 from rnn_cli.network.model import Model
 from rnn_cli.text.codecs import BOUNDARY, UNKNOWN, CharacterCodec, Codec
 from rnn_cli.text.fingerprint import Fingerprint
@@ -149,7 +150,7 @@ class Sampler:
         return None if self.config.counts == 0 else ngrams_of(self._checkpoint)
 
     def _stepper(self, rows: int) -> Stepper | MixedStepper:
-        team = team_for(self.model, rows, self.threads)
+        team = team_for(rows, self.model.layout.size, self.threads)
 
         def of(model: Model, ngrams: NgramModel | None) -> Stepper:
             return Stepper(model, rows, team, self.config, self.follow, self.fingerprint, ngrams, guide=self.guide)

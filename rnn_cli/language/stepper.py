@@ -24,9 +24,6 @@ from rnn_cli.text.fingerprint import GRAMS, Fingerprint, gram_for
 NOT_GUIDED = -1  # in place of the number of a guide
 SAMPLED = -1  # in place of a given symbol: sample one here
 ALONE = Team(1)  # runs a kernel on the thread that calls
-# Threads share one row if each has so many parameters: two are 1.1 to 2.3 times as fast as one with 330,000 parameters,
-# 1.8 times with a million, and slower with 130,000.
-PARAMETERS_OF_A_THREAD = 150_000
 
 
 class ReadState(NamedTuple):
@@ -127,12 +124,6 @@ class RowState(NamedTuple):
 
 
 ROW_ARRAYS = ("texts", "positions", "shortest", "longest", "automaton", "recent", "runs")
-
-
-def team_for(model: Model, rows: int, threads: int) -> Team:
-    """Return a team for some rows: each thread has rows of its own, or they share the columns of a single one."""
-    most = max(1, model.layout.size // PARAMETERS_OF_A_THREAD) if rows == 1 else rows
-    return Team(min(threads, most))
 
 
 class Stepper:

@@ -10,7 +10,7 @@ from rnn_cli.kernels.network.losses import softmax_cross_entropy
 from rnn_cli.kernels.network.memory import addresses
 from rnn_cli.kernels.network.step import forward, input_symbols, network_addresses
 from rnn_cli.kernels.text.mixture import FITTED, learn, mix_row, read_symbol
-from rnn_cli.kernels.threads import Share, rows_of_share
+from rnn_cli.kernels.threads import Share, SharedRow, meet, rows_of_share
 
 PADDING = 1  # what a row reads after its end: any symbol will do
 
@@ -61,10 +61,8 @@ def rank_of(logits, start, vocab_size, target):
 
 @kernel
 def score_window(network, arrays, texts, step, rows):
-    """Read the window that begins at symbol `step` of some rows: losses, ranks, and the states after each row."""
+    """Score the window that begins at symbol `step` of some rows: losses, ranks, and the states after each row."""
     sizes = network.sizes
-    read_rows(network, arrays, texts, step, rows)
-    forward(network, arrays, rows)
     for row in range(rows.first, rows.last):
         at = texts.starts[row] + step
         length = min(sizes.length, texts.ends[row] - at)
@@ -96,4 +94,20 @@ def score_symbols(part, parts, network, arrays, texts, steps):
     share, count = Share(part, parts), texts.starts.size
     rows = rows_of_share(share, count)
     for step in range(steps[0], steps[1], network.sizes.length):
+        read_rows(network, arrays, texts, step, rows)
+        forward(network, arrays, rows)
         score_window(network, arrays, texts, step, rows)
+
+
+@entry_kernel
+def score_together(part, parts, network, arrays, texts, steps):
+    """Read symbols of row 0 as `score_symbols` does, with all threads: each computes columns of what is multiplied."""
+    network, arrays = network_addresses(network), addresses(arrays)
+    row = SharedRow(0, 1, part, parts, arrays.barrier)
+    for step in range(steps[0], steps[1], network.sizes.length):
+        if part == 0:
+            read_rows(network, arrays, texts, step, row)
+        meet(row)
+        forward(network, arrays, row)
+        if part == 0:
+            score_window(network, arrays, texts, step, row)
