@@ -19,15 +19,12 @@ from numba.core import types
 from numba.core.extending import intrinsic
 
 from rnn_cli.errors import RnnError
-from rnn_cli.kernels.compiler.jit import chosen_by_type, kernel
+from rnn_cli.kernels.compiler.jit import kernel
 from rnn_cli.kernels.simd.pointer import element_pointer
 from rnn_cli.kernels.simd.vector import emit_call
 
 ARRIVED, ROUND = 0, 8  # places in the barrier's memory, a cache line apart
 BARRIER_SIZE = 16
-# Threads share one row if each has so many parameters: two are 1.1 to 2.3 times as fast as one with 330,000 parameters,
-# 1.8 times with a million, and slower with 130,000.
-PARAMETERS_OF_A_THREAD = 150_000
 PATIENCE = 4096  # looks at the barrier before the processor is offered to others
 
 
@@ -56,12 +53,6 @@ class Team:
             call.result()
 
 
-def team_for(rows: int, parameters: int, threads: int) -> Team:
-    """Return a team for rows that do not see each other: threads have rows of their own, or share a single one."""
-    most = max(1, parameters // PARAMETERS_OF_A_THREAD) if rows == 1 else rows
-    return Team(min(threads, most))
-
-
 class Share(NamedTuple):
     """One thread's share of the work: number `part` of `parts`."""
 
@@ -74,19 +65,6 @@ class Rows(NamedTuple):
 
     first: int
     last: int
-
-
-class SharedRow(NamedTuple):
-    """Row 0 of a batch, which all threads compute together: thread `part` of `parts` takes some of the columns.
-
-    What is computed of whole rows, all of them compute: they store the same numbers.
-    """
-
-    first: int
-    last: int
-    part: int
-    parts: int
-    barrier: Any
 
 
 @kernel
@@ -153,39 +131,3 @@ def wait_for_all(barrier, parts):
         looks += 1
         if looks > PATIENCE:
             offer_processor()
-
-
-@chosen_by_type
-def meet(rows):
-    """Wait for the threads that compute the same row."""
-    return wait_for_threads if rows.instance_class is SharedRow else go_on
-
-
-@kernel
-def go_on(rows):
-    """Do nothing: the rows are of one thread alone."""
-
-
-@kernel
-def wait_for_threads(rows):
-    """Wait for all."""
-    wait_for_all(rows.barrier, rows.parts)
-
-
-@chosen_by_type
-def own_columns(rows, columns, count):
-    """Return the first of some columns that this thread computes, and the one after its last; `count` stay together."""
-    return columns_of_share if rows.instance_class is SharedRow else all_columns
-
-
-@kernel
-def all_columns(rows, columns, count):
-    """Return all."""
-    return 0, columns
-
-
-@kernel
-def columns_of_share(rows, columns, count):
-    """Return those of a share."""
-    groups = columns // count
-    return share_start(rows.part, rows.parts, groups) * count, share_start(rows.part + 1, rows.parts, groups) * count

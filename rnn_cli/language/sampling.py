@@ -11,7 +11,7 @@ import numpy as np
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import RnnError, UsageError
-from rnn_cli.kernels.threads import team_for
+from rnn_cli.kernels.shared_row import team_for
 from rnn_cli.language.candidates import MAX_PENDING, MAX_REJECTED, GeneratedText, PromptQueue, PromptQueues
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.constraints import state_after

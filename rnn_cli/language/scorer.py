@@ -9,8 +9,8 @@ import numpy as np
 
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import UsageError
+from rnn_cli.kernels.shared_row import RowTeam, team_for
 from rnn_cli.kernels.text.score import ScoredRows, score_symbols, score_together
-from rnn_cli.kernels.threads import team_for
 from rnn_cli.language.ngrams import NOTHING_READ, NgramModel, mixture_of, with_room
 from rnn_cli.network.model import Model
 from rnn_cli.network.parameters import round_up
@@ -63,6 +63,7 @@ class Scorer:
         self._windows = windows
         rows, window = fitting(rows, window, len(self.codec))
         self.team = team_for(rows, self.model.layout.size, threads)
+        self._together = RowTeam(self.team)
         self._window = Window(self.model, window, rows, self.team, precision)
         self._window.pack()
         columns = self._window.sizes.columns
@@ -136,8 +137,11 @@ class Scorer:
 
     def _run(self, rows: ScoredRows, step: int, steps: int) -> None:
         window = self._window
-        score = score_together if window.sizes.batch == 1 < self.team.threads else score_symbols
-        self.team.run(score, window.network, window.arrays, rows, (step, step + steps))
+        args = (window.network, window.arrays, rows, (step, step + steps))
+        if window.sizes.batch == 1 < self.team.threads:
+            self._together.run(steps, score_together, *args)
+        else:
+            self.team.run(score_symbols, *args)
 
     def _groups(self, ids: np.ndarray) -> Iterator[np.ndarray]:
         """Yield the starts of rows to score side by side, with the end of the last one.

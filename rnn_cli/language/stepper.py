@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnn_cli.kernels.network.memory import Sizes
+from rnn_cli.kernels.shared_row import RowTeam
 from rnn_cli.kernels.simd.aligned import aligned_zeros
 from rnn_cli.kernels.text.generate import RULES, SamplingState, generate, generate_together, sample_from_logits
 from rnn_cli.kernels.text.mixture import FITTED, Mixture
@@ -143,7 +144,7 @@ class Stepper:
         config = config or SamplingConfig()
         self.window = Window(model, 1, rows, team, config.precision)
         self.window.pack()
-        self.rows, self.team = rows, team
+        self.rows, self.team, self._together = rows, team, RowTeam(team)
         self._fingerprint = fingerprint
         sizes = self.window.sizes
         mixture = ngrams.mixture(rows, sizes.columns) if ngrams else None
@@ -223,7 +224,7 @@ class Stepper:
         losses = np.zeros(symbols.shape, np.float32)
         sampling = self._sampling._replace(symbols=symbols, losses=losses)
         if self.rows == 1 < self.team.threads:
-            self.team.run(generate_together, self.window.network, self.window.arrays, sampling)
+            self._together.run(len(symbols), generate_together, self.window.network, self.window.arrays, sampling)
         else:
             team = self.team if symbols.shape[1] > 1 else ALONE
             team.run(generate, self.window.network, self.window.arrays, sampling)

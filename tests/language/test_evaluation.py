@@ -10,7 +10,7 @@ from random_models import CHARACTERS, make_checkpoint, random_text
 from rnn_cli.cells import CELLS
 from rnn_cli.checkpoint.checkpoint import Checkpoint
 from rnn_cli.errors import UsageError
-from rnn_cli.kernels import threads as kernel_threads
+from rnn_cli.kernels import shared_row
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16
 from rnn_cli.kernels.threads import Team
 from rnn_cli.language.evaluation import evaluate_texts, make_scorer, score_texts
@@ -67,7 +67,7 @@ def test_losses_and_ranks_are_those_of_the_reference(cell, line_mode):
 @pytest.mark.parametrize("name", sorted({cell.name for cell in CELLS}))
 @MODES
 def test_rows_windows_and_threads_change_no_bit(name, line_mode, monkeypatch):
-    monkeypatch.setattr(kernel_threads, "PARAMETERS_OF_A_THREAD", 1)  # so that threads share a single row
+    monkeypatch.setattr(shared_row, "PARAMETERS_OF_A_THREAD", 1)  # so that threads share a single row
     cell = next(cell for cell in CELLS if cell.name == name)
     checkpoint = make_checkpoint(line_mode, cell)
     text = random_text(700, line_mode)

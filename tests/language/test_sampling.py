@@ -8,10 +8,11 @@ from random_models import SYMBOLS, make_checkpoint
 
 from rnn_cli.cells import CELLS
 from rnn_cli.errors import RnnError, UsageError
-from rnn_cli.kernels import threads as kernel_threads
+from rnn_cli.kernels import shared_row
+from rnn_cli.kernels.shared_row import team_for
 from rnn_cli.kernels.simd.cpu import HAS_BFLOAT16
 from rnn_cli.kernels.text.generate import uniform
-from rnn_cli.kernels.threads import Team, team_for
+from rnn_cli.kernels.threads import Team
 from rnn_cli.language.config import SamplingConfig
 from rnn_cli.language.evaluation import evaluate_texts
 from rnn_cli.language.prediction import predictions
@@ -73,7 +74,7 @@ def test_a_text_does_not_depend_on_others_or_threads(name, line_mode, precision,
         assert texts(count, threads) == many[:count]
     for chunk in (1, 7):
         assert texts(70, 2, chunk) == many[:70]
-    monkeypatch.setattr(kernel_threads, "PARAMETERS_OF_A_THREAD", 1)  # so that threads share one row
+    monkeypatch.setattr(shared_row, "PARAMETERS_OF_A_THREAD", 1)  # so that threads share one row
     for threads, chunk in ((2, None), (3, 1), (5, 7)):
         assert texts(1, threads, chunk) == many[:1]
 

@@ -14,9 +14,10 @@ from rnn_cli.kernels.matmul.amx import multiply_pairs
 from rnn_cli.kernels.matmul.matrix import SharedPacked, block
 from rnn_cli.kernels.matmul.packing import ZERO, left_side, own_panels, panel_at, panel_span, steps_of
 from rnn_cli.kernels.matmul.tile import PAIRS, multiply_tile
+from rnn_cli.kernels.shared_row import SharedRow, meet
 from rnn_cli.kernels.simd.cpu import HAS_AMX, TILE_ROWS
 from rnn_cli.kernels.simd.vector import lanes
-from rnn_cli.kernels.threads import SharedRow, meet, share_start
+from rnn_cli.kernels.threads import share_start
 
 
 @kernel

@@ -15,8 +15,8 @@ from rnn_cli.kernels.matmul.product import multiply_onto
 from rnn_cli.kernels.network.arrays import clear, prefetch_blocks
 from rnn_cli.kernels.network.memory import scratch_for
 from rnn_cli.kernels.network.sources import input_gradient, preactivations
+from rnn_cli.kernels.shared_row import meet, own_columns
 from rnn_cli.kernels.simd.vector import first_lanes, lanes, load, store
-from rnn_cli.kernels.threads import meet, own_columns
 
 
 @kernel

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from rnn_cli.kernels.compiler.jit import chosen_by_type, kernel
 from rnn_cli.kernels.matmul.matrix import ONE, Matrix, Scratch
+from rnn_cli.kernels.shared_row import SharedRow
 from rnn_cli.kernels.simd.pointer import address
-from rnn_cli.kernels.threads import SharedRow
 
 
 class Sizes(NamedTuple):

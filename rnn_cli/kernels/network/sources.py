@@ -15,9 +15,9 @@ from rnn_cli.kernels.matmul.product import multiply_onto
 from rnn_cli.kernels.network.arrays import add_row, copy_to_rows
 from rnn_cli.kernels.network.deep_products import add_product, scatter_rows
 from rnn_cli.kernels.network.memory import scratch_for
+from rnn_cli.kernels.shared_row import meet, own_columns
 from rnn_cli.kernels.simd.pointer import address
 from rnn_cli.kernels.simd.vector import lanes
-from rnn_cli.kernels.threads import meet, own_columns
 
 
 class OneHot(NamedTuple):

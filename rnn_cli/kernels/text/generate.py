@@ -11,13 +11,14 @@ from rnn_cli.kernels.network.losses import NEVER as NEVER_LOGIT
 from rnn_cli.kernels.network.losses import largest
 from rnn_cli.kernels.network.memory import addresses
 from rnn_cli.kernels.network.step import carry_states, forward, input_symbols, network_addresses
+from rnn_cli.kernels.shared_row import SharedRow, meet
 from rnn_cli.kernels.simd.vector import broadcast, first_lanes, is_positive, lanes, load, store, sum_lanes
 from rnn_cli.kernels.simd.vector_math import exp
 from rnn_cli.kernels.text.bloom import contains, empty_gram, extended, gram, mix, next_run
 from rnn_cli.kernels.text.guides import keep_to_guide, next_state, weigh_by_outlook
 from rnn_cli.kernels.text.mixture import mix_row, read_symbol
 from rnn_cli.kernels.text.probabilities import log_sum_exp
-from rnn_cli.kernels.threads import Share, SharedRow, meet, rows_of_share
+from rnn_cli.kernels.threads import Share, rows_of_share
 
 NEVER = np.float32(NEVER_LOGIT)  # the logit of a symbol that may not follow
 NEGLIGIBLE = 1e-34  # smaller weights are never sampled: exp does not reach lower

@@ -9,8 +9,9 @@ from rnn_cli.kernels.network.arrays import copy
 from rnn_cli.kernels.network.losses import softmax_cross_entropy
 from rnn_cli.kernels.network.memory import addresses
 from rnn_cli.kernels.network.step import forward, input_symbols, network_addresses
+from rnn_cli.kernels.shared_row import SharedRow, meet
 from rnn_cli.kernels.text.mixture import FITTED, learn, mix_row, read_symbol
-from rnn_cli.kernels.threads import Share, SharedRow, meet, rows_of_share
+from rnn_cli.kernels.threads import Share, rows_of_share
 
 PADDING = 1  # what a row reads after its end: any symbol will do
 
