@@ -332,7 +332,22 @@ LANGUAGE = (
         "language/test_sampling.py::test_limits_that_leave_no_text_are_refused",
     ),
     Mutation(
-        "language/sampling.py", "Team(min(self.threads, rows))", "Team(1)", f"{PASSED_ON}::test_threads_are_passed_on"
+        "language/sampling.py",
+        "team_for(rows, self.model.layout.size, self.threads)",
+        "team_for(rows, self.model.layout.size, 1)",
+        f"{PASSED_ON}::test_threads_are_passed_on",
+    ),
+    Mutation(
+        "kernels/shared_row.py",
+        "self._way, self._pause = way, SHORTEST_PAUSE",
+        "self._way, self._pause = self._way, SHORTEST_PAUSE",
+        "kernels/test_shared_row.py::test_a_machine_that_becomes_busy_is_noticed_at_once",
+    ),
+    Mutation(
+        "kernels/shared_row.py",
+        "share_start(rows.part + 1, rows.parts, groups) * count",
+        "share_start(rows.part, rows.parts, groups) * count",
+        "language/test_sampling.py::test_threads_that_share_a_row_compute_the_same_bits",
     ),
     Mutation(
         "language/sampling.py",
@@ -456,8 +471,8 @@ LANGUAGE = (
     ),
     Mutation(
         "language/autoconfig.py",
-        '0.002 if self.values.get("cell") == "rnn" else usual',
-        "usual",
+        'RATE_OF_RNN if self.values["cell"] == "rnn" else RATE',
+        "RATE",
         "language/test_autoconfig.py::test_fine_tuning_takes_a_quarter_of_the_rate",
     ),
     Mutation(
