@@ -26,7 +26,7 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds between two trials
 class RowTeam:
     """Runs a kernel on a shared row with all threads or with one, whichever is faster.
 
-    The slower way is tried again ever more rarely, and at once if the faster one takes longer than it did.
+    The slower way is tried again ever more rarely, and at once if the faster one becomes slower than that was.
     """
 
     def __init__(self, team: Team, clock: Callable[[], float] = time.perf_counter) -> None:
