@@ -27,14 +27,15 @@ from rnn_cli.kernels.text.counts import (
 from rnn_cli.kernels.text.matches import TRACKED
 from rnn_cli.kernels.text.mixture import KINDS, MOST_WEIGHT, SUMS, USUAL_CURVATURE, Mixture, score_matches
 from rnn_cli.language.matches import MatchModel, no_matches, with_history
-from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.corpus import Corpus
+from rnn_cli.text.excerpts import spread
 
 CHARACTERS_ORDER, WORDS_ORDER = 8, 5
 LINES_ORDER = 6  # names.txt, a development split, one network and six: 1.9031, 1.8902 nats; order 8: 1.9048, 1.8913
 LONGEST_ORDER = 16
 LONG_TEXT = 4_000_000  # symbols
 MOST_COUNTED = 6_000_000  # symbols, which take some seconds, and up to 30 bytes each at the end of a run
+COUNTED_TOGETHER = 50_000  # of them, which follow each other
 MOST_NODES = 1 << 25  # while counting, 16 bytes each
 MOST_KEPT = 2_500_000  # nodes in the file, about 3 bytes each, before grams counted once are left out
 DEFAULT_WEIGHTS = 0.65, 0.3  # of the network and of the n-gram model, if no text is held out
@@ -66,13 +67,12 @@ class NgramModel:
 
     @classmethod
     def of_corpus(cls, corpus: Corpus) -> NgramModel:
-        """Count the training part; of a long one the last MOST_COUNTED symbols.
+        """Count the training part; of a long one MOST_COUNTED symbols in pieces from all parts of it.
 
         The order is lower for lines and words, and for a long text, whose long grams would take much memory.
         """
-        ids, codec = corpus.training[-MOST_COUNTED:], corpus.codec
-        if codec.line_mode:
-            ids = ids[int(np.argmax(ids == BOUNDARY)) :]
+        codec = corpus.codec
+        ids = spread(corpus.training, MOST_COUNTED, COUNTED_TOGETHER, codec.line_mode)
         lines = codec.line_mode and codec.ends_at_newline
         order = LINES_ORDER if lines else CHARACTERS_ORDER - (len(ids) > LONG_TEXT)
         if codec.unit == "word":

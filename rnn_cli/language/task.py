@@ -26,6 +26,7 @@ from rnn_cli.text.augmentation import Augmenter
 from rnn_cli.text.batches import StreamBatches
 from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.corpus import Corpus
+from rnn_cli.text.excerpts import spread
 from rnn_cli.text.fingerprint import Fingerprint, first_size
 from rnn_cli.text.spool import IN_MEMORY
 from rnn_cli.training.config import TrainingConfig
@@ -152,12 +153,16 @@ class LanguageTask(Task):
                     f"n-gram counts up to order {self.ngrams.order} have a weight of {DEFAULT_WEIGHTS[1]:g}"
                 ]
             return
-        ids = np.asarray(ids[: FITTED_ON + 1], np.int32)
-        rows = min(STREAMS, max(1, len(ids) // VALIDATED_ALONE))
-        reset = None if codec.line_mode or rows == 1 else -(-len(ids) // rows)
+        length = min(len(ids), FITTED_ON)
+        rows = min(STREAMS, max(1, length // VALIDATED_ALONE))
+        each = -(-length // rows)
+        ids, few = (
+            np.asarray(spread(ids, most, each, codec.line_mode), np.int32) for most in (FITTED_ON, WEIGHTS_FITTED_ON)
+        )
+        reset = None if codec.line_mode or rows == 1 else each
         try:
             scorer = Scorer(checkpoint, team.threads, reset, fitted=self.ngrams)
-            fit_weights(scorer, self.ngrams, ids[: WEIGHTS_FITTED_ON + 1])
+            fit_weights(scorer, self.ngrams, few)
             scorer.start()
             nats = scorer.read(ids[1:])[0]
         except CheckpointError:  # the outputs are not finite on a longer text than was validated
