@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from html import escape
+
+from common import RESULTS
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 420, 56, 210, 16, 44
 COLOURS = ["#0b6e4f", "#c1440e", "#3056d3", "#8a2be2", "#946c00", "#555555"]
@@ -59,3 +62,17 @@ def line_chart(
             text(WIDTH - RIGHT + 36, y, name),
         ]
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def save_chart(
+    name: str,
+    curves: Mapping[str, Sequence[tuple[float, float]]],
+    levels: Mapping[str, float],
+    x_label: str,
+    y_label: str,
+    highest: float,
+) -> str:
+    """Write benchmarks/results/DATE-NAME.svg, see `line_chart`; return the Markdown that shows it."""
+    path = RESULTS / f"{datetime.date.today().isoformat()}-{name}.svg"
+    path.write_text(line_chart(curves, levels, x_label, y_label, highest), encoding="ascii")
+    return f"![{y_label}]({path.name})"

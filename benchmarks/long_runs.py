@@ -8,7 +8,6 @@ tenth of the run, and at its end before anything is counted.
 
 from __future__ import annotations
 
-import datetime
 import json
 import subprocess
 import sys
@@ -17,9 +16,11 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from charts import line_chart
-from common import PROC, RESULTS, options, report, table
+from charts import save_chart
+from common import PROC, options, report, table
 from runs import BASELINES, read_text, rnn, try_out
+
+from rnn_cli.bits import BITS_PER_NAT
 
 SIZES = {
     "1 x 512": ("--hidden-size", "512"),
@@ -28,7 +29,6 @@ SIZES = {
     "as chosen": (),
 }
 BLOCK, EACH = 20_000, 100  # characters of a block, and the blocks of which one is held out
-BITS = 0.6931  # nats
 SHOWN = 1.25  # of the best loss: the upper end of the chart
 
 
@@ -74,7 +74,9 @@ def train(folder: Path, given: list[str], seconds: float) -> Run:
     if process.returncode:
         raise RuntimeError(f"training ended with code {process.returncode}")
     reports = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
-    curve = [(line["seconds"] / 60, line["validation_loss"] / BITS) for line in reports if line["validation_loss"]]
+    curve = [
+        (line["seconds"] / 60, line["validation_loss"] * BITS_PER_NAT) for line in reports if line["validation_loss"]
+    ]
     early = next((memory for when, memory in samples if when > seconds / 10), 0.0)
     late = [memory for when, memory in samples if when < 0.97 * reports[-1]["seconds"]] or [0.0]
     facts = json.loads(rnn(folder, "info", "--json"))
@@ -123,10 +125,8 @@ def main() -> None:
     parts = [f"{len(text):,} characters, {minutes:g} minutes each.", table(headers, rows)]
     if chosen.save:
         highest = SHOWN * min(bits for curve in curves.values() for _, bits in curve)
-        picture = line_chart(curves, baselines, "minutes of training", "validation loss, bits per character", highest)
-        path = RESULTS / f"{datetime.date.today().isoformat()}-long-runs.svg"
-        path.write_text(picture, encoding="ascii")
-        parts.append(f"![Validation loss against minutes]({path.name})")
+        labels = "minutes of training", "validation loss, bits per character"
+        parts.append(save_chart("long-runs", curves, baselines, *labels, highest))
     report("long-runs", parts, chosen.save)
 
 

@@ -16,7 +16,6 @@ end of a curve is slightly above the loss in the table.
 from __future__ import annotations
 
 import argparse
-import datetime
 import importlib.util
 import itertools
 import math
@@ -27,8 +26,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from charts import line_chart
-from common import RESULTS, options, report, table
+from charts import save_chart
+from common import options, report, table
 from runs import BASELINES, Split, development, run, shakespeare, try_out
 
 from rnn_cli.text.codecs import CharacterCodec
@@ -111,10 +110,8 @@ def main() -> None:
     parts = [table(["contender", "million characters read", "mean nats/char", "worst"], rows)]
     if chosen.save:
         curves = {name: found[0].curve for name, found in results.items()}
-        picture = line_chart(curves, baselines, "seconds of training", "validation loss, nats per character", HIGHEST)
-        path = RESULTS / f"{datetime.date.today().isoformat()}-time-to-quality.svg"
-        path.write_text(picture, encoding="ascii")
-        parts.append(f"![Validation loss against seconds]({path.name})")
+        labels = "seconds of training", "validation loss, nats per character"
+        parts.append(save_chart("time-to-quality", curves, baselines, *labels, HIGHEST))
     report("time-to-quality", parts, chosen.save)
 
 
