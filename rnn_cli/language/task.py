@@ -17,7 +17,7 @@ from rnn_cli.language.fine_tuning import reencode
 from rnn_cli.language.matches import LONGEST_KEPT, MatchModel
 from rnn_cli.language.mixture_weights import fit_weights
 from rnn_cli.language.networks import network_for
-from rnn_cli.language.ngrams import DEFAULT_WEIGHTS, MOST_SYMBOLS, NgramModel
+from rnn_cli.language.ngrams import DEFAULT_WEIGHTS, MOST_COUNTED, MOST_SYMBOLS, NgramModel
 from rnn_cli.language.sampling import sample_texts
 from rnn_cli.language.scorer import STREAMS, Scorer
 from rnn_cli.network.config import NetworkConfig
@@ -39,10 +39,12 @@ EXAMPLE_LENGTH = {"character": 70, "word": 16}
 SHORT_UNIT = {"character": "char"}  # in the names of the values of a report
 # With a share of 0.25 passages of 3,000 and 10,000 characters took 2.77 and 2.86 bits instead of 2.82 and 2.90.
 SHORTEST_COUNTED = 2_000  # symbols of a text without a held-out part
+MATCHES_TRIED = 20_000_000  # symbols of the training text in which matches are looked for to say what they would save
 MATCHES_PAY = 0.05  # share of the loss from which it is said that keeping the text would save it
 LEAST_GAIN = 0.002  # nats per symbol for which the counts are kept
 FITTED_ON = 100_000  # symbols of the held-out part, at most, that the mixture is fitted on
 WEIGHTS_FITTED_ON = 20_000  # of them, to which the network is applied again and again
+COUNTED = 25  # bytes for each symbol that is counted
 AUGMENTED, DRAWN = 50, 4  # bytes for each symbol of a text whose n-grams are sampled from, and for each sampled one
 FINGERPRINTS = 9  # of its size, at once, while a model is saved: itself, and its base 64 text in several copies
 
@@ -144,7 +146,7 @@ class LanguageTask(Task):
             if keeps_text:
                 self.remarks = ["matches need n-gram counts beside them, so the text is not kept"]
             return
-        text = MatchModel.of(np.asarray(self.corpus.training[-LONGEST_KEPT:]))
+        text = MatchModel.of(np.asarray(self.corpus.training[-(LONGEST_KEPT if keeps_text else MATCHES_TRIED) :]))
         if ids is None:
             if len(self.corpus.training) >= SHORTEST_COUNTED or keeps_text:
                 self.ngrams.matches = text if keeps_text else None
@@ -179,7 +181,8 @@ class LanguageTask(Task):
         else:
             self.ngrams.matches = None
             if matched < (1 - MATCHES_PAY) * counted:
-                about_matches = [f"with `matches`, which keeps the whole text in the file, {saved}"]
+                or_less = " or less" if len(self.corpus.training) > MATCHES_TRIED else ""
+                about_matches = [f"with `matches`, which keeps the whole text in the file, {saved}{or_less}"]
         mixed = matched if keeps_text else counted
         checkpoint.record["mixture"] = {"network_loss": alone, "loss": mixed, "order": self.ngrams.order}
         if mixed > alone - LEAST_GAIN:
@@ -208,8 +211,9 @@ class LanguageTask(Task):
         """Return about how many bytes the corpus takes, with its n-grams and its fingerprint if they are used."""
         corpus = self.corpus
         data = sum(min(part.nbytes, IN_MEMORY) for part in (corpus.training, corpus.validation) if part is not None)
-        if config.augment:
-            data += round((AUGMENTED + DRAWN * config.augment) * len(corpus.training))
+        augmented = round((AUGMENTED + DRAWN * config.augment) * len(corpus.training)) if config.augment else 0
+        counted = COUNTED * min(len(corpus.training), MOST_COUNTED) if config.counts else 0
+        data += max(augmented, counted)
         if config.fingerprint:
             data += FINGERPRINTS * first_size(len(corpus.training), corpus.codec.line_mode)
         return data

@@ -98,6 +98,17 @@ def test_rare_characters_are_unknown(tmp_path: Path) -> None:
         load(tmp_path, "abc", min_count=1000)
 
 
+def test_of_many_characters_the_rarest_are_left_out(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("rnn_cli.text.corpus.RARE", 10)
+    text = "aaaa\nbbbb\nab\nxy\n" * 3 + "zab\n"
+    assert load(tmp_path, text, line_mode=True).remarks == ()
+    monkeypatch.setattr("rnn_cli.text.corpus.MANY_CHARACTERS", 5)
+    corpus = load(tmp_path, text, line_mode=True)
+    assert corpus.codec.alphabet == "ab"
+    assert corpus.remarks[0].endswith("(7 in all); to the model they are unknown; `min_count=1` keeps them")
+    assert load(tmp_path, text, line_mode=True, min_count=1).codec.alphabet == "abxyz"
+
+
 def test_contradictions_are_refused(tmp_path: Path) -> None:
     for options in ({"separator": "file"}, {"min_count": 2}):
         with pytest.raises(UsageError, match="bytes have neither"):
