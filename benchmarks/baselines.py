@@ -1,8 +1,9 @@
 """Is `rnn train` without options better than an n-gram, gzip and xz, on small and large texts?
 
 Each text is cut to several sizes. The last tenth is held out (every tenth line if the lines are names), at most 200,000
-characters. `rnn train` reads the rest, with no option but a seed. `rnn evaluate --baselines` scores the held-out part
-under the model and under the baselines, which learn from the same rest. The model has to beat the best of them.
+characters. `rnn train` reads the rest, with no option but a seed, and --minutes if they are given. `rnn evaluate
+--baselines` scores the held-out part under the model and under the baselines, which learn from the same rest. The model
+has to beat the best of them.
 
 The texts are those of corpora/, tinyshakespeare and names.txt if they are given, and the sources of Python's standard
 library as the large text. Texts given with --whole are not cut.
@@ -64,7 +65,8 @@ def measure(split: Split, given: list[str], seeds: int) -> list[str]:
     baselines: dict[str, float] = outcomes[0].scores["baselines"]
     best = min(baselines, key=lambda name: baselines[name])
     facts = outcomes[0].facts
-    model = f"{facts['cell']} {facts['layers']} x {facts['hidden_size']}, {facts['steps']:,} steps"
+    networks = f"{facts['networks']} of " if facts.get("networks", 1) > 1 else ""
+    model = f"{networks}{facts['cell']} {facts['layers']} x {facts['hidden_size']}, {facts['steps']:,} steps"
     ours = f"{statistics.mean(losses):.3f}"
     verdict = "yes" if max(losses) < baselines[best] else "no"
     return [split.name, f"{characters:,}", model, ours, f"{baselines[best]:.3f} ({best})", verdict]
@@ -77,14 +79,17 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="characters of the small texts")
     parser.add_argument("--large", type=int, default=LARGE, help="characters of the large text, 0 for none")
     parser.add_argument("--whole", type=Path, nargs="+", default=[], help="further texts, not cut")
+    parser.add_argument("--minutes", type=float, help="of each run, in which several networks may be trained")
+    parser.add_argument("--only", nargs="+", help="names of texts (default: all)")
     parser.add_argument("--seeds", type=int, default=1, help="runs of each text; all must be better (default: 1)")
     chosen = parser.parse_args()
-    given, sizes, large = [], chosen.sizes, chosen.large
+    given, sizes, large = ["--minutes", f"{chosen.minutes:g}"] if chosen.minutes else [], chosen.sizes, chosen.large
     if chosen.quick:
         given, sizes, large = ["--steps", "2"], [3_000], 20_000
     all_splits = [
         split
         for name, text, lines in texts(chosen.shakespeare, chosen.names)
+        if chosen.only is None or name in chosen.only
         for split in splits(text, name, lines, sizes)
     ]
     if large:
