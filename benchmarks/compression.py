@@ -1,9 +1,9 @@
 """How small do texts become, with nothing shared, beside other compressors?
 
 `rnn compress` without a model codes by contexts that learn from the text itself, with --learn beside a network that
-does so, too. The others are those of Python's standard library, and of the packages brotli, zstandard, bzip3 and pyppmd
-if they are installed, at their strongest settings.
-Each result is decompressed again and compared.
+does so, too. The others are those of Python's standard library, of the packages brotli, zstandard, bzip3 and pyppmd,
+and the program zpaq, if they are installed, at their strongest settings. Each result is decompressed again and
+compared.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ import bz2
 import gzip
 import importlib
 import lzma
+import shutil
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -45,6 +48,8 @@ def contenders() -> Iterator[tuple[str, Pair]]:
         except ImportError:
             continue
         yield name, functions_of(package, module)
+    if shutil.which("zpaq"):
+        yield "zpaq -m5", (zpaq, unzpaq)
 
 
 def functions_of(package: str, module: object) -> Pair:
@@ -76,6 +81,22 @@ def ppmd(module: object) -> Pair:
         return bytes(module.Ppmd7Decoder(data[8], 256 << 20).decode(data[9:], size))  # type: ignore[attr-defined]
 
     return pack, unpack
+
+
+def zpaq(data: bytes) -> bytes:
+    """Return the archive that zpaq makes of a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "text").write_bytes(data)
+        subprocess.run(["zpaq", "a", "archive.zpaq", "text", "-m5"], cwd=folder, check=True, capture_output=True)
+        return (Path(folder) / "archive.zpaq").read_bytes()
+
+
+def unzpaq(archive: bytes) -> bytes:
+    """Return the file in an archive of zpaq."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "archive.zpaq").write_bytes(archive)
+        subprocess.run(["zpaq", "x", "archive.zpaq"], cwd=folder, check=True, capture_output=True)
+        return (Path(folder) / "text").read_bytes()
 
 
 def measure(name: str, functions: Pair, data: bytes) -> list[str]:
