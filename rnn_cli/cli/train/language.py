@@ -35,7 +35,8 @@ def start(
     if base and request.base:
         request = inherit_options(request, base, request.base)
     watched = request.values.get("schedule") == "plateau" or "patience" in request.values
-    if request.validation_fraction is None and (watched or LENGTHS & request.values.keys()):
+    given = (LENGTHS - {"minutes"}) & request.values.keys()  # a short text does not use up its minutes
+    if request.validation_fraction is None and (watched or given):
         request = replace(request, validation_fraction=DEFAULT_FRACTION)  # shows if the user's length is too long
     corpus = read_corpus(request, base)
     if base:
