@@ -360,6 +360,15 @@ def test_impossible_dry_runs_are_refused(place: Path, option: list[str]) -> None
     assert not (place / "log").exists()
 
 
+@pytest.mark.parametrize(
+    "options, expected",
+    [((), "none"), (("--minutes", 1), "none"), (("--epochs", 1), "the last "), (("--steps", 1), "the last ")],
+)
+def test_a_short_stream_is_held_out_only_for_a_fixed_length(place: Path, options: tuple, expected: str) -> None:
+    done = run("train", "stream.txt", "--stream", *options, "--dry-run", cwd=place)
+    assert f"held out to validate: {expected}" in done.stderr
+
+
 def test_end_names_the_limit_of_the_result(place: Path) -> None:
     done = train(place, "stream.txt", "--steps", 600, "--learning-rate", 0.001)
     saved, validation, mixture, counts, matches, limit, advice = done.stderr.splitlines()[-7:]
