@@ -49,6 +49,7 @@ OTHER_OPTIONS = {
     "--parts",
     "--names",
     "--shakespeare",
+    "--text",
     "--torch",
     "--help",
     "--version",
