@@ -64,15 +64,8 @@ def line_chart(
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def save_chart(
-    name: str,
-    curves: Mapping[str, Sequence[tuple[float, float]]],
-    levels: Mapping[str, float],
-    x_label: str,
-    y_label: str,
-    highest: float,
-) -> str:
-    """Write benchmarks/results/DATE-NAME.svg, see `line_chart`; return the Markdown that shows it."""
+def save_chart(name: str, chart: str, caption: str) -> str:
+    """Write a chart to benchmarks/results/DATE-NAME.svg; return the Markdown that shows it."""
     path = RESULTS / f"{datetime.date.today().isoformat()}-{name}.svg"
-    path.write_text(line_chart(curves, levels, x_label, y_label, highest), encoding="ascii")
-    return f"![{y_label}]({path.name})"
+    path.write_text(chart, encoding="ascii")
+    return f"![{caption}]({path.name})"

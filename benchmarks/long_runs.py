@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from charts import save_chart
+from charts import line_chart, save_chart
 from common import PROC, options, report, table
 from runs import BASELINES, read_text, rnn, try_out
 
@@ -126,7 +126,7 @@ def main() -> None:
     if chosen.save:
         highest = SHOWN * min(bits for curve in curves.values() for _, bits in curve)
         labels = "minutes of training", "validation loss, bits per character"
-        parts.append(save_chart("long-runs", curves, baselines, *labels, highest))
+        parts.append(save_chart("long-runs", line_chart(curves, baselines, *labels, highest), labels[1]))
     report("long-runs", parts, chosen.save)
 
 

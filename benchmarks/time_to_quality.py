@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from charts import save_chart
+from charts import line_chart, save_chart
 from common import options, report, table
 from runs import BASELINES, Split, development, run, shakespeare, try_out
 
@@ -111,7 +111,7 @@ def main() -> None:
     if chosen.save:
         curves = {name: found[0].curve for name, found in results.items()}
         labels = "seconds of training", "validation loss, nats per character"
-        parts.append(save_chart("time-to-quality", curves, baselines, *labels, HIGHEST))
+        parts.append(save_chart("time-to-quality", line_chart(curves, baselines, *labels, HIGHEST), labels[1]))
     report("time-to-quality", parts, chosen.save)
 
 

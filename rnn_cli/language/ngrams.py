@@ -27,6 +27,7 @@ from rnn_cli.kernels.text.counts import (
 from rnn_cli.kernels.text.matches import TRACKED
 from rnn_cli.kernels.text.mixture import KINDS, MOST_WEIGHT, SUMS, USUAL_CURVATURE, Mixture, score_matches
 from rnn_cli.language.matches import MatchModel, no_matches, with_history
+from rnn_cli.text.codecs import Codec
 from rnn_cli.text.corpus import Corpus
 from rnn_cli.text.excerpts import spread
 
@@ -36,8 +37,8 @@ LONGEST_ORDER = 16
 # An English dictionary of 29 million characters, the counts alone, in bits: 6 million of them counted to order 7 1.931,
 # 12 million 1.887, to order 8 1.860; all to order 7 1.832, to order 8 1.792, without the longest grams seen once 1.805.
 MOST_COUNTED = 24_000_000  # symbols, which take about 15 seconds, and up to 25 bytes each at the end of a run
-MOST_WORDS = 6_000_000
-COUNTED_TOGETHER = 50_000  # of them, which follow each other
+MOST_WORDS = 6_000_000  # that are counted
+COUNTED_TOGETHER = 50_000  # symbols of a piece of a long text
 MOST_NODES = 1 << 25  # while counting, 16 bytes each
 MOST_KEPT = 10_000_000  # nodes in the file, about 3 bytes each, before grams counted once are left out
 DEFAULT_WEIGHTS = 0.65, 0.3  # of the network and of the n-gram model, if no text is held out
@@ -70,11 +71,11 @@ class NgramModel:
     @classmethod
     def of_corpus(cls, corpus: Corpus) -> NgramModel:
         """Count the training part; of a long one some symbols in pieces from all parts of it."""
-        codec, most = corpus.codec, MOST_COUNTED
+        codec = corpus.codec
         order = LINES_ORDER if codec.line_mode and codec.ends_at_newline else CHARACTERS_ORDER
         if codec.unit == "word":
-            order, most = WORDS_ORDER, MOST_WORDS
-        ids = spread(corpus.training, most, COUNTED_TOGETHER, codec.line_mode)
+            order = WORDS_ORDER
+        ids = spread(corpus.training, most_counted(codec), COUNTED_TOGETHER, codec.line_mode)
         return cls.of(ids, len(codec), codec.line_mode, order)
 
     @property
@@ -144,6 +145,11 @@ class NgramModel:
             return cls(read_tree(tensors, size, boundary))
         except (KeyError, ValueError) as problem:
             raise CheckpointError(f"the n-gram counts are damaged ({problem})") from problem
+
+
+def most_counted(codec: Codec) -> int:
+    """Return how many symbols of a text are counted at most."""
+    return MOST_WORDS if codec.unit == "word" else MOST_COUNTED
 
 
 def empty_tree(size: int, boundary: bool, order: int, capacity: int) -> Tree:

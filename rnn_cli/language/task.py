@@ -17,7 +17,7 @@ from rnn_cli.language.fine_tuning import reencode
 from rnn_cli.language.matches import LONGEST_KEPT, MatchModel
 from rnn_cli.language.mixture_weights import fit_weights
 from rnn_cli.language.networks import network_for
-from rnn_cli.language.ngrams import DEFAULT_WEIGHTS, MOST_COUNTED, MOST_SYMBOLS, NgramModel
+from rnn_cli.language.ngrams import DEFAULT_WEIGHTS, MOST_SYMBOLS, NgramModel, most_counted
 from rnn_cli.language.sampling import sample_texts
 from rnn_cli.language.scorer import STREAMS, Scorer
 from rnn_cli.network.config import NetworkConfig
@@ -146,7 +146,8 @@ class LanguageTask(Task):
             if keeps_text:
                 self.remarks = ["matches need n-gram counts beside them, so the text is not kept"]
             return
-        text = MatchModel.of(np.asarray(self.corpus.training[-(LONGEST_KEPT if keeps_text else MATCHES_TRIED) :]))
+        searched = LONGEST_KEPT if keeps_text else MATCHES_TRIED
+        text = MatchModel.of(np.asarray(self.corpus.training[-searched:]))
         if ids is None:
             if len(self.corpus.training) >= SHORTEST_COUNTED or keeps_text:
                 self.ngrams.matches = text if keeps_text else None
@@ -212,7 +213,7 @@ class LanguageTask(Task):
         corpus = self.corpus
         data = sum(min(part.nbytes, IN_MEMORY) for part in (corpus.training, corpus.validation) if part is not None)
         augmented = round((AUGMENTED + DRAWN * config.augment) * len(corpus.training)) if config.augment else 0
-        counted = COUNTED * min(len(corpus.training), MOST_COUNTED) if config.counts else 0
+        counted = COUNTED * min(len(corpus.training), most_counted(corpus.codec)) if config.counts else 0
         data += max(augmented, counted)
         if config.fingerprint:
             data += FINGERPRINTS * first_size(len(corpus.training), corpus.codec.line_mode)

@@ -35,8 +35,8 @@ def start(
     if base and request.base:
         request = inherit_options(request, base, request.base)
     watched = request.values.get("schedule") == "plateau" or "patience" in request.values
-    given = (LENGTHS - {"minutes"}) & request.values.keys()  # a short text does not use up its minutes
-    if request.validation_fraction is None and (watched or given):
+    fixed = (LENGTHS - {"minutes"}) & request.values.keys()  # minutes are a limit: a short text ends after some epochs
+    if request.validation_fraction is None and (watched or fixed):
         request = replace(request, validation_fraction=DEFAULT_FRACTION)  # shows if the user's length is too long
     corpus = read_corpus(request, base)
     if base:
