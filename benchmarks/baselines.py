@@ -3,7 +3,7 @@
 Each text is cut to several sizes. The last tenth is held out (every tenth line if the lines are names), at most 200,000
 characters. `rnn train` reads the rest, with no option but a seed, and --minutes if they are given. `rnn evaluate
 --baselines` scores the held-out part under the model and under the baselines, which learn from the same rest. The model
-has to beat the best of them.
+has to beat the best of them. With --adapt-counts its counts go on over the held-out part.
 
 The texts are those of corpora/, tinyshakespeare and names.txt if they are given, and the sources of Python's standard
 library as the large text. Texts given with --whole are not cut.
@@ -60,7 +60,10 @@ def measure(split: Split, given: list[str], seeds: int) -> list[str]:
     """Return the row of one split: mean bits per character over seeds."""
     characters = len(split.train) + len(split.held_out)
     print(f"{split.name}, {characters:,} characters ...", file=sys.stderr, flush=True)
-    outcomes = [run(split, [*given, "--random-seed", str(seed)], BASELINES) for seed in range(1, seeds + 1)]
+    outcomes = [
+        run(split, [*given, "--random-seed", str(seed)], BASELINES, {"adapted": ("--adapt-counts",)})
+        for seed in range(1, seeds + 1)
+    ]
     losses = [outcome.scores["bits_per_char"] for outcome in outcomes]
     baselines: dict[str, float] = outcomes[0].scores["baselines"]
     best = min(baselines, key=lambda name: baselines[name])
@@ -68,8 +71,9 @@ def measure(split: Split, given: list[str], seeds: int) -> list[str]:
     networks = f"{facts['networks']} of " if facts.get("networks", 1) > 1 else ""
     model = f"{networks}{facts['cell']} {facts['layers']} x {facts['hidden_size']}, {facts['steps']:,} steps"
     ours = f"{statistics.mean(losses):.3f}"
+    adapted = f"{statistics.mean(outcome.more_scores['adapted']['bits_per_char'] for outcome in outcomes):.3f}"
     verdict = "yes" if max(losses) < baselines[best] else "no"
-    return [split.name, f"{characters:,}", model, ours, f"{baselines[best]:.3f} ({best})", verdict]
+    return [split.name, f"{characters:,}", model, ours, adapted, f"{baselines[best]:.3f} ({best})", verdict]
 
 
 def main() -> None:
@@ -99,7 +103,15 @@ def main() -> None:
         all_splits += splits(text, path.stem, False, [len(text)])
     try_out(scoring=BASELINES)
     rows = [measure(split, given, chosen.seeds) for split in all_splits]
-    headers = ["text", "characters", "model", "rnn bits/char", "best baseline", "better with every seed"]
+    headers = [
+        "text",
+        "characters",
+        "model",
+        "rnn bits/char",
+        "--adapt-counts",
+        "best baseline",
+        "better with every seed",
+    ]
     report("baselines", [table(headers, rows)], chosen.save)
 
 
