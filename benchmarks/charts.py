@@ -8,7 +8,7 @@ from html import escape
 
 from common import RESULTS
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 420, 56, 210, 16, 44
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 432, 56, 210, 28, 44
 COLOURS = ["#0b6e4f", "#c1440e", "#3056d3", "#8a2be2", "#946c00", "#555555"]
 TICKS = 6
 
@@ -16,6 +16,11 @@ TICKS = 6
 def text(x: float, y: float, content: str, anchor: str = "start") -> str:
     """Return an SVG text element."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(content)}</text>'
+
+
+def dot(x: float, y: float, colour: str) -> str:
+    """Return an SVG dot."""
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"/>'
 
 
 def line_chart(
@@ -47,9 +52,9 @@ def line_chart(
         parts += [
             f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#dddddd"/>',
             text(LEFT - 6, y + 4, f"{low + (highest - low) * share:.2f}", "end"),
-            text(x, bottom + 16, f"{right * share:.0f}", "middle"),
+            text(x, bottom + 16, f"{right * share:.{int(right < 2 * TICKS)}f}", "middle"),
         ]
-    parts += [text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_label, "middle"), text(4, TOP - 4, y_label)]
+    parts += [text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_label, "middle"), text(4, TOP - 14, y_label)]
     for index, (name, curve) in enumerate([*kept.items(), *((name, None) for name in levels)]):
         colour, y = COLOURS[index % len(COLOURS)], TOP + 16 * (index + 1)
         ends = [(0.0, levels[name]), (right, levels[name])] if curve is None else curve
@@ -58,6 +63,7 @@ def line_chart(
         stroke = f'fill="none" stroke="{colour}" stroke-width="2"{dashes}'
         parts += [
             f'<polyline points="{route}" {stroke}/>',
+            *(dot(*to_pixels(*point), colour) for point in curve or ()),
             f'<path d="M{WIDTH - RIGHT + 10} {y - 4}h20" {stroke}/>',
             text(WIDTH - RIGHT + 36, y, name),
         ]

@@ -125,7 +125,7 @@ def main() -> None:
     parts = [f"{len(text):,} characters, {minutes:g} minutes each.", table(headers, rows)]
     if chosen.save:
         highest = SHOWN * min(bits for curve in curves.values() for _, bits in curve)
-        labels = "minutes of training", "validation loss, bits per character"
+        labels = "minutes of training", "validation loss of the network, bits per character"
         parts.append(save_chart("long-runs", line_chart(curves, baselines, *labels, highest), labels[1]))
     report("long-runs", parts, chosen.save)
 
