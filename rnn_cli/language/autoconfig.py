@@ -94,10 +94,16 @@ MOST_NETWORKS = 8
 SHARE_USED = 0.9  # of the time
 TOGETHER = "fit the time; their mean predicts better, answers take longer"
 MINUTES = 3.0
-LINE_LENGTH, STREAM_LENGTH, LONG_STREAM_LENGTH = 32, 64, 96
+LINE_LENGTH, STREAM_LENGTH = 32, 64
+# A short run needs small batches, for more steps. Letters and blanks of a dictionary, network alone, in bits; 512
+# units, streams x window: 1 million characters read 64 x 96 2.191, 32 x 48 2.027, 24 x 32 2.001, 16 x 48 2.009; 3
+# million 64 x 96 1.929, 32 x 96 1.874, 64 x 48 1.868, 24 x 64 1.844, 32 x 48 1.834, 16 x 64 1.851; 10 million 64 x 96
+# 1.694, 64 x 48 1.646, 48 x 64 1.636, 32 x 48 1.651; 1,024 units, 3 million 64 x 96 1.778, 32 x 48 1.730. The best have
+# about as many positions in a batch as steps, and windows half as long again as there are streams.
+MOST_STREAMS, FEWEST_STREAMS, STREAMS_TOGETHER = 64, 16, 8
+STEPS_OF_A_STREAM = 1.5
 # More threads get more streams (throughput.py), and a higher rate with them. The play again, 10 epochs of 512 units: 64
 # streams 1.419 nats; 256 streams with the rate of 64 times 1.4 or 2, 1.452 and 1.432.
-MOST_STREAMS = 64
 LINE_WINDOWS, STREAM_WINDOWS = 20, 40  # of an epoch, at least, for each stream of a batch
 FEWEST_EVALUATED, MOST_EVALUATED = 50, 500
 RATES = {"sgd": 0.5, "adagrad": 0.02}  # of the optimisers that need another rate than adam
@@ -220,11 +226,15 @@ class AutoConfig:
 
     def choose_streams(self) -> None:
         """Pick the length of backpropagation, and as many streams as leave an epoch enough windows."""
-        usual = LINE_LENGTH if self.lines else LONG_STREAM_LENGTH if self.most_epochs is None else STREAM_LENGTH
+        most, reason = MOST_STREAMS, "streams in a batch"
+        usual = LINE_LENGTH if self.lines else STREAM_LENGTH
+        if self.most_epochs is None and not self.lines and not {"batch_size", "sequence_length"} <= self.values.keys():
+            if (few := streams_for(self.symbols_read)) < most:
+                most, reason = few, "streams in a batch: few, so that the run has more steps"
+            usual = round(STEPS_OF_A_STREAM * most)
         self.pick("sequence_length", min(usual, self.characters), f"{self.unit}s that the gradient goes back")
         windows = LINE_WINDOWS if self.lines else STREAM_WINDOWS
         fitting = max(1, self.characters // (self.values["sequence_length"] * windows))
-        most, reason = MOST_STREAMS, "streams in a batch"
         if self.most_epochs is None and (wanted := rows_for(self.threads)) > most:
             most, reason = wanted, f"streams in a batch, for {self.threads} threads"
         self.pick("batch_size", min(most, fitting), reason)
@@ -239,6 +249,11 @@ class AutoConfig:
     def steps_per_epoch(self) -> int:
         """About how many steps an epoch takes."""
         return max(1, -(-self.characters_per_epoch // (self.values["batch_size"] * self.values["sequence_length"])))
+
+    @property
+    def symbols_read(self) -> float:
+        """About how many symbols a run of epochs or minutes reads; infinite if that is not known."""
+        return min(self.values.get("epochs", math.inf) * self.characters, self.read(self.values["hidden_size"]))
 
     @cached_property
     def epochs(self) -> float:
@@ -308,3 +323,11 @@ class AutoConfig:
             self.pick("learning_rate", rate / 4, "at its peak: gentle, to keep what is learned already")
         else:
             self.pick("learning_rate", rate, f"at its peak, for {optimizer}")
+
+
+def streams_for(symbols: float) -> int:
+    """Return how many streams suit a run that reads so many symbols: as many positions in a batch as steps."""
+    if symbols == math.inf:
+        return MOST_STREAMS
+    streams = (symbols / STEPS_OF_A_STREAM**2) ** 0.25
+    return min(max(round(streams / STREAMS_TOGETHER) * STREAMS_TOGETHER, FEWEST_STREAMS), MOST_STREAMS)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnn_cli.errors import UsageError
-from rnn_cli.language.autoconfig import HIDDEN_SIZES, LONG_STREAM_LENGTH, MINUTES, SIZES, choose
+from rnn_cli.language.autoconfig import HIDDEN_SIZES, MINUTES, SIZES, choose, streams_for
 from rnn_cli.text.codecs import CharacterCodec
 from rnn_cli.text.corpus import Corpus
 from rnn_cli.training.config import TrainingConfig
@@ -150,6 +150,20 @@ def test_many_threads_get_more_streams_unless_a_text_is_short():
         assert len({choose(corpus_of(characters), {}, threads=threads) for threads in (1, 16)}) == 1
 
 
+def test_a_short_run_has_as_many_positions_in_a_batch_as_steps():
+    assert [streams_for(symbols) for symbols in (1e3, 3e6, 1e7, 1e9)] == [16, 32, 48, 64]
+    for seconds in (40, 100, 300):
+        training = choose(corpus_of(5_000_000), {"minutes": seconds / 60, "hidden_size": 512}, at(60_000)).training
+        positions = training.batch_size * training.sequence_length
+        assert 0.7 < positions / (60_000 * seconds / positions) < 1.5
+        assert training.sequence_length == 1.5 * training.batch_size < 96
+    of_epochs = choose(corpus_of(5_000_000), {"epochs": 0.6}).training
+    assert (of_epochs.batch_size, of_epochs.sequence_length) == (32, 48)
+    for values in ({"steps": 100}, {"epochs": 100}, {}):
+        training = choose(corpus_of(5_000_000), values).training
+        assert (training.batch_size, training.sequence_length) == (64, 96)
+
+
 def at(characters_per_second):
     """Return the speed of a machine that trains so fast with 512 units, and four times that with half of them."""
     return lambda model, precision: characters_per_second * (512 / model.hidden_size) ** 2
@@ -233,7 +247,8 @@ def test_a_large_text_gets_weight_decay_and_a_higher_rate():
 def test_few_epochs_get_no_dropout():
     choices = [choose(corpus_of(LARGE), {"epochs": epochs}).training.dropout for epochs in (0.5, 4, 9, 100)]
     assert choices == [0.0, 0.0, 0.3, 0.4]
-    steps = -(-LARGE // (choose(corpus_of(LARGE), {}).training.batch_size * LONG_STREAM_LENGTH))
+    training = choose(corpus_of(LARGE), {}).training
+    steps = -(-LARGE // (training.batch_size * training.sequence_length))
     assert choose(corpus_of(LARGE), {"steps": steps // 2}).training.dropout == 0
 
 
@@ -243,7 +258,8 @@ def test_speed_is_measured_only_if_it_matters():
 
     choose(corpus_of(60_000), {}, asked)
     choose(corpus_of(LARGE), {"epochs": 2}, asked)
-    choose(corpus_of(LARGE), {"minutes": 2, "hidden_size": 9, "dropout": 0.1, "learning_rate": 0.01}, asked)
+    sizes = {"hidden_size": 9, "batch_size": 8, "sequence_length": 8}
+    choose(corpus_of(LARGE), {"minutes": 2, **sizes, "dropout": 0.1, "learning_rate": 0.01}, asked)
 
 
 @pytest.mark.parametrize("wrong", [{"hidden_size": 0}, {"batch_size": 5000}, {"dropout": 1.0}, {"steps": 0}])
