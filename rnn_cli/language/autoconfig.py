@@ -179,10 +179,11 @@ class AutoConfig:
         return TrainingConfig(**{name: self.values[name] for name in names})
 
     def read(self, hidden_size: int) -> float:
-        """Return how many characters a network of this size reads in the given minutes."""
+        """Return how many characters a network of this size, or each of several, reads in the given minutes."""
         if self.speed is None or "minutes" not in self.values:
             return math.inf
-        return 60 * self.values["minutes"] * self.speed(self.model(hidden_size=hidden_size), self.values["precision"])
+        seconds = 60 * self.values["minutes"] / self.values.get("networks", 1)
+        return seconds * self.speed(self.model(hidden_size=hidden_size), self.values["precision"])
 
     def choose_precision(self) -> None:
         """Pick bfloat16 if the processor is faster with it."""

@@ -1,6 +1,6 @@
 """Defaults: what is given stays, what is chosen fits the corpus, and each choice has its reason."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -162,6 +162,14 @@ def test_a_short_run_has_as_many_positions_in_a_batch_as_steps():
     for values in ({"steps": 100}, {"epochs": 100}, {}):
         training = choose(corpus_of(5_000_000), values).training
         assert (training.batch_size, training.sequence_length) == (64, 96)
+
+
+def test_several_networks_share_the_minutes():
+    one, four = (
+        choose(corpus_of(5_000_000), {"minutes": 2 * networks, "networks": networks}, at(60_000)) for networks in (1, 4)
+    )
+    assert one.model == four.model
+    assert one.training == replace(four.training, networks=1, minutes=2)
 
 
 def at(characters_per_second):
