@@ -99,11 +99,14 @@ LINE_LENGTH, STREAM_LENGTH = 32, 64
 # units, streams x window: 1 million characters read 64 x 96 2.191, 32 x 48 2.027, 24 x 32 2.001, 16 x 48 2.009; 3
 # million 64 x 96 1.929, 32 x 96 1.874, 64 x 48 1.868, 24 x 64 1.844, 32 x 48 1.834, 16 x 64 1.851; 10 million 64 x 96
 # 1.694, 64 x 48 1.646, 48 x 64 1.636, 32 x 48 1.651; 1,024 units, 3 million 64 x 96 1.778, 32 x 48 1.730. The best have
-# about as many positions in a batch as steps, and windows half as long again as there are streams.
-MOST_STREAMS, FEWEST_STREAMS, STREAMS_TOGETHER = 64, 16, 8
-STEPS_OF_A_STREAM = 1.5
-# More threads get more streams (throughput.py), and a higher rate with them. The play again, 10 epochs of 512 units: 64
-# streams 1.419 nats; 256 streams with the rate of 64 times 1.4 or 2, 1.452 and 1.432.
+# about as many positions in a batch as steps, and windows half as long again as there are streams. Words need smaller
+# batches still. Perplexity after 2 minutes on one thread, without unknown words, 64 x 96, 64 x 32, 24 x 32, 12 x 32:
+# the plays, 1.6 million words read, 264, 196, 193, 182; 5 MB of documentation, half a million read, 719, 547, 410, 393.
+MOST_STREAMS, FEWEST_STREAMS, STREAMS_TOGETHER = 64, 8, 8
+STEPS_OF_A_STREAM, SHARE_OF_WORDS = 1.5, 1 / 3
+# Half of the rows that a thread should have cost 5 to 10 % of the speed. More than four threads get more streams
+# (throughput.py), and a higher rate with them. The play again, 10 epochs of 512 units: 64 streams 1.419 nats; 256
+# streams with the rate of 64 times 1.4 or 2, 1.452 and 1.432.
 LINE_WINDOWS, STREAM_WINDOWS = 20, 40  # of an epoch, at least, for each stream of a batch
 FEWEST_EVALUATED, MOST_EVALUATED = 50, 500
 RATES = {"sgd": 0.5, "adagrad": 0.02}  # of the optimisers that need another rate than adam
@@ -229,15 +232,20 @@ class AutoConfig:
         """Pick the length of backpropagation, and as many streams as leave an epoch enough windows."""
         most, reason = MOST_STREAMS, "streams in a batch"
         usual = LINE_LENGTH if self.lines else STREAM_LENGTH
-        if self.most_epochs is None and not self.lines and not {"batch_size", "sequence_length"} <= self.values.keys():
-            if (few := streams_for(self.symbols_read)) < most:
+        if self.most_epochs is None and not {"batch_size", "sequence_length"} <= self.values.keys():
+            positions = math.sqrt(self.symbols_read) * (SHARE_OF_WORDS if self.words else 1.0)
+            few = streams_for(positions / usual if self.lines else math.sqrt(positions / STEPS_OF_A_STREAM))
+            if few < most:
                 most, reason = few, "streams in a batch: few, so that the run has more steps"
-            usual = round(STEPS_OF_A_STREAM * most)
+            if not self.lines:
+                usual = round(STEPS_OF_A_STREAM * most)
         self.pick("sequence_length", min(usual, self.characters), f"{self.unit}s that the gradient goes back")
         windows = LINE_WINDOWS if self.lines else STREAM_WINDOWS
         fitting = max(1, self.characters // (self.values["sequence_length"] * windows))
-        if self.most_epochs is None and (wanted := rows_for(self.threads)) > most:
-            most, reason = wanted, f"streams in a batch, for {self.threads} threads"
+        full = rows_for(self.threads)
+        enough = full if full > MOST_STREAMS else full // 2
+        if self.most_epochs is None and enough > most:
+            most, reason = enough, f"streams in a batch, for {self.threads} threads"
         self.pick("batch_size", min(most, fitting), reason)
         self.values.setdefault("evaluate_every", min(max(self.steps_per_epoch, FEWEST_EVALUATED), MOST_EVALUATED))
 
@@ -326,9 +334,7 @@ class AutoConfig:
             self.pick("learning_rate", rate, f"at its peak, for {optimizer}")
 
 
-def streams_for(symbols: float) -> int:
-    """Return how many streams suit a run that reads so many symbols: as many positions in a batch as steps."""
-    if symbols == math.inf:
-        return MOST_STREAMS
-    streams = (symbols / STEPS_OF_A_STREAM**2) ** 0.25
-    return min(max(round(streams / STREAMS_TOGETHER) * STREAMS_TOGETHER, FEWEST_STREAMS), MOST_STREAMS)
+def streams_for(wanted: float) -> int:
+    """Return a number of streams, of those that are trained fast, near the one that is wanted."""
+    fitting = min(max(wanted, FEWEST_STREAMS), MOST_STREAMS)
+    return round(fitting / STREAMS_TOGETHER) * STREAMS_TOGETHER

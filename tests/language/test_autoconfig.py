@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rnn_cli.errors import UsageError
 from rnn_cli.language.autoconfig import HIDDEN_SIZES, MINUTES, SIZES, choose, streams_for
-from rnn_cli.text.codecs import CharacterCodec
+from rnn_cli.text.codecs import CharacterCodec, WordCodec
 from rnn_cli.text.corpus import Corpus
 from rnn_cli.training.config import TrainingConfig
 
@@ -151,7 +151,7 @@ def test_many_threads_get_more_streams_unless_a_text_is_short():
 
 
 def test_a_short_run_has_as_many_positions_in_a_batch_as_steps():
-    assert [streams_for(symbols) for symbols in (1e3, 3e6, 1e7, 1e9)] == [16, 32, 48, 64]
+    assert [streams_for(wanted) for wanted in (0, 13, 30, 59, 61, float("inf"))] == [8, 16, 32, 56, 64, 64]
     for seconds in (40, 100, 300):
         training = choose(corpus_of(5_000_000), {"minutes": seconds / 60, "hidden_size": 512}, at(60_000)).training
         positions = training.batch_size * training.sequence_length
@@ -162,6 +162,17 @@ def test_a_short_run_has_as_many_positions_in_a_batch_as_steps():
     for values in ({"steps": 100}, {"epochs": 100}, {}):
         training = choose(corpus_of(5_000_000), values).training
         assert (training.batch_size, training.sequence_length) == (64, 96)
+
+
+def test_a_short_run_on_lines_or_words_has_fewer_streams():
+    characters, words = corpus_of(5_000_000, True), corpus_of(5_000_000, True)
+    words.codec = WordCodec(("a", "b"), True)
+    for corpus, epochs, streams in (
+        (characters, 0.2, 32), (characters, 20, 64), (words, 0.2, 8), (words, 2, 32), (words, 20, 64)
+    ):  # fmt: skip
+        training = choose(corpus, {"epochs": epochs}).training
+        assert (training.batch_size, training.sequence_length) == (streams, 32)
+    assert choose(words, {"steps": 100}).training.batch_size == 64
 
 
 def test_several_networks_share_the_minutes():
