@@ -104,7 +104,7 @@ LINE_LENGTH, STREAM_LENGTH = 32, 64
 # the plays, 1.6 million words read, 264, 196, 193, 182; 5 MB of documentation, half a million read, 719, 547, 410, 393.
 MOST_STREAMS, FEWEST_STREAMS, STREAMS_TOGETHER = 64, 8, 8
 STEPS_OF_A_STREAM, SHARE_OF_WORDS = 1.5, 1 / 3
-# Half of the rows that a thread should have cost 5 to 10 % of the speed. More than four threads get more streams
+# Half of the rows that a thread should have cost 5 to 15 % of the speed. More than four threads get more streams
 # (throughput.py), and a higher rate with them. The play again, 10 epochs of 512 units: 64 streams 1.419 nats; 256
 # streams with the rate of 64 times 1.4 or 2, 1.452 and 1.432.
 LINE_WINDOWS, STREAM_WINDOWS = 20, 40  # of an epoch, at least, for each stream of a batch
@@ -230,24 +230,28 @@ class AutoConfig:
 
     def choose_streams(self) -> None:
         """Pick the length of backpropagation, and as many streams as leave an epoch enough windows."""
-        most, reason = MOST_STREAMS, "streams in a batch"
-        usual = LINE_LENGTH if self.lines else STREAM_LENGTH
-        if self.most_epochs is None and not {"batch_size", "sequence_length"} <= self.values.keys():
-            positions = math.sqrt(self.symbols_read) * (SHARE_OF_WORDS if self.words else 1.0)
-            few = streams_for(positions / usual if self.lines else math.sqrt(positions / STEPS_OF_A_STREAM))
-            if few < most:
-                most, reason = few, "streams in a batch: few, so that the run has more steps"
-            if not self.lines:
-                usual = round(STEPS_OF_A_STREAM * most)
-        self.pick("sequence_length", min(usual, self.characters), f"{self.unit}s that the gradient goes back")
+        streams, window, reason = MOST_STREAMS, LINE_LENGTH if self.lines else STREAM_LENGTH, "streams in a batch"
+        if self.most_epochs is None:
+            streams, window, reason = self.streams_of_a_large_text()
+        self.pick("sequence_length", min(window, self.characters), f"{self.unit}s that the gradient goes back")
         windows = LINE_WINDOWS if self.lines else STREAM_WINDOWS
         fitting = max(1, self.characters // (self.values["sequence_length"] * windows))
-        full = rows_for(self.threads)
-        enough = full if full > MOST_STREAMS else full // 2
-        if self.most_epochs is None and enough > most:
-            most, reason = enough, f"streams in a batch, for {self.threads} threads"
-        self.pick("batch_size", min(most, fitting), reason)
+        self.pick("batch_size", min(streams, fitting), reason)
         self.values.setdefault("evaluate_every", min(max(self.steps_per_epoch, FEWEST_EVALUATED), MOST_EVALUATED))
+
+    def streams_of_a_large_text(self) -> tuple[int, int, str]:
+        """Return the streams and the window that give a batch as many positions as there are steps, and the reason."""
+        if {"batch_size", "sequence_length"} <= self.values.keys():
+            return MOST_STREAMS, LINE_LENGTH, ""  # neither is picked, so the speed need not be measured
+        positions = math.sqrt(self.symbols_read) * (SHARE_OF_WORDS if self.words else 1.0)
+        streams = streams_for(positions / LINE_LENGTH if self.lines else math.sqrt(positions / STEPS_OF_A_STREAM))
+        window = LINE_LENGTH if self.lines else round(STEPS_OF_A_STREAM * streams)
+        usual = rows_for(self.threads)
+        enough = usual if usual > MOST_STREAMS else usual // 2
+        if enough > streams:
+            return enough, window, f"streams in a batch, for {self.threads} threads"
+        few = ": few, so that the run has more steps" if streams < MOST_STREAMS else ""
+        return streams, window, f"streams in a batch{few}"
 
     @property
     def characters_per_epoch(self) -> int:
@@ -267,11 +271,7 @@ class AutoConfig:
     @cached_property
     def epochs(self) -> float:
         """About how many passes over the text there will be."""
-        return min(
-            self.values.get("epochs", math.inf),
-            self.values.get("steps", math.inf) / self.steps_per_epoch,
-            self.read(self.values["hidden_size"]) / self.characters,
-        )
+        return min(self.values.get("steps", math.inf) / self.steps_per_epoch, self.symbols_read / self.characters)
 
     def choose_dropout(self) -> None:
         """Pick more dropout for more epochs and for a larger network."""
