@@ -18,11 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common import ROOT, options, report, table
-from runs import BASELINES, PARTS, Split, read_text, run, split_at, split_lines, text_options, try_out
+from runs import BASELINES, PARTS, Split, read_text, run, split_end, split_lines, text_options, try_out
 
 SIZES = [1_000, 3_000, 10_000, 30_000, 100_000]
 LARGE = 10_000_000
-MOST_HELD_OUT = 200_000
 
 
 def python_sources(size: int) -> str:
@@ -53,7 +52,7 @@ def splits(text: str, name: str, lines: bool, sizes: list[int]) -> Iterator[Spli
         if len(part) == size and lines:
             yield split_lines(name, part.splitlines(keepends=True), PARTS)
         elif len(part) == size:
-            yield split_at(name, part, size - min(size // PARTS, MOST_HELD_OUT))
+            yield split_end(name, part)
 
 
 def measure(split: Split, given: list[str], seeds: int) -> list[str]:

@@ -8,7 +8,8 @@ With --characters the texts are short passages instead. `rnn train` chooses the 
 nothing.
 
 Without --recipes the first set is the default of `rnn train`, and each other set changes one option. A file of recipes
-has a line `name: options` for each set. Needs tinyshakespeare or names.txt; the text of published figures is not used.
+has a line `name: options` for each set. Needs tinyshakespeare or names.txt, of which the text of published figures is not
+used, or other texts, of which the last tenth is held out, at most 200,000 characters.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import sys
 from pathlib import Path
 
 from common import options, report, table
-from runs import Split, development_splits, passages, run, text_options, try_out
+from runs import Split, development_splits, passages, read_text, run, split_end, text_options, try_out
+
+from rnn_cli.bits import BITS_PER_NAT
 
 VALIDATED = ("--validation-file", "held-out.txt")
 CHANGES = """
@@ -49,7 +52,7 @@ def measure(split: Split, recipes: dict[str, list[str]], given_to_all: list[str]
     steps: dict[str, list[int]] = {name: [] for name in recipes}
     for seed, (name, given) in itertools.product(range(1, seeds + 1), recipes.items()):
         outcome = run(split, [*given_to_all, *given, "--random-seed", str(seed)])
-        losses[name].append(outcome.scores["nats_per_char"])
+        losses[name].append(outcome.scores["bits_per_char"] / BITS_PER_NAT)
         steps[name].append(outcome.facts["steps"])
         print(f"{split.name}, {name}, seed {seed}: {losses[name][-1]:.4f}", file=sys.stderr, flush=True)
     first = next(iter(losses.values()))
@@ -67,6 +70,7 @@ def main() -> None:
     """Measure as the options say."""
     parser = options(__doc__, timed=False)
     text_options(parser)
+    parser.add_argument("--text", type=Path, nargs="+", default=[], help="further texts")
     parser.add_argument("--recipes", type=Path, help="a file with a line `name: options` for each set")
     parser.add_argument("--characters", type=int, help="cut the text to passages of this length")
     parser.add_argument("--minutes", type=float, help="the length of each run (default: 3, for short texts as chosen)")
@@ -85,7 +89,8 @@ def main() -> None:
     given_to_all = [*([] if chosen.characters else VALIDATED), *length, *shlex.split(chosen.more)]
     for given in recipes.values():
         try_out(*given)
-    splits, title = development_splits(chosen), ["recipes"]
+    others = [split_end(path.stem, read_text(path)) for path in chosen.text]
+    splits, title = [*development_splits(chosen), *others], ["recipes"]
     title += [split.name for split in splits]
     if chosen.characters:
         title.append(f"{chosen.characters}")

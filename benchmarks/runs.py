@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 TRAINED_CHARACTERS = 1_003_854  # of tinyshakespeare
 PARTS = 10  # one of them is held out
+MOST_HELD_OUT = 200_000  # characters of the end of a text
 PASSAGES, HELD_OUT = 3, 5_000  # short passages that a text is cut to, and the characters that score each
 BASELINES = ("--baselines", "--corpus", "train.txt")  # adds "baselines" to the scores, in bits per character
 
@@ -56,6 +57,11 @@ def read_text(path: Path) -> str:
 def split_at(name: str, text: str, position: int) -> Split:
     """Split a text before the character at `position`."""
     return Split(name, text[:position], text[position:])
+
+
+def split_end(name: str, text: str) -> Split:
+    """Hold out the last tenth of a text, at most MOST_HELD_OUT characters."""
+    return split_at(name, text, len(text) - min(len(text) // PARTS, MOST_HELD_OUT))
 
 
 def split_lines(name: str, lines: Sequence[str], parts: int) -> Split:
