@@ -8,8 +8,8 @@ With --characters the texts are short passages instead. `rnn train` chooses the 
 nothing.
 
 Without --recipes the first set is the default of `rnn train`, and each other set changes one option. A file of recipes
-has a line `name: options` for each set. Needs tinyshakespeare or names.txt, of which the text of published figures is not
-used, or other texts, of which the last tenth is held out, at most 200,000 characters.
+has a line `name: options` for each set. Needs tinyshakespeare or names.txt, of which the text of published figures is
+not used, or other texts, of which the last tenth is held out, at most 200,000 characters.
 """
 
 from __future__ import annotations
