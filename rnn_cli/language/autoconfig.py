@@ -250,7 +250,7 @@ class AutoConfig:
         enough = usual if usual > MOST_STREAMS else usual // 2
         if enough > streams:
             return enough, window, f"streams in a batch, for {self.threads} threads"
-        few = ": few, so that the run has more steps" if streams < MOST_STREAMS else ""
+        few = ": few, for more steps" if streams < MOST_STREAMS else ""
         return streams, window, f"streams in a batch{few}"
 
     @property
