@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,10 +62,11 @@ def resident(process: int) -> float:
     return next((int(line.split()[1]) / 1e3 for line in lines if line.startswith("VmRSS:")), 0.0)
 
 
-def train(folder: Path, given: list[str], seconds: float) -> Run:
-    """Train with some options, watching the memory, and score the held-out part."""
-    command = [sys.executable, "-m", "rnn_cli", "train", "train.txt", "--validation-file", "valid.txt"]
-    command += ["--log", "log.jsonl", "--overwrite", "--quiet", *given]
+def train(parts: Path, folder: Path, given: list[str], seconds: float) -> Run:
+    """Train in a new folder with some options, watching the memory, and score the held-out part."""
+    folder.mkdir()
+    command = [sys.executable, "-m", "rnn_cli", "train", str(parts / "train.txt")]
+    command += ["--validation-file", str(parts / "valid.txt"), "--log", "log.jsonl", "--quiet", *given]
     process, samples = subprocess.Popen(command, cwd=folder), list[tuple[float, float]]()
     while process.poll() is None:
         lines = (folder / "log.jsonl").read_text("utf-8").splitlines() if (folder / "log.jsonl").exists() else []
@@ -80,11 +82,9 @@ def train(folder: Path, given: list[str], seconds: float) -> Run:
     early = next((memory for when, memory in samples if when > seconds / 10), 0.0)
     late = [memory for when, memory in samples if when < 0.97 * reports[-1]["seconds"]] or [0.0]
     facts = json.loads(rnn(folder, "info", "--json"))
-    bits = [json.loads(rnn(folder, "evaluate", "held-out.txt", "--json", "-q", *more)) for more in ([], ["--counts=0"])]
-    (folder / "log.jsonl").unlink()
-    return Run(
-        facts, reports[-1]["epoch"], curve, (bits[0]["bits_per_char"], bits[1]["bits_per_char"]), (early, late[-1])
-    )
+    score = "evaluate", str(parts / "held-out.txt"), "--json", "-q"
+    mixed, alone = (json.loads(rnn(folder, *score, *more))["bits_per_char"] for more in ([], ["--counts=0"]))
+    return Run(facts, reports[-1]["epoch"], curve, (mixed, alone), (early, late[-1]))
 
 
 def main() -> None:
@@ -93,6 +93,7 @@ def main() -> None:
     parser.add_argument("--text", type=Path, required=True, help="a text of about 100 MB")
     parser.add_argument("--minutes", type=float, default=60, help="of each run (default: 60)")
     parser.add_argument("--runs", nargs="+", choices=SIZES, default=list(SIZES), help="which (default: all)")
+    parser.add_argument("--together", action="store_true", help="train all at once, with one thread each")
     chosen = parser.parse_args()
     minutes, runs = chosen.minutes, chosen.runs
     text = read_text(chosen.text)
@@ -103,9 +104,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         write_parts(text, folder)
-        for name in runs:
-            run = train(folder, ["--minutes", f"{minutes:g}", *SIZES[name]], 60 * minutes)
-            print(f"{name}: {run.bits[0]:.4f} bits", file=sys.stderr, flush=True)
+        usual = ["--minutes", f"{minutes:g}", *(["--threads", "1"] if chosen.together else [])]
+        with ThreadPoolExecutor(len(runs) if chosen.together else 1) as pool:
+            done = [pool.submit(train, folder, folder / name, [*usual, *SIZES[name]], 60 * minutes) for name in runs]
+        for name, run in zip(runs, [future.result() for future in done]):
             facts, curves[name] = run.facts, run.curve
             network = f"{facts['cell']} {facts['layers']} x {facts['hidden_size']}"
             rows.append(
@@ -118,11 +120,13 @@ def main() -> None:
                     *(f"{memory:,.0f}" for memory in run.memory),
                 ]
             )
-        scores = json.loads(rnn(folder, "evaluate", "held-out.txt", "--json", "-q", *BASELINES))
+        model = "--model", str(folder / runs[-1] / "rnn.safetensors")
+        scores = json.loads(rnn(folder, "evaluate", "held-out.txt", "--json", "-q", *model, *BASELINES))
     baselines = {name: scores["baselines"][name] for name in ("5-gram", "xz")}
     rows += [[name, "", "", "", f"{bits:.4f}", "", "", ""] for name, bits in baselines.items()]
     headers = ["run", "network", "steps", "epochs", "bits/char", "without counts", "MB early", "MB late"]
-    parts = [f"{len(text):,} characters, {minutes:g} minutes each.", table(headers, rows)]
+    how = "each, all at once with one thread each" if chosen.together else "each"
+    parts = [f"{len(text):,} characters, {minutes:g} minutes {how}.", table(headers, rows)]
     if chosen.save:
         highest = SHOWN * min(bits for curve in curves.values() for _, bits in curve)
         labels = "minutes of training", "validation loss of the network, bits per character"
