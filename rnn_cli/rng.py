@@ -10,7 +10,7 @@ import numpy as np
 WEIGHTS, HELD_OUT, ORDER, DROPOUT, RESETS, DROPCONNECT, DRAWN_TEXT, WHOLE_TEXTS, HIDDEN_SYMBOLS, SERIES_WINDOWS = range(
     10
 )
-SWEEP_TRIALS = 10
+SWEEP_TRIALS, CANDIDATES = 10, 11
 
 
 def generator(seed: Sequence[int]) -> np.random.Generator:

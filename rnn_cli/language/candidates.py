@@ -12,6 +12,7 @@ import numpy as np
 
 from rnn_cli.language.constraints import LONGEST, unfinished
 from rnn_cli.language.stepper import Prompt
+from rnn_cli.rng import CANDIDATES, generator
 from rnn_cli.text.codecs import BOUNDARY
 from rnn_cli.text.graphemes import clusters
 
@@ -25,6 +26,7 @@ class GeneratedText:
     """A text that a model generates, without its prompt. Only the methods of this class change it.
 
     symbols, losses   what was sampled, and its cost in nats at temperature 1
+    worth             of a text that has stopped and keeps to a guide: see `Stepper.worth`
     stopped           None while the text continues; then "end" (of the line), "stop" (text), "length", or "copy" if
                       every symbol that could follow would be copied from the corpus
     unread            the symbols of the prompt that the network has yet to read
@@ -34,6 +36,7 @@ class GeneratedText:
     unread: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32), compare=False, repr=False)
     symbols: array[int] = field(default_factory=lambda: array("i"))  # compact, as a text may be very long
     losses: array[float] = field(default_factory=lambda: array("f"))
+    worth: float = 0.0
     stopped: str | None = None
 
     def __post_init__(self) -> None:
@@ -154,6 +157,10 @@ class PromptQueue:
     They are judged in the order in which they are begun. So which are kept does not depend on how many are generated
     side by side. `wanted` texts are accepted, and of every `best_of` of them the best one is kept. `first` is the index
     of the first text, which determines its random numbers.
+
+    With `candidates`, only one of so many texts is judged: each with a probability in proportion to exp(worth). So it
+    is nearly as probable as the model says (importance resampling, Rubin 1988), for which the largest of worth + g is
+    taken, with a Gumbel variable g of each text that follows from the `seed` and its index.
     """
 
     prompt: Prompt
@@ -162,11 +169,14 @@ class PromptQueue:
     best_of: int = 1
     max_pending: int = MAX_PENDING
     max_rejected: int = MAX_REJECTED
+    candidates: int = 1
+    seed: int = 0
     _begun: int = 0
-    _judged: int = 0
+    _looked_at: int = 0
     _accepted: int = 0
     _rejected: int = 0  # since the last that was accepted
     _complete: dict[int, GeneratedText] = field(default_factory=dict)
+    _candidate: tuple[float, GeneratedText] | None = None  # the best of those looked at since the last was judged
     _best: GeneratedText | None = None  # of those accepted since the last that was kept
 
     @property
@@ -177,8 +187,8 @@ class PromptQueue:
     @property
     def needs_text(self) -> bool:
         """Whether to begin another text: enough for the missing ones, and more after rejections."""
-        ahead = min(self.wanted - self._accepted + self._rejected, self.max_pending)
-        return not self.done and self._begun - self._judged < ahead
+        ahead = self.candidates * (self.wanted - self._accepted + self._rejected) - self._looked_at % self.candidates
+        return not self.done and self._begun - self._looked_at < min(ahead, self.max_pending)
 
     def begin(self) -> int:
         """Return the index of the next text, which is now begun."""
@@ -191,9 +201,10 @@ class PromptQueue:
 
     def kept(self, accepts: Callable[[GeneratedText], bool]) -> Iterator[GeneratedText]:
         """Judge the complete texts whose predecessors are judged; yield those that are kept."""
-        while not self.done and self._judged in self._complete:
-            text = self._complete.pop(self._judged)
-            self._judged += 1
+        while not self.done and self._looked_at in self._complete:
+            text = self._chosen(self._complete.pop(self._looked_at))
+            if text is None:
+                continue
             if not accepts(text):
                 self._rejected += 1
                 continue
@@ -205,6 +216,21 @@ class PromptQueue:
                 self._best = None
         if self.done and self._best:
             yield self._best
+
+    def _chosen(self, text: GeneratedText) -> GeneratedText | None:
+        """Look at the next text; return the one of its candidates that is judged, None before the last of them."""
+        number = self._looked_at
+        self._looked_at += 1
+        if self.candidates == 1:
+            return text
+        worth = -math.inf if text.stopped == "copy" else text.worth  # it need not match
+        chance = worth + generator([self.seed, CANDIDATES, self.first + number]).gumbel()
+        if self._candidate is None or chance > self._candidate[0]:
+            self._candidate = chance, text
+        if self._looked_at % self.candidates:
+            return None
+        (_, text), self._candidate = self._candidate, None
+        return text
 
 
 class PromptQueues:

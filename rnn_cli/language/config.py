@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from rnn_cli.config import Config, limited, one_of, setting
 from rnn_cli.errors import UsageError
 
+# Dinosaurs that contain rr and end in ops, the mean length and nats of 200: of 1 candidate 71.5 and 183, of 4 20.0 and
+# 48, of 16 10.5 and 25, of 64 12.2 and 26; of all texts those that match 15.8 and 23.
+CANDIDATES = 16
 LENGTH, PROBABILITIES, TEXTS = "How much", "Probabilities", "Which texts"
 
 
@@ -31,6 +34,8 @@ class SamplingConfig(Config):
     The whole text, its prompt included, matches the regular expression `pattern`, ends with `suffix` and contains each
     text of `must_contain`. In line mode it ends where the model ends it. A stream has no end that is learned: with
     `suffix` its text ends as soon as it matches, without it where the model continues with a symbol that may not come.
+    For each text `candidates` that match are sampled, and one of them is kept, so that it is about as probable as among
+    all texts that match.
 
     `precision` is that of the operands of the products, as in training. In bfloat16 a random seed gives other texts.
     """
@@ -91,3 +96,8 @@ class SamplingConfig(Config):
         """The names of the parameters that say which texts match."""
         given = {"pattern": self.pattern is not None, "suffix": self.suffix, "must_contain": any(self.must_contain)}
         return tuple(name for name, value in given.items() if value)
+
+    @property
+    def candidates(self) -> int:
+        """How many texts that match are sampled for each that is kept; at temperature 0 all would be the same."""
+        return CANDIDATES if self.guided and self.temperature > 0 else 1

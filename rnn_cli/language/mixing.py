@@ -97,6 +97,10 @@ class MixedStepper:
                 stepper.window.inputs[0] = own[symbols[t]]
         return losses
 
+    def worth(self, row: int) -> float:
+        """Return the log of how much more probable the text of a row is than it was to be sampled with its guide."""
+        return self._steppers[0].worth(row)
+
     def read(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """Read the same symbols on every row; return their losses (T) in nats."""
         given = np.ascontiguousarray(np.repeat(np.asarray(ids, np.int32)[:, None], self.rows, axis=1))

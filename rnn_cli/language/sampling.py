@@ -183,6 +183,7 @@ class Sampler:
         losses = stepper.run(symbols)
         for row, text in active:
             text.add(symbols[:, row], losses[:, row], self.stops, self.follow)
+            text.worth = stepper.worth(row)
 
     def texts(
         self,
@@ -210,7 +211,7 @@ class Sampler:
                 f"`{self.rejects}` compares all texts with each other, and `shard` makes only some; leave one out"
             )
         if not self.rejects:
-            rows = max(1, min(config.best_of * len(total), rows))
+            rows = max(1, min(config.candidates * config.best_of * len(total), rows))
         short = self.codec.line_mode or self.guide is not None
         stepper, chunk = self._stepper(rows), chunk or (LINE_CHUNK if short else CHUNK)
         if len(prompts) == 1 and rows > 1:
@@ -218,8 +219,10 @@ class Sampler:
 
         def queue_of(index: int, prompt: Prompt) -> PromptQueue:
             wanted = range(max(total.start - index * count, 0), min(total.stop - index * count, count))
-            first, each = (index << 32) + config.best_of * wanted.start, config.best_of * len(wanted)
-            return PromptQueue(prompt, first, each, config.best_of, max_pending, max_rejected)
+            first = (index << 32) + config.candidates * config.best_of * wanted.start
+            each = config.best_of * len(wanted)
+            others = {"best_of": config.best_of, "max_pending": max_pending, "max_rejected": max_rejected}
+            return self.queue(prompt, first, each, **others)
 
         made = (queue_of(index, prompt) for index, prompt in enumerate(prompts))
         queues = PromptQueues((queue for queue in made if queue.wanted), max_pending)
@@ -247,6 +250,11 @@ class Sampler:
                 f"{found:,} of {len(total):,} texts were found, and then {max_rejected:,} in a row that were there "
                 f"already or in the corpus{mismatch}; ask for fewer, or raise the temperature"
             )
+
+    def queue(self, prompt: Prompt, first: int, wanted: int, **others: Any) -> PromptQueue:
+        """Return a PromptQueue with the candidates for each text; `others` are further values of it."""
+        candidates, seed = self.config.candidates, self.config.random_seed
+        return PromptQueue(prompt, first, wanted, candidates=candidates, seed=seed, **others)
 
     def _begin(self, stepper: Stepper | MixedStepper, row: int, queue: PromptQueue) -> Slot:
         """Begin the next text of a queue on a row."""
@@ -283,7 +291,8 @@ class Sampler:
         """
         config = self.config
         all_of_them = chosen is None or len(chosen) == count
-        if all_of_them and count == len(self.prompts) == config.best_of == 1 and not self.rejects:
+        alone = count == len(self.prompts) == config.best_of == config.candidates == 1
+        if all_of_them and alone and not self.rejects:
             yield from self._stream(chunk)
         else:
             for text in self.texts(count, chosen=chosen):

@@ -91,6 +91,7 @@ def sampling_state_for(
         positions=np.zeros(rows, np.int64),
         shortest=np.zeros(rows, np.int64),
         longest=np.zeros(rows, np.int64),
+        worths=np.zeros(rows),
         automaton=np.zeros(rows, np.int64),
         follow=(np.zeros((1, sizes.output_size), np.uint8) if follow is None else follow)[None],
         guides=side_by_side([guide] if guide else [], sizes.output_size),
@@ -124,7 +125,7 @@ class RowState(NamedTuple):
     values: tuple[np.ndarray, ...]
 
 
-ROW_ARRAYS = ("texts", "positions", "shortest", "longest", "automaton", "recent", "runs")
+ROW_ARRAYS = ("texts", "positions", "shortest", "longest", "worths", "automaton", "recent", "runs")
 
 
 class Stepper:
@@ -165,7 +166,7 @@ class Stepper:
         sampling = self._sampling
         sampling.texts[row], sampling.positions[row] = text_index, position - len(given)
         sampling.shortest[row], sampling.longest[row] = prompt.shortest, prompt.longest
-        sampling.automaton[row] = prompt.automaton_state
+        sampling.automaton[row], sampling.worths[row] = prompt.automaton_state, 0
         sampling.runs[row], sampling.recent[row] = prompt.copied, BOUNDARY
         recent = prompt.ids[-sampling.recent.shape[1] :]
         sampling.recent[row, sampling.recent.shape[1] - len(recent) :] = recent
@@ -209,6 +210,10 @@ class Stepper:
         self.window.state[:, :, row], self.window.inputs[0, row], self._contexts[row] = saved.read
         for name, value in zip(ROW_ARRAYS, saved.values):
             getattr(self._sampling, name)[row] = value
+
+    def worth(self, row: int) -> float:
+        """Return the log of how much more probable the text of a row is than it was to be sampled with its guide."""
+        return float(self._sampling.worths[row])
 
     def state(self, row: int) -> ReadState:
         """Return a copy of the state of a row."""

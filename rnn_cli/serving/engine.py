@@ -175,6 +175,7 @@ class Engine:
             lane.steps += steps
             top = self._top(row, int(symbols[0, row]), float(losses[0, row]), lane.job.tops) if lane.job.tops else None
             if lane.choice:
+                lane.choice.text.worth = stepper.worth(row)
                 write(lane, lane.choice, symbols[:, row], losses[:, row], top)
             else:
                 read(lane.part, steps, losses[:, row], top)

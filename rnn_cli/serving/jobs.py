@@ -133,7 +133,7 @@ class Job(Work):
             )
         else:
             unread = len(prompt.lead) + len(own)
-        queue = PromptQueue(prompt, number << 32, self.request.best_of)
+        queue = self.sampler.queue(prompt, number << 32, self.request.best_of)
         given = np.concatenate([prompt.lead, prompt.ids]).astype(np.int32)
         return Part(prompt, own, queue, given[len(given) - unread :])
 
@@ -157,7 +157,8 @@ class Job(Work):
     @property
     def streams_at_once(self) -> bool:
         """Whether every text that is begun is one of the answer."""
-        return self.request.best_of == self.request.n and self.sampler.rejects is None
+        each = self.request.best_of == self.request.n and self.request.config.candidates == 1
+        return each and self.sampler.rejects is None
 
     def choices(self, part: Part) -> list[Choice]:
         """Return the texts of the answer for a prompt, once they are there: the best ones first."""

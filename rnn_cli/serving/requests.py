@@ -43,7 +43,8 @@ class CompletionRequest:
     @property
     def symbols(self) -> int:
         """The number of symbols to read and to write, at most."""
-        return sum(map(len, self.prompts)) + len(self.prompts) * self.best_of * self.config.length
+        texts = len(self.prompts) * self.best_of * self.config.candidates
+        return sum(map(len, self.prompts)) + texts * self.config.length
 
     @property
     def listed(self) -> int:

@@ -61,3 +61,20 @@ def test_the_best_of_several_is_empty_only_if_all_are(losses, kept):
         index = queue.begin()
         queue.complete(index, GeneratedText(prompt, symbols=array("i", [1] * len(text)), losses=array("f", text)))
     assert [text.losses.tolist() for text in queue.kept(lambda text: True)] == kept
+
+
+def test_candidates_are_judged_in_proportion_to_their_worth():
+    prompt, worths = Prompt(np.zeros(0, np.int32), longest=100), np.log([1.0, 3.0, 6.0])
+    queue = PromptQueue(prompt, first=5, wanted=2000, max_pending=10_000, candidates=3, seed=2)
+    while queue.needs_text:
+        index = queue.begin()
+        queue.complete(index, GeneratedText(prompt, worth=worths[(index - 5) % 3]))
+    kept = [text.worth for text in queue.kept(lambda text: text.worth > 0)]
+    assert np.bincount(np.searchsorted(worths, kept), minlength=3) / len(kept) == pytest.approx(
+        [0, 1 / 3, 2 / 3], abs=0.04
+    )
+    while queue.needs_text:  # in place of those that were rejected
+        index = queue.begin()
+        queue.complete(index, GeneratedText(prompt, worth=worths[(index - 5) % 3]))
+    assert len(kept) + len(list(queue.kept(lambda text: True))) == 2000
+    assert queue.done

@@ -3,6 +3,7 @@
 import itertools
 import random
 import re
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -150,6 +151,24 @@ def test_texts_are_as_probable_as_among_those_that_match(line_mode, config):
     assert np.abs(counts / len(texts) - expected).max() < 0.025
     common = expected > 0.002
     assert np.abs(counts[common] / len(texts) / expected[common] - 1).mean() < 0.2
+
+
+@pytest.mark.parametrize("line_mode, config", [(True, {"must_contain": ("ab",)}), (False, {"suffix": "ab"})], ids=str)
+def test_candidates_are_resampled_as_the_network_says(line_mode, config, monkeypatch):
+    """The shares of texts are near those among free texts that match: nearer than with one candidate for each."""
+    length, codec, free, wanted = 3, CharacterCodec("abc", line_mode), Counter(), 2000
+    checkpoint = make_checkpoint(line_mode, codec=codec)
+    for text in whole_texts(checkpoint, 15_000, length=length, temperature=1.5)[0]:
+        text = text if line_mode else text[: text.find("ab") + 2]
+        free[text] += "ab" in text
+
+    def distance():
+        texts = Counter(whole_texts(checkpoint, wanted, length=length, temperature=1.5, **config)[0])
+        return sum(abs(texts[text] / wanted - free[text] / free.total()) for text in {*texts, *free}) / 2
+
+    near = distance()
+    monkeypatch.setattr(SamplingConfig, "candidates", 1)
+    assert near < 0.7 * distance()
 
 
 def test_a_stream_ends_at_the_first_suffix():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from rnn_cli.kernels.shared_row import SharedRow, meet
 from rnn_cli.kernels.simd.vector import broadcast, first_lanes, is_positive, lanes, load, store, sum_lanes
 from rnn_cli.kernels.simd.vector_math import exp
 from rnn_cli.kernels.text.bloom import contains, empty_gram, extended, gram, mix, next_run
-from rnn_cli.kernels.text.guides import keep_to_guide, next_state, weigh_by_outlook
+from rnn_cli.kernels.text.guides import AT_BOUNDARY, AT_ONCE, ends_at, keep_to_guide, next_state, weigh_by_outlook
 from rnn_cli.kernels.text.mixture import mix_row, read_symbol
 from rnn_cli.kernels.text.probabilities import log_sum_exp
 from rnn_cli.kernels.threads import Share, rows_of_share
@@ -53,7 +54,9 @@ class SamplingState(NamedTuple):
     texts (B) int64        the index of each text, which with the seed and the position determines what is sampled
     positions (B) int64    the number of symbols sampled before row 0; negative if some are given first
     shortest (B) int64     the boundary is not sampled before this number of others
-    longest (B) int64      the most symbols that are sampled, which matters to guides only
+    longest (B) int64      the most symbols that are sampled, which matters to guides only; fewer once the text ends
+    worths (B) float64     of a row with a guide, how much more probable its text is than it was to be sampled, as a
+                           logarithm: see `log_ratio`
     automaton (B) int64    the state of each row in its table; it advances with sampled symbols, not with given ones
     follow (tables, states, V) uint8  the state that each symbol leads to, or FORBIDDEN
     guides                 the automata of rows whose texts must match an expression
@@ -73,6 +76,7 @@ class SamplingState(NamedTuple):
     positions: Any
     shortest: Any
     longest: Any
+    worths: Any
     automaton: Any
     follow: Any
     guides: Any
@@ -196,6 +200,37 @@ def sample_index(weights, start, padded, target):
 
 
 @kernel
+def scale_of(rules):
+    """Return what logits are multiplied with: one over the temperature, if that is above 0."""
+    return min(1 / rules.temperature, 1e30)
+
+
+@kernel
+def log_normaliser(logits, start, sizes, scale):
+    """Return the log of the sum of exp(scale logit) over the symbols."""
+    top, total = largest(logits, start, sizes.output_size, sizes.columns), broadcast(logits, 0)
+    for j in range(0, sizes.columns, lanes(logits)):
+        weight = exp((load(logits, start + j) - top) * scale)
+        total = total + first_lanes(weight, sizes.output_size - j, 0)
+    return top * scale + math.log(sum_lanes(total))
+
+
+@kernel
+def log_ratio(logits, start, sizes, sampling, row, symbol, normaliser):
+    """Return log p(x) - log q(x) of a symbol x that `draw` has just sampled.
+
+    p is the model at the temperature, over all symbols; q is what x was sampled from: those that the guide and the
+    limits allow, with their outlooks. A text that ends as soon as it matches does so with p = 1.
+    """
+    rules, at = sampling.rules[row], row * sizes.columns
+    if symbol == 0 and ends_at(sampling.guides, rules.guide, AT_ONCE):
+        return 0.0
+    total = sum_above(sampling.scratch, at, sizes.columns, 1.0, np.float32(NEGLIGIBLE))
+    proposed = math.log(sampling.scratch[at + symbol] / total)
+    return logits[start + symbol] * scale_of(rules) - normaliser - proposed
+
+
+@kernel
 def draw(logits, start, sizes, sampling, row, number):
     """Return a symbol sampled from softmax(logits / temperature), cut down to top_k, then top_p, then min_p.
 
@@ -210,7 +245,7 @@ def draw(logits, start, sizes, sampling, row, number):
     if rules.temperature == 0:
         return index_of(logits, start, sizes.output_size, top)
     weights, at = sampling.scratch, row * sizes.columns
-    scale = min(1 / rules.temperature, 1e30)
+    scale = scale_of(rules)
     for j in range(0, sizes.columns, lanes(weights)):
         weight = exp((load(logits, start + j) - top) * scale)
         store(weights, at + j, first_lanes(weight * is_positive(weight - NEGLIGIBLE), sizes.output_size - j, 0))
@@ -230,7 +265,12 @@ def draw(logits, start, sizes, sampling, row, number):
 @kernel
 def next_symbol(sizes, logits, start, sampling, row, position):
     """Return the sampled symbol at a position of a row's text, and keep account of what may follow it."""
-    rules, state = sampling.rules[row], sampling.automaton[row]
+    rules, state, normaliser = sampling.rules[row], sampling.automaton[row], 0.0
+    counts = rules.guide >= 0 and rules.temperature > 0 and position < sampling.longest[row]
+    if counts:
+        if not ends_at(sampling.guides, rules.guide, AT_BOUNDARY):
+            logits[start] = NEVER  # in a stream none is sampled
+        normaliser = log_normaliser(logits, start, sizes, scale_of(rules))
     if rules.guide < 0:
         forbid(logits, start, sizes.output_size, sampling.follow, rules.table, state)
     else:
@@ -245,6 +285,10 @@ def next_symbol(sizes, logits, start, sampling, row, position):
     symbol = draw(logits, start, sizes, sampling, row, number)
     if rules.guide >= 0:
         weigh_by_outlook(logits, start, sampling, row, position, -1)
+    if counts and logits[start + symbol] > NEVER:
+        sampling.worths[row] += log_ratio(logits, start, sizes, sampling, row, symbol, normaliser)
+    if counts and symbol == 0:
+        sampling.longest[row] = position
     if rules.guide < 0:
         following = sampling.follow[rules.table, state, symbol]
         sampling.automaton[row] = 0 if following == FORBIDDEN else following  # what comes after the end does not matter

@@ -46,6 +46,12 @@ def next_state(guides, guide, state, symbol):
 
 
 @kernel
+def ends_at(guides, guide, where):
+    """Return whether the texts of a guide end there: AT_BOUNDARY, WHERE_LEFT or AT_ONCE."""
+    return guides.places[guide, 4] == where
+
+
+@kernel
 def keep_to_guide(logits, start, vocab_size, sampling, row, position):
     """Set the logits of symbols after which the text could not match in time to NEVER, and that of the boundary.
 
