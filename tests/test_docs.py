@@ -46,6 +46,8 @@ OTHER_OPTIONS = {
     "--hidden-sizes",
     "--longest",
     "--phases",
+    "--recipes",
+    "--with",
     "--parts",
     "--names",
     "--shakespeare",

@@ -22,7 +22,7 @@ TESTS = Path(__file__).parent.parent
 # Numba takes the features of the host, whatever the name of the processor, unless both are given.
 LESSER = {"avx2": ("haswell", "+avx,+avx2,+fma"), "plain": ("x86-64", "+sse,+sse2")}
 # The gradients of one cell in float64, the product and the functions of vectors in float32.
-GRADIENTS = "gradient and lstm and not 3-layers and not finite"
+GRADIENTS = "gradient and lstm and not 3-layers and not finite and not numbers and not mean"
 CHOSEN = f"({GRADIENTS}) or (float32 and (multiply or pack or deep or exp or activations))"
 CHILD = """
 import sys

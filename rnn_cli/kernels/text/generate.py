@@ -216,7 +216,7 @@ def log_normaliser(logits, start, sizes, scale):
 
 
 @kernel
-def log_ratio(logits, start, sizes, sampling, row, symbol, normaliser):
+def log_ratio(logits, sizes, sampling, row, symbol, normaliser):
     """Return log p(x) - log q(x) of a symbol x that `draw` has just sampled.
 
     p is the model at the temperature, over all symbols; q is what x was sampled from: those that the guide and the
@@ -227,7 +227,7 @@ def log_ratio(logits, start, sizes, sampling, row, symbol, normaliser):
         return 0.0
     total = sum_above(sampling.scratch, at, sizes.columns, 1.0, np.float32(NEGLIGIBLE))
     proposed = math.log(sampling.scratch[at + symbol] / total)
-    return logits[start + symbol] * scale_of(rules) - normaliser - proposed
+    return logits[at + symbol] * scale_of(rules) - normaliser - proposed
 
 
 @kernel
@@ -286,7 +286,7 @@ def next_symbol(sizes, logits, start, sampling, row, position):
     if rules.guide >= 0:
         weigh_by_outlook(logits, start, sampling, row, position, -1)
     if counts and logits[start + symbol] > NEVER:
-        sampling.worths[row] += log_ratio(logits, start, sizes, sampling, row, symbol, normaliser)
+        sampling.worths[row] += log_ratio(logits, sizes, sampling, row, symbol, normaliser)
     if counts and symbol == 0:
         sampling.longest[row] = position
     if rules.guide < 0:
