@@ -42,15 +42,15 @@ def make(cell, team, dtype=np.float64, layers=1, directions=2, rows=5, precision
 
 
 @pytest.mark.parametrize("layers, directions", [(1, 2), (2, 2), (2, 1)])
-def test_gradient_of_each_parameter(cell, team, layers, directions):
-    window = make(cell, team, layers=layers, directions=directions)
+def test_gradient_of_each_parameter(tanh_cell, team, layers, directions):
+    window = make(tanh_cell, team, layers=layers, directions=directions)
     model, chosen = window.model, np.random.default_rng(1)
     window.gradient()
     analytic = model.layout.to_torch(window.grad)
     tensors = model.to_torch()
     assert sum(tensor.size for tensor in tensors.values()) >= parameter_count(model.config)
     for name, tensor in tensors.items():
-        if cell.name != "gru" and "bias_hh" in name:
+        if tanh_cell.name != "gru" and "bias_hh" in name:
             continue
         flat = tensor.reshape(-1)
         # Some at random, and the largest: most weights of a symbol that is not read have no gradient.
@@ -70,8 +70,8 @@ def test_gradient_of_each_parameter(cell, team, layers, directions):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_threads_do_not_change_a_bit(cell, team, threads):
-    windows = [make(cell, each, np.float32, layers=2) for each in (team, Team(threads))]
+def test_threads_do_not_change_a_bit(tanh_cell, team, threads):
+    windows = [make(tanh_cell, each, np.float32, layers=2) for each in (team, Team(threads))]
     dropconnect = DropConnect(0.3, 2**40 + 3)
     losses = [window.gradient(dropconnect) for window in windows]
     assert losses[0] == losses[1]
@@ -147,8 +147,8 @@ def test_loss_and_gradients_are_those_of_pytorch(cell, team, layers, directions)
             assert np.abs(ours[name] - theirs).max() <= 1e-10 * max(np.abs(theirs).max(), 1e-5), name
 
 
-def test_scores_are_the_losses_of_the_gradient(cell, team):
-    window = make(cell, team)
+def test_scores_are_the_losses_of_the_gradient(tanh_cell, team):
+    window = make(tanh_cell, team)
     window.gradient()
     expected = window.losses.copy()
     window.pack()
