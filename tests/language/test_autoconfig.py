@@ -251,13 +251,13 @@ def test_the_largest_network_gets_dropout_earlier():
         choose(corpus_of(5_000_000), {"epochs": 3, "hidden_size": hidden_size}).training for hidden_size in (512, 1024)
     )
     assert usual.dropout == 0 < largest.dropout < 0.1
-    assert largest.learning_rate > usual.learning_rate
+    assert largest.learning_rate == usual.learning_rate == 0.006
 
 
 def test_a_large_text_gets_weight_decay_and_a_higher_rate():
     few, many = (choose(corpus_of(LARGE), {"epochs": epochs}).training for epochs in (4, 20))
     assert few.weight_decay == many.weight_decay == 0.1
-    assert many.learning_rate == 2 * few.learning_rate
+    assert (few.learning_rate, many.learning_rate) == (0.006, 0.008)
     assert choose(corpus_of(LARGE), {"epochs": 20}, fine_tuning=True).training.weight_decay == 0
     assert choose(corpus_of(LARGE), {"epochs": 20, "optimizer": "sgd"}).training.weight_decay == 0
     assert choose(corpus_of(60_000), {}).training.weight_decay == 0
