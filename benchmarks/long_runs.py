@@ -107,6 +107,8 @@ def main() -> None:
         usual = ["--minutes", f"{minutes:g}", *(["--threads", "1"] if chosen.together else [])]
         with ThreadPoolExecutor(len(runs) if chosen.together else 1) as pool:
             done = [pool.submit(train, folder, folder / name, [*usual, *SIZES[name]], 60 * minutes) for name in runs]
+            for name, future in zip(runs, done):
+                print(f"{name}: {future.result().bits[0]:.4f} bits", file=sys.stderr, flush=True)
         for name, run in zip(runs, [future.result() for future in done]):
             facts, curves[name] = run.facts, run.curve
             network = f"{facts['cell']} {facts['layers']} x {facts['hidden_size']}"

@@ -24,7 +24,7 @@ def pytest_configure():
 def pytest_generate_tests(metafunc):
     """Run each test that takes a `cell` once for each cell of the registry, of a `tanh_cell` for those with tanh.
 
-    What a network reads, writes and how it is packed does not depend on the activation, and to compile takes seconds.
+    How threads share the work does not depend on the activation, and compiling takes seconds.
     """
     for name, cells in (("cell", CELLS), ("tanh_cell", [cell for cell in CELLS if cell.activation == "tanh"])):
         if name in metafunc.fixturenames:

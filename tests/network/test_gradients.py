@@ -141,8 +141,8 @@ NUMBERS = [
 
 @pytest.mark.parametrize("directions", [1, 2])
 @pytest.mark.parametrize("kinds", NUMBERS, ids=lambda kinds: f"{kinds['inputs']}-{kinds['outputs']}-{len(kinds)}")
-def test_gradient_with_numbers_read_or_predicted(tanh_cell, kinds, directions, team):
-    config = NetworkConfig(tanh_cell.name, hidden_size=6, num_layers=2, directions=directions, **kinds)
+def test_gradient_with_numbers_read_or_predicted(cell, kinds, directions, team):
+    config = NetworkConfig(cell.name, cell.activation, hidden_size=6, num_layers=2, directions=directions, **kinds)
     generator = np.random.default_rng(3)
     model = Model.initialised(config, generator, np.float64)
     model.parameters *= 2

@@ -42,15 +42,15 @@ def make(cell, team, dtype=np.float64, layers=1, directions=2, rows=5, precision
 
 
 @pytest.mark.parametrize("layers, directions", [(1, 2), (2, 2), (2, 1)])
-def test_gradient_of_each_parameter(tanh_cell, team, layers, directions):
-    window = make(tanh_cell, team, layers=layers, directions=directions)
+def test_gradient_of_each_parameter(cell, team, layers, directions):
+    window = make(cell, team, layers=layers, directions=directions)
     model, chosen = window.model, np.random.default_rng(1)
     window.gradient()
     analytic = model.layout.to_torch(window.grad)
     tensors = model.to_torch()
     assert sum(tensor.size for tensor in tensors.values()) >= parameter_count(model.config)
     for name, tensor in tensors.items():
-        if tanh_cell.name != "gru" and "bias_hh" in name:
+        if cell.name != "gru" and "bias_hh" in name:
             continue
         flat = tensor.reshape(-1)
         # Some at random, and the largest: most weights of a symbol that is not read have no gradient.

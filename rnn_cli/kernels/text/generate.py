@@ -266,8 +266,8 @@ def draw(logits, start, sizes, sampling, row, number):
 def next_symbol(sizes, logits, start, sampling, row, position):
     """Return the sampled symbol at a position of a row's text, and keep account of what may follow it."""
     rules, state, normaliser = sampling.rules[row], sampling.automaton[row], 0.0
-    counts = rules.guide >= 0 and rules.temperature > 0 and position < sampling.longest[row]
-    if counts:
+    weighed = rules.guide >= 0 and rules.temperature > 0 and position < sampling.longest[row]
+    if weighed:
         if not ends_at(sampling.guides, rules.guide, AT_BOUNDARY):
             logits[start] = NEVER  # in a stream none is sampled
         normaliser = log_normaliser(logits, start, sizes, scale_of(rules))
@@ -285,9 +285,9 @@ def next_symbol(sizes, logits, start, sampling, row, position):
     symbol = draw(logits, start, sizes, sampling, row, number)
     if rules.guide >= 0:
         weigh_by_outlook(logits, start, sampling, row, position, -1)
-    if counts and logits[start + symbol] > NEVER:
+    if weighed and logits[start + symbol] > NEVER:
         sampling.worths[row] += log_ratio(logits, sizes, sampling, row, symbol, normaliser)
-    if counts and symbol == 0:
+    if weighed and symbol == 0:
         sampling.longest[row] = position
     if rules.guide < 0:
         following = sampling.follow[rules.table, state, symbol]
