@@ -122,8 +122,8 @@ def main() -> None:
                     *(f"{memory:,.0f}" for memory in run.memory),
                 ]
             )
-        model = "--model", str(folder / runs[-1] / "rnn.safetensors")
-        scores = json.loads(rnn(folder, "evaluate", "held-out.txt", "--json", "-q", *model, *BASELINES))
+        held_out, others = str(folder / "held-out.txt"), [*BASELINES[:-1], str(folder / "train.txt")]
+        scores = json.loads(rnn(folder / runs[-1], "evaluate", held_out, "--json", "-q", *others))
     baselines = {name: scores["baselines"][name] for name in ("5-gram", "xz")}
     rows += [[name, "", "", "", f"{bits:.4f}", "", "", ""] for name, bits in baselines.items()]
     headers = ["run", "network", "steps", "epochs", "bits/char", "without counts", "MB early", "MB late"]
